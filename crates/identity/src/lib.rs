@@ -1,0 +1,1 @@
+//! Claims into principals: Sluice tokens and the JWTs of configured issuers, through one strict verifier.

@@ -1,0 +1,1 @@
+//! What a masked value looks like, and the net that checks results before the first row.

@@ -1,0 +1,27 @@
+//! The nouns every other crate speaks: principals, targets, operations, verdicts.
+//!
+//! **Invariant:** nothing here does I/O, reads a clock, or knows a protocol by name.
+
+mod effect;
+mod id;
+mod obligation;
+mod operation;
+mod principal;
+mod schema;
+mod secret;
+mod tag;
+mod target;
+mod text;
+mod verdict;
+
+pub use effect::{Action, Effect};
+pub use id::{DecisionId, Digest, FlowId, HoldId, InvalidId, OpId, RuleId, SessionId, TokenId, UnixMicros};
+pub use obligation::{Controls, Level, Mask, Obligations, Transform};
+pub use operation::{Access, Exposure, Fact, Facts, Operation, Resource, Shape, Stage, Usage};
+pub use principal::{Group, Person, Principal, Who};
+pub use schema::{ActionSpec, FactSpec, FactType, ResourceSpec, Schema};
+pub use secret::{ExposeSecret, Secret};
+pub use tag::Tag;
+pub use target::{Environment, Target, TargetName};
+pub use text::Text;
+pub use verdict::{Approval, Code, Hold, Refusal, Ruling, Scope, Verdict};

@@ -1,0 +1,121 @@
+//! What a client asks for, as policy sees it.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::{Action, Digest, Tag, Text};
+
+/// One thing below a target, named by its path of ancestors.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Resource {
+    /// The kind, as declared in the protocol's schema: `Table`; `Target` for the target itself.
+    pub kind: &'static str,
+    /// The path below the target, outermost first: `["public", "customers"]`; empty for the target itself.
+    pub path: SmallVec<[Box<str>; 3]>,
+}
+
+impl Resource {
+    /// The target itself.
+    pub const TARGET: &'static str = "Target";
+
+    /// A resource of a kind at a path.
+    #[must_use]
+    pub fn new<'a>(kind: &'static str, path: impl IntoIterator<Item = &'a str>) -> Self {
+        Self { kind, path: path.into_iter().map(Box::from).collect() }
+    }
+
+    /// The whole target.
+    #[must_use]
+    pub fn target() -> Self {
+        Self { kind: Self::TARGET, path: SmallVec::new() }
+    }
+}
+
+/// One effect of an operation on one resource.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Access {
+    pub action: Action,
+    pub resource: Resource,
+}
+
+/// How a tagged thing is used.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Usage {
+    /// Its value flows to the client.
+    Reveal,
+    /// Its value decides something: a predicate, an ordering, a grouping, a join.
+    Filter,
+    /// Its value flows to the target.
+    Disclose,
+}
+
+/// A tagged resource and one way in which the operation uses it.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Exposure {
+    pub resource: Resource,
+    pub tags: Vec<Tag>,
+    pub usage: Usage,
+}
+
+/// One fact, of a type that the schema declares.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum Fact {
+    Bool(bool),
+    Long(i64),
+    Text(Box<str>),
+    Set(Vec<Box<str>>),
+}
+
+/// The operation-level facts of one protocol: the record `context.<group>` of a policy.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Facts {
+    /// The record's name: `stmt` for SQL.
+    pub group: &'static str,
+    /// Every fact the schema declares, in its order.
+    pub values: Vec<(&'static str, Fact)>,
+}
+
+/// What stays the same each time an operation is asked for; built once per distinct text and shared.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Shape {
+    /// The headline verb; also the access tried when `accesses` is empty (on the target itself).
+    pub action: Action,
+    pub accesses: SmallVec<[Access; 4]>,
+    pub exposures: Vec<Exposure>,
+    pub facts: Facts,
+    /// `false` refuses the operation whatever policies say.
+    pub understood: bool,
+    /// Identifies everything above *and* the exact text: equal digests rule equally.
+    pub digest: Digest,
+}
+
+/// Whether asking makes anything happen.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Stage {
+    /// The server is told of the operation but does not perform it (a `Parse`): a hold waits until it is performed.
+    Prepare,
+    /// The server performs it.
+    Perform,
+}
+
+/// One operation as a client asked for it.
+#[derive(Clone, Debug)]
+pub struct Operation {
+    pub shape: Arc<Shape>,
+    /// The exact text asked for.
+    pub text: Text,
+    pub stage: Stage,
+    /// Values bound to the text's parameters, exactly as sent; part of what an approval is for.
+    pub bound: Option<Text>,
+}
+
+impl Operation {
+    /// What an approval is given for: shape, exact text and exact bound values.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        let bound = self.bound.as_ref().map_or(&b""[..], |values| values.content());
+        let presence = [u8::from(self.bound.is_some())];
+        Digest::of_parts([&self.shape.digest.0[..], self.text.content(), &presence, bound])
+    }
+}

@@ -1,0 +1,93 @@
+//! Who acts.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::InvalidId;
+use crate::id::text_id;
+use crate::{TargetName, TokenId, UnixMicros};
+use std::fmt;
+
+text_id! {
+    /// A group that principals belong to.
+    Group
+}
+
+/// A person, with the groups that hold for them.
+#[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+pub struct Person {
+    /// Stable key: for Sluice tokens the subject, for configured issuers `issuer-name:sub`. Never an e-mail claim.
+    pub name: String,
+    pub groups: BTreeSet<Group>,
+}
+
+/// The kinds of principal.
+#[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Who {
+    User(Person),
+    /// An agent acts for a person; both need an allow.
+    Agent {
+        name: String,
+        purpose: Option<String>,
+        groups: BTreeSet<Group>,
+        owner: Person,
+    },
+    Workload {
+        name: String,
+        issuer: String,
+        groups: BTreeSet<Group>,
+    },
+}
+
+/// An authenticated principal and the limits of the credential it showed.
+#[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+pub struct Principal {
+    pub who: Who,
+    /// The credential, by the handle that revokes it.
+    pub token: TokenId,
+    /// When the credential ends; a session of it ends no later.
+    pub expires: UnixMicros,
+    /// The targets the credential is scoped to; `None` where it is not scoped.
+    pub targets: Option<BTreeSet<TargetName>>,
+}
+
+impl Principal {
+    /// The principal's own name, without its kind.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match &self.who {
+            Who::User(person) => &person.name,
+            Who::Agent { name, .. } | Who::Workload { name, .. } => name,
+        }
+    }
+
+    /// The person who answers for the principal: the user, or an agent's owner.
+    #[must_use]
+    pub const fn person(&self) -> Option<&Person> {
+        match &self.who {
+            Who::User(person) | Who::Agent { owner: person, .. } => Some(person),
+            Who::Workload { .. } => None,
+        }
+    }
+
+    /// The principal's own groups (not its owner's).
+    #[must_use]
+    pub const fn groups(&self) -> &BTreeSet<Group> {
+        match &self.who {
+            Who::User(person) => &person.groups,
+            Who::Agent { groups, .. } | Who::Workload { groups, .. } => groups,
+        }
+    }
+}
+
+impl fmt::Display for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.who {
+            Who::User(person) => write!(f, "user:{}", person.name),
+            Who::Agent { name, owner, .. } => write!(f, "agent:{name} for user:{}", owner.name),
+            Who::Workload { name, .. } => write!(f, "workload:{name}"),
+        }
+    }
+}

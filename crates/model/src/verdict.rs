@@ -1,0 +1,113 @@
+//! The engine's answer, and what a protocol is told once nobody has to wait.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{DecisionId, Group, Obligations, RuleId};
+
+/// The engine's answer. There is no default: nothing permitted is a denial somebody wrote.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[must_use = "an unexamined verdict is an open door"]
+pub enum Verdict {
+    Allow(Arc<Obligations>),
+    Deny(Arc<Refusal>),
+    Hold(Arc<Hold>),
+}
+
+/// All that a machine ever acts on.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[must_use = "an unexamined ruling is an open door"]
+pub enum Ruling {
+    Allow(Arc<Obligations>),
+    Deny(Arc<Refusal>),
+}
+
+/// Why something was refused, in a closed set; each protocol maps it to its own error once.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Code {
+    /// A policy, or the absence of one.
+    Policy,
+    /// The operation could not be understood.
+    NotUnderstood,
+    /// The operation needs something this version does not do safely yet.
+    Unsupported,
+    /// A limit was reached.
+    Limit,
+    /// Whoever asked withdrew it.
+    Withdrawn,
+    /// Nobody approved in time.
+    Expired,
+    /// The principal, token or policy behind the session is gone.
+    Revoked,
+    /// It could not be recorded, so it did not happen.
+    Unrecorded,
+    /// Who asks is not known.
+    Unauthenticated,
+    /// The target cannot be reached.
+    Unavailable,
+}
+
+/// A denial in words for the user, plus a rule id for the auditor.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Refusal {
+    pub code: Code,
+    pub rule: RuleId,
+    /// One sentence; never echoes what a client or server sent.
+    pub message: String,
+    /// What would pass.
+    pub hint: Option<String>,
+    /// Filled in by the kernel when it rules.
+    pub decision: Option<DecisionId>,
+}
+
+impl Refusal {
+    /// A refusal by a built-in rule. `rule` is a literal, so an invalid id is a mistake found by the first test.
+    #[must_use]
+    pub fn builtin(code: Code, rule: &'static str, message: impl Into<String>) -> Self {
+        let rule = RuleId::new(rule).unwrap_or_else(|_| unreachable_rule());
+        Self { code, rule, message: message.into(), hint: None, decision: None }
+    }
+
+    /// The same refusal with a hint.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+fn unreachable_rule() -> RuleId {
+    #[expect(clippy::unwrap_used, reason = "INVARIANT: `builtin` is a valid id")]
+    RuleId::new("builtin").unwrap()
+}
+
+/// How far one approval reaches.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    Statement,
+    Session,
+    Window,
+}
+
+/// What an approval must satisfy.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Approval {
+    pub approvers: Group,
+    pub count: u32,
+    pub scope: Scope,
+    pub ttl_seconds: u32,
+}
+
+/// An operation that waits for people.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Hold {
+    /// Every approval that must be given; one per determining rule.
+    pub approvals: Vec<Approval>,
+    /// What the client is told if it is not given.
+    pub refusal: Arc<Refusal>,
+    /// What is allowed once it is given.
+    pub obligations: Arc<Obligations>,
+}

@@ -1,0 +1,1 @@
+//! Cedar policies and protocol schemas, compiled into one pure decision function.

@@ -1,0 +1,1 @@
+//! Sessions, tokens, approvals in SQLite; recordings on disk.

@@ -1,0 +1,1 @@
+//! Leases of target credentials from configured sources.

@@ -1,0 +1,140 @@
+//! What a protocol may ask of the broker.
+
+use std::future::Future;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use sluice_model::{Principal, Refusal, Secret, SessionId, TargetName};
+use thiserror::Error;
+
+use crate::{Link, LinkError, Machine, Violation};
+
+/// Who is at the other end of an accepted connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Peer {
+    pub address: SocketAddr,
+}
+
+/// What a client shows to prove who it is.
+#[derive(Debug)]
+pub enum Claim {
+    /// A Sluice token or a JWT of a configured issuer. The name the client typed grants nothing.
+    Token(Secret),
+    /// A SCRAM-SHA-256 proof (RFC 5802 §3) for a broker-minted secret.
+    Scram {
+        user: String,
+        /// `client-first-message-bare,server-first-message,client-final-message-without-proof`.
+        auth_message: Bytes,
+        proof: [u8; 32],
+    },
+}
+
+/// What a SCRAM server sends first; unknown users get stable, made-up values.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ScramParameters {
+    pub salt: Vec<u8>,
+    pub iterations: u32,
+}
+
+/// A claim that held.
+#[derive(Clone, Debug)]
+pub struct Authenticated {
+    pub principal: Principal,
+    /// The server's own proof, for [`Claim::Scram`].
+    pub server_signature: Option<[u8; 32]>,
+}
+
+/// A leased target credential.
+#[derive(Debug)]
+pub struct Credential {
+    /// The login role at the target.
+    pub user: String,
+    /// `None` where the target trusts the connection itself.
+    pub secret: Option<Secret>,
+}
+
+/// A way to reach a flow from another connection (a `CancelRequest`).
+pub trait Interrupt: Send + Sync {
+    /// Withdraws a hold if the flow waits for one.
+    fn withdraw(&self) -> Interrupted;
+}
+
+/// What an interrupt met.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Interrupted {
+    /// A hold was withdrawn.
+    Hold,
+    /// Nothing waits here; the server may be busy.
+    Nothing,
+}
+
+/// Leave to be at a target, given by `open`; the only way to a credential.
+pub trait Grant: Send + Sync {
+    fn principal(&self) -> &Principal;
+    fn target(&self) -> &TargetName;
+    fn session(&self) -> &SessionId;
+    fn credential(&self) -> &Credential;
+    /// A handle for other connections of the same client.
+    fn interrupt(&self) -> std::sync::Arc<dyn Interrupt>;
+}
+
+/// The broker, as a protocol sees it.
+pub trait Broker: Send + Sync + 'static {
+    type Grant: Grant;
+
+    /// The first half of a SCRAM exchange.
+    fn challenge(&self, user: &str) -> impl Future<Output = Result<ScramParameters, Refusal>> + Send;
+
+    /// Checks a claim.
+    fn authenticate(&self, claim: Claim) -> impl Future<Output = Result<Authenticated, Refusal>> + Send;
+
+    /// Rules on connecting and opens a session. A missing and a forbidden target are refused alike.
+    fn open(
+        &self,
+        who: &Principal,
+        target: &TargetName,
+        peer: Peer,
+    ) -> impl Future<Output = Result<Self::Grant, Refusal>> + Send;
+
+    /// Carries one flow to its end: the only relay loop.
+    fn carry<M, C, S>(
+        &self,
+        grant: Self::Grant,
+        machine: M,
+        client: C,
+        server: S,
+    ) -> impl Future<Output = Result<(), FlowError>> + Send
+    where
+        M: Machine,
+        C: Link<Frame = M::Frame>,
+        S: Link<Frame = M::Frame>;
+
+    /// Ends a session whose flow never began (the server could not be reached), with the reason.
+    fn abandon(&self, grant: Self::Grant, reason: &Refusal) -> impl Future<Output = ()> + Send;
+}
+
+/// Why a flow ended other than by its peers closing it.
+#[derive(Debug, Error)]
+pub enum FlowError {
+    #[error(transparent)]
+    Violation(#[from] Violation),
+    #[error("the link to the client failed: {0}")]
+    Client(#[source] LinkError),
+    #[error("the link to the server failed: {0}")]
+    Server(#[source] LinkError),
+    /// A machine offered the server a frame under an operation nobody allowed.
+    #[error("a frame was offered to the server without an allow")]
+    Unruled,
+    /// A machine asked while an earlier question was open.
+    #[error("a second question was asked while one was open")]
+    AskedTwice,
+    /// The recording failed, so the flow did.
+    #[error("the session could not be recorded")]
+    Unrecorded,
+    /// The session was revoked.
+    #[error("the session was revoked")]
+    Revoked,
+    /// Sign-in, opening or dialling was refused; the client has been told.
+    #[error("refused: {}", .0.message)]
+    Refused(Refusal),
+}

@@ -1,0 +1,28 @@
+//! The plugin contract: what a wire protocol must be so that the kernel can carry it.
+//!
+//! A protocol is a sans-IO [`Machine`] over the frames of a [`Codec`]; it asks and it proposes frames, it never writes
+//! to a socket. The kernel owns the only relay loop and talks to both sides through [`Link`]s.
+//!
+//! **Invariant:** nothing here knows a runtime or a clock; of tokio only the I/O traits are used.
+
+mod broker;
+mod codec;
+mod frame;
+mod framed;
+mod link;
+mod machine;
+mod outbox;
+mod protocol;
+mod violation;
+
+pub use broker::{
+    Authenticated, Broker, Claim, Credential, FlowError, Grant, Interrupt, Interrupted, Peer, ScramParameters,
+};
+pub use codec::Codec;
+pub use frame::{Frame, Side};
+pub use framed::Framed;
+pub use link::{Link, LinkError};
+pub use machine::{HoldNotice, Input, Machine, Wants};
+pub use outbox::{Note, Outbox, Step};
+pub use protocol::{Finding, Io, Protocol, Stream, Targets};
+pub use violation::Violation;

@@ -1,0 +1,39 @@
+//! One side of a flow, as the kernel sees it.
+
+use std::io;
+use std::task::{Context, Poll};
+
+use thiserror::Error;
+
+use crate::{Frame, Violation};
+
+/// Why a link ended before its peer closed it.
+#[derive(Debug, Error)]
+pub enum LinkError {
+    #[error(transparent)]
+    Violation(#[from] Violation),
+    #[error("the connection failed: {0}")]
+    Io(#[from] io::Error),
+    #[error("the connection closed inside a frame")]
+    Truncated,
+}
+
+/// A duplex of frames. Every method is non-blocking, so one task can drive both sides at full duplex.
+pub trait Link: Send {
+    type Frame: Frame;
+
+    /// The next frame; `None` once the peer has closed. Safe to abandon: nothing is lost between calls.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Self::Frame>, LinkError>>;
+
+    /// Queues a frame; the caller bounds the queue by [`Link::backlog`].
+    fn feed(&mut self, frame: Self::Frame);
+
+    /// Writes what is queued; ready once all of it is with the transport.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>>;
+
+    /// Bytes queued and not yet written.
+    fn backlog(&self) -> usize;
+
+    /// Sends the end of the stream, after everything queued.
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>>;
+}

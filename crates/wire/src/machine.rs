@@ -1,0 +1,53 @@
+//! One flow's grammar.
+
+use sluice_model::{HoldId, OpId, Refusal, Ruling, UnixMicros};
+
+use crate::{Frame, Outbox, Side, Violation};
+
+/// What happened, as a machine is told.
+#[derive(Debug)]
+pub enum Input<F> {
+    FromClient(F),
+    FromServer(F),
+    /// The answer to an `Ask`.
+    Ruled(OpId, Ruling),
+    /// The answer to an `Ask` has to wait for people; a `Ruled` follows.
+    Held(OpId, HoldNotice),
+    /// The session must end now, with these words.
+    Revoked(Refusal),
+    /// One side sent the end of its stream.
+    Ended(Side),
+}
+
+/// What a client may be told of a hold.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct HoldNotice {
+    pub id: HoldId,
+    /// Why it is held, in the policy's words.
+    pub message: String,
+    /// Who may approve it.
+    pub approvers: String,
+    /// When the wait ends by itself.
+    pub expires: UnixMicros,
+    /// Seconds left at the time of the notice.
+    pub wait_seconds: u32,
+}
+
+/// Which sides a machine takes frames from at the moment.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Wants {
+    /// Never while a question is open.
+    pub client: bool,
+    pub server: bool,
+}
+
+/// A protocol's grammar for one flow: no sockets, no clock, no await.
+pub trait Machine: Send {
+    type Frame: Frame;
+
+    /// Takes one input and pushes what follows from it. An error is the end of the flow.
+    fn handle(&mut self, input: Input<Self::Frame>, out: &mut Outbox<Self::Frame>) -> Result<(), Violation>;
+
+    /// Which frames it takes next.
+    fn wants(&self) -> Wants;
+}

@@ -1,0 +1,78 @@
+//! What a machine asks the kernel to do, in order.
+
+use std::collections::VecDeque;
+
+use sluice_model::{OpId, Operation};
+
+/// One step.
+#[derive(Debug)]
+pub enum Step<F> {
+    /// May this operation happen? Answered by one `Ruled`, after a `Held` if people must decide.
+    Ask(OpId, Operation),
+    /// Send to the server, under an operation that was allowed.
+    ToServer(OpId, F),
+    /// Send to the client, as part of an operation's answer.
+    ToClient(OpId, F),
+    /// Nothing more follows for this operation; its allow is withdrawn.
+    Done(OpId),
+    /// Write a fact down that no frame shows.
+    Note(Note),
+    /// End the flow once everything before is sent.
+    Close,
+}
+
+/// A fact for the recording.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Note {
+    pub kind: &'static str,
+    pub values: Vec<(&'static str, String)>,
+}
+
+/// The queue of steps; a machine pushes, the kernel drains it after every input.
+#[derive(Debug)]
+pub struct Outbox<F> {
+    steps: VecDeque<Step<F>>,
+}
+
+impl<F> Default for Outbox<F> {
+    fn default() -> Self {
+        Self { steps: VecDeque::new() }
+    }
+}
+
+impl<F> Outbox<F> {
+    /// Asks whether an operation may happen.
+    pub fn ask(&mut self, op: OpId, operation: Operation) {
+        self.steps.push_back(Step::Ask(op, operation));
+    }
+
+    /// Sends a frame to the server under an operation.
+    pub fn to_server(&mut self, op: OpId, frame: F) {
+        self.steps.push_back(Step::ToServer(op, frame));
+    }
+
+    /// Sends a frame to the client.
+    pub fn to_client(&mut self, op: OpId, frame: F) {
+        self.steps.push_back(Step::ToClient(op, frame));
+    }
+
+    /// Ends an operation.
+    pub fn done(&mut self, op: OpId) {
+        self.steps.push_back(Step::Done(op));
+    }
+
+    /// Writes a fact down.
+    pub fn note(&mut self, kind: &'static str, values: Vec<(&'static str, String)>) {
+        self.steps.push_back(Step::Note(Note { kind, values }));
+    }
+
+    /// Ends the flow.
+    pub fn close(&mut self) {
+        self.steps.push_back(Step::Close);
+    }
+
+    /// Takes the oldest step.
+    pub fn pop(&mut self) -> Option<Step<F>> {
+        self.steps.pop_front()
+    }
+}

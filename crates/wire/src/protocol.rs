@@ -1,0 +1,81 @@
+//! A protocol as the broker registers it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use sluice_model::{Schema, TargetName};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::{Broker, FlowError, Peer};
+
+/// A byte stream of any transport.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// An accepted connection.
+pub struct Io {
+    pub stream: Box<dyn Stream>,
+    pub peer: Peer,
+}
+
+impl fmt::Debug for Io {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Io").field("peer", &self.peer).finish_non_exhaustive()
+    }
+}
+
+/// A protocol's half of every target that speaks it; replaced as a whole on reload.
+#[derive(Debug)]
+pub struct Targets<T>(BTreeMap<TargetName, Arc<T>>);
+
+impl<T> Targets<T> {
+    /// The half of one target; the same `None` for one that is missing and one of another protocol.
+    #[must_use]
+    pub fn get(&self, name: &TargetName) -> Option<&Arc<T>> {
+        self.0.get(name)
+    }
+
+    /// Every target, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&TargetName, &Arc<T>)> {
+        self.0.iter()
+    }
+}
+
+impl<T> FromIterator<(TargetName, Arc<T>)> for Targets<T> {
+    fn from_iter<I: IntoIterator<Item = (TargetName, Arc<T>)>>(targets: I) -> Self {
+        Self(targets.into_iter().collect())
+    }
+}
+
+/// Something `sluice check` found out about a target.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Finding {
+    /// What was resolved, for the reader.
+    Resolved(String),
+    /// The target could not be asked, so this could not be checked.
+    Unchecked(String),
+    /// The configuration cannot be enforced.
+    Wrong(String),
+}
+
+/// One wire protocol.
+pub trait Protocol: Send + Sync + 'static {
+    /// Its name in configuration, logs and recordings.
+    const NAME: &'static str;
+    /// Its verbs, resources and facts: policies are checked against it when they load.
+    const SCHEMA: Schema;
+    /// Its half of a target's configuration.
+    type Target: DeserializeOwned + Send + Sync + 'static;
+
+    /// Serves one accepted connection to its end: sign-in, dial, carry.
+    fn serve<B: Broker>(
+        &self,
+        io: Io,
+        targets: Arc<Targets<Self::Target>>,
+        broker: &B,
+    ) -> impl Future<Output = Result<(), FlowError>> + Send;
+}

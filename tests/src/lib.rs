@@ -1,0 +1,1 @@
+//! Repository rules and end-to-end tests with real clients.
