@@ -23,6 +23,6 @@ pub use frame::{Frame, Side};
 pub use framed::Framed;
 pub use link::{Link, LinkError};
 pub use machine::{HoldNotice, Input, Machine, Wants};
-pub use outbox::{Note, Outbox, Step};
+pub use outbox::{Errand, Note, Outbox, Step};
 pub use protocol::{Finding, Io, Protocol, Stream, Targets};
 pub use violation::Violation;

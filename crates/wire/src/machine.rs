@@ -13,6 +13,8 @@ pub enum Input<F> {
     Ruled(OpId, Ruling),
     /// The answer to an `Ask` has to wait for people; a `Ruled` follows.
     Held(OpId, HoldNotice),
+    /// The errand is done.
+    Returned,
     /// The session must end now, with these words.
     Revoked(Refusal),
     /// One side sent the end of its stream.

@@ -1,6 +1,9 @@
 //! What a machine asks the kernel to do, in order.
 
 use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 
 use sluice_model::{OpId, Operation};
 
@@ -17,8 +20,19 @@ pub enum Step<F> {
     Done(OpId),
     /// Write a fact down that no frame shows.
     Note(Note),
+    /// Wait for something outside the flow before more client frames are taken; answered by `Returned`.
+    Errand(Errand),
     /// End the flow once everything before is sent.
     Close,
+}
+
+/// Something outside the flow that the protocol waits for: a fresh catalog, say. It carries no frame and no verdict.
+pub struct Errand(pub Pin<Box<dyn Future<Output = ()> + Send>>);
+
+impl fmt::Debug for Errand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Errand")
+    }
 }
 
 /// A fact for the recording.
@@ -64,6 +78,11 @@ impl<F> Outbox<F> {
     /// Writes a fact down.
     pub fn note(&mut self, kind: &'static str, values: Vec<(&'static str, String)>) {
         self.steps.push_back(Step::Note(Note { kind, values }));
+    }
+
+    /// Waits for something outside the flow.
+    pub fn errand(&mut self, errand: impl Future<Output = ()> + Send + 'static) {
+        self.steps.push_back(Step::Errand(Errand(Box::pin(errand))));
     }
 
     /// Ends the flow.

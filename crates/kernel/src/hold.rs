@@ -1,0 +1,138 @@
+//! An operation that waits for people.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sluice_model::{Digest, Hold, HoldId, OpId, Operation, UnixMicros};
+use sluice_recording::Outcome;
+use sluice_wire::HoldNotice;
+
+use crate::clock;
+use crate::gate::Gate;
+use crate::ports::{ApprovalRequest, Approve, BoxFuture, Settlement};
+
+/// The version of what an approval digest covers.
+const DIGEST_VERSION: &[u8] = b"sluice-approval-1";
+
+/// A hold that has been filed or is about to be.
+pub(crate) struct Held {
+    pub(crate) op: OpId,
+    pub(crate) operation: Operation,
+    pub(crate) hold: Arc<Hold>,
+    pub(crate) notice: HoldNotice,
+    digest: Digest,
+    requested: UnixMicros,
+}
+
+/// How the wait ended.
+#[derive(Debug)]
+pub(crate) struct Settled {
+    pub(crate) outcome: Outcome,
+    pub(crate) people: Vec<String>,
+    pub(crate) expires: UnixMicros,
+}
+
+impl Held {
+    /// Prepares the request for an operation; `role` is the login role at the target.
+    pub(crate) fn new(
+        id: HoldId,
+        op: OpId,
+        operation: Operation,
+        hold: Arc<Hold>,
+        gate: &Gate,
+        role: &str,
+        cap_seconds: u32,
+    ) -> Self {
+        let requested = clock::now();
+        let ttl = hold.approvals.iter().map(|approval| approval.ttl_seconds).min().unwrap_or(0).min(cap_seconds);
+        let approvers: Vec<String> = hold
+            .approvals
+            .iter()
+            .map(|approval| format!("{} of group `{}`", approval.count, approval.approvers))
+            .collect();
+        let notice = HoldNotice {
+            id,
+            message: hold.refusal.message.clone(),
+            approvers: approvers.join(" and "),
+            expires: requested.plus_seconds(i64::from(ttl)),
+            wait_seconds: ttl,
+        };
+        let digest = digest(&operation, &hold, gate, role);
+        Self { op, operation, hold, notice, digest, requested }
+    }
+
+    /// Files the request.
+    pub(crate) fn file(
+        &self,
+        approve: &Arc<dyn Approve>,
+        gate: &Gate,
+    ) -> BoxFuture<'static, Result<(), sluice_model::Refusal>> {
+        let request = ApprovalRequest {
+            id: self.notice.id.clone(),
+            session: gate.session().clone(),
+            principal: gate.who().clone(),
+            target: gate.target().name.clone(),
+            action: self.operation.shape.action.name,
+            rule: self.hold.refusal.rule.clone(),
+            message: self.notice.message.clone(),
+            approvals: self.hold.approvals.clone(),
+            text: self.operation.text.content().to_vec(),
+            bound: self.operation.bound.as_ref().map(|bound| bound.content().to_vec()),
+            digest: self.digest,
+            requested: self.requested,
+            expires: self.notice.expires,
+        };
+        let approve = Arc::clone(approve);
+        Box::pin(async move { approve.request(request).await })
+    }
+
+    /// Waits for people, up to the expiry, and uses their approval up.
+    pub(crate) fn wait(&self, approve: &Arc<dyn Approve>) -> BoxFuture<'static, Settled> {
+        let approve = Arc::clone(approve);
+        let (id, digest) = (self.notice.id.clone(), self.digest);
+        let patience = Duration::from_secs(u64::from(self.notice.wait_seconds));
+        Box::pin(async move {
+            let settlement = tokio::time::timeout(patience, approve.settled(id.clone())).await;
+            match settlement.unwrap_or(Settlement::Expired) {
+                Settlement::Approved { by, expires } => {
+                    let used = approve.consume(id, digest, clock::now()).await;
+                    let outcome = if used { Outcome::Approved } else { Outcome::Expired };
+                    Settled { outcome, people: by, expires }
+                }
+                Settlement::Denied { by } => {
+                    Settled { outcome: Outcome::Denied, people: vec![by], expires: UnixMicros(0) }
+                }
+                Settlement::Cancelled => {
+                    Settled { outcome: Outcome::Withdrawn, people: Vec::new(), expires: UnixMicros(0) }
+                }
+                Settlement::Expired => {
+                    approve.withdraw(id, clock::now()).await;
+                    Settled { outcome: Outcome::Expired, people: Vec::new(), expires: UnixMicros(0) }
+                }
+            }
+        })
+    }
+
+    /// Whether the approval is still for the same operation under the same policies (I6).
+    pub(crate) fn still_stands(&self, gate: &Gate, role: &str) -> bool {
+        digest(&self.operation, &self.hold, gate, role) == self.digest
+    }
+}
+
+/// What an approval is for: version, principal and owner, target, role, protocol, operation, scope, policy epoch.
+fn digest(operation: &Operation, hold: &Hold, gate: &Gate, role: &str) -> Digest {
+    let who = gate.who().to_string();
+    let scopes = format!("{:?}", hold.approvals.iter().map(|approval| approval.scope).collect::<Vec<_>>());
+    let operation = operation.digest();
+    let epoch = gate.epoch().to_be_bytes();
+    Digest::of_parts([
+        DIGEST_VERSION,
+        who.as_bytes(),
+        gate.target().name.as_str().as_bytes(),
+        role.as_bytes(),
+        gate.target().protocol.as_bytes(),
+        &operation.0,
+        scopes.as_bytes(),
+        &epoch,
+    ])
+}

@@ -1,0 +1,23 @@
+//! The one relay loop: asks, decides, records, sends; holds, revocation, limits.
+//!
+//! **Invariant:** only this crate calls the policy engine, and nothing reaches a server but through [`Kernel`]'s loop.
+
+pub mod clock;
+mod flow;
+mod gate;
+mod hold;
+mod kernel;
+mod laws;
+mod limits;
+mod ports;
+mod random;
+mod register;
+mod tape;
+
+pub use kernel::{Grant, Kernel, Ports};
+pub use laws::{Laws, Zone};
+pub use limits::Limits;
+pub use ports::{
+    ApprovalRequest, Approve, BoxFuture, Closing, Identify, Keep, Lend, Opening, Recorder, Settlement, Unrecorded,
+};
+pub use register::Live;

@@ -1,0 +1,33 @@
+//! Every limit of the kernel, each documented and tested at its edge (I7).
+
+/// Limits of flows and sessions.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// Bytes queued towards one side above which the other side is not read.
+    pub high_water_bytes: usize,
+    /// Open sessions of the whole broker.
+    pub sessions: usize,
+    /// Operations of one flow that may be allowed and not yet done.
+    pub open_operations: usize,
+    /// Cached rulings of one flow; the cache is emptied when it is full.
+    pub cached_rulings: usize,
+    /// Bytes of one operation's frames that are recorded, each way; the rest is counted and hashed.
+    pub recorded_bytes: u64,
+    /// Seconds that a hold waits at most, whatever its rule says.
+    pub hold_seconds: u32,
+    /// Seconds that a closing flow may take to hand its last bytes to its peers.
+    pub linger_seconds: u64,
+}
+
+impl Limits {
+    /// The documented values.
+    pub const STANDARD: Self = Self {
+        high_water_bytes: 256 * 1024,
+        sessions: 10_000,
+        open_operations: 16_384,
+        cached_rulings: 1_024,
+        recorded_bytes: 1 << 20,
+        hold_seconds: 3_600,
+        linger_seconds: 5,
+    };
+}

@@ -1,0 +1,131 @@
+//! What the kernel needs of the world, as traits that adapters fill.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use sluice_model::{
+    Approval, Digest, FlowId, HoldId, Principal, Refusal, RuleId, SessionId, Target, TargetName, TokenId, UnixMicros,
+};
+use sluice_recording::Event;
+use sluice_wire::{Authenticated, Claim, Credential, Peer, ScramParameters};
+use thiserror::Error;
+
+/// A future behind a trait object.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Turns claims into principals.
+pub trait Identify: Send + Sync {
+    /// SCRAM parameters of a user; stable, made-up ones for a user that does not exist.
+    fn challenge<'a>(&'a self, user: &'a str) -> BoxFuture<'a, Result<ScramParameters, Refusal>>;
+
+    /// Checks a claim at a moment.
+    fn authenticate(&self, claim: Claim, now: UnixMicros) -> BoxFuture<'_, Result<Authenticated, Refusal>>;
+
+    /// Whether a token was revoked; asked about every live session once a second, so it must not block.
+    fn is_revoked(&self, token: &TokenId) -> bool;
+}
+
+/// Lends target credentials.
+pub trait Lend: Send + Sync {
+    /// The credential of a target, fresh for one server connection.
+    fn lend<'a>(&'a self, target: &'a TargetName) -> BoxFuture<'a, Result<Credential, Refusal>>;
+}
+
+/// It could not be recorded, so it must not happen.
+#[derive(Debug, Error)]
+#[error("the recording failed: {0}")]
+pub struct Unrecorded(pub String);
+
+/// The facts with which a session opens.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    pub session: SessionId,
+    pub principal: Principal,
+    pub target: Target,
+    pub peer: Peer,
+    pub policy_epoch: u64,
+    pub schema_version: u32,
+    pub at: UnixMicros,
+}
+
+/// The facts with which a session closes.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Closing {
+    /// A word from a closed set: `client`, `server`, `revoked`, `violation`, `unrecorded`, `refused`, `shutdown`.
+    pub reason: &'static str,
+    pub at: UnixMicros,
+    pub operations: u64,
+    pub refused: u64,
+    pub bytes_to_client: u64,
+    pub bytes_to_server: u64,
+}
+
+/// Keeps sessions and their recordings.
+pub trait Keep: Send + Sync {
+    /// Whether another session may be opened: there is room to record it.
+    fn admits(&self) -> Result<(), Unrecorded>;
+
+    /// Opens a session's row and recording; its `opened` event is durable on return.
+    fn begin(&self, opening: Opening) -> BoxFuture<'_, Result<Box<dyn Recorder>, Unrecorded>>;
+}
+
+/// One session's recording. Any error is final.
+pub trait Recorder: Send + Sync {
+    /// Encodes an event of a flow, `nanos` after the session's anchor.
+    fn append(&mut self, flow: FlowId, nanos: u64, event: &Event<'_>) -> Result<(), Unrecorded>;
+
+    /// Hands everything appended to the operating system. Nothing described by it has gone out before.
+    fn commit(&mut self) -> Result<(), Unrecorded>;
+
+    /// Makes everything committed durable.
+    fn sync(&mut self) -> BoxFuture<'_, Result<(), Unrecorded>>;
+
+    /// Writes the closing event and footer and closes the session's row.
+    fn finish(self: Box<Self>, nanos: u64, closing: Closing) -> BoxFuture<'static, Result<(), Unrecorded>>;
+}
+
+/// An operation that asks people for leave.
+#[derive(Clone, Debug)]
+pub struct ApprovalRequest {
+    pub id: HoldId,
+    pub session: SessionId,
+    pub principal: Principal,
+    pub target: TargetName,
+    pub action: &'static str,
+    /// The rule that demands it, and its words.
+    pub rule: RuleId,
+    pub message: String,
+    /// Every approval that must be given.
+    pub approvals: Vec<Approval>,
+    /// The exact text, and the exact bound values.
+    pub text: Vec<u8>,
+    pub bound: Option<Vec<u8>>,
+    /// What the approval is for, and nothing else.
+    pub digest: Digest,
+    pub requested: UnixMicros,
+    pub expires: UnixMicros,
+}
+
+/// How a request ended.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Settlement {
+    Approved { by: Vec<String>, expires: UnixMicros },
+    Denied { by: String },
+    Expired,
+    Cancelled,
+}
+
+/// Asks people.
+pub trait Approve: Send + Sync {
+    /// Files a request.
+    fn request(&self, request: ApprovalRequest) -> BoxFuture<'_, Result<(), Refusal>>;
+
+    /// Waits until a request is settled. Dropping the future changes nothing.
+    fn settled(&self, id: HoldId) -> BoxFuture<'_, Settlement>;
+
+    /// Takes a request back; used when the client gives up, disappears or the wait is over.
+    fn withdraw(&self, id: HoldId, now: UnixMicros) -> BoxFuture<'_, ()>;
+
+    /// Uses an approval up, atomically: true at most once, and only for this digest before its expiry.
+    fn consume(&self, id: HoldId, digest: Digest, now: UnixMicros) -> BoxFuture<'_, bool>;
+}

@@ -1,0 +1,215 @@
+//! A flow's recording and its ledger of operations: what was allowed, and how much of each was written down.
+
+use std::collections::HashMap;
+
+use sluice_model::{DecisionId, FlowId, OpId, Operation, Refusal, Verdict};
+use sluice_recording::{self as recording, Capped, Event, Toward};
+use sluice_wire::FlowError;
+
+use crate::clock::Stopwatch;
+use crate::hold::{Held, Settled};
+use crate::limits::Limits;
+use crate::ports::{Recorder, Unrecorded};
+
+/// A frame is written down in pieces of at most this many bytes.
+const PIECE_BYTES: usize = 512 * 1024;
+
+/// The recording of one session, as its flow writes it.
+pub(crate) struct Tape {
+    recorder: Box<dyn Recorder>,
+    flow: FlowId,
+    watch: Stopwatch,
+    open: HashMap<OpId, Open>,
+    limits: Limits,
+    session: String,
+    dirty: bool,
+    sync_due: bool,
+    pub(crate) counts: Counts,
+}
+
+/// What a session amounted to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) operations: u64,
+    pub(crate) refused: u64,
+    pub(crate) to_client: u64,
+    pub(crate) to_server: u64,
+}
+
+/// One operation that is not done.
+struct Open {
+    allowed: bool,
+    to_client: Capped,
+    to_server: Capped,
+}
+
+impl Open {
+    const fn new(cap: u64) -> Self {
+        Self { allowed: false, to_client: Capped::new(cap), to_server: Capped::new(cap) }
+    }
+}
+
+impl Tape {
+    /// Starts the ledger with the connection itself as the one allowed operation.
+    pub(crate) fn new(recorder: Box<dyn Recorder>, watch: Stopwatch, limits: Limits, session: String) -> Self {
+        let mut connect = Open::new(u64::MAX);
+        connect.allowed = true;
+        Self {
+            recorder,
+            flow: FlowId(0),
+            watch,
+            open: HashMap::from([(OpId::CONNECT, connect)]),
+            limits,
+            session,
+            dirty: false,
+            sync_due: false,
+            counts: Counts::default(),
+        }
+    }
+
+    pub(crate) fn write(&mut self, event: &Event<'_>) -> Result<(), FlowError> {
+        self.dirty = true;
+        self.recorder.append(self.flow, self.watch.nanos(), event).map_err(|error| self.unrecorded(&error))
+    }
+
+    /// Hands everything written to the operating system.
+    pub(crate) fn commit(&mut self) -> Result<(), FlowError> {
+        if !self.dirty {
+            return Ok(());
+        }
+        self.dirty = false;
+        self.recorder.commit().map_err(|error| self.unrecorded(&error))
+    }
+
+    /// Makes it durable if something was written that must be: a verdict that is not a plain allow.
+    pub(crate) async fn sync_if_due(&mut self) -> Result<(), FlowError> {
+        if !std::mem::take(&mut self.sync_due) {
+            return Ok(());
+        }
+        let synced = self.recorder.sync().await;
+        synced.map_err(|error| self.unrecorded(&error))
+    }
+
+    pub(crate) fn asked(&mut self, op: OpId, operation: &Operation) -> Result<(), FlowError> {
+        if self.open.len() >= self.limits.open_operations {
+            return Err(sluice_wire::Violation::client("too many operations are open at once").into());
+        }
+        self.counts.operations += 1;
+        self.open.entry(op).or_insert_with(|| Open::new(self.limits.recorded_bytes));
+        self.write(&Event::Asked(recording::Asked::of(op, operation)))
+    }
+
+    /// Writes a verdict down, and gives a refusal its decision id.
+    pub(crate) fn ruled(&mut self, op: OpId, verdict: Verdict, cached: bool) -> Result<Verdict, FlowError> {
+        let decision = self.decision(op);
+        let verdict = match verdict {
+            Verdict::Allow(_) => verdict,
+            Verdict::Deny(refusal) => {
+                self.counts.refused += 1;
+                self.sync_due = true;
+                let mut refusal = refusal;
+                std::sync::Arc::make_mut(&mut refusal).decision = Some(decision.clone());
+                Verdict::Deny(refusal)
+            }
+            Verdict::Hold(_) => {
+                self.sync_due = true;
+                verdict
+            }
+        };
+        let ruled = recording::Ruled::of(op, &verdict, &decision);
+        self.write(&Event::Ruled(if cached { ruled.from_cache() } else { ruled }))?;
+        Ok(verdict)
+    }
+
+    /// A refusal of the whole session.
+    pub(crate) fn refused(&mut self, refusal: &Refusal) -> Result<(), FlowError> {
+        self.sync_due = true;
+        let pairs = vec![
+            recording::Pair::new("rule", refusal.rule.as_str()),
+            recording::Pair::new("message", refusal.message.as_str()),
+        ];
+        self.write(&Event::Noted(recording::Noted { kind: "session-ended".into(), pairs }))
+    }
+
+    pub(crate) fn held(&mut self, held: &Held) -> Result<(), FlowError> {
+        let approvers = held.hold.approvals.iter().map(|approval| approval.approvers.as_str().into()).collect();
+        self.sync_due = true;
+        self.write(&Event::Held(recording::Held { op: held.op, hold: held.notice.id.as_str().into(), approvers }))
+    }
+
+    pub(crate) fn settled(&mut self, held: &Held, settled: &Settled) -> Result<(), FlowError> {
+        self.sync_due = true;
+        self.write(&Event::Settled(recording::Settled {
+            op: held.op,
+            hold: held.notice.id.as_str().into(),
+            outcome: settled.outcome,
+            people: settled.people.iter().map(|person| person.as_str().into()).collect(),
+        }))
+    }
+
+    pub(crate) fn allow(&mut self, op: OpId) {
+        if let Some(open) = self.open.get_mut(&op) {
+            open.allowed = true;
+        }
+    }
+
+    pub(crate) fn is_allowed(&self, op: OpId) -> bool {
+        self.open.get(&op).is_some_and(|open| open.allowed)
+    }
+
+    /// Writes a frame down, up to the operation's cap.
+    pub(crate) fn passed(&mut self, op: OpId, toward: Toward, frame: &[u8]) -> Result<(), FlowError> {
+        let length = frame.len() as u64;
+        let cap = self.limits.recorded_bytes;
+        let open = self.open.entry(op).or_insert_with(|| Open::new(cap));
+        let kept = match toward {
+            Toward::Client => {
+                self.counts.to_client = self.counts.to_client.saturating_add(length);
+                open.to_client.keep(frame)
+            }
+            Toward::Server => {
+                self.counts.to_server = self.counts.to_server.saturating_add(length);
+                open.to_server.keep(frame)
+            }
+        };
+        for piece in kept.chunks(PIECE_BYTES) {
+            self.write(&Event::Passed(recording::Passed { op, toward, frame: recording::Content(piece) }))?;
+        }
+        Ok(())
+    }
+
+    /// Ends an operation: its allow is gone, and what was cut off its frames is accounted for.
+    pub(crate) fn done(&mut self, op: OpId) -> Result<(), FlowError> {
+        let Some(open) = self.open.remove(&op) else { return Ok(()) };
+        for (toward, capped) in [(Toward::Client, open.to_client), (Toward::Server, open.to_server)] {
+            if let Some(rest) = capped.finish() {
+                let cut = recording::Cut { op, toward, bytes: rest.bytes, digest: rest.digest };
+                self.write(&Event::Cut(cut))?;
+            }
+        }
+        self.write(&Event::Done(op))
+    }
+
+    /// Accounts for every operation that never got done, and gives the recorder back to be finished.
+    pub(crate) fn into_recorder(mut self) -> (Box<dyn Recorder>, u64) {
+        let mut left: Vec<OpId> = self.open.keys().copied().collect();
+        left.sort_unstable();
+        for op in left {
+            if self.done(op).is_err() {
+                break;
+            }
+        }
+        (self.recorder, self.watch.nanos())
+    }
+
+    fn decision(&self, op: OpId) -> DecisionId {
+        let tail: String = self.session.chars().rev().take(8).collect::<Vec<_>>().into_iter().rev().collect();
+        #[expect(clippy::expect_used, reason = "INVARIANT: the tail of an id and a number make an id")]
+        DecisionId::new(format!("d-{tail}-{}", op.0)).expect("a decision id")
+    }
+
+    fn unrecorded(&self, error: &Unrecorded) -> FlowError {
+        tracing::error!(session = %self.session, error = %error, "the recording failed");
+        FlowError::Unrecorded
+    }
+}
