@@ -1,0 +1,195 @@
+//! The kernel's `Identify` port.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use sluice_kernel::{BoxFuture, Identify};
+use sluice_model::{Code, ExposeSecret as _, Principal, Refusal, Secret, TokenId, UnixMicros};
+use sluice_wire::{Authenticated, Claim, ScramParameters};
+
+use crate::error::{ConfigError, SetupError, TokenError};
+use crate::fetch::Fetcher;
+use crate::issuer::{Issuer, IssuerConfig};
+use crate::keys::Keys;
+use crate::keyset::Key;
+use crate::mint::{self, Lifetimes};
+use crate::revocation::Revocations;
+use crate::scram::{Iterations, ScramSecrets, Stranger};
+use crate::token::Envelope;
+use crate::verify::{self, Profile};
+
+/// Turns claims into principals.
+///
+/// The name a client gives beside a token is free text: the token alone says who signs in. For SCRAM the name selects
+/// the secret, and the proof decides.
+pub struct Identity {
+    key_id: String,
+    key: Key,
+    profile: Profile,
+    /// By the `iss` of their tokens.
+    issuers: ArcSwap<BTreeMap<String, Arc<Issuer>>>,
+    fetcher: Fetcher,
+    revocations: Arc<dyn Revocations>,
+    scram: Arc<dyn ScramSecrets>,
+    stranger: Stranger,
+}
+
+impl Identity {
+    /// Sets up the checks. `iterations` must be the number that SCRAM secrets are minted with, or users that exist
+    /// could be told from those that do not.
+    ///
+    /// # Errors
+    /// When an issuer is configured wrongly; every mistake is reported.
+    pub fn new(
+        keys: &Keys,
+        lifetimes: Lifetimes,
+        issuers: Vec<IssuerConfig>,
+        iterations: Iterations,
+        revocations: Arc<dyn Revocations>,
+        scram: Arc<dyn ScramSecrets>,
+    ) -> Result<Self, SetupError> {
+        let identity = Self {
+            key_id: keys.id().to_owned(),
+            key: keys.public(),
+            profile: mint::profile(lifetimes),
+            issuers: ArcSwap::default(),
+            fetcher: Fetcher::new()?,
+            revocations,
+            scram,
+            stranger: Stranger::new(keys.derive("scram-strangers")?, iterations),
+        };
+        identity.reload(issuers).map_err(SetupError::Issuers)?;
+        Ok(identity)
+    }
+
+    /// Replaces the configured issuers as a whole, or keeps them all. An issuer that stays as it was keeps its keys.
+    ///
+    /// # Errors
+    /// When an issuer is configured wrongly; every mistake is reported.
+    pub fn reload(&self, issuers: Vec<IssuerConfig>) -> Result<(), Vec<ConfigError>> {
+        let known = self.issuers.load();
+        let (mut ready, mut mistakes) = (BTreeMap::new(), Vec::new());
+        for config in issuers {
+            let kept = known.get(&config.issuer).filter(|issuer| *issuer.config() == config).map(Arc::clone);
+            let repeated = ready.values().find_map(|other: &Arc<Issuer>| {
+                let other = other.config();
+                (other.name == config.name).then_some("name").or((other.issuer == config.issuer).then_some("issuer"))
+            });
+            if let Some(field) = repeated {
+                let reason = "is the same as another issuer's".to_owned();
+                mistakes.push(ConfigError { issuer: config.name, field, reason });
+                continue;
+            }
+            let issuer = kept.map_or_else(|| Issuer::new(config, &self.fetcher).map(Arc::new), Ok);
+            match issuer {
+                Ok(issuer) => drop(ready.insert(issuer.config().issuer.clone(), issuer)),
+                Err(mistake) => mistakes.push(mistake),
+            }
+        }
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
+        self.issuers.store(Arc::new(ready));
+        Ok(())
+    }
+
+    /// Believes a token at a moment, or says exactly why not. Clients are told less: see [`Identify::authenticate`].
+    ///
+    /// # Errors
+    /// When the token does not hold.
+    pub async fn check_token(&self, token: &Secret, now: UnixMicros) -> Result<Principal, TokenError> {
+        let envelope = Envelope::open(token.expose_secret())?;
+        let principal = if envelope.issuer()? == mint::ISSUER {
+            self.own(envelope, now)?
+        } else {
+            let issuer = self.issuers.load().get(envelope.issuer()?).map(Arc::clone);
+            let vouched = issuer.ok_or(TokenError::UnknownIssuer)?.check(envelope, now).await?;
+            Principal { who: vouched.who, token: vouched.id, expires: vouched.expires, targets: None }
+        };
+        if self.revocations.is_revoked(&principal.token) {
+            return Err(TokenError::Revoked);
+        }
+        Ok(principal)
+    }
+
+    fn own(&self, envelope: Envelope<'_>, now: UnixMicros) -> Result<Principal, TokenError> {
+        verify::precheck(&envelope, &self.profile)?;
+        if envelope.kid.as_deref() != Some(self.key_id.as_str()) {
+            return Err(TokenError::UnknownKey);
+        }
+        let verified = verify::verify(envelope, &self.profile, &self.key, now)?;
+        let said = mint::read(verified.claims)?;
+        Ok(Principal { who: said.who, token: said.id, expires: verified.expires, targets: said.targets })
+    }
+
+    /// Runs the same computation for users that exist and users that do not.
+    fn check_proof(
+        &self,
+        user: &str,
+        auth_message: &[u8],
+        proof: &[u8; 32],
+        now: UnixMicros,
+    ) -> Result<Authenticated, Refusal> {
+        let login = self.scram.find(user);
+        let stranger = self.stranger.verifier(user);
+        let verifier = login.as_ref().map_or(&stranger, |login| &login.verifier);
+        let (Some(signature), Some(login)) = (verifier.check(auth_message, proof), &login) else {
+            return Err(Refusal::builtin(
+                Code::Unauthenticated,
+                "identity.password",
+                "the user name or the password is wrong",
+            ));
+        };
+        // Only whoever knows the password learns what became of it.
+        if now >= login.principal.expires {
+            return Err(TokenError::Expired.refusal());
+        }
+        if self.revocations.is_revoked(&login.principal.token) {
+            return Err(TokenError::Revoked.refusal());
+        }
+        Ok(Authenticated { principal: login.principal.clone(), server_signature: Some(signature) })
+    }
+
+    async fn decide(&self, claim: Claim, now: UnixMicros) -> Result<Authenticated, Refusal> {
+        let decided = match claim {
+            Claim::Token(token) => match self.check_token(&token, now).await {
+                Ok(principal) => return Ok(Authenticated { principal, server_signature: None }),
+                Err(error) => Err((error.refusal(), Some(error))),
+            },
+            Claim::Scram { user, auth_message, proof } => {
+                self.check_proof(&user, &auth_message, &proof, now).map_err(|refusal| (refusal, None))
+            }
+        };
+        decided.map_err(|(refusal, error)| {
+            let check = error.map(tracing::field::display);
+            tracing::info!(rule = refusal.rule.as_str(), check, "a sign-in was refused");
+            refusal
+        })
+    }
+}
+
+impl Identify for Identity {
+    fn challenge<'a>(&'a self, user: &'a str) -> BoxFuture<'a, Result<ScramParameters, Refusal>> {
+        let login = self.scram.find(user);
+        // Made up in every case, so that both take the same time.
+        let made_up = self.stranger.verifier(user).parameters();
+        let parameters = login.map_or(made_up, |login| login.verifier.parameters());
+        Box::pin(std::future::ready(Ok(parameters)))
+    }
+
+    fn authenticate(&self, claim: Claim, now: UnixMicros) -> BoxFuture<'_, Result<Authenticated, Refusal>> {
+        Box::pin(self.decide(claim, now))
+    }
+
+    fn is_revoked(&self, token: &TokenId) -> bool {
+        self.revocations.is_revoked(token)
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity").field("key_id", &self.key_id).finish_non_exhaustive()
+    }
+}
