@@ -6,30 +6,12 @@ use std::borrow::Cow;
 use std::fmt;
 
 use sluice_model::{
-    DecisionId, Digest, Fact, FlowId, OpId, Operation, Principal, RuleId, Stage, TargetName,
-    UnixMicros, Verdict, Who,
+    DecisionId, Digest, Fact, FlowId, OpId, Operation, Principal, RuleId, Stage, TargetName, UnixMicros, Verdict, Who,
 };
 
-/// One thing that happened in one flow of a session.
+/// One thing that happened in a flow: the closed set.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Event<'a> {
-    pub flow: FlowId,
-    /// Nanoseconds of a monotonic clock since the session's wall-clock anchor.
-    pub at_ns: u64,
-    pub what: What<'a>,
-}
-
-/// An event as it stands in a recording.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Stored<'a> {
-    /// Counted from 0 without a hole, over all flows of the session.
-    pub seq: u64,
-    pub event: Event<'a>,
-}
-
-/// The closed set of events.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum What<'a> {
+pub enum Event<'a> {
     Opened(Opened<'a>),
     Asked(Asked<'a>),
     Ruled(Ruled<'a>),
@@ -41,6 +23,17 @@ pub enum What<'a> {
     Noted(Noted<'a>),
     Gap(Gap<'a>),
     Closed(Closed<'a>),
+}
+
+/// An event as it stands in a recording.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Stored<'a> {
+    /// Counted from 0 without a hole, over all flows of the session.
+    pub seq: u64,
+    pub flow: FlowId,
+    /// Nanoseconds of a monotonic clock since the session's wall-clock anchor.
+    pub at_ns: u64,
+    pub event: Event<'a>,
 }
 
 /// Bytes of traffic. `Debug` prints their length only.
@@ -63,10 +56,7 @@ pub struct Pair<'a> {
 impl<'a> Pair<'a> {
     /// A pair of a name and a value.
     pub fn new(name: impl Into<Cow<'a, str>>, value: impl Into<Cow<'a, str>>) -> Self {
-        Self {
-            name: name.into(),
-            value: value.into(),
-        }
+        Self { name: name.into(), value: value.into() }
     }
 }
 

@@ -19,8 +19,8 @@ mod writer;
 
 pub use capped::{Capped, DEFAULT_CAP_BYTES, Rest};
 pub use event::{
-    Accessed, Actor, Asked, Closed, Content, Cut, Event, Gap, Held, Noted, Opened, Outcome, Pair,
-    Passed, Ruled, Settled, Stored, Toward, What, Word,
+    Accessed, Actor, Asked, Closed, Content, Cut, Event, Gap, Held, Noted, Opened, Outcome, Pair, Passed, Ruled,
+    Settled, Stored, Toward, Word,
 };
 pub use frame::{Header, SEGMENT_BYTES};
 pub use reader::{End, Reader, Resume, Unreadable, Verified, verify};

@@ -1,0 +1,212 @@
+//! The kernel's port for sessions and their recordings.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sluice_kernel::{BoxFuture, Closing, Keep, Opening, Recorder, Unrecorded, clock};
+use sluice_model::{FlowId, SessionId};
+use sluice_recording::{Actor, Closed, Event, Opened};
+
+use crate::{RecordingError, RecordingFile, Recordings, SessionEnd, SessionStart, Store, StoreError};
+
+/// How long committed bytes wait to be durable at most.
+const SYNC_EVERY: Duration = Duration::from_millis(200);
+
+/// Opens sessions in the store and on disk.
+#[derive(Clone)]
+pub struct Keeper {
+    recordings: Arc<Recordings>,
+    store: Arc<dyn Store>,
+    broker_version: &'static str,
+}
+
+impl std::fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keeper").finish_non_exhaustive()
+    }
+}
+
+impl Keeper {
+    /// Keeps sessions in a store and recordings.
+    #[must_use]
+    pub fn new(recordings: Arc<Recordings>, store: Arc<dyn Store>, broker_version: &'static str) -> Self {
+        Self { recordings, store, broker_version }
+    }
+
+    /// Syncs what was committed, every 200 ms, and closes recordings whose flow was lost. Runs until it is dropped.
+    pub async fn run(self) {
+        let mut beat = tokio::time::interval(SYNC_EVERY);
+        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            beat.tick().await;
+            self.tend().await;
+        }
+    }
+
+    /// One round of [`Keeper::run`].
+    async fn tend(&self) {
+        let recordings = Arc::clone(&self.recordings);
+        let now = clock::now();
+        let round = blocking(move || {
+            recordings.sync_all();
+            Ok(recordings.sweep(now))
+        });
+        for session in round.await.unwrap_or_default() {
+            tracing::error!(%session, "a session was lost without being closed");
+            if let Err(error) = self.store.close_session(&session, &SessionEnd::crash(now)).await {
+                tracing::error!(%session, %error, "a lost session could not be closed");
+            }
+        }
+    }
+
+    async fn open(&self, opening: Opening) -> Result<Tape, Unrecorded> {
+        self.store.open_session(&start(&opening)).await.map_err(unstored)?;
+        let session = opening.session.clone();
+        match self.record(opening).await {
+            Ok(file) => Ok(Tape { file, session, store: Arc::clone(&self.store) }),
+            Err(error) => {
+                let end = SessionEnd { reason: "unrecorded".to_owned(), ..SessionEnd::crash(clock::now()) };
+                if let Err(error) = self.store.close_session(&session, &end).await {
+                    tracing::error!(%session, %error, "an unrecorded session could not be closed");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn record(&self, opening: Opening) -> Result<RecordingFile, Unrecorded> {
+        let recordings = Arc::clone(&self.recordings);
+        let version = self.broker_version;
+        blocking(move || {
+            let mut file = recordings.create(&opening.session, opening.at)?;
+            file.append(FlowId(0), 0, &Event::Opened(opened(&opening, version)))?;
+            file.commit()?;
+            file.sync()?;
+            Ok(file)
+        })
+        .await
+    }
+}
+
+impl Keep for Keeper {
+    fn admits(&self) -> Result<(), Unrecorded> {
+        self.recordings.admits().map_err(unrecorded)
+    }
+
+    fn begin(&self, opening: Opening) -> BoxFuture<'_, Result<Box<dyn Recorder>, Unrecorded>> {
+        Box::pin(async move {
+            let tape: Box<dyn Recorder> = Box::new(self.open(opening).await?);
+            Ok(tape)
+        })
+    }
+}
+
+/// One session's recording and its row.
+struct Tape {
+    file: RecordingFile,
+    session: SessionId,
+    store: Arc<dyn Store>,
+}
+
+impl Recorder for Tape {
+    fn append(&mut self, flow: FlowId, nanos: u64, event: &Event<'_>) -> Result<(), Unrecorded> {
+        self.file.append(flow, nanos, event).map_err(unrecorded)
+    }
+
+    fn commit(&mut self) -> Result<(), Unrecorded> {
+        self.file.commit().map_err(unrecorded)
+    }
+
+    fn sync(&mut self) -> BoxFuture<'_, Result<(), Unrecorded>> {
+        let sync = self.file.syncer();
+        Box::pin(blocking(sync))
+    }
+
+    fn finish(self: Box<Self>, nanos: u64, closing: Closing) -> BoxFuture<'static, Result<(), Unrecorded>> {
+        Box::pin(async move {
+            let Self { file, session, store } = *self;
+            let mut end = session_end(&closing);
+            let written = blocking(move || file.finish(nanos, &closed(&closing), closing.at)).await;
+            if written.is_err() {
+                end.reason = "unrecorded".to_owned();
+            }
+            store.close_session(&session, &end).await.map_err(unstored)?;
+            written.map(|_root| ())
+        })
+    }
+}
+
+fn start(opening: &Opening) -> SessionStart {
+    SessionStart {
+        id: opening.session.clone(),
+        principal: opening.principal.clone(),
+        target: opening.target.name.clone(),
+        environment: opening.target.environment.clone(),
+        protocol: opening.target.protocol.to_owned(),
+        client: opening.peer.address.to_string(),
+        policy_epoch: opening.policy_epoch,
+        opened: opening.at,
+    }
+}
+
+fn opened<'a>(opening: &'a Opening, broker_version: &'a str) -> Opened<'a> {
+    Opened {
+        session: opening.session.as_str().into(),
+        principal: Actor::chain(&opening.principal),
+        token: opening.principal.token.as_str().into(),
+        target: opening.target.name.as_str().into(),
+        environment: opening.target.environment.as_str().into(),
+        protocol: opening.target.protocol.into(),
+        schema_version: opening.schema_version,
+        client: opening.peer.address.to_string().into(),
+        policy_epoch: opening.policy_epoch.to_string().into(),
+        anchor: opening.at,
+        broker_version: broker_version.into(),
+    }
+}
+
+fn session_end(closing: &Closing) -> SessionEnd {
+    SessionEnd {
+        reason: closing.reason.to_owned(),
+        closed: closing.at,
+        operations: closing.operations,
+        refused: closing.refused,
+        bytes_to_client: closing.bytes_to_client,
+        bytes_to_server: closing.bytes_to_server,
+    }
+}
+
+fn closed(closing: &Closing) -> Closed<'static> {
+    Closed {
+        reason: closing.reason.into(),
+        counters: vec![
+            ("operations".into(), closing.operations),
+            ("refused".into(), closing.refused),
+            ("bytes_to_client".into(), closing.bytes_to_client),
+            ("bytes_to_server".into(), closing.bytes_to_server),
+        ],
+    }
+}
+
+/// Runs what blocks on the disk where it may block.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, RecordingError> + Send + 'static,
+) -> Result<T, Unrecorded> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result.map_err(unrecorded),
+        Err(_) => Err(Unrecorded("writing the recording was interrupted".to_owned())),
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "used as a function value")]
+fn unrecorded(error: RecordingError) -> Unrecorded {
+    Unrecorded(error.to_string())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "used as a function value")]
+fn unstored(error: StoreError) -> Unrecorded {
+    Unrecorded(error.to_string())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,61 @@
+//! The tables, one step of their history at a time. A step that was released is never edited.
+
+use sqlx::{Row as _, SqlitePool};
+
+use crate::StoreError;
+
+const STEPS: &[&str] = &[
+    "create table sessions (
+        id text primary key, principal text not null, person text, target text not null, environment text not null,
+        protocol text not null, client text not null, policy_epoch integer not null, opened integer not null,
+        closed integer, reason text, operations integer, refused integer, bytes_to_client integer,
+        bytes_to_server integer
+    ) strict;
+    create index sessions_by_time on sessions (opened);
+    create index sessions_open on sessions (id) where closed is null;
+    create table tokens (
+        id text primary key, kind text not null, principal text not null, created integer not null,
+        expires integer not null, label text
+    ) strict;
+    create table revocations (
+        seq integer primary key autoincrement, token text not null unique, at integer not null
+    ) strict;
+    create table scram_secrets (
+        seq integer primary key autoincrement, user text not null unique, token text not null,
+        principal text not null, salt blob not null, iterations integer not null, stored_key blob not null, server_key blob not null, expires integer not null
+    ) strict;
+    create table holds (
+        id text primary key, state text not null, digest blob not null, principal text not null, who text not null,
+        session text not null, target text not null, action text not null, rule text not null, message text not null,
+        approvals text not null, content blob not null, bound blob, requested integer not null,
+        expires integer not null, settled integer, settled_by text
+    ) strict;
+    create index holds_by_time on holds (requested);
+    create index holds_open on holds (who) where state in ('requested', 'approved');
+    create table votes (
+        hold text not null references holds (id), person text not null, groups text not null, at integer not null,
+        primary key (hold, person)
+    ) strict;",
+];
+
+/// Takes the steps that a store has not taken yet, each with its mark in one transaction.
+pub(super) async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
+    let mut change = pool.begin_with("begin immediate").await?;
+    sqlx::raw_sql("create table if not exists schema_version (version integer primary key) strict")
+        .execute(&mut *change)
+        .await?;
+    let row = sqlx::query("select coalesce(max(version), 0) from schema_version").fetch_one(&mut *change).await?;
+    let found: i64 = row.try_get(0)?;
+    let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
+    if found > known {
+        return Err(StoreError::FromTheFuture { found, known });
+    }
+    for (version, step) in (1_i64..).zip(STEPS) {
+        if version > found {
+            sqlx::raw_sql(*step).execute(&mut *change).await?;
+            sqlx::query("insert into schema_version values (?)").bind(version).execute(&mut *change).await?;
+        }
+    }
+    change.commit().await?;
+    Ok(())
+}
