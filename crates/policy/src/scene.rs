@@ -1,0 +1,129 @@
+//! One case, turned into the entities and questions that policies are asked about.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cedar_policy::{Entities, EntityUid};
+use sluice_model::{Action, Resource, Tag, Usage};
+
+use crate::case::Case;
+use crate::entity::{Actor, World};
+use crate::schema::{self, Vocabulary};
+
+/// One access as Cedar sees it.
+#[derive(Debug)]
+pub(crate) struct Deed {
+    pub(crate) action: Action,
+    pub(crate) verb: EntityUid,
+    pub(crate) resource: EntityUid,
+}
+
+/// One tagged resource, with every way in which the operation uses it.
+#[derive(Debug)]
+pub(crate) struct Exposed<'a> {
+    pub(crate) resource: &'a Resource,
+    pub(crate) tags: BTreeSet<&'a Tag>,
+    pub(crate) uid: EntityUid,
+    pub(crate) filtered: bool,
+    /// Where it has several tags: the entities with one tag only, once per tag. What is revealed of a class says
+    /// nothing of the other classes that the same column lies in.
+    pub(crate) apart: Vec<Entities>,
+}
+
+/// The own verbs that are asked about values.
+#[derive(Debug)]
+pub(crate) struct Verbs {
+    pub(crate) reveal: EntityUid,
+    pub(crate) partial: EntityUid,
+    pub(crate) token: EntityUid,
+    pub(crate) filter: EntityUid,
+    pub(crate) disclose: EntityUid,
+}
+
+/// Everything that is asked about one case.
+#[derive(Debug)]
+pub(crate) struct Scene<'a> {
+    pub(crate) actors: Vec<Actor>,
+    pub(crate) deeds: Vec<Deed>,
+    pub(crate) exposed: Vec<Exposed<'a>>,
+    pub(crate) disclosed: Vec<EntityUid>,
+    pub(crate) verbs: Verbs,
+    pub(crate) entities: Entities,
+}
+
+#[derive(Debug, Default)]
+struct Uses<'a> {
+    tags: BTreeSet<&'a Tag>,
+    filtered: bool,
+}
+
+impl<'a> Scene<'a> {
+    /// Lays a case out; `None` where it names what no protocol declares.
+    pub(crate) fn new(vocabulary: &Vocabulary, case: &Case<'a>) -> Option<Self> {
+        let shape = &*case.operation.shape;
+        if !vocabulary.knows_facts(shape.action.name, &shape.facts) {
+            return None;
+        }
+        let mut world = World::new(vocabulary);
+        let actors = world.principal(case.who);
+        let whole = Resource::target();
+        let mut asked: Vec<(&Action, &Resource)> = shape.accesses.iter().map(|a| (&a.action, &a.resource)).collect();
+        if asked.is_empty() {
+            asked.push((&shape.action, &whole));
+        }
+        let mut deeds = Vec::with_capacity(asked.len());
+        for (action, resource) in asked {
+            if !vocabulary.permits_on(action, resource.kind) {
+                return None;
+            }
+            let (verb, resource) = (world.action(action.name), world.resource(case.target, resource)?);
+            deeds.push(Deed { action: *action, verb, resource });
+        }
+        let (uses, disclosed) = gather(case);
+        let disclosed = disclosed.into_iter().map(|tag| world.tag(tag)).collect();
+        let bare = world.clone();
+        let mut exposed = Vec::with_capacity(uses.len());
+        for (resource, uses) in uses {
+            let uid = world.resource(case.target, resource)?;
+            world.classify(&uid, uses.tags.iter().copied());
+            let apart = apart(&bare, case, resource, &uses.tags)?;
+            exposed.push(Exposed { resource, tags: uses.tags, uid, filtered: uses.filtered, apart });
+        }
+        let verbs = Verbs {
+            reveal: vocabulary.action(schema::REVEAL),
+            partial: vocabulary.action(schema::REVEAL_PARTIAL),
+            token: vocabulary.action(schema::REVEAL_TOKEN),
+            filter: vocabulary.action(schema::FILTER),
+            disclose: vocabulary.action(schema::DISCLOSE),
+        };
+        Some(Self { actors, deeds, exposed, disclosed, verbs, entities: world.entities()? })
+    }
+}
+
+fn gather<'a>(case: &Case<'a>) -> (BTreeMap<&'a Resource, Uses<'a>>, BTreeSet<&'a Tag>) {
+    let mut uses: BTreeMap<&Resource, Uses<'_>> = BTreeMap::new();
+    let mut disclosed = BTreeSet::new();
+    for exposure in &case.operation.shape.exposures {
+        match exposure.usage {
+            Usage::Disclose => disclosed.extend(&exposure.tags),
+            Usage::Reveal | Usage::Filter => {
+                let entry = uses.entry(&exposure.resource).or_default();
+                entry.tags.extend(&exposure.tags);
+                entry.filtered |= exposure.usage == Usage::Filter;
+            }
+        }
+    }
+    (uses, disclosed)
+}
+
+fn apart(bare: &World<'_>, case: &Case<'_>, resource: &Resource, tags: &BTreeSet<&Tag>) -> Option<Vec<Entities>> {
+    if tags.len() < 2 {
+        return Some(Vec::new());
+    }
+    let with_one = |tag: &&Tag| {
+        let mut world = bare.clone();
+        let uid = world.resource(case.target, resource)?;
+        world.classify(&uid, [*tag]);
+        world.entities()
+    };
+    tags.iter().map(with_one).collect()
+}
