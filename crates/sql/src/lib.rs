@@ -1,1 +1,30 @@
-//! PostgreSQL text into effects, relations, columns and functions, and text rewritten so that protected columns are masked at the source.
+//! PostgreSQL text into what it does, and text rewritten so that protected columns are masked at the source.
+//!
+//! The server's own grammar (`pg_query`) reads the text; everything else here is a pure function of that tree and a [`Catalog`]
+//! snapshot. **Invariant:** what is not understood is refused: an unknown node, relation, function or setting never passes as harmless.
+
+mod access;
+mod analysis;
+mod analyze;
+mod catalog;
+mod census;
+mod known;
+mod mask;
+mod read;
+mod rewrite;
+mod sensitive;
+mod walk;
+
+#[cfg(test)]
+mod tests;
+
+pub use access::{Access, ColumnUse, Object, Usage, Verb};
+pub use analysis::{Analysis, Change, Copy, Kind, Places, Reason, Refused, Statement, Transaction};
+pub use analyze::{NoPrepared, Prepared, analyze};
+pub use catalog::{
+    Catalog, Column, ColumnRow, FunctionRow, InvalidCatalog, OperatorRow, Relation, RelationKind, RelationRow, Rows,
+    TypeRow,
+};
+pub use read::{MAX_NESTING, MAX_TEXT_BYTES, Unreadable, needs_big_stack};
+pub use rewrite::{ColumnMask, Unmaskable, rewrite};
+pub use sensitive::{Missing, Sensitive, SensitiveColumn};

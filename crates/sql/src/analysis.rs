@@ -1,0 +1,242 @@
+//! The result of reading a text.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::{Access, ColumnUse};
+
+/// What a text does, decided as a whole: one refused statement refuses all of it.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Analysis {
+    /// The statements in order; empty for a text of blanks and comments.
+    pub statements: Vec<Statement>,
+    /// Distinct effects, sorted.
+    pub accesses: Vec<Access>,
+    /// Distinct uses of sensitive columns, sorted.
+    pub uses: Vec<ColumnUse>,
+    /// What no policy can allow; the text must not be forwarded unless this is empty.
+    pub refusals: Vec<Refused>,
+    /// Relations read or written (schema, name), distinct and sorted.
+    pub relations: Vec<(Box<str>, Box<str>)>,
+    /// Functions called by name, harmless ones too, distinct and sorted.
+    pub functions: Vec<Box<str>>,
+    /// A relation with a sensitive column is involved: error and notice texts may carry protected values.
+    pub touches_sensitive: bool,
+    /// The text may change what a [`crate::Catalog`] holds.
+    pub changes_catalog: bool,
+    /// Where relations stand in the text, for [`crate::rewrite`].
+    pub places: Places,
+}
+
+/// Where the relations of a text stand, and what forbids to replace them.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Places {
+    pub(crate) ranges: Vec<RangeUse>,
+    pub(crate) qualified: Vec<Qualified>,
+    /// Columns used where their value does not matter (`count(x)`), as (oid, attnum).
+    pub(crate) counted: Vec<(u32, i16)>,
+    pub(crate) locks_rows: bool,
+    pub(crate) samples: bool,
+    pub(crate) system_columns: bool,
+}
+
+impl Analysis {
+    /// More than one statement in one text.
+    #[must_use]
+    pub const fn is_multi(&self) -> bool {
+        self.statements.len() > 1
+    }
+
+    /// Any statement changes rows.
+    #[must_use]
+    pub fn is_row_changing(&self) -> bool {
+        self.statements.iter().any(|statement| statement.row_changing)
+    }
+
+    /// Every `UPDATE` and `DELETE` in it says which rows.
+    #[must_use]
+    pub fn has_where(&self) -> bool {
+        self.statements.iter().all(|statement| statement.has_where)
+    }
+}
+
+/// One statement of a text.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Statement {
+    pub kind: Kind,
+    /// Its bytes in the text.
+    pub span: Range<usize>,
+    pub copy: Copy,
+    /// What it does to the names of prepared statements, once it succeeds.
+    pub change: Option<Change>,
+    pub transaction: Option<Transaction>,
+    /// `false` when an `UPDATE` or `DELETE` in it has no `WHERE`.
+    pub has_where: bool,
+    /// It inserts, updates, deletes, merges, truncates or loads rows, also inside `WITH` or `EXPLAIN`.
+    pub row_changing: bool,
+}
+
+/// The direction in which a statement makes the connection carry `CopyData`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Copy {
+    None,
+    /// From the client.
+    In,
+    /// To the client.
+    Out,
+}
+
+/// A change to the names of prepared statements.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Change {
+    Prepare(Box<str>, Arc<Analysis>),
+    Deallocate(Box<str>),
+    DeallocateAll,
+}
+
+/// What a statement does to the transaction.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Transaction {
+    Begin,
+    Commit,
+    Rollback,
+    Savepoint,
+    Release,
+    RollbackTo,
+    Prepare,
+}
+
+/// The kind of a statement, by its outermost node.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Kind {
+    Select,
+    Insert,
+    Update,
+    Delete,
+    Merge,
+    Truncate,
+    Copy,
+    Call,
+    Do,
+    Explain,
+    Prepare,
+    Execute,
+    Deallocate,
+    Cursor,
+    Lock,
+    Transaction,
+    Set,
+    Show,
+    Listen,
+    Define,
+    Administer,
+    Other,
+}
+
+impl Kind {
+    /// The word for it in policies and facts.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Select => "select",
+            Self::Insert => "insert",
+            Self::Update => "update",
+            Self::Delete => "delete",
+            Self::Merge => "merge",
+            Self::Truncate => "truncate",
+            Self::Copy => "copy",
+            Self::Call => "call",
+            Self::Do => "do",
+            Self::Explain => "explain",
+            Self::Prepare => "prepare",
+            Self::Execute => "execute",
+            Self::Deallocate => "deallocate",
+            Self::Cursor => "cursor",
+            Self::Lock => "lock",
+            Self::Transaction => "transaction",
+            Self::Set => "set",
+            Self::Show => "show",
+            Self::Listen => "listen",
+            Self::Define => "define",
+            Self::Administer => "administer",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// One thing that no policy can allow.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Refused {
+    pub reason: Reason,
+    /// Byte offset in the text, where it is known.
+    pub at: Option<u32>,
+}
+
+/// Why.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Reason {
+    UnknownRelation,
+    AmbiguousRelation,
+    OtherDatabase,
+    OpaqueView,
+    RelationRule,
+    ForwardReference,
+    UnknownPrepared,
+    PinnedSetting,
+    CurrentOf,
+    NotUnderstood,
+}
+
+impl Reason {
+    /// The sentence for the user.
+    #[must_use]
+    pub const fn message(self) -> &'static str {
+        match self {
+            Self::UnknownRelation => "a relation in the statement is not known to the broker",
+            Self::AmbiguousRelation => "a relation name in the statement may denote more than one relation",
+            Self::OtherDatabase => "the statement names another database",
+            Self::OpaqueView => "a view in the statement cannot be followed to its tables",
+            Self::RelationRule => "a relation in the statement has a rewrite rule",
+            Self::ForwardReference => "a recursive query refers to a later query of the same WITH",
+            Self::UnknownPrepared => "the prepared statement is not known to the broker",
+            Self::PinnedSetting => "the setting is pinned by the broker",
+            Self::CurrentOf => "WHERE CURRENT OF is not supported",
+            Self::NotUnderstood => "the statement contains something the broker does not understand",
+        }
+    }
+
+    /// What would pass.
+    #[must_use]
+    pub const fn hint(self) -> Option<&'static str> {
+        match self {
+            Self::UnknownRelation => {
+                Some("use a permanent relation, and check the spelling; temporary tables are not available here")
+            }
+            Self::AmbiguousRelation => Some("qualify the relation with its schema"),
+            Self::OpaqueView => Some("query the tables of the view instead"),
+            Self::ForwardReference => Some("put the referenced query first"),
+            Self::UnknownPrepared => Some("prepare the statement on this connection first"),
+            Self::CurrentOf => Some("name the rows by their key"),
+            Self::OtherDatabase | Self::RelationRule | Self::PinnedSetting | Self::NotUnderstood => None,
+        }
+    }
+}
+
+/// A relation in a position where its rows are read.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct RangeUse {
+    /// Byte offset of its name.
+    pub(crate) at: usize,
+    pub(crate) oid: u32,
+    pub(crate) aliased: bool,
+}
+
+/// A column reference whose schema qualifier a rewritten relation loses.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Qualified {
+    /// Byte offset of its first name.
+    pub(crate) at: usize,
+    pub(crate) oid: u32,
+    /// How many leading names go.
+    pub(crate) names: usize,
+}

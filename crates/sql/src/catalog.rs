@@ -1,0 +1,280 @@
+//! An immutable snapshot of the names of one database.
+
+use std::collections::{HashMap, HashSet};
+
+/// What a server was asked for, as plain rows.
+#[derive(Clone, Debug, Default)]
+pub struct Rows {
+    pub database: String,
+    /// The schemas of the pinned `search_path`, in order, with `$user` already replaced.
+    pub search_path: Vec<String>,
+    pub relations: Vec<RelationRow>,
+    pub columns: Vec<ColumnRow>,
+    /// (child, parent) pairs of inheritance and partitioning.
+    pub inherits: Vec<(u32, u32)>,
+    /// Functions, aggregates and procedures outside the server's own schemas.
+    pub functions: Vec<FunctionRow>,
+    /// Operators outside the server's own schemas.
+    pub operators: Vec<OperatorRow>,
+    /// Types whose casts or checks run code that is not known to be harmless.
+    pub risky_types: Vec<TypeRow>,
+}
+
+/// One relation outside the server's own schemas.
+#[derive(Clone, Debug)]
+pub struct RelationRow {
+    pub oid: u32,
+    pub schema: String,
+    pub name: String,
+    /// `pg_class.relkind`.
+    pub kind: char,
+    /// It has rewrite rules besides the one that makes a view.
+    pub has_rules: bool,
+    /// `pg_get_viewdef` under an empty search path, for views and materialised views.
+    pub definition: Option<String>,
+}
+
+/// One column that is not dropped.
+#[derive(Clone, Debug)]
+pub struct ColumnRow {
+    pub relation: u32,
+    pub attnum: i16,
+    pub name: String,
+    pub type_oid: u32,
+    /// As `format_type` prints it under an empty search path.
+    pub type_name: String,
+}
+
+/// One function, aggregate or procedure.
+#[derive(Clone, Debug)]
+pub struct FunctionRow {
+    pub schema: String,
+    pub name: String,
+    /// Part of an extension, immutable, and neither aggregate nor procedure.
+    pub safe: bool,
+}
+
+/// One operator.
+#[derive(Clone, Debug)]
+pub struct OperatorRow {
+    pub schema: String,
+    pub name: String,
+    /// Its function is part of an extension and immutable.
+    pub safe: bool,
+}
+
+/// One type.
+#[derive(Clone, Debug)]
+pub struct TypeRow {
+    pub schema: String,
+    pub name: String,
+}
+
+/// A snapshot of names, immutable once built.
+#[derive(Debug)]
+pub struct Catalog {
+    database: String,
+    search_path: Vec<String>,
+    epoch: u64,
+    relations: HashMap<u32, Relation>,
+    by_name: HashMap<String, Vec<u32>>,
+    functions: HashMap<String, Vec<(String, bool)>>,
+    operators: HashMap<String, Vec<(String, bool)>>,
+    risky_types: HashMap<String, Vec<String>>,
+    column_names: HashSet<String>,
+    parents: HashMap<u32, Vec<u32>>,
+}
+
+/// One relation.
+#[derive(Debug)]
+pub struct Relation {
+    pub oid: u32,
+    pub schema: Box<str>,
+    pub name: Box<str>,
+    pub kind: RelationKind,
+    pub has_rules: bool,
+    pub definition: Option<Box<str>>,
+    /// Columns in the order of their numbers, dropped ones left out.
+    pub columns: Vec<Column>,
+}
+
+/// One column.
+#[derive(Debug)]
+pub struct Column {
+    pub attnum: i16,
+    pub name: Box<str>,
+    pub type_oid: u32,
+    pub type_name: Box<str>,
+}
+
+/// The kinds of relation.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum RelationKind {
+    Table,
+    Partitioned,
+    View,
+    Materialized,
+    Foreign,
+    Sequence,
+    Composite,
+}
+
+/// Why rows do not make a catalog.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum InvalidCatalog {
+    #[error("the search path names `$user`, which must be replaced by a schema")]
+    UserInPath,
+}
+
+impl Catalog {
+    /// Indexes rows. Columns of unknown relations and kinds that cannot be queried are left out.
+    ///
+    /// # Errors
+    /// When the search path is not fixed.
+    pub fn build(rows: Rows, epoch: u64) -> Result<Self, InvalidCatalog> {
+        if rows.search_path.iter().any(|schema| schema == "$user") {
+            return Err(InvalidCatalog::UserInPath);
+        }
+        let mut catalog = Self {
+            database: rows.database,
+            search_path: rows.search_path,
+            epoch,
+            relations: HashMap::new(),
+            by_name: HashMap::new(),
+            functions: HashMap::new(),
+            operators: HashMap::new(),
+            risky_types: HashMap::new(),
+            column_names: HashSet::new(),
+            parents: HashMap::new(),
+        };
+        rows.relations.into_iter().for_each(|row| catalog.add_relation(row));
+        rows.columns.into_iter().for_each(|row| catalog.add_column(row));
+        for relation in catalog.relations.values_mut() {
+            relation.columns.sort_by_key(|column| column.attnum);
+        }
+        for row in rows.functions {
+            catalog.functions.entry(row.name).or_default().push((row.schema, row.safe));
+        }
+        for row in rows.operators {
+            catalog.operators.entry(row.name).or_default().push((row.schema, row.safe));
+        }
+        for row in rows.risky_types {
+            catalog.risky_types.entry(row.name).or_default().push(row.schema);
+        }
+        for (child, parent) in rows.inherits {
+            catalog.parents.entry(child).or_default().push(parent);
+        }
+        Ok(catalog)
+    }
+
+    fn add_relation(&mut self, row: RelationRow) {
+        let kind = match row.kind {
+            'r' => RelationKind::Table,
+            'p' => RelationKind::Partitioned,
+            'v' => RelationKind::View,
+            'm' => RelationKind::Materialized,
+            'f' => RelationKind::Foreign,
+            'S' => RelationKind::Sequence,
+            'c' => RelationKind::Composite,
+            _ => return,
+        };
+        if kind != RelationKind::Composite {
+            self.by_name.entry(row.name.clone()).or_default().push(row.oid);
+        }
+        let relation = Relation {
+            oid: row.oid,
+            schema: row.schema.into(),
+            name: row.name.into(),
+            kind,
+            has_rules: row.has_rules,
+            definition: row.definition.map(Into::into),
+            columns: Vec::new(),
+        };
+        self.relations.insert(row.oid, relation);
+    }
+
+    fn add_column(&mut self, row: ColumnRow) {
+        let Some(relation) = self.relations.get_mut(&row.relation) else { return };
+        if row.attnum <= 0 {
+            return;
+        }
+        self.column_names.insert(row.name.clone());
+        relation.columns.push(Column {
+            attnum: row.attnum,
+            name: row.name.into(),
+            type_oid: row.type_oid,
+            type_name: row.type_name.into(),
+        });
+    }
+
+    /// The number of this snapshot; a larger one is newer.
+    #[must_use]
+    pub const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The database it was taken of.
+    #[must_use]
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+
+    /// The pinned search path.
+    #[must_use]
+    pub fn search_path(&self) -> &[String] {
+        &self.search_path
+    }
+
+    /// A relation by its oid.
+    #[must_use]
+    pub fn relation_by_oid(&self, oid: u32) -> Option<&Relation> {
+        self.relations.get(&oid)
+    }
+
+    /// A relation by its schema and name.
+    #[must_use]
+    pub fn relation(&self, schema: &str, name: &str) -> Option<&Relation> {
+        let oids = self.by_name.get(name)?;
+        oids.iter().filter_map(|oid| self.relations.get(oid)).find(|relation| &*relation.schema == schema)
+    }
+
+    /// A column by its relation's oid and its number, as a `RowDescription` names it.
+    #[must_use]
+    pub fn column(&self, oid: u32, attnum: i16) -> Option<&Column> {
+        let columns = &self.relations.get(&oid)?.columns;
+        let at = columns.binary_search_by_key(&attnum, |column| column.attnum).ok()?;
+        columns.get(at)
+    }
+
+    /// Every relation, in the order of their oids.
+    #[must_use]
+    pub fn relations(&self) -> Vec<&Relation> {
+        let mut all: Vec<_> = self.relations.values().collect();
+        all.sort_by_key(|relation| relation.oid);
+        all
+    }
+
+    pub(crate) fn parents(&self, oid: u32) -> &[u32] {
+        self.parents.get(&oid).map_or(&[], Vec::as_slice)
+    }
+
+    /// User functions of a name: their schemas, and whether each is harmless.
+    pub(crate) fn functions(&self, name: &str) -> &[(String, bool)] {
+        self.functions.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// User operators of a name: their schemas, and whether each is harmless.
+    pub(crate) fn operators(&self, name: &str) -> &[(String, bool)] {
+        self.operators.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// Schemas that hold a type of this name whose casts may run code.
+    pub(crate) fn risky_types(&self, name: &str) -> &[String] {
+        self.risky_types.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// Some relation or composite type has a column of this name.
+    pub(crate) fn has_column_named(&self, name: &str) -> bool {
+        self.column_names.contains(name)
+    }
+}

@@ -1,0 +1,96 @@
+//! Counts the nodes of a tree without knowing its shape, so that a node the walk did not visit cannot pass unseen.
+
+use std::collections::HashSet;
+
+use pg_query::Node;
+use pg_query::protobuf::{ColumnRef, FuncCall, RangeVar, SelectStmt};
+use serde_json::Value;
+
+/// What decides: every relation, function call, column and query block of a statement.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Census {
+    relations: usize,
+    calls: usize,
+    columns: usize,
+    queries: usize,
+}
+
+/// The nodes that the walk came by, each once however often it is walked.
+#[derive(Debug, Default)]
+pub(crate) struct Visited {
+    relations: HashSet<*const RangeVar>,
+    calls: HashSet<*const FuncCall>,
+    columns: HashSet<*const ColumnRef>,
+    queries: HashSet<*const SelectStmt>,
+}
+
+impl Visited {
+    pub(crate) fn relation(&mut self, node: &RangeVar) {
+        self.relations.insert(node);
+    }
+
+    pub(crate) fn call(&mut self, node: &FuncCall) {
+        self.calls.insert(node);
+    }
+
+    pub(crate) fn column(&mut self, node: &ColumnRef) {
+        self.columns.insert(node);
+    }
+
+    /// `false` when the block was visited before.
+    pub(crate) fn query(&mut self, node: &SelectStmt) -> bool {
+        self.queries.insert(node)
+    }
+
+    pub(crate) fn census(&self) -> Census {
+        Census {
+            relations: self.relations.len(),
+            calls: self.calls.len(),
+            columns: self.columns.len(),
+            queries: self.queries.len(),
+        }
+    }
+}
+
+/// Counts a statement; `None` when it cannot be counted.
+pub(crate) fn count(statement: &Node) -> Option<Census> {
+    let mut census = Census::default();
+    tally(&serde_json::to_value(statement).ok()?, &mut census);
+    Some(census)
+}
+
+fn tally(value: &Value, census: &mut Census) {
+    match value {
+        Value::Object(fields) => {
+            census.relations += usize::from(fields.contains_key("relname"));
+            census.calls += usize::from(fields.contains_key("funcname") && fields.contains_key("agg_star"));
+            census.queries += usize::from(fields.contains_key("values_lists"));
+            census.columns +=
+                usize::from(fields.len() == 2 && fields.contains_key("fields") && fields.contains_key("location"));
+            fields.values().for_each(|field| tally(field, census));
+        }
+        Value::Array(items) => items.iter().for_each(|item| tally(item, census)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Every relation that a statement names anywhere, as (schema, name); the schema is empty where it is not given.
+pub(crate) fn relations(statement: &Node) -> Option<Vec<(String, String)>> {
+    let mut found = Vec::new();
+    gather(&serde_json::to_value(statement).ok()?, &mut found);
+    Some(found)
+}
+
+fn gather(value: &Value, found: &mut Vec<(String, String)>) {
+    match value {
+        Value::Object(fields) => {
+            if let Some(Value::String(name)) = fields.get("relname") {
+                let schema = fields.get("schemaname").and_then(Value::as_str).unwrap_or_default();
+                found.push((schema.to_owned(), name.clone()));
+            }
+            fields.values().for_each(|field| gather(field, found));
+        }
+        Value::Array(items) => items.iter().for_each(|item| gather(item, found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}

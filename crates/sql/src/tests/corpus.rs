@@ -1,0 +1,70 @@
+//! The shared corpus of evasions: `fixtures/corpora/sql_evasion.yaml`.
+
+use std::fmt::Write as _;
+
+use serde::Deserialize;
+
+use super::schema::{Outcome, world};
+
+#[derive(Deserialize)]
+struct Corpus {
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    id: String,
+    sql: String,
+    wire: String,
+    expect: String,
+    script: Option<serde_json::Value>,
+    startup: Option<serde_json::Value>,
+}
+
+impl Case {
+    /// Cases of the wire protocol and of limits on it are not texts.
+    fn is_text(&self) -> bool {
+        self.wire == "simple" && self.script.is_none() && self.startup.is_none() && self.id != "DOS-06"
+    }
+}
+
+#[test]
+fn corpus_holds() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/corpora/sql_evasion.yaml");
+    let corpus: Corpus = serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let world = world();
+    let mut wrong = String::new();
+    let mut strict = String::new();
+    let mut texts = 0;
+    for case in corpus.cases.iter().filter(|case| case.is_text()) {
+        texts += 1;
+        let outcome = world.ask(&case.sql);
+        let holds = match (case.expect.as_str(), &outcome) {
+            ("deny", Outcome::Refused(_)) | ("masked", Outcome::Rewritten(_)) | ("allowed", Outcome::Allowed) => true,
+            ("masked", Outcome::Refused(why)) => {
+                writeln!(strict, "{}: {why}", case.id).unwrap();
+                true
+            }
+            ("masked", Outcome::Allowed) => !world.shows(&case.sql),
+            _ => false,
+        };
+        if !holds {
+            writeln!(wrong, "{} expects {}, got {outcome:?}: {}", case.id, case.expect, case.sql).unwrap();
+        }
+    }
+    assert!(texts > 100, "the corpus has {texts} texts");
+    assert!(wrong.is_empty(), "{wrong}");
+    // Refusing what could be shown masked is safe, but each one is somebody's work that stops.
+    expect_test::expect![[r#"
+        MAT-04: filter customers.email
+        MAT-08: PinnedSetting
+        LND-28: filter customers.email
+        LND-47: filter customers.email
+        LND-52: filter customers.ssn
+        LND-54: filter customers.ssn
+        LND-56: filter customers.ssn
+        LND-58: a masked relation is sampled
+        OK-17: filter customers.email
+    "#]]
+    .assert_eq(&strict);
+}

@@ -1,0 +1,41 @@
+//! `fixtures/sql`: statements that must be refused or shown masked, and statements that must pass as they are.
+//!
+//! Statements are separated by lines that begin with `-- expect:`; the word after it is `deny`, `masked` or `allowed`.
+
+use std::fmt::Write as _;
+
+use super::schema::{Outcome, world};
+
+/// The statements of a file with what is expected of each.
+fn cases(text: &str) -> Vec<(&str, &str)> {
+    let blocks = text.split("-- expect: ").skip(1);
+    blocks.filter_map(|block| block.split_once('\n')).map(|(word, sql)| (word.trim(), sql.trim())).collect()
+}
+
+fn check(text: &str, least: usize) {
+    let world = world();
+    let cases = cases(text);
+    assert!(cases.len() >= least, "only {} statements", cases.len());
+    let mut wrong = String::new();
+    for (expect, sql) in cases {
+        let outcome = world.ask(sql);
+        let holds = matches!(
+            (expect, &outcome),
+            ("deny", Outcome::Refused(_)) | ("masked", Outcome::Rewritten(_)) | ("allowed", Outcome::Allowed)
+        );
+        if !holds {
+            writeln!(wrong, "expected {expect}, got {outcome:?}:\n  {sql}").unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn bypasses_stay_closed() {
+    check(include_str!("../../../../fixtures/sql/bypass.sql"), 100);
+}
+
+#[test]
+fn false_alarms_stay_quiet() {
+    check(include_str!("../../../../fixtures/sql/false-alarms.sql"), 60);
+}

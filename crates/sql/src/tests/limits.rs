@@ -1,0 +1,126 @@
+//! No input ends the process, whatever its size and shape.
+
+use std::thread;
+
+use proptest::prelude::*;
+
+use super::schema::world;
+use crate::{MAX_TEXT_BYTES, Unreadable};
+
+/// Runs on a stack as small as a worker thread's.
+fn analyze(text: String) -> Result<(), Unreadable> {
+    let run = move || world().analyze(&text).map(drop);
+    thread::Builder::new().stack_size(2 << 20).spawn(run).unwrap().join().unwrap()
+}
+
+#[test]
+fn deep_texts_are_refused() {
+    let count = 40_000;
+    let nests = [
+        format!("SELECT 1{}", "+1".repeat(count)),
+        format!("SELECT {}1", "+-".repeat(count)),
+        format!("SELECT {}1", "- ".repeat(count)),
+        format!("SELECT {}1{}", "(".repeat(count), ")".repeat(count)),
+        format!("SELECT {}", "(".repeat(count)),
+        format!("SELECT {}true", "NOT ".repeat(count)),
+        format!("SELECT {}1{}", "CASE WHEN true THEN ".repeat(9_000), " END".repeat(9_000)),
+        format!("SELECT {}1{}", "ARRAY[".repeat(20_000), "]".repeat(20_000)),
+        format!("SELECT {}1{}", "a[".repeat(count), "]".repeat(count)),
+        format!("SELECT {}1{}", "f(".repeat(count), ")".repeat(count)),
+        format!("SELECT x{}", "->'a'".repeat(count)),
+        format!("SELECT x{}", "::text".repeat(30_000)),
+        format!("SELECT x{}", " COLLATE \"C\"".repeat(15_000)),
+        format!("SELECT x{}", " IS NULL".repeat(20_000)),
+        format!("SELECT x{}", " AT TIME ZONE 'UTC'".repeat(10_000)),
+        format!("SELECT 1{}", " UNION SELECT 1".repeat(13_000)),
+        format!("SELECT 1, 2{}", " UNION SELECT 1, 2".repeat(11_000)),
+        format!("SELECT 1{}", " EXCEPT ALL VALUES (1)".repeat(9_000)),
+        format!("SELECT * FROM a{}", " JOIN b ON true".repeat(13_000)),
+        format!("SELECT * FROM a{}", " NATURAL JOIN b".repeat(13_000)),
+        format!("SELECT {}1{}", "(SELECT ".repeat(20_000), ")".repeat(20_000)),
+        format!("{}SELECT 1{}", "WITH a AS (".repeat(15_000), ") SELECT 1".repeat(10_000)),
+        format!("{}SELECT 1", "EXPLAIN ".repeat(20_000)),
+        format!("SELECT 1 WHERE {}1{}", "1 IN (".repeat(20_000), ")".repeat(20_000)),
+        format!("SELECT {}1", "1 BETWEEN 1 AND ".repeat(12_000)),
+        format!("SELECT {}1", "a = ANY (ARRAY[".repeat(12_000)),
+        format!("SELECT {}", "'{' || ".repeat(20_000)),
+    ];
+    for text in nests {
+        let head: String = text.chars().take(30).collect();
+        assert!(matches!(analyze(text), Err(Unreadable::TooDeep | Unreadable::Syntax)), "{head}");
+    }
+}
+
+/// Nothing between a text that is certainly shallow and one that is certainly deep may end the process either.
+#[test]
+fn every_depth_returns() {
+    let links = ["+1", "+-", "-", "(", "[", "f(", "NOT ", "::a", " COLLATE c", "->1", " UNION SELECT 1", " JOIN b ON a", "CASE WHEN 1 THEN "];
+    for link in links {
+        for count in [40, 90, 200, 370, 400, 700, 1_000, 1_400, 1_500, 1_600, 3_000] {
+            drop(analyze(format!("SELECT a{}", link.repeat(count))));
+            drop(analyze(format!("SELECT {}a", link.repeat(count))));
+        }
+    }
+}
+
+#[test]
+fn length_is_limited() {
+    let text = |length: usize| format!("SELECT '{}'", "x".repeat(length - 9));
+    let world = world();
+    assert!(world.analyze(&text(MAX_TEXT_BYTES - 1)).is_ok());
+    assert!(world.analyze(&text(MAX_TEXT_BYTES)).is_ok());
+    assert_eq!(world.analyze(&text(MAX_TEXT_BYTES + 1)), Err(Unreadable::TooLong));
+}
+
+#[test]
+fn flat_texts_may_be_long() {
+    let world = world();
+    let list = vec!["1"; 20_000].join(", ");
+    assert!(world.analyze(&format!("SELECT * FROM orders WHERE id IN ({list})")).is_ok());
+    let rows = vec!["(1, -2, 'it''s (a) value -- + - * /')"; 4_000].join(", ");
+    assert!(world.analyze(&format!("INSERT INTO orders VALUES {rows}")).is_ok());
+    let chain = vec!["id = 1"; 700].join(" OR ");
+    assert!(world.analyze(&format!("SELECT * FROM orders WHERE {chain}")).is_ok());
+}
+
+#[test]
+fn zero_bytes_are_refused() {
+    assert_eq!(world().analyze("SELECT 1\0; DELETE FROM orders"), Err(Unreadable::Nul));
+}
+
+#[test]
+fn recursive_nests_end() {
+    let mut text = "SELECT ssn FROM customers".to_owned();
+    for level in 0..12 {
+        text = format!("WITH RECURSIVE r{level}(x) AS ({text} UNION ALL SELECT x FROM r{level}) SELECT x FROM r{level}");
+    }
+    drop(analyze(text));
+}
+
+/// Words that make statements of some sense more likely than noise does.
+const WORDS: [&str; 56] = [
+    "SELECT", "FROM", "WHERE", "customers", "orders", "email", "ssn", "id", "*", ",", "(", ")", ".", "AS", "c", "JOIN", "ON",
+    "USING", "LATERAL", "UNION", "ALL", "WITH", "RECURSIVE", "t", "GROUP BY", "ORDER BY", "1", "'x'", "=", "||", "->>", "::text",
+    "max", "count", "lower", "CASE WHEN", "THEN", "END", "NOT", "IN", "ANY", "EXISTS", "ARRAY[", "]", "OVER", "ONLY", "TABLE",
+    "VALUES", "INSERT INTO", "UPDATE", "SET", "DELETE", "RETURNING", ";", "v_contact", "public",
+];
+
+proptest! {
+    #[test]
+    fn any_text_is_read_or_refused(text in any::<String>()) {
+        drop(world().ask(&text));
+    }
+
+    #[test]
+    fn any_words_are_read_or_refused(words in proptest::collection::vec(proptest::sample::select(&WORDS[..]), 1..40)) {
+        drop(world().ask(&words.join(" ")));
+    }
+
+    #[test]
+    fn sensible_queries_are_read_or_refused(
+        list in proptest::collection::vec(proptest::sample::select(&WORDS[3..50]), 1..8),
+        rest in proptest::collection::vec(proptest::sample::select(&WORDS[..]), 0..12),
+    ) {
+        drop(world().ask(&format!("SELECT {} FROM customers c {}", list.join(" "), rest.join(" "))));
+    }
+}

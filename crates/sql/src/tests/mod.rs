@@ -1,0 +1,11 @@
+//! What must hold of whole texts.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod corpus;
+mod dump;
+mod fixtures;
+mod limits;
+mod lineage;
+mod rewriting;
+mod schema;
+mod verbs;

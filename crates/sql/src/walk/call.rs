@@ -1,0 +1,253 @@
+//! Functions, operators and types: what they may do, and what becomes of their arguments.
+
+use pg_query::protobuf::{FuncCall, TypeName, a_const};
+use pg_query::{Node, NodeEnum};
+
+use super::scope::Scope;
+use super::taint::Taint;
+use super::{Walk, words};
+use crate::access::{Object, Verb};
+use crate::known;
+
+/// Operators that build a value out of values, rather than deciding something.
+const BUILDING: [&str; 6] = ["||", "->", "->>", "#>", "#>>", "#-"];
+
+/// Types that any text turns into without an error.
+const TEXT_TYPES: [&str; 5] = ["text", "varchar", "bpchar", "name", "bytea"];
+
+/// Settings whose value is nobody's secret, besides those a session may change freely.
+const READABLE: [&str; 12] = [
+    "server_version",
+    "server_version_num",
+    "server_encoding",
+    "search_path",
+    "max_identifier_length",
+    "integer_datetimes",
+    "client_encoding",
+    "standard_conforming_strings",
+    "transaction_read_only",
+    "default_transaction_read_only",
+    "block_size",
+    "is_superuser",
+];
+
+/// What a call is taken to be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Class {
+    pub(super) total: bool,
+    counts: bool,
+    set: bool,
+}
+
+impl Class {
+    const UNKNOWN: Self = Self { total: false, counts: false, set: false };
+}
+
+impl<'a> Walk<'a> {
+    /// Judges a function by name; one that is not known to be harmless becomes an access.
+    pub(super) fn function(&mut self, schema: Option<&str>, name: &str) -> Class {
+        self.found.functions.insert(name.into());
+        let user: Vec<(Box<str>, bool)> = self
+            .catalog
+            .functions(name)
+            .iter()
+            .filter(|(own, _)| schema.map_or_else(|| self.is_in_path(own), |schema| own == schema))
+            .map(|(own, safe)| (own.as_str().into(), *safe))
+            .collect();
+        let mut class = Class { total: true, counts: true, set: false };
+        for (own, safe) in &user {
+            if !safe {
+                class = Class::UNKNOWN;
+                self.access(Verb::Call, Object::Function(own.clone(), name.into()));
+            }
+        }
+        let known = match schema {
+            None | Some("pg_catalog") => known::server_function(name),
+            Some("information_schema") => known::server_function(&format!("information_schema.{name}")),
+            Some(_) => None,
+        };
+        match known {
+            Some(known) if known.safe => {
+                Class { total: class.total && known.total, counts: class.counts && known.counts, set: known.set }
+            }
+            // A name the server does not have either is the user's function alone.
+            None if !user.is_empty() => Class::UNKNOWN,
+            _ => {
+                self.access(Verb::Call, Object::Function(schema.unwrap_or("pg_catalog").into(), name.into()));
+                Class::UNKNOWN
+            }
+        }
+    }
+
+    /// Unqualified names are looked up in this schema, `pg_catalog` always among them.
+    pub(super) fn is_in_path(&self, schema: &str) -> bool {
+        schema == "pg_catalog" || self.path.iter().any(|own| own == schema)
+    }
+
+    /// The columns of a function in FROM: `None` where they are not known.
+    pub(super) fn function_columns(&self, call: &FuncCall) -> Option<&'static str> {
+        let names = words(&call.funcname)?;
+        let known = match *names.as_slice() {
+            [name] if self.catalog.functions(name).is_empty() => known::server_function(name),
+            ["pg_catalog", name] => known::server_function(name),
+            ["information_schema", name] => known::server_function(&format!("information_schema.{name}")),
+            _ => None,
+        };
+        known.filter(|known| known.safe).map(|known| known.columns)
+    }
+
+    /// A call, with its ordering, filter and window.
+    pub(super) fn call(&mut self, call: &'a FuncCall, scope: &Scope<'_, 'a>) -> Taint {
+        self.visited.call(call);
+        let Some(names) = words(&call.funcname) else { return self.misunderstood() };
+        if let Some(taint) = self.field_notation(call, &names, scope) {
+            return taint;
+        }
+        let mut taint = Taint::default();
+        for argument in &call.args {
+            taint.add(&self.expr(argument, scope));
+        }
+        let decided = call.agg_order.iter().chain(call.agg_filter.as_deref());
+        decided.for_each(|part| self.judge(part, scope));
+        if let Some(window) = call.over.as_deref() {
+            self.window(window, scope);
+        }
+        let class = match *names.as_slice() {
+            ["current_setting"] | ["pg_catalog", "current_setting"] => self.read_setting(call),
+            ["set_config"] | ["pg_catalog", "set_config"] => self.write_setting(call),
+            [name] => self.function(None, name),
+            [schema, name] => self.function(Some(schema), name),
+            _ => {
+                self.misunderstood();
+                Class::UNKNOWN
+            }
+        };
+        let plain = !call.agg_distinct && !call.func_variadic && !call.agg_within_group;
+        if class.counts && plain && call.over.is_none() {
+            self.found.counted.extend(taint.marks().iter().map(|mark| mark.column));
+            return Taint::default();
+        }
+        if !class.total || class.set || class.counts || call.agg_distinct || call.agg_within_group {
+            self.filter(&taint);
+        }
+        taint
+    }
+
+    /// `email(c)` is `c.email` where the server has no function of that name.
+    fn field_notation(&mut self, call: &'a FuncCall, names: &[&str], scope: &Scope<'_, 'a>) -> Option<Taint> {
+        let ([name], [value]) = (names, call.args.as_slice()) else { return None };
+        if known::server_function(name).is_some() || !self.catalog.functions(name).is_empty() {
+            return None;
+        }
+        let entry = self.whole_row(value, scope)?;
+        let field = entry.row.named(name).sure?;
+        let Some(NodeEnum::ColumnRef(column)) = value.node.as_ref() else { return None };
+        if call.over.is_some() || call.agg_filter.is_some() || !call.agg_order.is_empty() {
+            return None;
+        }
+        self.visited.column(column);
+        Some(field)
+    }
+
+    /// `current_setting('x')` of a setting that may be shown.
+    fn read_setting(&mut self, call: &FuncCall) -> Class {
+        let readable = call.args.first().and_then(literal).is_some_and(|name| is_readable(&name.to_ascii_lowercase()));
+        if readable {
+            self.found.functions.insert("current_setting".into());
+            return Class::UNKNOWN;
+        }
+        self.function(Some("pg_catalog"), "current_setting")
+    }
+
+    /// `set_config('x', 'v', _)` is `SET x = 'v'`, judged the same where both are literals.
+    fn write_setting(&mut self, call: &FuncCall) -> Class {
+        if let [name, value, _] = call.args.as_slice()
+            && let (Some(name), Some(value)) = (literal(name), literal(value))
+            && self.may_set(&name.to_ascii_lowercase(), &[value])
+        {
+            self.access(Verb::Session, Object::Target);
+            return Class::UNKNOWN;
+        }
+        self.function(Some("pg_catalog"), "set_config")
+    }
+
+    /// Judges an operator; `true` if it builds its value out of its operands.
+    pub(super) fn operator(&mut self, name: &'a [Node]) -> bool {
+        let Some(names) = words(name) else {
+            self.misunderstood();
+            return false;
+        };
+        let (schema, name) = match *names.as_slice() {
+            [name] => (None, name),
+            [schema, name] => (Some(schema), name),
+            _ => {
+                self.misunderstood();
+                return false;
+            }
+        };
+        let user = self.catalog.operators(name);
+        let mine = |own: &String| schema.map_or_else(|| self.is_in_path(own), |schema| own == schema);
+        let unsafe_ones: Vec<Box<str>> =
+            user.iter().filter(|(own, safe)| mine(own) && !safe).map(|(own, _)| own.as_str().into()).collect();
+        let any = user.iter().any(|(own, _)| mine(own));
+        if schema.is_some_and(|schema| schema != "pg_catalog") && !any {
+            self.access(Verb::Call, Object::Function(schema.unwrap_or_default().into(), name.into()));
+        }
+        let any_unsafe = !unsafe_ones.is_empty();
+        for own in unsafe_ones {
+            self.access(Verb::Call, Object::Function(own, name.into()));
+        }
+        !any_unsafe && BUILDING.contains(&name)
+    }
+
+    /// Judges a type; `true` if any text becomes a value of it without an error.
+    pub(super) fn type_name(&mut self, name: &'a TypeName) -> bool {
+        let Some(names) = words(&name.names) else {
+            self.misunderstood();
+            return false;
+        };
+        let typmods_are_constant = name.typmods.iter().all(|typmod| matches!(typmod.node, Some(NodeEnum::AConst(_))));
+        if name.setof || name.pct_type || !typmods_are_constant {
+            self.misunderstood();
+        }
+        let (schema, base) = match *names.as_slice() {
+            [base] => (None, base),
+            [schema, base] => (Some(schema), base),
+            _ => {
+                self.misunderstood();
+                return false;
+            }
+        };
+        let risky: Vec<Box<str>> = self
+            .catalog
+            .risky_types(base)
+            .iter()
+            .filter(|own| schema.map_or_else(|| self.is_in_path(own), |schema| *own == schema))
+            .map(|own| own.as_str().into())
+            .collect();
+        for own in risky {
+            self.access(Verb::Call, Object::Function(own, base.into()));
+        }
+        schema.is_none_or(|schema| schema == "pg_catalog") && name.array_bounds.is_empty() && TEXT_TYPES.contains(&base)
+    }
+}
+
+/// A setting whose value may be shown.
+pub(super) fn is_readable(name: &str) -> bool {
+    READABLE.contains(&name) || matches!(known::setting(name), Some(known::Setting::Free | known::Setting::Limit))
+}
+
+/// The text of a literal, through casts.
+pub(super) fn literal(node: &Node) -> Option<String> {
+    match node.node.as_ref() {
+        Some(NodeEnum::AConst(constant)) => match constant.val.as_ref()? {
+            a_const::Val::Sval(text) => Some(text.sval.clone()),
+            a_const::Val::Ival(number) => Some(number.ival.to_string()),
+            a_const::Val::Fval(number) => Some(number.fval.clone()),
+            a_const::Val::Boolval(truth) => Some(if truth.boolval { "true" } else { "false" }.into()),
+            a_const::Val::Bsval(_) => None,
+        },
+        Some(NodeEnum::TypeCast(cast)) => literal(cast.arg.as_deref()?),
+        _ => None,
+    }
+}

@@ -1,0 +1,220 @@
+//! One pass over a parse tree that collects what it does and where sensitive values flow.
+//!
+//! Every construct is either handled here or refused; [`crate::census`] counts the nodes behind its back.
+
+mod call;
+mod column;
+mod define;
+mod expr;
+mod from;
+mod order;
+mod query;
+mod relation;
+mod scope;
+mod session;
+mod statement;
+mod taint;
+mod write;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use pg_query::protobuf::RawStmt;
+use pg_query::{Node, NodeEnum};
+
+pub(crate) use scope::Row;
+pub(crate) use taint::Taint;
+
+use crate::access::{Access, ColumnUse, Object, Usage, Verb};
+use crate::analysis::{Analysis, Copy, Places, Qualified, RangeUse, Reason, Refused, Statement};
+use crate::census::{self, Visited};
+use crate::{Catalog, Prepared, Sensitive, Unreadable};
+
+/// The most nodes one text may make the walk look at.
+const MAX_STEPS: u32 = 400_000;
+
+/// The state of one pass.
+pub(crate) struct Walk<'a> {
+    catalog: &'a Catalog,
+    sensitive: &'a Sensitive,
+    prepared: &'a dyn Prepared,
+    /// Names prepared (or dropped: `None`) earlier in the same text.
+    local: HashMap<Box<str>, Option<Arc<Analysis>>>,
+    forgot_all: bool,
+    /// The schemas that unqualified names are looked up in.
+    path: &'a [String],
+    steps: u32,
+    visited: Visited,
+    found: Found,
+}
+
+/// What the pass collects.
+#[derive(Default)]
+pub(crate) struct Found {
+    pub(crate) accesses: BTreeSet<Access>,
+    /// By index in [`Sensitive`].
+    pub(crate) uses: BTreeSet<(u32, Usage)>,
+    pub(crate) refusals: BTreeSet<Refused>,
+    relations: BTreeSet<(Box<str>, Box<str>)>,
+    functions: BTreeSet<Box<str>>,
+    ranges: BTreeSet<RangeUse>,
+    qualified: BTreeSet<Qualified>,
+    counted: BTreeSet<u32>,
+    inherited: BTreeSet<ColumnUse>,
+    inherited_counts: BTreeSet<(u32, i16)>,
+    touches_sensitive: bool,
+    changes_catalog: bool,
+    locks_rows: bool,
+    samples: bool,
+    system_columns: bool,
+    /// Of the statement at hand.
+    no_where: bool,
+    row_changing: bool,
+}
+
+impl<'a> Walk<'a> {
+    pub(crate) fn new(
+        catalog: &'a Catalog,
+        sensitive: &'a Sensitive,
+        prepared: &'a dyn Prepared,
+        path: &'a [String],
+    ) -> Self {
+        Self {
+            catalog,
+            sensitive,
+            prepared,
+            local: HashMap::new(),
+            forgot_all: false,
+            path,
+            steps: 0,
+            visited: Visited::default(),
+            found: Found::default(),
+        }
+    }
+
+    /// Walks every statement.
+    pub(crate) fn run(mut self, statements: &'a [RawStmt], text: &str) -> Result<Analysis, Unreadable> {
+        let mut done = Vec::with_capacity(statements.len());
+        for raw in statements {
+            let start = usize::try_from(raw.stmt_location).unwrap_or_default();
+            let length = usize::try_from(raw.stmt_len).ok().filter(|length| *length > 0);
+            let end = length.map_or(text.len(), |length| (start + length).min(text.len()));
+            done.push(self.statement_of(raw, start..end));
+        }
+        if self.steps > MAX_STEPS {
+            return Err(Unreadable::TooComplex);
+        }
+        Ok(self.into_analysis(done))
+    }
+
+    fn statement_of(&mut self, raw: &'a RawStmt, span: std::ops::Range<usize>) -> Statement {
+        self.found.no_where = false;
+        self.found.row_changing = false;
+        let Some(node) = raw.stmt.as_deref() else {
+            self.refuse(Reason::NotUnderstood, None);
+            return statement::other(span);
+        };
+        self.visited = Visited::default();
+        let done = self.top(node);
+        if done.counted && census::count(node) != Some(self.visited.census()) {
+            self.refuse(Reason::NotUnderstood, u32::try_from(span.start).ok());
+        }
+        Statement {
+            kind: done.kind,
+            span,
+            copy: done.copy,
+            change: done.change,
+            transaction: done.transaction,
+            has_where: !self.found.no_where,
+            row_changing: self.found.row_changing || done.copy == Copy::In,
+        }
+    }
+
+    /// Walks one query on its own, as the definition of a view.
+    pub(crate) fn view(mut self, node: &'a Node) -> (Row<'a>, Found) {
+        let scope = scope::Scope::default();
+        let row = match node.node.as_ref() {
+            Some(NodeEnum::SelectStmt(select)) => self.select(select, &scope),
+            _ => Row::unknown(self.misunderstood()),
+        };
+        if self.steps > MAX_STEPS || census::count(node) != Some(self.visited.census()) {
+            self.refuse(Reason::NotUnderstood, None);
+        }
+        (row, self.found)
+    }
+
+    fn into_analysis(self, statements: Vec<Statement>) -> Analysis {
+        let found = self.found;
+        let mut uses: BTreeSet<ColumnUse> = found.inherited;
+        let named = |(id, usage): &(u32, Usage)| self.sensitive.column_use(*id, *usage);
+        uses.extend(found.uses.iter().filter_map(named));
+        let mut counted = found.inherited_counts;
+        counted.extend(found.counted.iter().filter_map(|id| self.sensitive.key(*id)));
+        Analysis {
+            statements,
+            accesses: found.accesses.into_iter().collect(),
+            uses: uses.into_iter().collect(),
+            refusals: found.refusals.into_iter().collect(),
+            relations: found.relations.into_iter().collect(),
+            functions: found.functions.into_iter().collect(),
+            touches_sensitive: found.touches_sensitive,
+            changes_catalog: found.changes_catalog,
+            places: Places {
+                ranges: found.ranges.into_iter().collect(),
+                qualified: found.qualified.into_iter().collect(),
+                counted: counted.into_iter().collect(),
+                locks_rows: found.locks_rows,
+                samples: found.samples,
+                system_columns: found.system_columns,
+            },
+        }
+    }
+
+    fn access(&mut self, verb: Verb, object: Object) {
+        self.found.accesses.insert(Access { verb, object });
+    }
+
+    fn refuse(&mut self, reason: Reason, at: Option<u32>) {
+        self.found.refusals.insert(Refused { reason, at });
+    }
+
+    fn refuse_at(&mut self, reason: Reason, location: i32) {
+        self.refuse(reason, u32::try_from(location).ok());
+    }
+
+    /// Refuses a construct that is not handled.
+    fn misunderstood(&mut self) -> Taint {
+        self.refuse(Reason::NotUnderstood, None);
+        Taint::default()
+    }
+
+    /// The value decides something or leaves on a way that cannot be masked.
+    fn filter(&mut self, taint: &Taint) {
+        self.found.uses.extend(taint.marks().iter().map(|mark| (mark.column, Usage::Filter)));
+    }
+
+    /// The value is part of the output.
+    fn project(&mut self, taint: &Taint) {
+        let usage = |through_view| if through_view { Usage::Filter } else { Usage::Project };
+        self.found.uses.extend(taint.marks().iter().map(|mark| (mark.column, usage(mark.through_view))));
+    }
+
+    /// Counts a step; `false` once the walk has done too much, and nothing more needs to be looked at.
+    fn step(&mut self) -> bool {
+        self.steps = self.steps.saturating_add(1);
+        self.steps <= MAX_STEPS
+    }
+}
+
+/// The text of a node that is a plain name.
+fn word(node: &Node) -> Option<&str> {
+    match node.node.as_ref() {
+        Some(NodeEnum::String(text)) => Some(&text.sval),
+        _ => None,
+    }
+}
+
+/// A dotted name; `None` where a part is not a plain name.
+fn words(nodes: &[Node]) -> Option<Vec<&str>> {
+    nodes.iter().map(word).collect()
+}

@@ -1,0 +1,58 @@
+//! Sets of sensitive columns.
+
+/// One sensitive column on its way through a statement.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Mark {
+    /// Its index in [`crate::Sensitive`].
+    pub(crate) column: u32,
+    /// It came through a view, where it cannot be masked.
+    pub(crate) through_view: bool,
+}
+
+/// The sensitive columns that a value depends on; sorted, distinct.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Taint(Vec<Mark>);
+
+impl Taint {
+    pub(crate) fn of(column: u32) -> Self {
+        Self(vec![Mark { column, through_view: false }])
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        if self.0.is_empty() {
+            self.0.clone_from(&other.0);
+            return;
+        }
+        for mark in &other.0 {
+            if let Err(at) = self.0.binary_search(mark) {
+                self.0.insert(at, *mark);
+            }
+        }
+    }
+
+    pub(crate) fn with(mut self, other: &Self) -> Self {
+        self.add(other);
+        self
+    }
+
+    /// The same columns, seen through a view.
+    pub(crate) fn through_view(&self) -> Self {
+        let mut marks: Vec<_> = self.0.iter().map(|mark| Mark { through_view: true, ..*mark }).collect();
+        marks.dedup();
+        Self(marks)
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn marks(&self) -> &[Mark] {
+        &self.0
+    }
+}
+
+impl<'t> FromIterator<&'t Self> for Taint {
+    fn from_iter<I: IntoIterator<Item = &'t Self>>(parts: I) -> Self {
+        parts.into_iter().fold(Self::default(), Self::with)
+    }
+}

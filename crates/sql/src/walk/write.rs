@@ -1,0 +1,173 @@
+//! INSERT, UPDATE, DELETE, MERGE: what they change, and what of it comes back.
+
+use std::rc::Rc;
+
+use pg_query::protobuf::{
+    DeleteStmt, InsertStmt, MergeStmt, OnConflictClause, RangeVar, ReturningClause, SelectStmt, UpdateStmt,
+};
+use pg_query::{Node, NodeEnum};
+
+use super::Walk;
+use super::relation::table;
+use super::scope::{Entry, Row, Scope};
+use super::taint::Taint;
+use crate::access::Verb;
+
+impl<'a> Walk<'a> {
+    pub(super) fn insert(&mut self, insert: &'a InsertStmt, outer: &Scope<'_, 'a>) -> Row<'a> {
+        self.found.row_changing = true;
+        let ctes = self.with(insert.with_clause.as_ref(), outer);
+        let scope = Scope { parent: Some(outer), entries: Vec::new(), ctes };
+        let target = self.changed(insert.relation.as_ref());
+        let inner = scope.below(target.iter().cloned().collect());
+        self.assigned(&insert.cols, &inner);
+        match insert.select_stmt.as_deref().map(|query| query.node.as_ref()) {
+            None => {}
+            Some(Some(NodeEnum::SelectStmt(select))) => {
+                let row = self.source(select, &scope);
+                self.filter(&row);
+            }
+            Some(_) => drop(self.misunderstood()),
+        }
+        if let Some(conflict) = insert.on_conflict_clause.as_deref() {
+            self.conflict(conflict, target.as_ref(), &scope);
+        }
+        self.returning(insert.returning_clause.as_ref(), target.as_ref(), &Row::default(), &inner)
+    }
+
+    fn source(&mut self, select: &'a SelectStmt, scope: &Scope<'_, 'a>) -> Taint {
+        self.select(select, scope).all()
+    }
+
+    /// ON CONFLICT compares the proposed row with rows that are there.
+    fn conflict(&mut self, conflict: &'a OnConflictClause, target: Option<&Rc<Entry<'a>>>, outer: &Scope<'_, 'a>) {
+        let mut entries: Vec<_> = target.cloned().into_iter().collect();
+        if let Some(infer) = conflict.infer.as_deref() {
+            let scope = outer.below(entries.clone());
+            for element in &infer.index_elems {
+                let Some(NodeEnum::IndexElem(element)) = element.node.as_ref() else {
+                    self.misunderstood();
+                    continue;
+                };
+                let named = target.map(|entry| entry.row.named(&element.name)).unwrap_or_default();
+                self.filter(&named.sure.iter().chain(&named.maybe).collect());
+                element.expr.iter().for_each(|expr| self.judge(expr, &scope));
+            }
+            infer.where_clause.iter().for_each(|condition| self.judge(condition, &scope));
+        }
+        if let Some(target) = target {
+            let excluded =
+                Entry { name: Some("excluded".into()), relation: None, aliased: true, row: target.row.clone() };
+            entries.push(Rc::new(excluded));
+        }
+        let scope = outer.below(entries);
+        self.assigned(&conflict.target_list, &scope);
+        conflict.where_clause.iter().for_each(|condition| self.judge(condition, &scope));
+    }
+
+    pub(super) fn update(&mut self, update: &'a UpdateStmt, outer: &Scope<'_, 'a>) -> Row<'a> {
+        self.found.row_changing = true;
+        self.found.no_where |= update.where_clause.is_none();
+        let ctes = self.with(update.with_clause.as_ref(), outer);
+        let scope = Scope { parent: Some(outer), entries: Vec::new(), ctes };
+        let target = self.changed(update.relation.as_ref());
+        let from = self.from(&update.from_clause, &scope);
+        let scope = scope.below(target.iter().cloned().chain(from.entries).collect());
+        self.assigned(&update.target_list, &scope);
+        update.where_clause.iter().for_each(|condition| self.judge(condition, &scope));
+        self.returning(update.returning_clause.as_ref(), target.as_ref(), &from.row, &scope)
+    }
+
+    pub(super) fn delete(&mut self, delete: &'a DeleteStmt, outer: &Scope<'_, 'a>) -> Row<'a> {
+        self.found.row_changing = true;
+        self.found.no_where |= delete.where_clause.is_none();
+        let ctes = self.with(delete.with_clause.as_ref(), outer);
+        let scope = Scope { parent: Some(outer), entries: Vec::new(), ctes };
+        let target = self.changed(delete.relation.as_ref());
+        let using = self.from(&delete.using_clause, &scope);
+        let scope = scope.below(target.iter().cloned().chain(using.entries).collect());
+        delete.where_clause.iter().for_each(|condition| self.judge(condition, &scope));
+        self.returning(delete.returning_clause.as_ref(), target.as_ref(), &using.row, &scope)
+    }
+
+    pub(super) fn merge(&mut self, merge: &'a MergeStmt, outer: &Scope<'_, 'a>) -> Row<'a> {
+        self.found.row_changing = true;
+        let ctes = self.with(merge.with_clause.as_ref(), outer);
+        let scope = Scope { parent: Some(outer), entries: Vec::new(), ctes };
+        let target = self.changed(merge.relation.as_ref());
+        let source = match merge.source_relation.as_deref() {
+            Some(source) => self.item(source, &[], &scope),
+            None => {
+                self.misunderstood();
+                return Row::default();
+            }
+        };
+        let scope = scope.below(target.iter().cloned().chain(source.entries).collect());
+        merge.join_condition.iter().for_each(|condition| self.judge(condition, &scope));
+        for clause in &merge.merge_when_clauses {
+            let Some(NodeEnum::MergeWhenClause(clause)) = clause.node.as_ref() else {
+                self.misunderstood();
+                continue;
+            };
+            clause.condition.iter().for_each(|condition| self.judge(condition, &scope));
+            self.assigned(&clause.target_list, &scope);
+            clause.values.iter().for_each(|value| self.judge(value, &scope));
+        }
+        self.returning(merge.returning_clause.as_ref(), target.as_ref(), &source.row, &scope)
+    }
+
+    fn changed(&mut self, relation: Option<&'a RangeVar>) -> Option<Rc<Entry<'a>>> {
+        match relation {
+            Some(relation) => self.target(relation, Verb::Write).map(Rc::new),
+            None => {
+                self.misunderstood();
+                None
+            }
+        }
+    }
+
+    /// Assigned columns: subscripts and values; a value that is stored leaves the broker's sight.
+    fn assigned(&mut self, targets: &'a [Node], scope: &Scope<'_, 'a>) {
+        for target in targets {
+            let Some(NodeEnum::ResTarget(target)) = target.node.as_ref() else {
+                self.misunderstood();
+                continue;
+            };
+            for step in &target.indirection {
+                match step.node.as_ref() {
+                    Some(NodeEnum::String(_)) => {}
+                    Some(NodeEnum::AIndices(indices)) => {
+                        let bounds = [&indices.lidx, &indices.uidx];
+                        bounds.into_iter().flatten().for_each(|bound| self.judge(bound, scope));
+                    }
+                    _ => drop(self.misunderstood()),
+                }
+            }
+            target.val.iter().for_each(|value| self.judge(value, scope));
+        }
+    }
+
+    /// RETURNING shows rows of the target itself, which is never rewritten.
+    fn returning(
+        &mut self,
+        returning: Option<&'a ReturningClause>,
+        target: Option<&Rc<Entry<'a>>>,
+        others: &Row<'a>,
+        scope: &Scope<'_, 'a>,
+    ) -> Row<'a> {
+        let Some(returning) = returning else { return Row::default() };
+        if !returning.options.is_empty() {
+            self.misunderstood();
+        }
+        if let Some(relation) = target.and_then(|entry| entry.relation) {
+            self.access(Verb::Read, table(relation));
+        }
+        // MERGE lists the source first, the others last: the order of `*` is not certain.
+        let mut star = target.map(|entry| entry.row.clone()).unwrap_or_default();
+        star.append(others.clone());
+        star.open = Some(star.all());
+        let row = self.targets(&returning.exprs, &star, scope);
+        self.filter(&row.all());
+        row
+    }
+}

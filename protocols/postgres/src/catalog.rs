@@ -1,0 +1,145 @@
+//! Reads a [`Catalog`] from a server: constant queries, every name qualified, one snapshot for all of them.
+//!
+//! Works on PostgreSQL 13 to 18 with no more than the right to connect: the system catalogs are readable by everybody.
+
+use sluice_sql::{Catalog, ColumnRow, FunctionRow, InvalidCatalog, OperatorRow, RelationRow, Rows, TypeRow};
+use thiserror::Error;
+use tokio_postgres::{Client, Row};
+
+/// Why there is no catalog.
+#[derive(Debug, Error)]
+pub(crate) enum LoadError {
+    #[error("the catalog queries failed")]
+    Query(#[from] tokio_postgres::Error),
+    #[error(transparent)]
+    Invalid(#[from] InvalidCatalog),
+}
+
+/// An empty search path makes every name that the server prints a qualified one.
+const OPEN: &str = "SET search_path = ''; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+const CLOSE: &str = "COMMIT";
+
+const DATABASE: &str = "SELECT pg_catalog.current_database()::pg_catalog.text";
+
+/// `_RETURN` is the rule that makes a view a view.
+const RELATIONS: &str = "
+SELECT c.oid, n.nspname::pg_catalog.text, c.relname::pg_catalog.text, c.relkind::pg_catalog.text,
+  c.relhasrules AND EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN'),
+  CASE WHEN c.relkind IN ('v', 'm') THEN pg_catalog.pg_get_viewdef(c.oid) END
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c')
+  AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND n.nspname !~ '^pg_(toast_)?temp_'";
+
+const COLUMNS: &str = "
+SELECT a.attrelid, a.attnum, a.attname::pg_catalog.text, a.atttypid, pg_catalog.format_type(a.atttypid, a.atttypmod)
+FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c')
+  AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND n.nspname !~ '^pg_(toast_)?temp_'";
+
+const INHERITS: &str = "SELECT i.inhrelid, i.inhparent FROM pg_catalog.pg_inherits i";
+
+/// By name: one overload that is not harmless makes the name so. Functions that an administrator put into `pg_catalog` count as well.
+const FUNCTIONS: &str = "
+SELECT n.nspname::pg_catalog.text, p.proname::pg_catalog.text,
+  pg_catalog.bool_and(p.prokind = 'f' AND p.provolatile = 'i' AND EXISTS (
+    SELECT FROM pg_catalog.pg_depend d
+    WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND d.deptype = 'e'))
+FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+WHERE p.oid >= 16384 AND n.nspname !~ '^pg_(toast_)?temp_'
+GROUP BY 1, 2";
+
+const OPERATORS: &str = "
+SELECT n.nspname::pg_catalog.text, o.oprname::pg_catalog.text,
+  pg_catalog.bool_and(p.oid IS NOT NULL AND p.provolatile = 'i' AND (p.oid < 16384 OR EXISTS (
+    SELECT FROM pg_catalog.pg_depend d
+    WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND d.deptype = 'e')))
+FROM pg_catalog.pg_operator o JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace
+  LEFT JOIN pg_catalog.pg_proc p ON p.oid = o.oprcode
+WHERE o.oid >= 16384 AND n.nspname !~ '^pg_(toast_)?temp_'
+GROUP BY 1, 2";
+
+/// Types whose input function, casts or checks call a function that is neither the server's nor an extension's.
+const RISKY_TYPES: &str = "
+WITH own AS (
+  SELECT p.oid FROM pg_catalog.pg_proc p
+  WHERE p.oid >= 16384 AND NOT EXISTS (
+    SELECT FROM pg_catalog.pg_depend d
+    WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND d.deptype = 'e')
+), risky AS (
+  SELECT t.oid FROM pg_catalog.pg_type t WHERE t.typinput::pg_catalog.oid IN (SELECT own.oid FROM own)
+  UNION SELECT x.castsource FROM pg_catalog.pg_cast x WHERE x.castfunc IN (SELECT own.oid FROM own)
+  UNION SELECT x.casttarget FROM pg_catalog.pg_cast x WHERE x.castfunc IN (SELECT own.oid FROM own)
+  UNION SELECT k.contypid FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_depend d
+    ON d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND d.objid = k.oid
+    AND d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+  WHERE k.contypid <> 0 AND d.refobjid IN (SELECT own.oid FROM own)
+)
+SELECT n.nspname::pg_catalog.text, t.typname::pg_catalog.text
+FROM risky JOIN pg_catalog.pg_type t ON t.oid = risky.oid JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace";
+
+/// Reads a snapshot of the database that `client` is connected to. `search_path` is the pinned path of client sessions; the
+/// connection's own is emptied.
+///
+/// # Errors
+/// When a query fails, or the path is not fixed. The connection may be left inside a failed transaction.
+///
+/// # Cancel safety
+/// Not cancel-safe: a connection whose load was dropped must not be used again.
+pub(crate) async fn load(client: &Client, search_path: &[String], epoch: u64) -> Result<Catalog, LoadError> {
+    client.batch_execute(OPEN).await?;
+    let rows = Rows {
+        database: client.query_one(DATABASE, &[]).await?.try_get(0)?,
+        search_path: search_path.to_vec(),
+        relations: read(client, RELATIONS, relation).await?,
+        columns: read(client, COLUMNS, column).await?,
+        inherits: read(client, INHERITS, |row| Ok((row.try_get(0)?, row.try_get(1)?))).await?,
+        functions: read(client, FUNCTIONS, function).await?,
+        operators: read(client, OPERATORS, operator).await?,
+        risky_types: read(client, RISKY_TYPES, risky_type).await?,
+    };
+    client.batch_execute(CLOSE).await?;
+    Ok(Catalog::build(rows, epoch)?)
+}
+
+async fn read<T>(
+    client: &Client,
+    query: &str,
+    parse: fn(&Row) -> Result<T, tokio_postgres::Error>,
+) -> Result<Vec<T>, tokio_postgres::Error> {
+    client.query(query, &[]).await?.iter().map(parse).collect()
+}
+
+fn relation(row: &Row) -> Result<RelationRow, tokio_postgres::Error> {
+    let kind: &str = row.try_get(3)?;
+    Ok(RelationRow {
+        oid: row.try_get(0)?,
+        schema: row.try_get(1)?,
+        name: row.try_get(2)?,
+        kind: kind.chars().next().unwrap_or_default(),
+        has_rules: row.try_get(4)?,
+        definition: row.try_get(5)?,
+    })
+}
+
+fn column(row: &Row) -> Result<ColumnRow, tokio_postgres::Error> {
+    Ok(ColumnRow {
+        relation: row.try_get(0)?,
+        attnum: row.try_get(1)?,
+        name: row.try_get(2)?,
+        type_oid: row.try_get(3)?,
+        type_name: row.try_get(4)?,
+    })
+}
+
+fn function(row: &Row) -> Result<FunctionRow, tokio_postgres::Error> {
+    Ok(FunctionRow { schema: row.try_get(0)?, name: row.try_get(1)?, safe: row.try_get(2)? })
+}
+
+fn operator(row: &Row) -> Result<OperatorRow, tokio_postgres::Error> {
+    Ok(OperatorRow { schema: row.try_get(0)?, name: row.try_get(1)?, safe: row.try_get(2)? })
+}
+
+fn risky_type(row: &Row) -> Result<TypeRow, tokio_postgres::Error> {
+    Ok(TypeRow { schema: row.try_get(0)?, name: row.try_get(1)? })
+}
