@@ -5,10 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use sluice_model::{
-    Access, Action, Code, Digest, Facts, Group, Operation, Principal, Refusal, Resource, SessionId, Shape, Stage,
-    Target, TargetName, Text, Verdict,
-};
+use sluice_model::{Code, Group, Principal, Refusal, SessionId, Target, TargetName, Verdict};
 use sluice_policy::{Moment, Place as Where, Verb};
 use sluice_wire::{
     Authenticated, Broker, Claim, Credential, FlowError, Interrupt, Link, Machine, Outbox, Peer, ScramParameters,
@@ -147,7 +144,7 @@ impl Kernel {
         let Some(connect) = laws.connecting(target) else { return Some(gone()) };
         let asker = asker(&live.principal, target, &live.session, live.peer);
         let mut gate = Gate::new(Arc::clone(&self.laws), asker, 1);
-        match gate.rule(&connection(connect), now).verdict {
+        match gate.rule(&connect, now).verdict {
             Verdict::Allow(_) => None,
             Verdict::Deny(_) | Verdict::Hold(_) => Some(gone()),
         }
@@ -166,7 +163,7 @@ impl Kernel {
         let target = laws.targets.get(name).filter(|_| scoped).ok_or_else(no_such_target)?;
         let connect = laws.connecting(target).ok_or_else(no_such_target)?;
         let mut gate = Gate::new(Arc::clone(&self.laws), asker(who, target, session, peer), self.limits.cached_rulings);
-        match gate.rule(&connection(connect), clock::now()).verdict {
+        match gate.rule(&connect, clock::now()).verdict {
             Verdict::Allow(_) => Ok(gate),
             Verdict::Deny(_) => Err(no_such_target()),
             Verdict::Hold(_) => Err(Refusal::builtin(
@@ -329,20 +326,6 @@ const fn reason(result: &Result<(), FlowError>) -> &'static str {
 
 fn asker(who: &Principal, target: &Target, session: &SessionId, peer: Peer) -> Asker {
     Asker { who: who.clone(), target: target.clone(), session: session.clone(), client: peer.address.ip() }
-}
-
-/// Connecting, as an operation on the whole target.
-fn connection(connect: Action) -> Operation {
-    let accesses = std::iter::once(Access { action: connect, resource: Resource::target() }).collect();
-    let shape = Shape {
-        action: connect,
-        accesses,
-        exposures: Vec::new(),
-        facts: Facts { group: "", values: Vec::new() },
-        understood: true,
-        digest: Digest::of_parts([connect.name.as_bytes()]),
-    };
-    Operation { shape: Arc::new(shape), text: Text::new(""), stage: Stage::Perform, bound: None }
 }
 
 fn no_such_target() -> Refusal {

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sluice_model::{Action, Effect, Schema, Target, TargetName, UnixMicros};
+use sluice_model::{
+    Access, Digest, Effect, Operation, Resource, Schema, Shape, Stage, Target, TargetName, Text, UnixMicros,
+};
 use sluice_policy::Policies;
 
 /// Policies, targets and schemas in force; swapped as a whole.
@@ -34,10 +36,20 @@ impl Zone {
 }
 
 impl Laws {
-    /// The protocol's verb for connecting.
-    pub(crate) fn connecting(&self, target: &Target) -> Option<Action> {
+    /// Connecting to a target, as an operation on the whole of it.
+    pub(crate) fn connecting(&self, target: &Target) -> Option<Operation> {
         let schema = self.schemas.iter().find(|schema| schema.protocol == target.protocol)?;
-        schema.actions.iter().map(|spec| spec.action).find(|action| action.effect == Effect::Connect)
+        let mut actions = schema.actions.iter().map(|spec| spec.action);
+        let connect = actions.find(|action| action.effect == Effect::Connect)?;
+        let shape = Shape {
+            action: connect,
+            accesses: std::iter::once(Access { action: connect, resource: Resource::target() }).collect(),
+            exposures: Vec::new(),
+            facts: schema.neutral_facts(),
+            understood: true,
+            digest: Digest::of_parts([connect.name.as_bytes()]),
+        };
+        Some(Operation { shape: Arc::new(shape), text: Text::new(""), stage: Stage::Perform, bound: None })
     }
 
     /// The version of a target's schema, for the record.

@@ -1,6 +1,6 @@
 //! What a protocol declares of itself, so that policies can be checked against it when they load.
 
-use crate::Action;
+use crate::{Action, Fact, Facts};
 
 /// A protocol's verbs, resources and facts. A policy that names anything else does not load.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +14,20 @@ pub struct Schema {
     /// The name of the record of facts in a policy's context: `stmt` for `context.stmt`.
     pub facts_group: &'static str,
     pub facts: &'static [FactSpec],
+}
+
+impl Schema {
+    /// The facts of an operation that has none of its own, such as connecting: `false`, 0, and empty.
+    #[must_use]
+    pub fn neutral_facts(&self) -> Facts {
+        let neutral = |spec: &FactSpec| match spec.of {
+            FactType::Bool => Fact::Bool(false),
+            FactType::Long => Fact::Long(0),
+            FactType::Text => Fact::Text("".into()),
+            FactType::Set => Fact::Set(Vec::new()),
+        };
+        Facts { group: self.facts_group, values: self.facts.iter().map(|spec| (spec.name, neutral(spec))).collect() }
+    }
 }
 
 /// One verb and what it may be done to.
