@@ -1,1 +1,42 @@
 //! The PostgreSQL wire protocol: sign-in, dial, and one pure machine per connection.
+
+mod cancel;
+mod catalog;
+mod check;
+mod client;
+mod codec;
+mod dial;
+mod frame;
+mod login;
+pub mod machine;
+mod message;
+mod names;
+mod operation;
+mod parameters;
+mod pipeline;
+mod refusal;
+mod replay;
+mod route;
+mod rows;
+mod schema;
+mod schemas;
+mod scram;
+mod serve;
+mod settings;
+mod side;
+mod signin;
+mod startup;
+mod target;
+mod tls;
+mod view;
+
+pub use check::check;
+pub use codec::Codec;
+pub use frame::Frame;
+pub use replay::{Line as ReplayLine, Replay};
+pub use schema::SCHEMA;
+pub use serve::{Deadlines, Postgres, Settings as PostgresSettings};
+pub use startup::Cleartext;
+pub use target::{ServerTls, Target};
+pub use tls::server_config;
+pub use view::{Schemas, View};

@@ -1,0 +1,264 @@
+//! Cancel keys that the broker mints, and what a `CancelRequest` with one of them does.
+//!
+//! The request comes over a connection of its own, without sign-in: the key is all it shows. It is never answered
+//! (<https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-CANCELING-REQUESTS>).
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::{BufMut as _, BytesMut};
+use sluice_wire::{Interrupt, Interrupted};
+use subtle::ConstantTimeEq as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::timeout;
+
+use crate::dial::Dialer;
+use crate::frame::Frame;
+use crate::login::ServerKey;
+use crate::startup::Version;
+use crate::target::Target;
+
+/// Wrong keys that one address may show within [`WINDOW`]; after that it is not listened to until the window ends.
+const MAX_MISSES: u32 = 20;
+const WINDOW: Duration = Duration::from_secs(60);
+/// Addresses whose misses are remembered; when all of them are in their window, further addresses are not listened to.
+const MAX_ADDRESSES: usize = 4_096;
+/// How long a server may take to act on a request; it closes the connection when it has.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// Tries to find a process id that is free.
+const MINT_TRIES: usize = 16;
+/// `CancelRequest`: its code, after its length.
+const CANCEL_REQUEST: u32 = 80_877_102;
+
+/// Process id and secret of a `BackendKeyData` or `CancelRequest`.
+#[derive(Clone, Eq, PartialEq)]
+pub(crate) struct Key {
+    pub(crate) process: u32,
+    pub(crate) secret: Vec<u8>,
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key")
+    }
+}
+
+impl Key {
+    /// `BackendKeyData`.
+    pub(crate) fn frame(&self) -> Frame {
+        Frame::build(b'K', |out| {
+            out.put_u32(self.process);
+            out.put_slice(&self.secret);
+        })
+    }
+}
+
+/// What a key reaches.
+#[derive(Clone)]
+pub(crate) struct Reach {
+    pub(crate) interrupt: Arc<dyn Interrupt>,
+    pub(crate) target: Arc<Target>,
+    pub(crate) server: Option<ServerKey>,
+}
+
+/// The keys of all flows.
+#[derive(Default)]
+pub(crate) struct Cancels {
+    flows: Mutex<HashMap<u32, (Vec<u8>, Reach)>>,
+    misses: Mutex<HashMap<IpAddr, (Instant, u32)>>,
+}
+
+impl fmt::Debug for Cancels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Cancels")
+    }
+}
+
+/// A key's place among the flows; dropped when its flow ends.
+pub(crate) struct Place {
+    cancels: Arc<Cancels>,
+    pub(crate) key: Key,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.cancels.flows.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key.process);
+    }
+}
+
+/// No key could be minted.
+#[derive(Debug, thiserror::Error)]
+#[error("no cancel key could be made")]
+pub(crate) struct Unminted;
+
+impl Cancels {
+    /// Mints a key for a flow: 31 random bits and a secret of 4 bytes, or 32 where the protocol has room.
+    pub(crate) fn mint(self: &Arc<Self>, version: Version, reach: Reach) -> Result<Place, Unminted> {
+        let mut secret = match version {
+            Version::V3_0 => vec![0; 4],
+            Version::V3_2 => vec![0; 32],
+        };
+        getrandom::fill(&mut secret).map_err(|_| Unminted)?;
+        let mut flows = self.flows.lock().unwrap_or_else(PoisonError::into_inner);
+        for _ in 0..MINT_TRIES {
+            // Drivers keep process ids in signed integers and take zero for none.
+            let process = getrandom::u32().map_err(|_| Unminted)? >> 1;
+            if process != 0 && !flows.contains_key(&process) {
+                flows.insert(process, (secret.clone(), reach));
+                return Ok(Place { cancels: Arc::clone(self), key: Key { process, secret } });
+            }
+        }
+        Err(Unminted)
+    }
+
+    /// The flow that a key belongs to.
+    pub(crate) fn find(&self, key: &Key, from: IpAddr, now: Instant) -> Option<Reach> {
+        let from = neighbourhood(from);
+        if !self.listens(from, now) {
+            return None;
+        }
+        let found = self.flows.lock().unwrap_or_else(PoisonError::into_inner).get(&key.process).cloned();
+        let (secret, reach) = found.unzip();
+        // A process id that is free is compared too, so that time does not tell it from one in use.
+        let fits: bool = secret.unwrap_or_else(|| vec![0; key.secret.len()]).ct_eq(&key.secret).into();
+        match reach {
+            Some(reach) if fits => Some(reach),
+            Some(_) | None => {
+                self.miss(from, now);
+                None
+            }
+        }
+    }
+
+    fn listens(&self, from: IpAddr, now: Instant) -> bool {
+        let mut misses = self.misses.lock().unwrap_or_else(PoisonError::into_inner);
+        match misses.get(&from) {
+            Some((since, count)) => now.duration_since(*since) >= WINDOW || *count < MAX_MISSES,
+            None if misses.len() < MAX_ADDRESSES => true,
+            None => {
+                misses.retain(|_, (since, _)| now.duration_since(*since) < WINDOW);
+                misses.len() < MAX_ADDRESSES
+            }
+        }
+    }
+
+    fn miss(&self, from: IpAddr, now: Instant) {
+        let mut misses = self.misses.lock().unwrap_or_else(PoisonError::into_inner);
+        let (since, count) = misses.entry(from).or_insert((now, 0));
+        if now.duration_since(*since) >= WINDOW {
+            (*since, *count) = (now, 0);
+        }
+        *count = count.saturating_add(1);
+    }
+}
+
+/// An IPv6 client has a whole /64 of addresses to show its guesses from.
+fn neighbourhood(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => IpAddr::V6((u128::from(address) & !u128::from(u64::MAX)).into()),
+    }
+}
+
+/// Withdraws what the flow waits for; where it waits for nothing, asks its server to cancel.
+pub(crate) async fn cancel(reach: &Reach, dialer: &Dialer) {
+    if reach.interrupt.withdraw() == Interrupted::Hold {
+        return;
+    }
+    let Some(ServerKey(key)) = &reach.server else { return };
+    let mut request = BytesMut::new();
+    request.put_u32(u32::try_from(key.len().saturating_add(8)).unwrap_or(u32::MAX));
+    request.put_u32(CANCEL_REQUEST);
+    request.put_slice(key);
+    let sending = async {
+        let mut stream = dialer.reach(&reach.target).await.ok()?;
+        stream.write_all(&request).await.ok()?;
+        stream.flush().await.ok()?;
+        // The server has acted once it closes; nothing it says is of interest.
+        stream.read(&mut [0; 1]).await.ok()
+    };
+    if !matches!(timeout(DEADLINE, sending).await, Ok(Some(_))) {
+        tracing::debug!("a cancel request did not reach its server");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    struct Nobody;
+
+    impl Interrupt for Nobody {
+        fn withdraw(&self) -> Interrupted {
+            Interrupted::Nothing
+        }
+    }
+
+    fn reach() -> Reach {
+        let target = serde_json::from_str(r#"{"host":"db","database":"shop"}"#).unwrap();
+        Reach { interrupt: Arc::new(Nobody), target: Arc::new(target), server: None }
+    }
+
+    fn address(last: u16) -> IpAddr {
+        IpAddr::from([0x2001, 0xdb8, last, 0, 0, 0, 0, 1])
+    }
+
+    fn wrong(place: &Place) -> Key {
+        let mut key = place.key.clone();
+        key.secret[0] ^= 1;
+        key
+    }
+
+    #[test]
+    fn a_key_is_good_while_its_flow_lasts() {
+        let cancels = Arc::new(Cancels::default());
+        let now = Instant::now();
+        for (version, bytes) in [(Version::V3_0, 4), (Version::V3_2, 32)] {
+            let place = cancels.mint(version, reach()).unwrap();
+            assert_eq!(place.key.secret.len(), bytes);
+            assert!(place.key.process > 0 && place.key.process <= i32::MAX.unsigned_abs());
+            assert!(cancels.find(&place.key, address(1), now).is_some());
+            assert!(cancels.find(&wrong(&place), address(1), now).is_none());
+            let mut longer = place.key.clone();
+            longer.secret.push(0);
+            assert!(cancels.find(&longer, address(1), now).is_none());
+            let key = place.key.clone();
+            drop(place);
+            assert!(cancels.find(&key, address(1), now).is_none());
+        }
+    }
+
+    #[test]
+    fn guesses_are_limited_by_address() {
+        let cancels = Arc::new(Cancels::default());
+        let place = cancels.mint(Version::V3_0, reach()).unwrap();
+        let now = Instant::now();
+        for _ in 0..MAX_MISSES - 1 {
+            assert!(cancels.find(&wrong(&place), address(1), now).is_none());
+        }
+        assert!(cancels.find(&place.key, address(1), now).is_some(), "one below the limit");
+        assert!(cancels.find(&wrong(&place), address(1), now).is_none());
+        assert!(cancels.find(&place.key, address(1), now).is_none(), "at the limit");
+        let neighbour = IpAddr::from([0x2001, 0xdb8, 1, 0, 9, 9, 9, 9]);
+        assert!(cancels.find(&place.key, neighbour, now).is_none(), "the same /64");
+        assert!(cancels.find(&place.key, address(2), now).is_some(), "another network");
+        assert!(cancels.find(&place.key, address(1), now + WINDOW).is_some(), "a window later");
+    }
+
+    #[test]
+    fn remembered_addresses_are_limited() {
+        let cancels = Arc::new(Cancels::default());
+        let place = cancels.mint(Version::V3_0, reach()).unwrap();
+        let now = Instant::now();
+        for last in 0..u16::try_from(MAX_ADDRESSES).unwrap() {
+            cancels.find(&wrong(&place), address(last), now);
+        }
+        assert!(cancels.find(&place.key, address(u16::MAX), now).is_none());
+        assert!(cancels.find(&place.key, address(u16::MAX), now + WINDOW).is_some());
+    }
+}

@@ -1,0 +1,196 @@
+//! One connection's grammar, from the first `ReadyForQuery` to the end.
+//!
+//! Nothing a client sends is forwarded before it was asked about: `Query`, `Parse` and `Bind` each are an operation, and
+//! the messages that follow a `Bind` travel under it. What is refused is replaced by text that cannot be parsed, so
+//! that PostgreSQL itself aborts what must be aborted, skips to `Sync` and reports the right status; only the words of
+//! its error are replaced by ours.
+
+mod question;
+mod replies;
+mod requests;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sluice_mask::Plan;
+use sluice_model::{Code, Digest, Obligations, OpId, Refusal};
+use sluice_sql::Analysis;
+use sluice_wire::{HoldNotice, Input, Outbox, Side, Violation, Wants};
+
+use crate::frame::Frame;
+use crate::message::{self, Report};
+use crate::names::Names;
+use crate::operation::Known;
+use crate::pipeline::{Handling, MAX_OWED, Owed, Pipeline, Sent};
+use crate::refusal::{self, Ends, Hush};
+use crate::view::Schemas;
+
+use question::Question;
+
+/// What a machine begins with.
+#[derive(Debug)]
+pub struct Setup {
+    pub schemas: Arc<dyn Schemas>,
+}
+
+/// The machine of one connection.
+#[derive(Debug)]
+pub struct PostgresMachine {
+    schemas: Arc<dyn Schemas>,
+    pipeline: Pipeline,
+    statements: Names<Arc<Prepared>>,
+    portals: Names<Portal>,
+    question: Option<Question>,
+    rewrites: HashMap<Digest, (Arc<Obligations>, Bytes)>,
+    last_op: OpId,
+    /// Transaction status of the newest `ReadyForQuery`: `I`, `T` or `E`. Nothing else is believed.
+    status: u8,
+    catalog: CatalogState,
+    /// How messages are handled that belong to no operation.
+    idle: Arc<Handling>,
+    farewell: Farewell,
+}
+
+/// A prepared statement, by `Parse` or by SQL.
+#[derive(Debug)]
+struct Prepared {
+    /// `None` for one made by SQL `PREPARE`.
+    known: Option<Arc<Known>>,
+    analysis: Arc<Analysis>,
+    /// What its preparation was allowed with; its text was rewritten accordingly.
+    obligations: Arc<Obligations>,
+    handling: Arc<Handling>,
+}
+
+/// A portal, kept open under the operation of its `Bind`.
+#[derive(Clone, Debug)]
+struct Portal {
+    op: OpId,
+    handling: Arc<Handling>,
+}
+
+/// Whether the schema view is behind the session's own DDL.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum CatalogState {
+    Fresh,
+    Stale,
+    Refreshing,
+}
+
+/// Whether the client has been told that the session ends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Farewell {
+    Unsaid,
+    Said,
+}
+
+impl PostgresMachine {
+    /// A machine that has just sent its client the first `ReadyForQuery`.
+    #[must_use]
+    pub fn new(setup: Setup) -> Self {
+        let hush = if setup.schemas.view().is_tagged() { Hush::UserCode } else { Hush::Nothing };
+        let idle = Arc::new(Handling { plan: Plan::clearing([]), hush, changes_catalog: false });
+        Self {
+            schemas: setup.schemas,
+            pipeline: Pipeline::default(),
+            statements: Names::default(),
+            portals: Names::default(),
+            question: None,
+            rewrites: HashMap::new(),
+            last_op: OpId::CONNECT,
+            status: b'I',
+            catalog: CatalogState::Fresh,
+            idle,
+            farewell: Farewell::Unsaid,
+        }
+    }
+
+    fn next_op(&mut self) -> OpId {
+        self.last_op = self.last_op.next();
+        self.last_op
+    }
+
+    /// Sends a message that the server will answer.
+    fn send(&mut self, op: OpId, frame: Frame, sent: Sent, handling: &Arc<Handling>, out: &mut Outbox<Frame>) {
+        self.pipeline.push(Owed { op, sent, handling: Arc::clone(handling) });
+        out.to_server(op, frame);
+    }
+
+    fn release(&mut self, op: OpId, out: &mut Outbox<Frame>) {
+        if self.pipeline.release(op) {
+            out.done(op);
+        }
+    }
+
+    fn release_portals(&mut self, portals: Vec<Portal>, out: &mut Outbox<Frame>) {
+        for portal in portals {
+            self.release(portal.op, out);
+        }
+    }
+
+    /// Fetches a new view of the schema once the session's own DDL is committed and nothing else is pending.
+    fn refresh_if_stale(&mut self, out: &mut Outbox<Frame>) {
+        if self.catalog == CatalogState::Stale && self.status == b'I' && self.question.is_none() {
+            self.catalog = CatalogState::Refreshing;
+            out.errand(self.schemas.refresh());
+        }
+    }
+
+    fn held(&self, op: OpId, notice: &HoldNotice, out: &mut Outbox<Frame>) {
+        let locks = if self.status == b'T' { " The open transaction keeps its locks while it waits." } else { "" };
+        let message = format!("waiting for approval {}: {}", notice.id, notice.message);
+        let hint = format!(
+            "{} may run: sluice approvals approve {} (within {} s). Cancel the statement to withdraw the request.{locks}",
+            notice.approvers, notice.id, notice.wait_seconds,
+        );
+        let report =
+            Report { severity: "NOTICE", sqlstate: "00000", message: &message, detail: None, hint: Some(&hint) };
+        out.to_client(op, report.notice());
+    }
+
+    fn end_session(&mut self, refusal: &Refusal, out: &mut Outbox<Frame>) {
+        if self.farewell == Farewell::Unsaid {
+            self.farewell = Farewell::Said;
+            out.to_client(OpId::CONNECT, refusal::error(refusal, Ends::Session));
+        }
+        out.to_server(OpId::CONNECT, message::terminate());
+        out.close();
+    }
+
+    fn ended(&mut self, side: Side, out: &mut Outbox<Frame>) {
+        match side {
+            Side::Client => {
+                out.to_server(OpId::CONNECT, message::terminate());
+                out.close();
+            }
+            Side::Server => {
+                let lost = "the server closed the connection";
+                self.end_session(&Refusal::builtin(Code::Unavailable, "server-closed", lost), out);
+            }
+        }
+    }
+}
+
+impl sluice_wire::Machine for PostgresMachine {
+    type Frame = Frame;
+
+    fn handle(&mut self, input: Input<Frame>, out: &mut Outbox<Frame>) -> Result<(), Violation> {
+        match input {
+            Input::FromClient(frame) => self.request(frame, out)?,
+            Input::FromServer(frame) => self.reply(frame, out)?,
+            Input::Ruled(op, ruling) => self.ruled(op, ruling, out),
+            Input::Held(op, notice) => self.held(op, &notice, out),
+            Input::Returned => self.catalog = CatalogState::Fresh,
+            Input::Revoked(refusal) => self.end_session(&refusal, out),
+            Input::Ended(side) => self.ended(side, out),
+        }
+        self.refresh_if_stale(out);
+        Ok(())
+    }
+
+    fn wants(&self) -> Wants {
+        let settled = self.question.is_none() && self.catalog != CatalogState::Refreshing;
+        Wants { client: settled && self.pipeline.len() < MAX_OWED, server: true }
+    }
+}

@@ -1,0 +1,301 @@
+//! The open question, and what follows from its answer.
+
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes};
+use sluice_mask::Plan;
+use sluice_model::{Code, Mask, Obligations, OpId, Refusal, Ruling};
+use sluice_sql::{Analysis, ColumnMask, ColumnUse};
+use sluice_wire::Outbox;
+
+use super::{Portal, PostgresMachine, Prepared, requests};
+use crate::frame::Frame;
+use crate::message::{self, put_cstr};
+use crate::names::{Change, Ticket};
+use crate::operation::Known;
+use crate::pipeline::{Copying, Handling, Sent};
+use crate::refusal::Hush;
+use crate::view::View;
+
+/// Rewritten texts that one connection remembers.
+const REWRITES: usize = 256;
+
+/// What was asked and not answered yet.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) op: OpId,
+    /// The client's frame, forwarded as it is where nothing is masked.
+    pub(super) frame: Frame,
+    pub(super) known: Arc<Known>,
+    pub(super) asked: Asked,
+}
+
+/// Which message asked.
+#[derive(Debug)]
+pub(super) enum Asked {
+    Query { looked_up: Vec<Arc<Prepared>> },
+    Parse { name: Bytes, types: Bytes },
+    Bind { portal: Bytes, prepared: Arc<Prepared> },
+}
+
+impl PostgresMachine {
+    /// Acts on a ruling. A denial, or an allow that cannot be kept, becomes an error of the server's own making.
+    pub(super) fn ruled(&mut self, op: OpId, ruling: Ruling, out: &mut Outbox<Frame>) {
+        let Some(question) = self.question.take_if(|question| question.op == op) else { return };
+        let refusal = match ruling {
+            Ruling::Allow(obligations) => match self.forward(&question, &obligations, out) {
+                Ok(()) => return,
+                Err(refusal) => {
+                    requests::note(&refusal, out);
+                    Arc::new(refusal)
+                }
+            },
+            Ruling::Deny(refusal) => in_own_words(refusal, question.known.refusal.as_ref()),
+        };
+        match question.asked {
+            Asked::Query { .. } => self.poison_query(op, refusal, out),
+            Asked::Parse { .. } | Asked::Bind { .. } => self.poison_message(op, refusal, out),
+        }
+    }
+
+    fn forward(
+        &mut self,
+        question: &Question,
+        obligations: &Arc<Obligations>,
+        out: &mut Outbox<Frame>,
+    ) -> Result<(), Refusal> {
+        if let Some(refusal) = &question.known.refusal {
+            return Err(refusal.clone());
+        }
+        if obligations.controls != sluice_model::Controls::default() {
+            return Err(unsupported("controls", "row, byte and time limits are not available for SQL yet"));
+        }
+        match &question.asked {
+            Asked::Query { looked_up } => self.forward_query(question, looked_up, obligations, out),
+            Asked::Parse { name, types } => self.forward_parse(question, name, types, obligations, out),
+            Asked::Bind { portal, prepared } => self.forward_bind(question, portal, prepared, obligations, out),
+        }
+    }
+
+    fn forward_query(
+        &mut self,
+        question: &Question,
+        looked_up: &[Arc<Prepared>],
+        obligations: &Arc<Obligations>,
+        out: &mut Outbox<Frame>,
+    ) -> Result<(), Refusal> {
+        let analysis = &question.known.analysis;
+        let copying = copying(analysis)?;
+        if looked_up.iter().any(|prepared| !covers(&prepared.obligations, obligations, &prepared.analysis)) {
+            return Err(prepared_under_other_policies());
+        }
+        let view = self.schemas.view();
+        let handling = Arc::new(handling(analysis, obligations, &view)?);
+        let frame = match self.rewritten(&question.known, obligations, &view)? {
+            Some(text) => message::query(&text),
+            None => question.frame.clone(),
+        };
+        let changes = self.send_changes(analysis, obligations, &handling)?;
+        self.send(question.op, frame, Sent::Query { changes, copying }, &handling, out);
+        Ok(())
+    }
+
+    fn send_changes(
+        &mut self,
+        analysis: &Analysis,
+        obligations: &Arc<Obligations>,
+        handling: &Arc<Handling>,
+    ) -> Result<std::collections::VecDeque<Vec<Ticket>>, Refusal> {
+        if self.statements.len().saturating_add(analysis.statements.len()) > requests::MAX_NAMES {
+            return Err(Refusal::builtin(
+                Code::Limit,
+                "prepared-statements",
+                "too many prepared statements on one connection",
+            ));
+        }
+        let mut changes = std::collections::VecDeque::new();
+        for statement in &analysis.statements {
+            let ticket = statement.change.as_ref().map(|change| {
+                self.statements.send(match change {
+                    sluice_sql::Change::Prepare(name, analysis) => Change::Define(
+                        Bytes::copy_from_slice(name.as_bytes()),
+                        Arc::new(Prepared {
+                            known: None,
+                            analysis: Arc::clone(analysis),
+                            obligations: Arc::clone(obligations),
+                            handling: Arc::clone(handling),
+                        }),
+                    ),
+                    sluice_sql::Change::Deallocate(name) => Change::Forget(Bytes::copy_from_slice(name.as_bytes())),
+                    sluice_sql::Change::DeallocateAll => Change::ForgetAll,
+                })
+            });
+            changes.push_back(ticket.into_iter().collect());
+        }
+        Ok(changes)
+    }
+
+    fn forward_parse(
+        &mut self,
+        question: &Question,
+        name: &Bytes,
+        types: &Bytes,
+        obligations: &Arc<Obligations>,
+        out: &mut Outbox<Frame>,
+    ) -> Result<(), Refusal> {
+        let analysis = &question.known.analysis;
+        if analysis.statements.iter().any(|statement| statement.change.is_some()) {
+            return Err(unsupported("prepare-in-parse", "PREPARE and DEALLOCATE are only supported as simple queries"));
+        }
+        if copying(analysis)? != Copying::None {
+            return Err(unsupported("copy-in-parse", "COPY is only supported as a simple query"));
+        }
+        let view = self.schemas.view();
+        let handling = Arc::new(handling(analysis, obligations, &view)?);
+        let frame = match self.rewritten(&question.known, obligations, &view)? {
+            Some(text) => parse_frame(name, &text, types),
+            None => question.frame.clone(),
+        };
+        let prepared = Prepared {
+            known: Some(Arc::clone(&question.known)),
+            analysis: Arc::clone(analysis),
+            obligations: Arc::clone(obligations),
+            handling: Arc::clone(&handling),
+        };
+        let name = Bytes::copy_from_slice(name);
+        let ticket = self.statements.send(Change::Define(name, Arc::new(prepared)));
+        self.send(question.op, frame, Sent::Parse(ticket), &handling, out);
+        Ok(())
+    }
+
+    fn forward_bind(
+        &mut self,
+        question: &Question,
+        portal: &Bytes,
+        prepared: &Arc<Prepared>,
+        obligations: &Arc<Obligations>,
+        out: &mut Outbox<Frame>,
+    ) -> Result<(), Refusal> {
+        if prepared.obligations.masks != obligations.masks {
+            return Err(prepared_under_other_policies());
+        }
+        let handling = Arc::clone(&prepared.handling);
+        self.pipeline.retain(question.op);
+        let value = Portal { op: question.op, handling: Arc::clone(&handling) };
+        let ticket = self.portals.send(Change::Define(Bytes::copy_from_slice(portal), value));
+        self.send(question.op, question.frame.clone(), Sent::Bind(ticket), &handling, out);
+        Ok(())
+    }
+
+    /// The text with its protected relations masked, or `None` where no mask is due.
+    fn rewritten(
+        &mut self,
+        known: &Known,
+        obligations: &Arc<Obligations>,
+        view: &View,
+    ) -> Result<Option<Bytes>, Refusal> {
+        if obligations.masks.is_empty() {
+            return Ok(None);
+        }
+        let key = known.shape.digest;
+        if let Some((under, text)) = self.rewrites.get(&key)
+            && under.masks == obligations.masks
+        {
+            return Ok(Some(text.clone()));
+        }
+        let masks = column_masks(&known.analysis, &obligations.masks)?;
+        let text = std::str::from_utf8(&known.text)
+            .map_err(|_| unsupported("encoding", "the statement is not valid UTF-8"))?;
+        let rewritten = sluice_sql::rewrite(text, &known.analysis, &view.catalog, &masks)
+            .map_err(|unmaskable| unsupported("unmaskable", &unmaskable.to_string()))?;
+        let rewritten = Bytes::from(rewritten);
+        if self.rewrites.len() >= REWRITES {
+            self.rewrites.clear();
+        }
+        self.rewrites.insert(key, (Arc::clone(obligations), rewritten.clone()));
+        Ok(Some(rewritten))
+    }
+}
+
+/// The engine only knows that it was not understood; the analysis knows why.
+fn in_own_words(refusal: Arc<Refusal>, own: Option<&Refusal>) -> Arc<Refusal> {
+    match own {
+        Some(own) => Arc::new(Refusal { decision: refusal.decision.clone(), ..own.clone() }),
+        None => refusal,
+    }
+}
+
+fn unsupported(rule: &'static str, message: &str) -> Refusal {
+    Refusal::builtin(Code::Unsupported, rule, message)
+}
+
+fn prepared_under_other_policies() -> Refusal {
+    Refusal::builtin(Code::Policy, "stale-statement", "the statement was prepared under other policies")
+        .with_hint("Prepare it again.")
+}
+
+/// A single COPY, or none: with more than one its data could not be told apart.
+fn copying(analysis: &Analysis) -> Result<Copying, Refusal> {
+    let mut kinds = analysis.statements.iter().map(|statement| match statement.copy {
+        sluice_sql::Copy::None => Copying::None,
+        sluice_sql::Copy::In => Copying::In,
+        sluice_sql::Copy::Out => Copying::Out,
+    });
+    match (kinds.clone().find(|kind| *kind != Copying::None), analysis.is_multi()) {
+        (Some(_), true) => Err(unsupported("copy-among-others", "COPY must be sent alone")),
+        _ => Ok(kinds.find(|kind| *kind != Copying::None).unwrap_or(Copying::None)),
+    }
+}
+
+/// Whether every mask due now on a prepared statement's columns was applied when it was prepared, and no other.
+fn covers(then: &Obligations, now: &Obligations, analysis: &Analysis) -> bool {
+    let of_statement = |mask: &&Mask| analysis.uses.iter().any(|used| is_of(used, mask));
+    now.masks.iter().filter(of_statement).eq(then.masks.iter().filter(of_statement))
+}
+
+fn is_of(used: &ColumnUse, mask: &Mask) -> bool {
+    mask.resource.path.iter().map(|part| &**part).eq([&*used.schema, &*used.table, &*used.column])
+}
+
+fn column_masks(analysis: &Analysis, masks: &[Mask]) -> Result<Vec<ColumnMask>, Refusal> {
+    let mut columns = Vec::with_capacity(masks.len());
+    for mask in masks {
+        if mask.filterable {
+            let message = "this use of a masked column is permitted by policy but not available yet";
+            return Err(
+                unsupported("masked-filter", message).with_hint("Select the column without using it in a condition.")
+            );
+        }
+        let mut uses = analysis.uses.iter().filter(|used| is_of(used, mask)).peekable();
+        if uses.peek().is_none() {
+            return Err(unsupported("unmaskable", "a mask is due on a column that the statement does not use"));
+        }
+        columns.extend(uses.map(|used| ColumnMask {
+            oid: used.oid,
+            attnum: used.attnum,
+            transform: mask.transform.clone(),
+        }));
+    }
+    columns.dedup_by_key(|mask| (mask.oid, mask.attnum));
+    Ok(columns)
+}
+
+fn handling(analysis: &Analysis, obligations: &Obligations, view: &View) -> Result<Handling, Refusal> {
+    let masks = column_masks(analysis, &obligations.masks)?;
+    let masked = |used: &&ColumnUse| masks.iter().any(|mask| (mask.oid, mask.attnum) == (used.oid, used.attnum));
+    let cleared = analysis.uses.iter().filter(|used| !masked(used)).map(|used| (used.oid, used.attnum));
+    let hush = match (analysis.touches_sensitive, view.is_tagged()) {
+        (true, _) => Hush::Values,
+        (false, true) => Hush::UserCode,
+        (false, false) => Hush::Nothing,
+    };
+    Ok(Handling { plan: Plan::clearing(cleared), hush, changes_catalog: analysis.changes_catalog })
+}
+
+fn parse_frame(name: &[u8], text: &[u8], types: &[u8]) -> Frame {
+    Frame::build(b'P', |out| {
+        put_cstr(out, name);
+        put_cstr(out, text);
+        out.put_slice(types);
+    })
+}

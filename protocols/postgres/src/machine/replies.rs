@@ -1,0 +1,258 @@
+//! What a server answers.
+
+use std::sync::Arc;
+
+use sluice_model::OpId;
+use sluice_wire::{Outbox, Violation};
+
+use super::{CatalogState, Farewell, PostgresMachine};
+use crate::frame::{Fields, Frame};
+use crate::names::Ticket;
+use crate::parameters;
+use crate::pipeline::{Copying, Handling, Owed, Sent};
+use crate::refusal::{self, Ends};
+use crate::rows;
+
+const OUT_OF_TURN: Violation = Violation::server("an answer came that nothing had asked for");
+
+impl PostgresMachine {
+    pub(super) fn reply(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
+        match frame.tag() {
+            b'D' | b'd' => self.data(frame, out),
+            b'C' | b'I' => self.complete(frame, out),
+            b'1' | b'2' | b'3' | b's' => self.step_done(frame, out),
+            b'T' | b't' | b'n' => self.description(frame, out),
+            b'G' | b'H' => self.copy_begins(frame, out),
+            b'Z' => self.ready(frame, out),
+            b'E' => self.error(frame, out),
+            b'N' => self.notice(frame, out),
+            b'S' => parameter(frame, out),
+            b'A' => {
+                out.to_client(OpId::CONNECT, frame);
+                Ok(())
+            }
+            b'c' => self.copy_ends(frame, out),
+            _ => Err(Violation::server("unknown message type")),
+        }
+    }
+
+    fn current(&self) -> (OpId, Arc<Handling>) {
+        self.pipeline
+            .front()
+            .map_or((OpId::CONNECT, Arc::clone(&self.idle)), |owed| (owed.op, Arc::clone(&owed.handling)))
+    }
+
+    fn pop(&mut self, out: &mut Outbox<Frame>) {
+        if let Some(owed) = self.pipeline.pop() {
+            self.release(owed.op, out);
+        }
+    }
+
+    /// Rows and copied data pass as they are: masks were applied where the data came from.
+    fn data(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
+        let owed = self.pipeline.front().ok_or(OUT_OF_TURN)?;
+        match (frame.tag(), &owed.sent) {
+            (b'D', Sent::Query { copying: Copying::None, .. } | Sent::Execute)
+            | (b'd', Sent::Query { copying: Copying::Out, .. }) => {
+                out.to_client(owed.op, frame);
+                Ok(())
+            }
+            _ => Err(OUT_OF_TURN),
+        }
+    }
+
+    fn copy_begins(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
+        let owed = self.pipeline.front().ok_or(OUT_OF_TURN)?;
+        match (frame.tag(), &owed.sent) {
+            (b'G', Sent::Query { copying: Copying::In, .. }) | (b'H', Sent::Query { copying: Copying::Out, .. }) => {
+                out.to_client(owed.op, frame);
+                Ok(())
+            }
+            _ => Err(OUT_OF_TURN),
+        }
+    }
+
+    fn copy_ends(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
+        let owed = self.pipeline.front().ok_or(OUT_OF_TURN)?;
+        let Sent::Query { copying: Copying::Out, .. } = &owed.sent else { return Err(OUT_OF_TURN) };
+        out.to_client(owed.op, frame);
+        Ok(())
+    }
+
+    /// `CommandComplete` or `EmptyQueryResponse`: one statement of a query, or an execution, is done.
+    fn complete(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
+        let owed = self.pipeline.front_mut().ok_or(OUT_OF_TURN)?;
+        if owed.handling.changes_catalog {
+            self.catalog = CatalogState::Stale;
+        }
+        let op = owed.op;
+        match &mut owed.sent {
+            Sent::Query { changes, .. } => {
+                for ticket in changes.pop_front().unwrap_or_default() {
+                    self.statements.confirm(ticket);
+                }
+                out.to_client(op, frame);
+            }
+            Sent::Execute => {
+                out.to_client(op, frame);
+                self.pop(out);
+            }
+            Sent::Parse(_)
+            | Sent::Bind(_)
+            | Sent::Describe
+            | Sent::Close(..)
+            | Sent::Sync
+            | Sent::PoisonedMessage(_)
+            | Sent::PoisonedQuery(_) => return Err(OUT_OF_TURN),
+        }
+        Ok(())
+    }
+
+    /// `ParseComplete`, `BindComplete`, `CloseComplete` or `PortalSuspended`.
+    fn step_done(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
+        let owed = self.pipeline.pop().ok_or(OUT_OF_TURN)?;
+        let mut portals = Vec::new();
+        match (frame.tag(), &owed.sent) {
+            (b'1', Sent::Parse(ticket)) => drop(self.statements.confirm(*ticket)),
+            (b'2', Sent::Bind(ticket)) => portals = self.portals.confirm(*ticket),
+            (b'3', Sent::Close(statements, closed)) => {
+                for ticket in statements {
+                    self.statements.confirm(*ticket);
+                }
+                portals = closed.iter().flat_map(|ticket| self.portals.confirm(*ticket)).collect();
+            }
+            (b's', Sent::Execute) => {}
+            _ => return Err(OUT_OF_TURN),
+        }
+        out.to_client(owed.op, frame);
+        self.release_portals(portals, out);
+        self.release(owed.op, out);
+        Ok(())
+    }
+
+    /// `RowDescription`, `ParameterDescription` or `NoData`.
+    fn description(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
+        let owed = self.pipeline.front().ok_or(OUT_OF_TURN)?;
+        let describes = matches!(owed.sent, Sent::Describe);
+        let queries = matches!(owed.sent, Sent::Query { copying: Copying::None, .. });
+        let in_turn = describes || (queries && frame.tag() == b'T');
+        if !in_turn {
+            return Err(OUT_OF_TURN);
+        }
+        if frame.tag() == b'T' {
+            rows::check(frame.body(), &owed.handling.plan, &self.schemas.view())?;
+        }
+        let last = describes && frame.tag() != b't';
+        out.to_client(owed.op, frame);
+        if last {
+            self.pop(out);
+        }
+        Ok(())
+    }
+
+    fn ready(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
+        let mut fields = Fields::of_server(frame.body());
+        let status = fields.u8()?;
+        fields.end()?;
+        let owed = self.pipeline.pop().ok_or(OUT_OF_TURN)?;
+        let failed: Vec<Ticket> = match owed.sent {
+            Sent::Sync | Sent::PoisonedQuery(_) => Vec::new(),
+            // Changes whose statement was never completed did not happen.
+            Sent::Query { changes, .. } => changes.into_iter().flatten().collect(),
+            Sent::Parse(_)
+            | Sent::Bind(_)
+            | Sent::Describe
+            | Sent::Execute
+            | Sent::Close(..)
+            | Sent::PoisonedMessage(_) => return Err(OUT_OF_TURN),
+        };
+        self.statements.fail(&failed);
+        self.status = status;
+        out.to_client(owed.op, frame);
+        if status == b'I' {
+            let portals = self.portals.clear_confirmed();
+            self.release_portals(portals, out);
+        }
+        self.release(owed.op, out);
+        Ok(())
+    }
+
+    fn error(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
+        let (op, handling) = self.current();
+        let refusal = match self.pipeline.front().map(|owed| &owed.sent) {
+            Some(Sent::PoisonedMessage(refusal) | Sent::PoisonedQuery(refusal)) => Some(Arc::clone(refusal)),
+            Some(_) | None => None,
+        };
+        let fatal = is_fatal(&frame)?;
+        let shown = match refusal {
+            Some(refusal) if !fatal => refusal::error(&refusal, Ends::Statement),
+            Some(_) | None => refusal::sanitise(frame, handling.hush)?,
+        };
+        if fatal {
+            self.farewell = Farewell::Said;
+        }
+        out.to_client(op, shown);
+        let failed = match self.pipeline.front().map(|owed| &owed.sent) {
+            // A query's own `ReadyForQuery` follows; an error at `Sync` is a commit that failed.
+            None | Some(Sent::Query { .. } | Sent::PoisonedQuery(_) | Sent::Sync) => Vec::new(),
+            Some(_) => self.pipeline.skip_to_sync(),
+        };
+        self.fail(failed, out);
+        Ok(())
+    }
+
+    /// Takes back what failed messages would have done.
+    fn fail(&mut self, failed: Vec<Owed>, out: &mut Outbox<Frame>) {
+        let (mut statements, mut portals) = (Vec::new(), Vec::new());
+        for owed in &failed {
+            match &owed.sent {
+                Sent::Parse(ticket) => statements.push(*ticket),
+                Sent::Bind(ticket) => portals.push(*ticket),
+                Sent::Close(of_statements, of_portals) => {
+                    statements.extend(of_statements);
+                    portals.extend(of_portals);
+                }
+                Sent::Query { changes, .. } => statements.extend(changes.iter().flatten()),
+                Sent::Describe | Sent::Execute | Sent::Sync | Sent::PoisonedMessage(_) | Sent::PoisonedQuery(_) => {}
+            }
+        }
+        self.statements.fail(&statements);
+        let never_bound = self.portals.fail(&portals);
+        self.release_portals(never_bound, out);
+        for owed in failed {
+            self.release(owed.op, out);
+        }
+    }
+
+    fn notice(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
+        let (op, handling) = self.current();
+        out.to_client(op, refusal::sanitise(frame, handling.hush)?);
+        Ok(())
+    }
+}
+
+/// `ParameterStatus`: pinned settings must stay, and only settings that clients use are passed on.
+fn parameter(frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
+    let mut fields = Fields::of_server(frame.body());
+    let (name, value) = (fields.cstr()?, fields.cstr()?);
+    fields.end()?;
+    if !parameters::keeps_pinned(name, value) {
+        return Err(Violation::server("a pinned setting was changed"));
+    }
+    if parameters::is_reported(name) {
+        out.to_client(OpId::CONNECT, frame);
+    }
+    Ok(())
+}
+
+fn is_fatal(frame: &Frame) -> Result<bool, Violation> {
+    let mut fields = Fields::of_server(frame.body());
+    let mut fatal = false;
+    loop {
+        match fields.u8()? {
+            0 => return Ok(fatal),
+            b'V' => fatal |= matches!(fields.cstr()?, b"FATAL" | b"PANIC"),
+            _ => drop(fields.cstr()?),
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Names that a connection gives to statements and portals, in the order in which the server will see them.
+//!
+//! A change counts for later client messages from the moment it is sent, and is taken back if the server fails the
+//! message that made it. So there are two layers: what the server confirmed, and what is still under way.
+
+use std::collections::{HashMap, VecDeque};
+
+use bytes::Bytes;
+
+/// One change under way.
+#[derive(Clone, Debug)]
+pub(crate) enum Change<T> {
+    Define(Bytes, T),
+    Forget(Bytes),
+    ForgetAll,
+}
+
+/// The ticket of a change under way; larger is later.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Ticket(u64);
+
+/// A table of names.
+#[derive(Debug)]
+pub(crate) struct Names<T> {
+    confirmed: HashMap<Bytes, T>,
+    under_way: VecDeque<(Ticket, Change<T>)>,
+    /// The newest change under way of each name, `None` for forgotten; absent where nothing is under way.
+    newest: HashMap<Bytes, (Ticket, Option<T>)>,
+    forgot_all: Option<Ticket>,
+    next: u64,
+}
+
+impl<T> Default for Names<T> {
+    fn default() -> Self {
+        Self {
+            confirmed: HashMap::new(),
+            under_way: VecDeque::new(),
+            newest: HashMap::new(),
+            forgot_all: None,
+            next: 0,
+        }
+    }
+}
+
+impl<T: Clone> Names<T> {
+    /// What a name stands for when the next message is sent.
+    pub(crate) fn get(&self, name: &[u8]) -> Option<&T> {
+        match self.newest.get(name) {
+            Some((_, value)) => value.as_ref(),
+            None if self.forgot_all.is_some() => None,
+            None => self.confirmed.get(name),
+        }
+    }
+
+    /// Names in use, confirmed or under way.
+    pub(crate) fn len(&self) -> usize {
+        self.confirmed.len().saturating_add(self.under_way.len())
+    }
+
+    /// Notes that a message with this change is being sent.
+    pub(crate) fn send(&mut self, change: Change<T>) -> Ticket {
+        let ticket = Ticket(self.next);
+        self.next = self.next.wrapping_add(1);
+        self.overlay(ticket, &change);
+        self.under_way.push_back((ticket, change));
+        ticket
+    }
+
+    fn overlay(&mut self, ticket: Ticket, change: &Change<T>) {
+        match change {
+            Change::Define(name, value) => {
+                self.newest.insert(name.clone(), (ticket, Some(value.clone())));
+            }
+            Change::Forget(name) => {
+                self.newest.insert(name.clone(), (ticket, None));
+            }
+            Change::ForgetAll => {
+                self.newest.clear();
+                self.forgot_all = Some(ticket);
+            }
+        }
+    }
+
+    /// The server did what the change was sent with. Gives back the value that it replaced.
+    pub(crate) fn confirm(&mut self, ticket: Ticket) -> Vec<T> {
+        let Some(index) = self.under_way.iter().position(|(at, _)| *at == ticket) else { return Vec::new() };
+        let Some((_, change)) = self.under_way.remove(index) else { return Vec::new() };
+        let name = match &change {
+            Change::Define(name, _) | Change::Forget(name) => Some(name.clone()),
+            Change::ForgetAll => None,
+        };
+        let replaced = match change {
+            Change::Define(name, value) => self.confirmed.insert(name, value).into_iter().collect(),
+            Change::Forget(name) => self.confirmed.remove(&name).into_iter().collect(),
+            Change::ForgetAll => self.confirmed.drain().map(|(_, value)| value).collect(),
+        };
+        match name {
+            Some(name) if self.newest.get(&name).is_some_and(|(at, _)| *at == ticket) => {
+                self.newest.remove(&name);
+            }
+            None if self.forgot_all == Some(ticket) => self.forgot_all = None,
+            Some(_) | None => {}
+        }
+        replaced
+    }
+
+    /// The server failed these changes, or will never see them. Gives back what they would have defined.
+    pub(crate) fn fail(&mut self, tickets: &[Ticket]) -> Vec<T> {
+        if tickets.is_empty() {
+            return Vec::new();
+        }
+        let (failed, left): (VecDeque<_>, VecDeque<_>) =
+            std::mem::take(&mut self.under_way).into_iter().partition(|(at, _)| tickets.contains(at));
+        self.newest.clear();
+        self.forgot_all = None;
+        for (ticket, change) in &left {
+            self.overlay(*ticket, change);
+        }
+        self.under_way = left;
+        let defined = failed.into_iter().filter_map(|(_, change)| match change {
+            Change::Define(_, value) => Some(value),
+            Change::Forget(_) | Change::ForgetAll => None,
+        });
+        defined.collect()
+    }
+
+    /// Forgets every confirmed name (portals, when a transaction ends). Gives back their values.
+    pub(crate) fn clear_confirmed(&mut self) -> Vec<T> {
+        self.confirmed.drain().map(|(_, value)| value).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn define(name: &'static str, value: u8) -> Change<u8> {
+        Change::Define(Bytes::from_static(name.as_bytes()), value)
+    }
+
+    fn forget(name: &'static str) -> Change<u8> {
+        Change::Forget(Bytes::from_static(name.as_bytes()))
+    }
+
+    #[test]
+    fn a_name_counts_from_when_it_is_sent() {
+        let mut names = Names::default();
+        let one = names.send(define("a", 1));
+        assert_eq!(names.get(b"a"), Some(&1));
+        let gone = names.send(forget("a"));
+        assert_eq!(names.get(b"a"), None);
+        let two = names.send(define("a", 2));
+        assert_eq!(names.get(b"a"), Some(&2));
+        for ticket in [one, gone, two] {
+            names.confirm(ticket);
+        }
+        assert_eq!(names.get(b"a"), Some(&2));
+    }
+
+    #[test]
+    fn a_failed_change_is_as_if_it_had_never_been_sent() {
+        let mut names = Names::default();
+        let one = names.send(define("a", 1));
+        names.confirm(one);
+        let gone = names.send(forget("a"));
+        let two = names.send(define("a", 2));
+        assert_eq!(names.fail(&[gone, two]), vec![2]);
+        assert_eq!(names.get(b"a"), Some(&1));
+    }
+
+    #[test]
+    fn forgetting_all_hides_what_was_confirmed_and_not_what_comes_later() {
+        let mut names = Names::default();
+        let one = names.send(define("a", 1));
+        names.confirm(one);
+        let all = names.send(Change::ForgetAll);
+        assert_eq!(names.get(b"a"), None);
+        let two = names.send(define("b", 2));
+        assert_eq!(names.confirm(all), vec![1]);
+        assert_eq!((names.get(b"a"), names.get(b"b")), (None, Some(&2)));
+        names.fail(&[two]);
+        assert_eq!(names.get(b"b"), None);
+    }
+}

@@ -1,0 +1,237 @@
+//! Statement text into operations, once per distinct text and schema view.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use sluice_model::{
+    Access, Action, Code, Digest, Exposure, Fact, Facts, Operation, Refusal, Resource, Shape, Stage, Text, Usage,
+};
+use sluice_sql::{Analysis, Catalog, Object, Prepared, Verb};
+
+use crate::schema;
+use crate::view::View;
+
+/// Distinct texts remembered for one view of a database; all are forgotten when there are more.
+const REMEMBERED: usize = 4_096;
+/// Texts up to this size are remembered.
+const REMEMBERED_BYTES: usize = 16 * 1024;
+/// Stack of the thread that reads a long text, in bytes.
+const BIG_STACK_BYTES: usize = 256 * 1024 * 1024;
+
+/// A statement text, understood as far as it can be.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) text: Bytes,
+    pub(crate) analysis: Arc<Analysis>,
+    /// What policy is asked; shared by every connection that sends the same text.
+    pub(crate) shape: Arc<Shape>,
+    /// Why no policy can allow it.
+    pub(crate) refusal: Option<Refusal>,
+}
+
+impl Known {
+    /// The operation of asking for it.
+    #[must_use]
+    pub(crate) fn operation(&self, stage: Stage, bound: Option<Bytes>) -> Operation {
+        let bound = bound.map(Text::new);
+        Operation { shape: Arc::clone(&self.shape), text: Text::new(self.text.clone()), stage, bound }
+    }
+}
+
+/// The texts already read against one view.
+#[derive(Debug, Default)]
+pub(crate) struct Statements {
+    known: Mutex<HashMap<Bytes, Arc<Known>>>,
+}
+
+impl Statements {
+    fn remembered(&self, text: &Bytes) -> Option<Arc<Known>> {
+        self.known.lock().ok()?.get(text).cloned()
+    }
+
+    fn remember(&self, known: &Arc<Known>) {
+        // What depends on the names of one connection is not shared.
+        let shared = known.text.len() <= REMEMBERED_BYTES && !uses_names(&known.analysis);
+        if let (true, Ok(mut all)) = (shared, self.known.lock()) {
+            if all.len() >= REMEMBERED {
+                all.clear();
+            }
+            // A copy of its own: the text must not keep the read buffer it came in.
+            all.insert(Bytes::copy_from_slice(&known.text), Arc::clone(known));
+        }
+    }
+}
+
+fn uses_names(analysis: &Analysis) -> bool {
+    analysis.statements.iter().any(|statement| {
+        matches!(
+            statement.kind,
+            sluice_sql::Kind::Execute
+                | sluice_sql::Kind::Prepare
+                | sluice_sql::Kind::Deallocate
+                | sluice_sql::Kind::Explain
+        )
+    })
+}
+
+/// Reads a statement text against a view; `names` are the connection's own prepared statements.
+#[must_use]
+pub(crate) fn understand(text: &Bytes, view: &View, names: &(dyn Prepared + Sync)) -> Arc<Known> {
+    if let Some(known) = view.statements.remembered(text) {
+        return known;
+    }
+    let known = Arc::new(match std::str::from_utf8(text) {
+        Ok(readable) => match analyze(readable, view, names) {
+            Ok(analysis) => known(text, analysis, view),
+            Err(refusal) => not_understood(text, view, refusal),
+        },
+        Err(_) => not_understood(
+            text,
+            view,
+            Refusal::builtin(Code::NotUnderstood, "encoding", "the statement is not valid UTF-8"),
+        ),
+    });
+    view.statements.remember(&known);
+    known
+}
+
+fn analyze(text: &str, view: &View, names: &(dyn Prepared + Sync)) -> Result<Analysis, Refusal> {
+    let read = || sluice_sql::analyze(text, &view.catalog, &view.sensitive, names);
+    let analysed = if sluice_sql::needs_big_stack(text) { on_big_stack(read)? } else { read() };
+    analysed.map_err(|unreadable| {
+        Refusal::builtin(Code::NotUnderstood, "unreadable", unreadable.to_string())
+            .with_hint("The broker forwards only statements that it understands.")
+    })
+}
+
+/// Runs a deep recursion where it cannot exhaust the stack.
+fn on_big_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, Refusal> {
+    let failed = || Refusal::builtin(Code::NotUnderstood, "unreadable", "the statement could not be read");
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(BIG_STACK_BYTES).spawn_scoped(scope, work);
+        thread.map_err(|_| failed())?.join().map_err(|_| failed())
+    })
+}
+
+fn known(text: &Bytes, analysis: Analysis, view: &View) -> Known {
+    let refusal = analysis.refusals.first().map(|refused| {
+        let rule = "sql-refused";
+        let message = refused.reason.message();
+        let refusal = Refusal::builtin(Code::Unsupported, rule, message);
+        match refused.reason.hint() {
+            Some(hint) => refusal.with_hint(hint),
+            None => refusal,
+        }
+    });
+    let accesses: BTreeSet<Access> = analysis.accesses.iter().map(access).collect();
+    let headline = headline(&analysis, &accesses);
+    let exposures = exposures(&analysis, view);
+    let shape = Shape {
+        action: headline,
+        accesses: accesses.into_iter().collect(),
+        exposures,
+        facts: facts(&analysis),
+        understood: refusal.is_none(),
+        digest: digest(text, &view.catalog, &analysis),
+    };
+    Known { text: text.clone(), analysis: Arc::new(analysis), shape: Arc::new(shape), refusal }
+}
+
+#[expect(clippy::field_reassign_with_default, reason = "some fields of an analysis are not ours to set")]
+fn not_understood(text: &Bytes, view: &View, refusal: Refusal) -> Known {
+    let mut analysis = Analysis::default();
+    analysis.touches_sensitive = true;
+    let shape = Shape {
+        action: schema::UNKNOWN,
+        accesses: std::iter::once(Access { action: schema::UNKNOWN, resource: Resource::target() }).collect(),
+        exposures: Vec::new(),
+        facts: facts(&analysis),
+        understood: false,
+        digest: digest(text, &view.catalog, &analysis),
+    };
+    Known { text: text.clone(), analysis: Arc::new(analysis), shape: Arc::new(shape), refusal: Some(refusal) }
+}
+
+/// Equal texts read against one catalog have one shape, except where they name prepared statements of their
+/// connection: those differ by what the names stand for, so it is part of the digest.
+fn digest(text: &Bytes, catalog: &Catalog, analysis: &Analysis) -> Digest {
+    let meaning =
+        if uses_names(analysis) { format!("{:?}{:?}", analysis.accesses, analysis.uses) } else { String::new() };
+    Digest::of_parts([&text[..], &catalog.epoch().to_be_bytes(), meaning.as_bytes()])
+}
+
+fn access(access: &sluice_sql::Access) -> Access {
+    Access { action: action(access.verb), resource: resource(&access.object) }
+}
+
+const fn action(verb: Verb) -> Action {
+    match verb {
+        Verb::Read => schema::READ,
+        Verb::Write => schema::WRITE,
+        Verb::Define => schema::DEFINE,
+        Verb::Administer => schema::ADMINISTER,
+        Verb::Call => schema::CALL,
+        Verb::CopyIn => schema::COPY_IN,
+        Verb::CopyOut => schema::COPY_OUT,
+        Verb::Describe => schema::DESCRIBE,
+        Verb::Inspect => schema::INSPECT,
+        Verb::Session => schema::SESSION,
+        Verb::Set => schema::SET,
+        Verb::Listen => schema::LISTEN,
+        Verb::Unknown => schema::UNKNOWN,
+    }
+}
+
+fn resource(object: &Object) -> Resource {
+    match object {
+        Object::Target => Resource::target(),
+        Object::Schema(name) => Resource::new(schema::SCHEMA_KIND, [&**name]),
+        Object::Table(schema, name) => Resource::new(schema::TABLE, [&**schema, &**name]),
+        Object::Function(schema, name) => Resource::new(schema::FUNCTION, [&**schema, &**name]),
+        Object::Setting(name) => Resource::new(schema::SETTING, [&**name]),
+    }
+}
+
+/// The verb that names the whole text: the one of strongest effect.
+fn headline(analysis: &Analysis, accesses: &BTreeSet<Access>) -> Action {
+    let strongest = accesses.iter().map(|access| access.action).max_by_key(|action| action.effect);
+    let fallback = if analysis.statements.is_empty() { schema::SESSION } else { schema::UNKNOWN };
+    strongest.unwrap_or(if accesses.is_empty() && is_constant(analysis) { schema::SESSION } else { fallback })
+}
+
+/// Nothing is touched: `SELECT 1`.
+fn is_constant(analysis: &Analysis) -> bool {
+    analysis.statements.iter().all(|statement| matches!(statement.kind, sluice_sql::Kind::Select))
+}
+
+fn exposures(analysis: &Analysis, view: &View) -> Vec<Exposure> {
+    let of = |column: &sluice_sql::ColumnUse| Exposure {
+        resource: Resource::new(schema::COLUMN, [&*column.schema, &*column.table, &*column.column]),
+        tags: view.tags_of(column.oid, column.attnum),
+        usage: match column.usage {
+            sluice_sql::Usage::Project => Usage::Reveal,
+            sluice_sql::Usage::Filter => Usage::Filter,
+        },
+    };
+    analysis.uses.iter().map(of).collect()
+}
+
+fn facts(analysis: &Analysis) -> Facts {
+    let kind = analysis.statements.first().map_or("empty", |statement| statement.kind.name());
+    let kinds: BTreeSet<&str> = analysis.statements.iter().map(|statement| statement.kind.name()).collect();
+    let relations = analysis.relations.iter().map(|(schema, name)| format!("{schema}.{name}").into());
+    Facts {
+        group: schema::SCHEMA.facts_group,
+        values: vec![
+            ("kind", Fact::Text(kind.into())),
+            ("kinds", Fact::Set(kinds.into_iter().map(Box::from).collect())),
+            ("has_where", Fact::Bool(analysis.has_where())),
+            ("row_changing", Fact::Bool(analysis.is_row_changing())),
+            ("multi", Fact::Bool(analysis.is_multi())),
+            ("functions", Fact::Set(analysis.functions.clone())),
+            ("relations", Fact::Set(relations.collect())),
+            ("parsed", Fact::Bool(analysis.refusals.is_empty())),
+        ],
+    }
+}

@@ -1,0 +1,143 @@
+//! The answers that a server owes, in the order of what was sent to it.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use sluice_mask::Plan;
+use sluice_model::{OpId, Refusal};
+
+use crate::frame::Frame;
+use crate::names::Ticket;
+use crate::refusal::Hush;
+
+/// Messages that may wait for an answer; above this no more client frames are taken.
+///
+/// A server keeps at most 8 KiB of short answers to itself, fewer than 1,700 of them, so it answers long before.
+pub(crate) const MAX_OWED: usize = 8_192;
+
+/// A column at its origin: table OID and attribute number.
+pub(crate) type Origin = (u32, i16);
+
+/// How an operation's results are handled.
+#[derive(Debug)]
+pub(crate) struct Handling {
+    /// Protected columns this principal sees in full.
+    pub(crate) plan: Plan<Origin>,
+    pub(crate) hush: Hush,
+    pub(crate) changes_catalog: bool,
+}
+
+/// Which direction of `CopyData` a query leads to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Copying {
+    None,
+    In,
+    Out,
+}
+
+/// What was sent.
+#[derive(Debug)]
+pub(crate) enum Sent {
+    /// A simple query of some statements, each with its changes to names.
+    Query {
+        changes: VecDeque<Vec<Ticket>>,
+        copying: Copying,
+    },
+    Parse(Ticket),
+    Bind(Ticket),
+    Describe,
+    Execute,
+    Close(Vec<Ticket>, Vec<Ticket>),
+    Sync,
+    /// Text that cannot be parsed, in the place of an extended message that was refused.
+    PoisonedMessage(Arc<Refusal>),
+    /// Text that cannot be parsed, in the place of a query or function call that was refused.
+    PoisonedQuery(Arc<Refusal>),
+}
+
+/// One message that waits for its answer.
+#[derive(Debug)]
+pub(crate) struct Owed {
+    pub(crate) op: OpId,
+    pub(crate) sent: Sent,
+    pub(crate) handling: Arc<Handling>,
+}
+
+/// The queue of answers owed, and the operations that they keep open.
+#[derive(Debug, Default)]
+pub(crate) struct Pipeline {
+    owed: VecDeque<Owed>,
+    users: HashMap<OpId, u32>,
+    /// The server skips everything up to the next `Sync`.
+    pub(crate) discarding: bool,
+}
+
+impl Pipeline {
+    pub(crate) fn len(&self) -> usize {
+        self.owed.len()
+    }
+
+    pub(crate) fn front(&self) -> Option<&Owed> {
+        self.owed.front()
+    }
+
+    pub(crate) fn front_mut(&mut self) -> Option<&mut Owed> {
+        self.owed.front_mut()
+    }
+
+    /// A query that may carry `CopyData` from the client is waiting for its answer.
+    pub(crate) fn copying_in(&self) -> Option<OpId> {
+        let last = self.owed.back()?;
+        matches!(last.sent, Sent::Query { copying: Copying::In, .. }).then_some(last.op)
+    }
+
+    pub(crate) fn push(&mut self, owed: Owed) {
+        self.retain(owed.op);
+        self.owed.push_back(owed);
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Owed> {
+        self.owed.pop_front()
+    }
+
+    /// Takes everything up to the next `Sync` off the queue: the server has failed one message and skips the others.
+    pub(crate) fn skip_to_sync(&mut self) -> Vec<Owed> {
+        let sync = self.owed.iter().position(|owed| matches!(owed.sent, Sent::Sync));
+        self.discarding |= sync.is_none();
+        self.owed.drain(..sync.unwrap_or(self.owed.len())).collect()
+    }
+
+    /// Keeps an operation open.
+    pub(crate) fn retain(&mut self, op: OpId) {
+        let users = self.users.entry(op).or_insert(0);
+        *users = users.saturating_add(1);
+    }
+
+    /// Lets go of an operation; true when nothing uses it any more.
+    pub(crate) fn release(&mut self, op: OpId) -> bool {
+        let Some(users) = self.users.get_mut(&op) else { return false };
+        *users = users.saturating_sub(1);
+        let last = *users == 0;
+        if last {
+            self.users.remove(&op);
+        }
+        last && op != OpId::CONNECT
+    }
+}
+
+/// Unparsable text for a simple query. PostgreSQL answers 42601, aborts what it must and reports the right status.
+pub(crate) fn poisoned_query() -> Frame {
+    crate::message::query(POISON.as_bytes())
+}
+
+/// Unparsable text for an extended message. A named statement is neither made nor dropped by a failing `Parse`.
+pub(crate) fn poisoned_message() -> Frame {
+    Frame::build(b'P', |out| {
+        crate::message::put_cstr(out, b"sluice_refused");
+        crate::message::put_cstr(out, POISON.as_bytes());
+        bytes::BufMut::put_u16(out, 0);
+    })
+}
+
+/// Fails in the server's raw parser, before any transaction state is looked at.
+const POISON: &str = "sluice_refused this statement";

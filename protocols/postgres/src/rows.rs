@@ -1,0 +1,32 @@
+//! The net behind the masks: no result begins that still carries a protected column.
+
+use sluice_mask::Plan;
+use sluice_wire::Violation;
+
+use crate::frame::Fields;
+use crate::pipeline::Origin;
+use crate::view::View;
+
+/// OIDs below this belong to PostgreSQL itself and are the same in every database.
+const FIRST_USER_OID: u32 = 16_384;
+
+/// Checks a `RowDescription` against what the operation may reveal.
+///
+/// **Shape:** `count i16 · (name cstr · table oid u32 · attnum i16 · type oid u32 · size i16 · modifier i32 · format i16)*`
+pub(crate) fn check(body: &[u8], plan: &Plan<Origin>, view: &View) -> Result<(), Violation> {
+    let mut fields = Fields::of_server(body);
+    let count = fields.u16()?;
+    let mut origins = Vec::new();
+    for _ in 0..count {
+        fields.cstr()?;
+        let table = fields.u32()?;
+        let attnum = i16::from_be_bytes(fields.bytes()?);
+        let _type_size_modifier_format: [u8; 12] = fields.bytes()?;
+        if table >= FIRST_USER_OID && view.is_tagged() && view.catalog.relation_by_oid(table).is_none() {
+            return Err(Violation::server("a result came from a relation that the broker does not know"));
+        }
+        origins.push(view.is_sensitive(table, attnum).then_some((table, attnum)));
+    }
+    fields.end()?;
+    plan.bind(origins).map_err(|_| Violation::server("a result would have carried a protected column unmasked"))
+}

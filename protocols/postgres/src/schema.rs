@@ -1,0 +1,72 @@
+//! The verbs, resources and facts of SQL, as policies see them.
+
+use sluice_model::{Action, ActionSpec, Effect, FactSpec, FactType, Resource, ResourceSpec, Schema};
+
+const TARGET: &str = Resource::TARGET;
+
+/// Kinds of resource below a target.
+pub(crate) const SCHEMA_KIND: &str = "Schema";
+/// A table, view, materialised view or foreign table.
+pub(crate) const TABLE: &str = "Table";
+/// A column of a [`TABLE`].
+pub(crate) const COLUMN: &str = "Column";
+/// A function or procedure, all overloads of a name.
+pub(crate) const FUNCTION: &str = "Function";
+/// A run-time setting.
+pub(crate) const SETTING: &str = "Setting";
+/// A notification channel.
+pub(crate) const CHANNEL: &str = "Channel";
+
+macro_rules! actions {
+    ($($name:ident = $text:literal $effect:ident on [$($kind:expr),+] $doc:literal;)+) => {
+        $(#[doc = $doc] pub(crate) const $name: Action = Action { name: $text, effect: Effect::$effect };)+
+        const ACTIONS: &[ActionSpec] = &[$(ActionSpec { action: $name, on: &[$($kind),+], doc: $doc }),+];
+    };
+}
+
+actions! {
+    CONNECT = "postgres.connect" Connect on [TARGET] "Open a connection.";
+    READ = "sql.read" Read on [TABLE] "Read rows of a table or view.";
+    DESCRIBE = "sql.describe" Read on [TABLE, TARGET] "Read harmless catalog relations, as `\\d` does.";
+    SESSION = "sql.session" Read on [TARGET] "Transactions, cursors, SHOW, harmless SET.";
+    WRITE = "sql.write" Write on [TABLE] "Insert, update, delete, merge, truncate, or lock rows.";
+    COPY_IN = "sql.copy_in" Write on [TABLE] "COPY … FROM STDIN.";
+    COPY_OUT = "sql.copy_out" Read on [TABLE, TARGET] "COPY … TO STDOUT.";
+    DEFINE = "sql.define" Define on [TARGET, SCHEMA_KIND, TABLE, FUNCTION] "Create, alter, drop, comment.";
+    ADMINISTER = "sql.administer" Administer on [TARGET, TABLE, SCHEMA_KIND, FUNCTION] "Grants, roles, maintenance, extensions, server files.";
+    INSPECT = "sql.inspect" Administer on [TABLE, TARGET] "Read catalogs that carry data: statistics, activity, passwords.";
+    CALL = "sql.call" Execute on [FUNCTION] "Call a function or procedure that is not on the safe list.";
+    SET = "sql.set" Administer on [SETTING] "Change a setting that is not on the safe list.";
+    LISTEN = "sql.listen" Execute on [CHANNEL, TARGET] "LISTEN and NOTIFY.";
+    UNKNOWN = "sql.unknown" Unknown on [TARGET] "Anything that could not be told, such as DO.";
+}
+
+const fn fact(name: &'static str, of: FactType, doc: &'static str) -> FactSpec {
+    FactSpec { name, of, doc }
+}
+
+/// What the PostgreSQL protocol declares.
+pub const SCHEMA: Schema = Schema {
+    protocol: "postgres",
+    version: 1,
+    actions: ACTIONS,
+    resources: &[
+        ResourceSpec { kind: SCHEMA_KIND, within: TARGET, doc: "A schema." },
+        ResourceSpec { kind: TABLE, within: SCHEMA_KIND, doc: "A table, view, materialised view or foreign table." },
+        ResourceSpec { kind: COLUMN, within: TABLE, doc: "A column." },
+        ResourceSpec { kind: FUNCTION, within: SCHEMA_KIND, doc: "A function or procedure, all its overloads." },
+        ResourceSpec { kind: SETTING, within: TARGET, doc: "A run-time setting." },
+        ResourceSpec { kind: CHANNEL, within: TARGET, doc: "A notification channel." },
+    ],
+    facts_group: "stmt",
+    facts: &[
+        fact("kind", FactType::Text, "The headline statement: `select`, `update`, `drop`, …"),
+        fact("kinds", FactType::Set, "Every kind of statement in the text, nested ones included."),
+        fact("has_where", FactType::Bool, "Every UPDATE and DELETE has a WHERE."),
+        fact("row_changing", FactType::Bool, "Rows may be inserted, updated or deleted."),
+        fact("multi", FactType::Bool, "The text holds more than one statement."),
+        fact("functions", FactType::Set, "Functions called, as `schema.name`; complete only if `parsed`."),
+        fact("relations", FactType::Set, "Relations named, as `schema.name`; complete only if `parsed`."),
+        fact("parsed", FactType::Bool, "The text was understood; otherwise it is refused whatever policies say."),
+    ],
+};

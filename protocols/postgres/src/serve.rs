@@ -1,0 +1,271 @@
+//! One client connection, from its first byte to its last.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use rustls::ServerConfig;
+use sluice_model::{Code, Principal, Refusal, Schema, TargetName};
+use sluice_wire::{Broker, FlowError, Framed, Grant, Io, Peer, Protocol, Side, Targets};
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::timeout;
+
+use crate::cancel::{self, Cancels, Key, Reach};
+use crate::client::{Client, Stop};
+use crate::codec::Codec;
+use crate::dial::{Dialer, Login};
+use crate::frame::Frame;
+use crate::login::Server;
+use crate::machine::{PostgresMachine, Setup};
+use crate::message::{parameter_status, ready};
+use crate::parameters::is_reported;
+use crate::route::{Route, no_such_target};
+use crate::schemas::{Database, Databases, Place, Shared};
+use crate::signin;
+use crate::startup::{Cleartext, Door, Start, Startup};
+use crate::target::Target;
+
+/// Upper limit of the application name a server sees, in bytes; PostgreSQL cuts there too (`NAMEDATALEN`).
+const MAX_APPLICATION_BYTES: usize = 63;
+
+/// How the protocol is served.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// TLS towards clients, as [`crate::tls::server_config`] makes it; without it, only loopback may be let in.
+    pub tls: Option<Arc<ServerConfig>>,
+    pub cleartext: Cleartext,
+    pub deadlines: Deadlines,
+}
+
+/// How long the steps before a flow may take.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Deadlines {
+    /// From the accepted connection to its first eight bytes.
+    pub first_bytes: Duration,
+    /// From the accepted connection to a principal.
+    pub sign_in: Duration,
+    /// From the name of a server to its first `ReadyForQuery`.
+    pub dial: Duration,
+}
+
+impl Deadlines {
+    /// The documented values.
+    pub const STANDARD: Self =
+        Self { first_bytes: Duration::from_secs(10), sign_in: Duration::from_secs(30), dial: Duration::from_secs(15) };
+}
+
+/// The PostgreSQL protocol.
+#[derive(Debug)]
+pub struct Postgres {
+    settings: Settings,
+    dialer: Arc<Dialer>,
+    cancels: Arc<Cancels>,
+    databases: Databases,
+}
+
+/// What a connection was for, once that is settled.
+enum Visit {
+    Cancel(Key),
+    Admitted(Box<Admitted>),
+}
+
+/// A client that has signed in and said where it wants to go.
+struct Admitted {
+    startup: Startup,
+    route: Route,
+    principal: Principal,
+}
+
+/// Everything a flow needs.
+struct Ready {
+    server: Server,
+    database: Arc<Database>,
+    cancel: cancel::Place,
+}
+
+impl Postgres {
+    /// Serves with these settings.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        let dialer = Arc::new(Dialer::new(settings.deadlines.dial));
+        Self { settings, dialer, cancels: Arc::default(), databases: Databases::default() }
+    }
+
+    /// Startup and sign-in.
+    async fn admit<B: Broker>(&self, client: &mut Client, broker: &B) -> Result<Visit, Stop> {
+        let Settings { tls, cleartext, deadlines } = &self.settings;
+        let door = Door { tls: tls.as_ref(), cleartext: *cleartext, first_bytes: deadlines.first_bytes };
+        let startup = match door.open(client).await? {
+            Start::Cancel(key) => return Ok(Visit::Cancel(key)),
+            Start::Session(startup) => startup,
+        };
+        let route = Route::parse(&startup.user, startup.database.as_deref())?;
+        let signed = signin::sign_in(client, startup.settings.method, &route.user, broker).await?;
+        Ok(Visit::Admitted(Box::new(Admitted { startup, route, principal: signed.principal })))
+    }
+
+    /// Opens the target and everything behind it; on failure the session is closed again with the reason.
+    async fn prepare<B: Broker>(
+        &self,
+        admitted: &Admitted,
+        peer: Peer,
+        targets: &Targets<Target>,
+        broker: &B,
+    ) -> Result<(B::Grant, Ready), Refusal> {
+        let name = TargetName::new(&admitted.route.target).map_err(|_| no_such_target())?;
+        let grant = broker.open(&admitted.principal, &name, peer).await?;
+        match self.connect(admitted, &grant, targets).await {
+            Ok(ready) => Ok((grant, ready)),
+            Err(refusal) => {
+                broker.abandon(grant, &refusal).await;
+                Err(refusal)
+            }
+        }
+    }
+
+    async fn connect(
+        &self,
+        admitted: &Admitted,
+        grant: &impl Grant,
+        targets: &Targets<Target>,
+    ) -> Result<Ready, Refusal> {
+        let Admitted { startup, route, .. } = admitted;
+        let target = targets.get(grant.target()).ok_or_else(no_such_target)?;
+        let database = served(target, route)?;
+        pinned(target, startup)?;
+        let mut settings = startup.settings.passed.clone();
+        settings.push(("application_name", application_name(grant)));
+        let credential = grant.credential();
+        let login = Login { credential, database, settings: &settings, search_path: &target.search_path };
+        let server = self.dialer.dial(target, login).await.map_err(|error| {
+            tracing::warn!(
+                session = %grant.session(), target = %grant.target(), error = %error, "a server could not be dialled"
+            );
+            error.refusal()
+        })?;
+        let place = Place {
+            name: grant.target().clone(),
+            target: Arc::clone(target),
+            database: database.to_owned(),
+            dialer: Arc::clone(&self.dialer),
+        };
+        let shared = self.databases.open(targets, place, credential);
+        shared.arrive().await.map_err(|error| error.refusal())?;
+        let reach = Reach { interrupt: grant.interrupt(), target: Arc::clone(target), server: server.key.clone() };
+        let cancel = self
+            .cancels
+            .mint(startup.version, reach)
+            .map_err(|error| Refusal::builtin(Code::Unavailable, "no-randomness", error.to_string()))?;
+        Ok(Ready { server, database: shared, cancel })
+    }
+
+    /// Tells the client that it is in, and hands both sides to the relay loop.
+    async fn flow<B: Broker>(
+        &self,
+        mut client: Client,
+        grant: B::Grant,
+        ready: Ready,
+        broker: &B,
+    ) -> Result<(), FlowError> {
+        let Ready { server, database, cancel } = ready;
+        if let Err(error) = client.send(&greeting(&server, grant.principal(), &cancel)).await {
+            let refusal = Refusal::builtin(Code::Withdrawn, "client-gone", "the client left before its session began");
+            broker.abandon(grant, &refusal).await;
+            return client.part(error.into()).await;
+        }
+        let machine = PostgresMachine::new(Setup { schemas: Arc::new(Shared(Arc::clone(&database))) });
+        let to_client = Framed::new(client.stream, Codec::default(), Side::Client, BytesMut::new());
+        let to_server = Framed::new(server.stream, Codec::default(), Side::Server, server.leftover);
+        let carrying = Box::pin(broker.carry(grant, machine, to_client, to_server));
+        let result = tokio::select! {
+            biased;
+            result = carrying => result,
+            never = database.watch() => match never {},
+        };
+        drop(cancel);
+        result
+    }
+
+    /// Never a reply, whether the key was known or not.
+    async fn cancel(&self, mut client: Client, key: &Key) {
+        let from: IpAddr = client.peer.address.ip();
+        if let Some(reach) = self.cancels.find(key, from, Instant::now()) {
+            cancel::cancel(&reach, &self.dialer).await;
+        }
+        // A client waits for the end of the stream; it may also be gone.
+        let _ = client.stream.shutdown().await;
+    }
+}
+
+impl Protocol for Postgres {
+    const NAME: &'static str = "postgres";
+    const SCHEMA: Schema = crate::schema::SCHEMA;
+    type Target = Target;
+
+    async fn serve<B: Broker>(&self, io: Io, targets: Arc<Targets<Target>>, broker: &B) -> Result<(), FlowError> {
+        let mut client = Client { stream: io.stream, peer: io.peer };
+        let admitting = Box::pin(self.admit(&mut client, broker));
+        let visit = timeout(self.settings.deadlines.sign_in, admitting).await.unwrap_or_else(|_| Err(late().into()));
+        let admitted = match visit {
+            Ok(Visit::Admitted(admitted)) => admitted,
+            Ok(Visit::Cancel(key)) => {
+                self.cancel(client, &key).await;
+                return Ok(());
+            }
+            Err(stop) => return client.part(stop).await,
+        };
+        match Box::pin(self.prepare(&admitted, client.peer, &targets, broker)).await {
+            Ok((grant, ready)) => self.flow(client, grant, ready, broker).await,
+            Err(refusal) => client.part(admitted.route.explain(refusal).into()).await,
+        }
+    }
+}
+
+fn late() -> Refusal {
+    Refusal::builtin(Code::Limit, "sign-in-deadline", "sign-in took too long")
+}
+
+/// The database that a route leads to: the target's own, or a listed one.
+fn served<'a>(target: &'a Target, route: &'a Route) -> Result<&'a str, Refusal> {
+    match &route.database {
+        None => Ok(&target.database),
+        Some(name) if *name == target.database || target.databases.contains(name) => Ok(name),
+        Some(_) => {
+            Err(Refusal::builtin(Code::Policy, "no-such-database", "the target does not serve a database of that name"))
+        }
+    }
+}
+
+/// A client may ask for the search path that it gets, and for no other.
+fn pinned(target: &Target, startup: &Startup) -> Result<(), Refusal> {
+    match &startup.settings.search_path {
+        Some(asked) if *asked != target.search_path => Err(Refusal::builtin(
+            Code::Unsupported,
+            "pinned-setting",
+            "the startup setting `search_path` is pinned for the target",
+        )),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// What the server's own logs and `pg_stat_activity` show of the session: printable ASCII, the session id whole.
+fn application_name(grant: &impl Grant) -> String {
+    let session = grant.session().to_string();
+    let room = MAX_APPLICATION_BYTES.saturating_sub("sluice  ".len()).saturating_sub(session.len());
+    let printable = |c: char| if c.is_ascii_graphic() { c } else { '?' };
+    let name: String = grant.principal().name().chars().map(printable).take(room).collect();
+    format!("sluice {name} {session}").chars().take(MAX_APPLICATION_BYTES).collect()
+}
+
+/// The messages that follow a sign-in. The login role at the target is the broker's business: clients are told of the
+/// principal instead.
+fn greeting(server: &Server, principal: &Principal, cancel: &cancel::Place) -> Vec<Frame> {
+    let reported = server.parameters.iter().filter(|(name, _)| is_reported(name.as_bytes()));
+    let shown = reported.map(|(name, value)| match name.as_str() {
+        "session_authorization" => parameter_status(name, principal.name()),
+        "is_superuser" => parameter_status(name, "off"),
+        _ => parameter_status(name, value),
+    });
+    std::iter::once(signin::ok()).chain(shown).chain([cancel.key.frame(), ready(b'I')]).collect()
+}

@@ -1,0 +1,110 @@
+//! Who the client is: a token as a password, or a SCRAM exchange.
+
+use bytes::BufMut as _;
+use sluice_model::{Code, Refusal, Secret};
+use sluice_wire::{Authenticated, Broker, Claim, Violation};
+use tokio::io::AsyncReadExt as _;
+use zeroize::Zeroizing;
+
+use crate::client::{Client, Stop};
+use crate::frame::{Fields, Frame};
+use crate::scram::{self, ClientFirst};
+use crate::settings::Method;
+
+/// Upper limit of a token sent as a password, in bytes.
+pub(crate) const MAX_TOKEN_BYTES: usize = 16 * 1024;
+/// Room for the envelope around a SASL message: mechanism name and lengths.
+const SASL_ENVELOPE_BYTES: usize = 64;
+
+/// `AuthenticationRequest` codes (<https://www.postgresql.org/docs/current/protocol-message-formats.html>).
+const OK: u32 = 0;
+const CLEARTEXT_PASSWORD: u32 = 3;
+const SASL: u32 = 10;
+const SASL_CONTINUE: u32 = 11;
+const SASL_FINAL: u32 = 12;
+
+/// Asks the client for its proof and the broker whether it holds.
+pub(crate) async fn sign_in<B: Broker>(
+    client: &mut Client,
+    method: Method,
+    user: &str,
+    broker: &B,
+) -> Result<Authenticated, Stop> {
+    match method {
+        Method::Token => token(client, broker).await,
+        Method::Scram => exchange(client, user, broker).await,
+    }
+}
+
+/// `AuthenticationOk`.
+pub(crate) fn ok() -> Frame {
+    authentication(OK, b"")
+}
+
+async fn token<B: Broker>(client: &mut Client, broker: &B) -> Result<Authenticated, Stop> {
+    client.send(&[authentication(CLEARTEXT_PASSWORD, b"")]).await?;
+    let body = proof(client, MAX_TOKEN_BYTES + 1).await?;
+    let mut fields = Fields::of_client(&body);
+    let password = fields.cstr()?;
+    fields.end()?;
+    let token = std::str::from_utf8(password).ok().filter(|token| !token.is_empty()).ok_or_else(|| {
+        Refusal::builtin(Code::Unauthenticated, "no-token", "the password is not a token")
+            .with_hint("use a Sluice token as the password")
+    })?;
+    Ok(broker.authenticate(Claim::Token(Secret::from(token.to_owned()))).await?)
+}
+
+async fn exchange<B: Broker>(client: &mut Client, user: &str, broker: &B) -> Result<Authenticated, Stop> {
+    client.send(&[authentication(SASL, &[scram::MECHANISM.as_bytes(), b"\0\0"].concat())]).await?;
+    let initial = proof(client, scram::MAX_MESSAGE_BYTES + SASL_ENVELOPE_BYTES).await?;
+    let mut fields = Fields::of_client(&initial);
+    if fields.cstr()? != scram::MECHANISM.as_bytes() {
+        return Err(Violation::client("the selected SASL mechanism was not offered").into());
+    }
+    let message = fields.value()?.ok_or(Violation::client("no initial SASL response"))?;
+    fields.end()?;
+    let first = ClientFirst::parse(message)?;
+
+    let parameters = broker.challenge(user).await?;
+    let mut random = [0; scram::NONCE_BYTES];
+    getrandom::fill(&mut random)
+        .map_err(|_| Refusal::builtin(Code::Unavailable, "no-randomness", "sign-in is not possible at the moment"))?;
+    let challenge = first.challenge(&scram::nonce(&random), &parameters);
+    client.send(&[authentication(SASL_CONTINUE, challenge.message.as_bytes())]).await?;
+
+    let last = proof(client, scram::MAX_MESSAGE_BYTES).await?;
+    let response = challenge.respond(&last)?;
+    let claim = Claim::Scram { user: user.to_owned(), auth_message: response.auth_message, proof: response.proof };
+    let authenticated = broker.authenticate(claim).await?;
+    let signature = authenticated.server_signature.ok_or_else(|| {
+        Refusal::builtin(Code::Unauthenticated, "no-server-proof", "sign-in is not possible with this method")
+    })?;
+    client.send(&[authentication(SASL_FINAL, scram::server_final(&signature).as_bytes())]).await?;
+    Ok(authenticated)
+}
+
+fn authentication(code: u32, more: &[u8]) -> Frame {
+    Frame::build(b'R', |out| {
+        out.put_u32(code);
+        out.put_slice(more);
+    })
+}
+
+/// The body of the one message that may come: `p`. It is wiped after use.
+async fn proof(client: &mut Client, limit: usize) -> Result<Zeroizing<Vec<u8>>, Stop> {
+    let tag = client.stream.read_u8().await?;
+    if tag == b'X' {
+        return Err(Stop::Left);
+    }
+    if tag != b'p' {
+        return Err(Violation::client("expected a password message").into());
+    }
+    let length = usize::try_from(client.stream.read_u32().await?).unwrap_or(usize::MAX);
+    let bytes = length.checked_sub(4).ok_or(Violation::client("invalid message length"))?;
+    if bytes > limit {
+        return Err(Violation::client("password message is larger than its limit").into());
+    }
+    let mut body = Zeroizing::new(vec![0; bytes]);
+    client.stream.read_exact(&mut body).await?;
+    Ok(body)
+}

@@ -1,0 +1,55 @@
+//! What is known of a database's schema at one moment, and how a machine comes by a newer one.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use sluice_model::Tag;
+use sluice_sql::{Catalog, Sensitive};
+
+use crate::operation::Statements;
+
+/// One snapshot of a database: catalog, tagged columns, and the analyses made against it.
+#[derive(Debug)]
+pub struct View {
+    pub catalog: Catalog,
+    pub sensitive: Sensitive,
+    /// Tags by the index of the configured pattern, as [`Sensitive`] reports it.
+    pub tags: Vec<Vec<Tag>>,
+    /// Analysed statements of this snapshot, shared by every connection to the database.
+    pub(crate) statements: Statements,
+}
+
+/// The current view of one database.
+pub trait Schemas: fmt::Debug + Send + Sync {
+    /// The newest view.
+    fn view(&self) -> Arc<View>;
+
+    /// Loads a newer view; done when [`Schemas::view`] gives it. Used after the session's own DDL was committed.
+    fn refresh(&self) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+}
+
+impl View {
+    /// The tags of a column; empty for one that is not tagged.
+    #[must_use]
+    pub fn tags_of(&self, oid: u32, attnum: i16) -> Vec<Tag> {
+        let patterns = self.sensitive.get(oid, attnum).map_or(&[][..], |column| &column.patterns);
+        let mut tags: Vec<Tag> = patterns.iter().filter_map(|index| self.tags.get(*index)).flatten().cloned().collect();
+        tags.sort_unstable();
+        tags.dedup();
+        tags
+    }
+
+    /// Whether a column is tagged, directly or by what it is made of.
+    #[must_use]
+    pub fn is_sensitive(&self, oid: u32, attnum: i16) -> bool {
+        self.sensitive.get(oid, attnum).is_some()
+    }
+
+    /// Whether the database holds any tagged column.
+    #[must_use]
+    pub fn is_tagged(&self) -> bool {
+        !self.tags.is_empty()
+    }
+}
