@@ -1,0 +1,51 @@
+# Two commands set up a fresh machine: `make demo` and `make test`.
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench check setup
+
+export PATH := $(PATH):$(HOME)/.cargo/bin
+export CARGO_TERM_COLOR ?= auto
+
+# libpg_query is built with bindgen, which needs libclang; PyPI's will do where the system has none.
+ifndef LIBCLANG_PATH
+ifeq ($(wildcard /usr/lib/llvm-*/lib/libclang*.so* /usr/lib/*/libclang*.so*),)
+ifneq ($(wildcard .tools/venv/lib/python3*/site-packages/clang/native/libclang.so),)
+export LIBCLANG_PATH := $(CURDIR)/$(dir $(firstword $(wildcard .tools/venv/lib/python3*/site-packages/clang/native/libclang.so)))
+endif
+endif
+endif
+
+SLUICE := target/debug/sluice
+
+help:
+	@echo 'make demo    install what is missing, build, start a broker with a demo database, print what to try'
+	@echo 'make test    install what is missing, run every check and every test'
+	@echo 'make check   formatting, lints, documentation'
+	@echo 'make bench   compare with pgbouncer and a plain TCP proxy'
+	@echo 'make setup   only install what is missing'
+
+setup:
+	@tools/setup.sh
+
+demo: setup
+	@cargo build --quiet --package sluice-broker
+	@exec $(SLUICE) demo
+
+check: setup
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- --deny warnings
+	RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps --document-private-items
+
+test: setup
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- --deny warnings
+	cargo build --package sluice-broker
+	cargo test --workspace
+	$(SLUICE) policy test policies
+	$(SLUICE) demo --check
+	@echo 'make test: everything passed'
+
+bench: setup
+	cargo build --release --package sluice-broker
+	tests/bench/run.sh

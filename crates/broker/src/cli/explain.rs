@@ -1,0 +1,279 @@
+//! `sluice policy explain`: one operation, described by arguments, decided with its reasons.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use serde_json::json;
+use sluice_kernel::clock;
+use sluice_model::{
+    Access, ActionSpec, Digest, Exposure, Fact, FactType, Facts, Operation, Principal, Resource, Schema, SessionId, Shape,
+    Stage, Tag, TargetName, Text, TokenId, Usage, Verdict,
+};
+use sluice_policy::{Asked, Case, Explanation, Moment, NearMiss, Outcome};
+
+use super::output::{Style, colours, one_line, styled};
+use super::token::Subject;
+use super::{DONE, Format, Global, WRONG, out, report_mistakes};
+use crate::{policies, protocols};
+
+#[derive(Args, Debug)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    who: Subject,
+    /// The target.
+    #[arg(long, value_name = "NAME")]
+    target: String,
+    /// The verb, such as `sql.write`; `sluice policy schema` lists them.
+    #[arg(long, value_name = "VERB")]
+    action: String,
+    /// What the verb is done to, `Kind:path`; may be repeated. The whole target where none is given.
+    #[arg(long = "on", value_name = "KIND:PATH")]
+    on: Vec<String>,
+    /// A fact of the operation; may be repeated. Facts that are left out are false, 0, empty; `parsed` is true.
+    #[arg(long = "fact", value_name = "NAME=VALUE")]
+    facts: Vec<String>,
+    /// A tagged column that the result shows, `schema.table.column=tag`; may be repeated.
+    #[arg(long = "reveal", value_name = "PATH=TAG")]
+    reveals: Vec<String>,
+    /// A tagged column that decides a condition, `schema.table.column=tag`; may be repeated.
+    #[arg(long = "filter", value_name = "PATH=TAG")]
+    filters: Vec<String>,
+    #[arg(long, default_value = "text")]
+    output: Format,
+}
+
+pub(crate) fn run(global: &Global, arguments: Arguments) -> Result<u8> {
+    let config = match super::configured(global) {
+        Ok(config) => config,
+        Err(code) => return Ok(code),
+    };
+    let compiled = match policies::compile(&config, 0) {
+        Ok(compiled) => compiled,
+        Err(mistakes) => return Ok(report_mistakes(&mistakes)),
+    };
+    let name = TargetName::new(&arguments.target).context("that is not the name of a target")?;
+    let Some(guarded) = config.targets.get(&name) else {
+        let known: Vec<&str> = config.targets.keys().map(TargetName::as_str).collect();
+        bail!("no target `{name}` is configured; there are: {}", known.join(", "));
+    };
+    let schema = protocols::named(guarded.target.protocol).context("the target's protocol is not in this binary")?.schema();
+    let operation = operation(&arguments, schema)?;
+    let now = clock::now();
+    let principal = Principal {
+        who: arguments.who.who()?,
+        token: TokenId::new("explain")?,
+        expires: now.plus_seconds(60),
+        targets: None,
+    };
+    let (weekday, minute) = sluice_kernel::Zone { utc_offset_minutes: config.utc_offset_minutes }.calendar(now);
+    let at = Moment { now, weekday: u8::try_from(weekday)?, minute: u16::try_from(minute)?, client: None };
+    let session = SessionId::new("explain")?;
+    let case =
+        Case { who: &principal, target: &guarded.target, operation: &operation, at, session: &session, approval: None };
+    let explanation = compiled.explain(&case);
+    match arguments.output {
+        Format::Text => print(&explanation),
+        Format::Json => out(as_json(&explanation)),
+    }
+    Ok(if matches!(explanation.decision.verdict, Verdict::Allow(_)) { DONE } else { WRONG })
+}
+
+fn operation(arguments: &Arguments, schema: &'static Schema) -> Result<Operation> {
+    let Some(spec) = schema.actions.iter().find(|spec| spec.action.name == arguments.action) else {
+        let known: Vec<&str> = schema.actions.iter().map(|spec| spec.action.name).collect();
+        bail!("no verb is called `{}`; there are: {}", arguments.action, known.join(", "));
+    };
+    let resources: Vec<Resource> = if arguments.on.is_empty() {
+        vec![Resource::target()]
+    } else {
+        arguments.on.iter().map(|text| resource(text, spec, schema)).collect::<Result<_>>()?
+    };
+    let accesses = resources.into_iter().map(|resource| Access { action: spec.action, resource }).collect();
+    let mut exposures = Vec::new();
+    for (texts, usage) in [(&arguments.reveals, Usage::Reveal), (&arguments.filters, Usage::Filter)] {
+        for text in texts {
+            exposures.push(exposure(text, usage, schema)?);
+        }
+    }
+    let shape = Shape {
+        action: spec.action,
+        accesses,
+        exposures,
+        facts: facts(&arguments.facts, schema)?,
+        understood: true,
+        digest: Digest::of_parts([b"explain".as_slice()]),
+    };
+    Ok(Operation { shape: Arc::new(shape), text: Text::new(""), stage: Stage::Perform, bound: None })
+}
+
+fn resource(text: &str, spec: &ActionSpec, schema: &'static Schema) -> Result<Resource> {
+    let kinds = || spec.on.join(", ");
+    if text == Resource::TARGET {
+        return Ok(Resource::target());
+    }
+    let Some((kind, path)) = text.split_once(':') else { bail!("`{text}` is not KIND:PATH; kinds here: {}", kinds()) };
+    let Some(kind) = spec.on.iter().copied().find(|known| *known == kind) else {
+        bail!("`{}` is not done to a `{kind}`; kinds here: {}", spec.action, kinds());
+    };
+    at_depth(kind, path, schema)
+}
+
+/// A resource whose path has as many parts as its kind lies deep; the last takes what is left.
+fn at_depth(kind: &'static str, path: &str, schema: &'static Schema) -> Result<Resource> {
+    let within = |kind: &&'static str| {
+        let outer = schema.resources.iter().find(|spec| spec.kind == *kind)?.within;
+        (outer != Resource::TARGET).then_some(outer)
+    };
+    let depth = std::iter::successors(Some(kind), within).count();
+    let parts: Vec<&str> = path.splitn(depth, '.').collect();
+    if parts.len() != depth || parts.iter().any(|part| part.is_empty()) {
+        bail!("a {kind} is named by {depth} parts with dots between them, not `{path}`");
+    }
+    Ok(Resource::new(kind, parts))
+}
+
+/// The innermost kind of the protocol is what carries tags.
+fn exposure(text: &str, usage: Usage, schema: &'static Schema) -> Result<Exposure> {
+    let (path, tag) = text.split_once('=').with_context(|| format!("`{text}` is not PATH=TAG"))?;
+    let outer = |spec: &&sluice_model::ResourceSpec| {
+        let depth = |kind: &'static str| {
+            std::iter::successors(Some(kind), |kind| {
+                schema.resources.iter().find(|spec| spec.kind == *kind).map(|spec| spec.within)
+            })
+            .count()
+        };
+        depth(spec.kind)
+    };
+    let kind = schema.resources.iter().max_by_key(outer).context("the protocol has no resources")?.kind;
+    let tags = vec![Tag::new(tag).with_context(|| format!("`{tag}` is not a tag"))?];
+    Ok(Exposure { resource: at_depth(kind, path, schema)?, tags, usage })
+}
+
+fn facts(given: &[String], schema: &'static Schema) -> Result<Facts> {
+    let mut values = Vec::new();
+    for spec in schema.facts {
+        let text = given.iter().find_map(|fact| fact.strip_prefix(spec.name)?.strip_prefix('='));
+        let wrong = || format!("the fact `{}` cannot have that value", spec.name);
+        let fact = match (spec.of, text) {
+            (FactType::Bool, None) => Fact::Bool(spec.name == "parsed"),
+            (FactType::Bool, Some(text)) => Fact::Bool(text.parse().with_context(wrong)?),
+            (FactType::Long, None) => Fact::Long(0),
+            (FactType::Long, Some(text)) => Fact::Long(text.parse().with_context(wrong)?),
+            (FactType::Text, text) => Fact::Text(text.unwrap_or_default().into()),
+            (FactType::Set, text) => {
+                Fact::Set(text.unwrap_or_default().split(',').filter(|part| !part.is_empty()).map(Box::from).collect())
+            }
+        };
+        values.push((spec.name, fact));
+    }
+    let known = |fact: &&String| {
+        !schema.facts.iter().any(|spec| fact.strip_prefix(spec.name).is_some_and(|rest| rest.starts_with('=')))
+    };
+    if let Some(unknown) = given.iter().find(known) {
+        let names: Vec<&str> = schema.facts.iter().map(|spec| spec.name).collect();
+        bail!("`{unknown}` is not NAME=VALUE of a known fact; there are: {}", names.join(", "));
+    }
+    Ok(Facts { group: schema.facts_group, values })
+}
+
+fn print(explanation: &Explanation) {
+    out(headline(&explanation.decision.verdict));
+    for asked in &explanation.asked {
+        out(format_args!("  {}", question(asked)));
+        for line in reasons(&asked.outcome) {
+            out(format_args!("      {line}"));
+        }
+    }
+    if let Some(verdict) = &explanation.with_shadow {
+        out(format_args!("with the rules in shadow mode enforced: {}", headline(verdict)));
+    }
+    let cached = if explanation.decision.cacheable { "is" } else { "is not" };
+    out(format_args!("the ruling {cached} the same for every equal operation until the policies change"));
+}
+
+fn headline(verdict: &Verdict) -> String {
+    let style = |word: &str, style| styled(word, style, colours());
+    match verdict {
+        Verdict::Allow(obligations) => {
+            let masks: Vec<String> = obligations
+                .masks
+                .iter()
+                .map(|mask| format!("{}={}", mask.resource.path.join("."), mask.transform))
+                .collect();
+            let with = if masks.is_empty() { String::new() } else { format!(", masked: {}", masks.join(", ")) };
+            format!("{}{with}", style("allow", Style::Good))
+        }
+        Verdict::Deny(refusal) => {
+            let hint = refusal.hint.as_ref().map_or_else(String::new, |hint| format!(" ({})", one_line(hint)));
+            format!("{} by `{}`: {}{hint}", style("deny", Style::Bad), refusal.rule, one_line(&refusal.message))
+        }
+        Verdict::Hold(hold) => {
+            let groups: Vec<String> = hold
+                .approvals
+                .iter()
+                .map(|approval| format!("{} of {}", approval.count, approval.approvers))
+                .collect();
+            format!(
+                "{} by `{}` until approved by {}: {}",
+                style("hold", Style::Strong),
+                hold.refusal.rule,
+                groups.join(" and "),
+                one_line(&hold.refusal.message)
+            )
+        }
+    }
+}
+
+fn question(asked: &Asked) -> String {
+    format!("{} {} {}", one_line(&asked.principal), asked.action, one_line(&asked.resource))
+}
+
+fn reasons(outcome: &Outcome) -> Vec<String> {
+    let ids = |word: &str, rules: &[sluice_model::RuleId]| {
+        rules.iter().map(|rule| format!("{word} `{rule}`")).collect::<Vec<_>>()
+    };
+    match outcome {
+        Outcome::Permit(rules) => ids("permitted by", rules),
+        Outcome::Forbid(rules) => ids("forbidden by", rules),
+        Outcome::Fault(rules) => ids("could not be evaluated:", rules),
+        Outcome::Silent(near) => {
+            let miss = |near: &NearMiss| {
+                format!("nearest permit `{}`, not met: {}", near.rule, one_line(&near.unmet.join(" and ")))
+            };
+            let misses: Vec<String> = near.iter().map(miss).collect();
+            if misses.is_empty() { vec!["permitted by nothing".to_owned()] } else { misses }
+        }
+    }
+}
+
+fn as_json(explanation: &Explanation) -> serde_json::Value {
+    let verdict = |verdict: &Verdict| match verdict {
+        Verdict::Allow(obligations) => json!({
+            "verdict": "allow", "rules": obligations.rules,
+            "masks": obligations.masks.iter().map(|mask| json!({
+                "path": mask.resource.path.join("."), "transform": mask.transform.to_string(),
+                "filterable": mask.filterable,
+            })).collect::<Vec<_>>(),
+        }),
+        Verdict::Deny(refusal) => {
+            json!({ "verdict": "deny", "rule": refusal.rule, "message": refusal.message, "hint": refusal.hint })
+        }
+        Verdict::Hold(hold) => json!({
+            "verdict": "hold", "rule": hold.refusal.rule, "message": hold.refusal.message,
+            "approvals": hold.approvals,
+        }),
+    };
+    let asked = explanation.asked.iter().map(|asked| {
+        json!({
+            "principal": asked.principal, "action": asked.action, "resource": asked.resource,
+            "reasons": reasons(&asked.outcome),
+        })
+    });
+    json!({
+        "decision": verdict(&explanation.decision.verdict),
+        "cacheable": explanation.decision.cacheable,
+        "asked": asked.collect::<Vec<_>>(),
+        "with_shadow": explanation.with_shadow.as_ref().map(verdict),
+    })
+}

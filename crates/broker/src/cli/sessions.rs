@@ -1,0 +1,172 @@
+//! `sluice sessions`: what was recorded, and what is going on.
+
+use anyhow::{Context as _, Result, bail};
+use clap::Subcommand;
+use serde_json::json;
+use sluice_kernel::clock;
+use sluice_model::{SessionId, TargetName, UnixMicros};
+use sluice_store::{Archive, SessionFilter, SessionRow, Sessions as _, Sqlite};
+
+use super::output::{hint, one_line, table, time};
+use super::token::seconds;
+use super::{DONE, Format, Global, WRONG, out};
+use crate::paths::Paths;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List sessions, newest first.
+    #[command(after_help = "Example:\n  sluice sessions list --target shop --person alice --since 1d")]
+    List {
+        /// Only at this target.
+        #[arg(long, value_name = "NAME")]
+        target: Option<String>,
+        /// Only of this person, also through their agents.
+        #[arg(long, value_name = "NAME")]
+        person: Option<String>,
+        /// Only opened within this time: 90s, 30m, 1h, 1d.
+        #[arg(long, value_name = "TIME")]
+        since: Option<String>,
+        /// Only those that are open.
+        #[arg(long)]
+        open: bool,
+        /// How many at most.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        limit: u32,
+        #[arg(long, default_value = "text")]
+        output: Format,
+    },
+    /// Show one session.
+    #[command(after_help = "Example:\n  sluice sessions show 0198f3b2")]
+    Show {
+        /// The session's id, or the beginning of it.
+        id: String,
+        #[arg(long, default_value = "text")]
+        output: Format,
+    },
+}
+
+pub(crate) async fn run(global: &Global, command: Command) -> Result<u8> {
+    let config = match super::configured(global) {
+        Ok(config) => config,
+        Err(code) => return Ok(code),
+    };
+    let paths = Paths::of(&config.data_dir);
+    let store = Sqlite::open(&paths.state()).await.context("the store cannot be opened")?;
+    match command {
+        Command::List { target, person, since, open, limit, output } => {
+            let target = target.map(|name| TargetName::new(&name).context("that is not the name of a target"));
+            let since = since.map(|text| seconds(&text)).transpose()?;
+            let filter = SessionFilter {
+                target: target.transpose()?,
+                person,
+                since: since.map(|seconds| clock::now().plus_seconds(i64::from(seconds).saturating_neg())),
+                open: open.then_some(true),
+                limit,
+            };
+            list(&store.list_sessions(&filter).await?, output);
+            Ok(DONE)
+        }
+        Command::Show { id, output } => {
+            let id = resolve(&store, &id).await?;
+            let Some(row) = store.show_session(&id).await? else { return Ok(WRONG) };
+            let recording = Archive::at(paths.recordings()).path(&id);
+            match output {
+                Format::Json => out(as_json(&row)),
+                Format::Text => out(details(&row, &recording.display().to_string())),
+            }
+            Ok(DONE)
+        }
+    }
+}
+
+/// The session that an id or the beginning of one means.
+pub(crate) async fn resolve(store: &Sqlite, text: &str) -> Result<SessionId> {
+    let id = SessionId::new(text).with_context(|| format!("`{text}` is not the id of a session"))?;
+    if store.show_session(&id).await?.is_some() {
+        return Ok(id);
+    }
+    let newest = store.list_sessions(&SessionFilter::newest(10_000)).await?;
+    let mut matching = newest.into_iter().map(|row| row.start.id).filter(|known| known.as_str().starts_with(text));
+    match (matching.next(), matching.next()) {
+        (Some(only), None) => Ok(only),
+        (Some(_), Some(_)) => bail!("`{text}` is the beginning of several sessions: give more of it"),
+        (None, _) => bail!("there is no session `{text}`; `sluice sessions list` shows them"),
+    }
+}
+
+fn list(sessions: &[SessionRow], output: Format) {
+    match output {
+        Format::Json => sessions.iter().for_each(|row| out(as_json(row))),
+        Format::Text if sessions.is_empty() => hint("no session was recorded"),
+        Format::Text => {
+            let row = |row: &SessionRow| {
+                let end = row.end.as_ref();
+                vec![
+                    row.start.id.to_string(),
+                    time(row.start.opened),
+                    duration(row),
+                    one_line(&row.start.principal.to_string()),
+                    format!("{}/{}", row.start.environment, row.start.target),
+                    end.map_or_else(|| "-".to_owned(), |end| end.operations.to_string()),
+                    end.map_or_else(|| "-".to_owned(), |end| end.refused.to_string()),
+                    end.map_or_else(|| "open".to_owned(), |end| one_line(&end.reason)),
+                ]
+            };
+            let rows: Vec<Vec<String>> = sessions.iter().map(row).collect();
+            out(table(&["ID", "OPENED", "LASTED", "PRINCIPAL", "TARGET", "ASKED", "REFUSED", "END"], &rows));
+        }
+    }
+}
+
+fn duration(row: &SessionRow) -> String {
+    let until: UnixMicros = row.end.as_ref().map_or_else(clock::now, |end| end.closed);
+    let micros = until.0.saturating_sub(row.start.opened.0).max(0);
+    if micros < 10_000_000 {
+        format!("{}.{} s", micros / 1_000_000, micros / 100_000 % 10)
+    } else if micros < 600_000_000 {
+        format!("{} s", micros / 1_000_000)
+    } else {
+        format!("{} min", micros / 60_000_000)
+    }
+}
+
+fn as_json(row: &SessionRow) -> serde_json::Value {
+    let end = row.end.as_ref().map(|end| {
+        json!({
+            "reason": end.reason, "closed": time(end.closed), "operations": end.operations, "refused": end.refused,
+            "bytes_to_client": end.bytes_to_client, "bytes_to_server": end.bytes_to_server,
+        })
+    });
+    let start = &row.start;
+    json!({
+        "id": start.id, "principal": start.principal, "target": start.target, "environment": start.environment,
+        "protocol": start.protocol, "client": start.client, "policy_epoch": start.policy_epoch,
+        "opened": time(start.opened), "end": end,
+    })
+}
+
+fn details(row: &SessionRow, recording: &str) -> String {
+    let start = &row.start;
+    let groups: Vec<&str> = start.principal.groups().iter().map(|group| group.as_str()).collect();
+    let mut lines = vec![
+        format!("session    {}", start.id),
+        format!("principal  {}", one_line(&start.principal.to_string())),
+        format!("groups     {}", groups.join(", ")),
+        format!("token      {}", start.principal.token),
+        format!("target     {} ({}, {})", start.target, start.environment, one_line(&start.protocol)),
+        format!("client     {}", one_line(&start.client)),
+        format!("policies   {}", start.policy_epoch),
+        format!("opened     {}", time(start.opened)),
+    ];
+    match &row.end {
+        Some(end) => lines.extend([
+            format!("closed     {} ({}, after {})", time(end.closed), one_line(&end.reason), duration(row)),
+            format!("asked      {} operations, {} refused", end.operations, end.refused),
+            format!("passed     {} bytes to the client, {} to the server", end.bytes_to_client, end.bytes_to_server),
+        ]),
+        None => lines.push(format!("closed     not yet, open for {}", duration(row))),
+    }
+    lines.push(format!("recording  {recording}"));
+    lines.push(format!("replay     sluice replay {}", start.id));
+    lines.join("\n")
+}

@@ -1,0 +1,59 @@
+//! The configuration that `sluice config example` prints.
+
+/// A complete configuration; a test reads it.
+pub(crate) const EXAMPLE: &str = r#"# Sluice configuration. Paths are relative to this file. `sluice config schema` prints its JSON Schema,
+# `sluice check` says what it resolves to and what is wrong with it.
+
+listen:
+  postgres: 127.0.0.1:6432
+  # tls: { cert: server.pem, key: server.key }   # without it a development certificate is made in data_dir/tls
+  # dangerous_cleartext_loopback: true           # accept passwords without TLS from loopback clients
+
+data_dir: ./var
+policies: ./policies          # every *.cedar file in this folder
+utc_offset_minutes: 0         # the clock that policies see as `weekday` and `minute`
+
+# Issuers of tokens, besides `sluice token create`.
+issuers: []
+#  - name: corp
+#    issuer: https://id.example.com
+#    audiences: [sluice]
+#    jwks: https://id.example.com/keys      # or a file
+#    algorithms: [RS256]
+#    groups_claim: groups
+
+# What is put in the place of a value, by tag and by how much of it a policy lets through.
+classification:
+  - tag: pii
+    redact: redact
+  - tag: pii.contact
+    redact: redact
+    partial: { partial: { keep_last: 4 } }
+  - tag: secret
+    redact: { constant: "[secret]" }
+
+# Every limit has a default; these are it.
+limits:
+  connections: 10000
+  unauthenticated_per_address: 64
+  sessions: 10000
+  hold_seconds: 3600
+  recorded_bytes_per_operation: 1048576
+  drain_seconds: 10
+
+# What is guarded. Clients connect with `dbname=shop`.
+targets:
+  shop:
+    protocol: postgres
+    environment: prod
+    credential: { user: app, password: "env:SHOP_PASSWORD" }   # or file:PATH
+    host: db.internal
+    port: 5432
+    database: shop
+    tls: verify-full            # or { ca: ca.pem }
+    search_path: [public]
+    columns:
+      public.customers.email: [pii.contact]
+      public.customers.ssn: [pii]
+      public.customers.notes: [pii]
+"#;

@@ -1,0 +1,72 @@
+//! The `limits:` section: every limit of the listeners and the kernel, with its documented value.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use sluice_kernel::Limits as KernelLimits;
+
+/// Limits; each may be left out.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Limits {
+    /// Open client connections of the whole broker.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub(crate) connections: u32,
+    /// Connections of one address that have not signed in yet.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub(crate) unauthenticated_per_address: u32,
+    /// Open sessions of the whole broker.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub(crate) sessions: u32,
+    /// Seconds that a hold waits at most, whatever its rule says.
+    #[schemars(range(min = 1, max = 86_400))]
+    pub(crate) hold_seconds: u32,
+    /// Bytes of one operation's frames that are recorded, each way; the rest is counted and hashed.
+    #[schemars(range(max = 1_073_741_824))]
+    pub(crate) recorded_bytes_per_operation: u64,
+    /// Seconds that open sessions have to end when the broker is told to stop.
+    #[schemars(range(max = 3_600))]
+    pub(crate) drain_seconds: u32,
+}
+
+impl Limits {
+    /// The documented values.
+    pub(crate) const STANDARD: Self = Self {
+        connections: 10_000,
+        unauthenticated_per_address: 64,
+        sessions: 10_000,
+        hold_seconds: 3_600,
+        recorded_bytes_per_operation: 1 << 20,
+        drain_seconds: 10,
+    };
+
+    /// Values that are out of range, in words.
+    pub(crate) fn wrong(&self) -> Vec<String> {
+        let ranges = [
+            ("connections", u64::from(self.connections), 1, 100_000),
+            ("unauthenticated_per_address", u64::from(self.unauthenticated_per_address), 1, 10_000),
+            ("sessions", u64::from(self.sessions), 1, 100_000),
+            ("hold_seconds", u64::from(self.hold_seconds), 1, 86_400),
+            ("recorded_bytes_per_operation", self.recorded_bytes_per_operation, 0, 1 << 30),
+            ("drain_seconds", u64::from(self.drain_seconds), 0, 3_600),
+        ];
+        let outside = |&(_, value, least, most): &(&str, u64, u64, u64)| value < least || value > most;
+        let words = |(name, _, least, most): (&str, u64, u64, u64)| format!("`{name}` is from {least} to {most}");
+        ranges.into_iter().filter(outside).map(words).collect()
+    }
+
+    /// The kernel's half.
+    pub(crate) fn kernel(&self) -> KernelLimits {
+        KernelLimits {
+            sessions: usize::try_from(self.sessions).unwrap_or(usize::MAX),
+            hold_seconds: self.hold_seconds,
+            recorded_bytes: self.recorded_bytes_per_operation,
+            ..KernelLimits::STANDARD
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::STANDARD
+    }
+}

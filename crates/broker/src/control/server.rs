@@ -1,0 +1,110 @@
+//! The broker's end of the control socket.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use sluice_kernel::Kernel;
+use sluice_store::{Holds, Sqlite};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::task::JoinSet;
+use tracing::{debug, warn};
+
+use super::{Answer, MAX_LINE_BYTES};
+use crate::shutdown::Stop;
+
+/// How long a client of the socket may take to ask.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Clients at a time; the next ones wait in the socket's backlog.
+const CLIENTS: usize = 16;
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What is needed to answer.
+#[derive(Clone)]
+pub(crate) struct Desk {
+    pub(crate) kernel: Arc<Kernel>,
+    pub(crate) store: Sqlite,
+    pub(crate) holds: Arc<Holds>,
+}
+
+/// The bound socket; its file goes when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Socket {
+    /// Binds the socket of a data folder. Only one broker may run on a folder, and this is where it shows.
+    pub(crate) async fn bind(path: &Path) -> Result<Self> {
+        if UnixStream::connect(path).await.is_ok() {
+            bail!("another broker is running on this data folder (it answers at `{}`)", path.display());
+        }
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("`{}` cannot be replaced", path.display()));
+            }
+            Ok(()) | Err(_) => {}
+        }
+        let listener = UnixListener::bind(path).with_context(|| {
+            format!("the control socket `{}` cannot be made; a socket's path has at most 107 bytes", path.display())
+        })?;
+        fs::set_permissions(path, Permissions::from_mode(0o600))?;
+        Ok(Self { listener, path: path.to_path_buf() })
+    }
+
+    /// Answers until told to stop.
+    pub(crate) async fn run(self, desk: Desk, mut stop: Stop) {
+        let mut clients = JoinSet::new();
+        loop {
+            let accepted = tokio::select! {
+                () = stop.told() => break,
+                Some(_) = clients.join_next(), if !clients.is_empty() => continue,
+                accepted = self.listener.accept(), if clients.len() < CLIENTS => accepted,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    let desk = desk.clone();
+                    clients.spawn(async move {
+                        if tokio::time::timeout(PATIENCE, serve(stream, &desk)).await.is_err() {
+                            debug!("a client of the control socket was too slow");
+                        }
+                    });
+                }
+                Err(error) => {
+                    warn!(error = %error, "the control socket could not accept");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let _already_gone = fs::remove_file(&self.path);
+    }
+}
+
+async fn serve(stream: UnixStream, desk: &Desk) {
+    let (read, mut write) = stream.into_split();
+    let mut line = Vec::new();
+    let limit = u64::try_from(MAX_LINE_BYTES).unwrap_or(u64::MAX);
+    if BufReader::new(read.take(limit)).read_until(b'\n', &mut line).await.is_err() {
+        return;
+    }
+    let answer = match serde_json::from_slice(&line) {
+        Ok(ask) => desk.answer(ask).await,
+        Err(_) => Answer::refused("the question cannot be read; is the command of another version?"),
+    };
+    let Ok(mut bytes) = serde_json::to_vec(&answer) else { return };
+    bytes.push(b'\n');
+    if let Err(error) = write.write_all(&bytes).await {
+        debug!(error = %error, "a client of the control socket went away");
+    }
+}

@@ -1,0 +1,101 @@
+//! What the command line wrote to the store about credentials, brought into memory where sign-in looks.
+
+use anyhow::Result;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use sluice_identity::{RevokedTokens, ScramLogin, ScramLogins, ScramVerifier};
+use sluice_model::{Principal, Secret, UnixMicros};
+use sluice_store::{ScramSecret, Sqlite, Tokens as _};
+use tracing::error;
+
+/// How far each list has been read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cursors {
+    revoked: i64,
+    scrams: i64,
+}
+
+/// Reads what was added since the last time.
+pub(crate) async fn catch_up(
+    store: &Sqlite,
+    revoked: &RevokedTokens,
+    logins: &ScramLogins,
+    cursors: &mut Cursors,
+) -> Result<()> {
+    let (fresh, next) = store.revoked_since(cursors.revoked).await?;
+    for found in fresh {
+        // A token minted elsewhere may live as long as its issuer lets it: it is never forgotten.
+        revoked.revoke(found.token, found.expires.unwrap_or(UnixMicros(i64::MAX)));
+    }
+    cursors.revoked = next;
+    let (fresh, next) = store.scrams_since(cursors.scrams).await?;
+    for secret in fresh {
+        match login(&secret) {
+            Some(login) => logins.put(secret.user, login),
+            None => error!(user = secret.user, "a stored login cannot be read"),
+        }
+    }
+    cursors.scrams = next;
+    Ok(())
+}
+
+fn login(secret: &ScramSecret) -> Option<ScramLogin> {
+    let encode = |bytes: &[u8]| BASE64.encode(bytes);
+    let text = format!(
+        "SCRAM-SHA-256${}:{}${}:{}",
+        secret.iterations,
+        encode(&secret.salt),
+        encode(&secret.stored_key),
+        encode(&secret.server_key)
+    );
+    Some(ScramLogin { verifier: ScramVerifier::parse(&text)?, principal: secret.principal.clone() })
+}
+
+/// What is stored of a minted login.
+pub(crate) fn stored(user: &str, principal: &Principal, verifier: &ScramVerifier) -> Option<ScramSecret> {
+    let text: Secret = verifier.to_text();
+    let text = sluice_model::ExposeSecret::expose_secret(&text);
+    let mut parts = text.split('$').skip(1);
+    let (iterations, salt) = parts.next()?.split_once(':')?;
+    let (stored_key, server_key) = parts.next()?.split_once(':')?;
+    let key = |encoded: &str| <[u8; 32]>::try_from(BASE64.decode(encoded).ok()?).ok();
+    Some(ScramSecret {
+        user: user.to_owned(),
+        principal: principal.clone(),
+        salt: BASE64.decode(salt).ok()?,
+        iterations: iterations.parse().ok()?,
+        stored_key: key(stored_key)?,
+        server_key: key(server_key)?,
+        expires: principal.expires,
+        revoked: false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use std::collections::BTreeSet;
+
+    use sluice_identity::Iterations;
+    use sluice_model::{Person, TokenId, Who};
+
+    use super::*;
+
+    #[test]
+    fn a_login_survives_the_store() {
+        let (_, verifier) = ScramVerifier::mint(Iterations::STANDARD).unwrap();
+        let principal = Principal {
+            who: Who::User(Person { name: "alice".to_owned(), groups: BTreeSet::new() }),
+            token: TokenId::new("t").unwrap(),
+            expires: UnixMicros(1),
+            targets: None,
+        };
+        let secret = stored("alice", &principal, &verifier).unwrap();
+        let back = login(&secret).unwrap();
+        let text = |verifier: &ScramVerifier| {
+            sluice_model::ExposeSecret::expose_secret(&verifier.to_text()).to_owned()
+        };
+        assert_eq!(text(&back.verifier), text(&verifier));
+        assert_eq!(back.principal, principal);
+    }
+}

@@ -1,0 +1,111 @@
+//! When to read the configuration again: on SIGHUP, and when one of its files has changed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Result;
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tracing::{debug, warn};
+
+use crate::config::Config;
+use crate::policies;
+
+/// Editors and deployments write several files at once: wait until they are done.
+const QUIET: Duration = Duration::from_millis(300);
+
+/// Says when to reload.
+pub(crate) struct Reloads {
+    hangup: Signal,
+    changes: mpsc::Receiver<()>,
+    notice: mpsc::Sender<()>,
+    /// Kept alive: it stops watching when dropped. `None` where the system cannot watch files.
+    watcher: Option<RecommendedWatcher>,
+    file: PathBuf,
+    folder: PathBuf,
+    seen: Snapshot,
+}
+
+/// What the files held.
+type Snapshot = Vec<(PathBuf, Option<Vec<u8>>)>;
+
+impl Reloads {
+    /// Watches the files of a configuration.
+    pub(crate) fn watch(config: &Config) -> Result<Self> {
+        let (notice, changes) = mpsc::channel(1);
+        let mut reloads = Self {
+            hangup: signal(SignalKind::hangup())?,
+            changes,
+            notice,
+            watcher: None,
+            file: config.file.clone(),
+            folder: config.policies.clone(),
+            seen: snapshot(&config.file, &config.policies),
+        };
+        reloads.start();
+        Ok(reloads)
+    }
+
+    /// Watches where the configuration points to from here on.
+    pub(crate) fn follow(&mut self, config: &Config) {
+        if self.folder != config.policies {
+            self.folder.clone_from(&config.policies);
+            self.seen = snapshot(&self.file, &self.folder);
+            self.start();
+        }
+    }
+
+    fn start(&mut self) {
+        self.watcher = match watcher(&self.file, &self.folder, self.notice.clone()) {
+            Ok(watcher) => Some(watcher),
+            Err(error) => {
+                warn!(error = %error, "files cannot be watched; send SIGHUP to reload");
+                None
+            }
+        };
+    }
+
+    /// Ends when the configuration is to be read again. Safe to abandon.
+    pub(crate) async fn next(&mut self) {
+        loop {
+            tokio::select! {
+                _ = self.hangup.recv() => {
+                    self.seen = snapshot(&self.file, &self.folder);
+                    return;
+                }
+                _ = self.changes.recv() => {
+                    tokio::time::sleep(QUIET).await;
+                    let _one_look_for_all = self.changes.try_recv();
+                    let found = snapshot(&self.file, &self.folder);
+                    if found != self.seen {
+                        self.seen = found;
+                        return;
+                    }
+                    debug!("a file was touched but not changed");
+                }
+            }
+        }
+    }
+}
+
+/// Folders are watched, not files: a file that is replaced by a rename is another file.
+fn watcher(file: &Path, folder: &Path, notice: mpsc::Sender<()>) -> notify::Result<RecommendedWatcher> {
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        let kind = event.map_or(EventKind::Any, |event| event.kind);
+        if !matches!(kind, EventKind::Access(_)) {
+            // A full queue already holds a notice.
+            let _one_is_enough = notice.try_send(());
+        }
+    })?;
+    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    watcher.watch(parent, RecursiveMode::NonRecursive)?;
+    watcher.watch(folder, RecursiveMode::NonRecursive)?;
+    Ok(watcher)
+}
+
+fn snapshot(file: &Path, folder: &Path) -> Snapshot {
+    let packs = policies::files(folder, "cedar").unwrap_or_default();
+    std::iter::once(file.to_path_buf()).chain(packs).map(|path| { let content = fs::read(&path).ok(); (path, content) }).collect()
+}

@@ -1,0 +1,145 @@
+//! Events as lines for people.
+
+use std::collections::HashMap;
+
+use sluice_model::{OpId, Stage};
+use sluice_recording::{Asked, Closed, Event, Opened, Ruled, Settled, Shown, Stored, Word};
+
+/// Writes lines, remembering what is needed to keep them short.
+pub(super) struct Text {
+    colours: bool,
+    /// Who types, for the prompt.
+    who: String,
+    /// Texts that were only prepared: shown if they were refused.
+    prepared: HashMap<OpId, String>,
+}
+
+const GOOD: &str = "32";
+const BAD: &str = "31";
+const STRONG: &str = "1";
+const DIM: &str = "2";
+
+impl Text {
+    pub(super) fn new(colours: bool) -> Self {
+        Self { colours, who: String::new(), prepared: HashMap::new() }
+    }
+
+    /// The lines of one event; `seen` is what the client saw by it.
+    pub(super) fn lines(&mut self, stored: &Stored<'_>, seen: Vec<String>) -> Vec<String> {
+        let at = self.styled(&clock(stored.at_ns), DIM);
+        let stamped = |text: String| vec![format!("{at} {text}")];
+        match &stored.event {
+            Event::Opened(opened) => self.opened(opened),
+            Event::Asked(asked) => self.asked(asked, &at),
+            Event::Ruled(ruled) => self.ruled(ruled, &at),
+            Event::Held(held) => stamped(self.styled(
+                &format!("held as {}: waits for {}", shown(&held.hold), joined(&held.approvers)),
+                STRONG,
+            )),
+            Event::Settled(settled) => stamped(self.settled(settled)),
+            Event::Passed(_) | Event::Done(_) => indented(seen),
+            Event::Cut(cut) => indented(vec![format!(
+                "({} more bytes to the {} were not recorded; SHA-256 {})",
+                cut.bytes,
+                cut.toward.name(),
+                cut.digest.hex()
+            )]),
+            Event::Noted(noted) => {
+                let pairs = noted.pairs.iter().map(|pair| format!(" {}={}", shown(&pair.name), shown(&pair.value)));
+                stamped(self.styled(&format!("{}{}", shown(&noted.kind), pairs.collect::<String>()), DIM))
+            }
+            Event::Gap(gap) => {
+                stamped(self.styled(&format!("a gap in the recording: {} ({} bytes)", shown(&gap.reason), gap.bytes), BAD))
+            }
+            Event::Closed(closed) => stamped(ended(closed)),
+        }
+    }
+
+    fn styled(&self, text: &str, code: &str) -> String {
+        if self.colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    fn opened(&mut self, opened: &Opened<'_>) -> Vec<String> {
+        let chain: Vec<String> = opened.principal.iter().map(|actor| shown(&actor.name)).collect();
+        self.who = chain.first().map(|name| name.rsplit(':').next().unwrap_or(name).to_owned()).unwrap_or_default();
+        let at = jiff::Timestamp::from_microsecond(opened.anchor.0).map_or_else(|_| String::new(), |at| format!("{at:.0}"));
+        vec![
+            self.styled(&format!("session {}", shown(&opened.session)), STRONG),
+            format!("{} at {}/{} from {}, {at}", chain.join(" for "), shown(&opened.environment), shown(&opened.target), shown(&opened.client)),
+        ]
+    }
+
+    fn asked(&mut self, asked: &Asked<'_>, at: &str) -> Vec<String> {
+        let text = String::from_utf8_lossy(asked.text.0);
+        if asked.stage == Stage::Prepare {
+            self.prepared.insert(asked.op, text.into_owned());
+            return Vec::new();
+        }
+        let mut lines = self.prompt(&text, at);
+        if let Some(bound) = asked.bound {
+            lines.push(format!("{INDENT}{} bytes of bound values", bound.0.len()));
+        }
+        lines
+    }
+
+    fn prompt(&self, text: &str, at: &str) -> Vec<String> {
+        let mut lines: Vec<String> = text.trim().lines().map(|line| shown(line.trim_end())).collect();
+        if let Some(first) = lines.first_mut() {
+            *first = format!("{at} {} {first}", self.styled(&format!("{}>", self.who), STRONG));
+        }
+        let rest = lines.split_off(lines.len().min(1));
+        lines.extend(rest.into_iter().map(|line| format!("{INDENT}{line}")));
+        lines
+    }
+
+    fn ruled(&mut self, ruled: &Ruled<'_>, at: &str) -> Vec<String> {
+        let prepared = self.prepared.remove(&ruled.op);
+        let mut lines = Vec::new();
+        match ruled.verdict {
+            Word::Allow if prepared.is_some() => return lines,
+            Word::Allow => {
+                let masks = if ruled.masks.is_empty() { String::new() } else { format!("; masked: {}", joined(&ruled.masks)) };
+                let text = format!("allowed by {}{masks}", joined(&ruled.rules));
+                lines.push(format!("{INDENT}{}", self.styled(&text, GOOD)));
+            }
+            Word::Deny | Word::Hold => {
+                lines.extend(prepared.map(|text| self.prompt(&text, at)).into_iter().flatten());
+                let (word, code) = if ruled.verdict == Word::Deny { ("refused", BAD) } else { ("held", STRONG) };
+                let rule = ruled.rules.first().map_or_else(String::new, |rule| shown(rule));
+                lines.push(format!("{INDENT}{}", self.styled(&format!("{word} by {rule}: {}", shown(&ruled.message)), code)));
+            }
+        }
+        lines
+    }
+
+    fn settled(&self, settled: &Settled<'_>) -> String {
+        let by = if settled.people.is_empty() { String::new() } else { format!(" by {}", joined(&settled.people)) };
+        self.styled(&format!("{}{by} ({})", settled.outcome.name(), shown(&settled.hold)), STRONG)
+    }
+}
+
+/// Below the time stamp.
+const INDENT: &str = "           ";
+
+fn indented(lines: Vec<String>) -> Vec<String> {
+    lines.into_iter().map(|line| format!("{INDENT}{line}")).collect()
+}
+
+fn clock(at_ns: u64) -> String {
+    let millis = at_ns / 1_000_000;
+    let (minutes, seconds, millis) = (millis / 60_000, millis / 1_000 % 60, millis % 1_000);
+    format!("{minutes:03}:{seconds:02}.{millis:03}")
+}
+
+fn ended(closed: &Closed<'_>) -> String {
+    let counters: Vec<String> = closed.counters.iter().map(|(name, count)| format!("{}={count}", shown(name))).collect();
+    format!("ended ({}) {}", shown(&closed.reason), counters.join(" "))
+}
+
+fn shown(text: &str) -> String {
+    Shown(text.as_bytes()).to_string()
+}
+
+fn joined(texts: &[impl AsRef<str>]) -> String {
+    texts.iter().map(|text| shown(text.as_ref())).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,101 @@
+//! A broker that runs: its listeners, its control socket and its upkeep, until it is stopped.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tokio::task::JoinSet;
+use tracing::{info, warn};
+
+use crate::admission::Admission;
+use crate::config::Config;
+use crate::control::{Desk, Socket};
+use crate::listen::Listener;
+use crate::paths::Paths;
+use crate::protocols::ListenerSettings;
+use crate::shutdown::{self, Stopper};
+use crate::tls;
+use crate::world::World;
+
+/// What is left to the last tasks after the sessions had their time.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// A running broker.
+pub(crate) struct Running {
+    pub(crate) world: Arc<World>,
+    /// Where PostgreSQL clients connect.
+    pub(crate) address: SocketAddr,
+    drain: Duration,
+    stopper: Stopper,
+    /// Listeners and the control socket: they end when told to.
+    serving: JoinSet<()>,
+    /// Upkeep: it ends when it is dropped.
+    upkeep: JoinSet<()>,
+}
+
+impl Running {
+    /// Starts a broker; on return it accepts connections.
+    pub(crate) async fn start(config: &Config) -> Result<Self> {
+        let paths = Paths::of(&config.data_dir);
+        paths.make()?;
+        // First of all: it is what keeps a second broker off the folder.
+        let socket = Socket::bind(&paths.control()).await?;
+        let listener = listener_settings(config, &paths)?;
+        let world = Arc::new(World::build(config, &listener).await?);
+        let (name, server) = world.server("postgres").context("the protocol `postgres` is not in this binary")?;
+        let admission = Admission::new(&config.limits);
+        let postgres =
+            Listener::bind(config.listen.postgres, name, server, Arc::clone(&world.kernel), admission).await?;
+        let address = postgres.address()?;
+
+        let (stopper, stop) = shutdown::stop();
+        let mut serving = JoinSet::new();
+        let desk = Desk {
+            kernel: Arc::clone(&world.kernel),
+            store: world.store.clone(),
+            holds: Arc::clone(&world.holds),
+        };
+        serving.spawn(socket.run(desk, stop.clone()));
+        serving.spawn(postgres.run(stop));
+        let mut upkeep = JoinSet::new();
+        let tended = Arc::clone(&world);
+        upkeep.spawn(async move { tended.tend().await });
+        let drain = Duration::from_secs(u64::from(config.limits.drain_seconds));
+        Ok(Self { world, address, drain, stopper, serving, upkeep })
+    }
+
+    /// Accepts nobody any more, ends the sessions, and leaves once they are gone or their time is over.
+    pub(crate) async fn stop(mut self) {
+        self.stopper.tell();
+        self.world.kernel.shutdown(self.drain).await;
+        let finished = async { while self.serving.join_next().await.is_some() {} };
+        if tokio::time::timeout(GRACE, finished).await.is_err() {
+            warn!("connections that did not end in time were cut");
+        }
+        self.serving.shutdown().await;
+        self.upkeep.shutdown().await;
+        self.world.store.close().await;
+    }
+}
+
+fn listener_settings(config: &Config, paths: &Paths) -> Result<ListenerSettings> {
+    let tls = match &config.listen.tls {
+        Some(files) => tls::configured(files)?,
+        None => {
+            let (tls, development) = tls::development(&paths.tls())?;
+            let authority = development.authority.display();
+            if development.made {
+                info!(authority = %authority, "a development certificate was made; clients trust it by this file");
+            } else {
+                info!(authority = %authority, "the development certificate is in use");
+            }
+            tls
+        }
+    };
+    let dangerous_cleartext_loopback = config.listen.dangerous_cleartext_loopback;
+    if dangerous_cleartext_loopback {
+        warn!("passwords without TLS are accepted from loopback clients");
+    }
+    Ok(ListenerSettings { tls, dangerous_cleartext_loopback })
+}

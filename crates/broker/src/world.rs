@@ -1,0 +1,177 @@
+//! One broker put together: the kernel, what fills its ports, and the tasks that keep them current.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use sluice_identity::{Identity, Iterations, Keys, Lifetimes, RevokedTokens, ScramLogins};
+use sluice_kernel::{Kernel, Laws, Ports, Zone, clock};
+use sluice_model::{TargetName, UnixMicros};
+use sluice_store::{
+    Approvals as _, Holds, Keeper, Limits as DiskLimits, Recordings, Sessions as _, Sqlite, Store,
+};
+use sluice_vault::{Lending, Vault};
+use tracing::{error, info, warn};
+
+use crate::config::{self, Config};
+use crate::paths::Paths;
+use crate::policies::{self, Mistakes};
+use crate::protocols::{ListenerSettings, PROTOCOLS, Server};
+use crate::logins;
+
+/// The lifetimes of tokens minted here: an hour by default, a day at most.
+pub(crate) const LIFETIMES: Lifetimes = Lifetimes::STANDARD;
+/// What SCRAM secrets are minted with.
+pub(crate) const ITERATIONS: Iterations = Iterations::STANDARD;
+/// How often the store is asked for revocations and logins that the command line wrote.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// One broker.
+pub(crate) struct World {
+    pub(crate) kernel: Arc<Kernel>,
+    pub(crate) store: Sqlite,
+    pub(crate) holds: Arc<Holds>,
+    keeper: Keeper,
+    identity: Arc<Identity>,
+    vault: Arc<Vault>,
+    revoked: Arc<RevokedTokens>,
+    logins: Arc<ScramLogins>,
+    servers: Vec<(&'static str, Arc<dyn Server>)>,
+}
+
+impl World {
+    /// Puts a broker together on its data folder; what an earlier run left open is closed.
+    pub(crate) async fn build(config: &Config, listener: &ListenerSettings) -> Result<Self> {
+        let paths = Paths::of(&config.data_dir);
+        let policies = policies::compile(config, epoch())?;
+        let keys = Keys::open(&paths.keys())?;
+        let store = Sqlite::open(&paths.state()).await.context("the store cannot be opened")?;
+        let recordings = open_recordings(&paths.recordings()).await?;
+        close_left_open(&store).await?;
+
+        let shared: Arc<dyn Store> = Arc::new(store.clone());
+        let holds = Arc::new(Holds::new(Arc::clone(&shared)));
+        let keeper = Keeper::new(recordings, shared, env!("CARGO_PKG_VERSION"));
+        let (revoked, logins) = (Arc::new(RevokedTokens::default()), Arc::new(ScramLogins::default()));
+        let identity = Identity::new(
+            &keys,
+            LIFETIMES,
+            Vec::new(),
+            ITERATIONS,
+            Arc::clone(&revoked) as _,
+            Arc::clone(&logins) as _,
+        )?;
+        let identity = Arc::new(identity);
+        identity.reload(config.issuers.clone()).map_err(|wrong| config::issuer_mistakes(&config.file, &wrong))?;
+        let vault = Arc::new(Vault::new(lendings(config)));
+        let ports = Ports {
+            identify: Arc::clone(&identity) as _,
+            lend: Arc::clone(&vault) as _,
+            keep: Arc::new(keeper.clone()),
+            approve: Arc::clone(&holds) as _,
+        };
+        let kernel = Kernel::new(ports, config.limits.kernel(), laws(config, policies));
+        let servers = PROTOCOLS.iter().map(|lane| (lane.schema().protocol, lane.server(listener))).collect();
+        let world = Self { kernel, store, holds, keeper, identity, vault, revoked, logins, servers };
+        world.point_servers(config);
+        // Nobody signs in before what was revoked earlier is known.
+        let mut cursors = logins::Cursors::default();
+        logins::catch_up(&world.store, &world.revoked, &world.logins, &mut cursors).await?;
+        Ok(world)
+    }
+
+    /// The server of a protocol.
+    pub(crate) fn server(&self, protocol: &str) -> Option<(&'static str, Arc<dyn Server>)> {
+        let found = self.servers.iter().find(|(name, _)| *name == protocol)?;
+        Some((found.0, Arc::clone(&found.1)))
+    }
+
+    /// Puts another configuration in force as a whole; where anything is wrong with it, nothing changes.
+    pub(crate) fn adopt(&self, config: &Config) -> Result<(), Mistakes> {
+        let policies = policies::compile(config, epoch())?;
+        let wrong = self.identity.reload(config.issuers.clone());
+        wrong.map_err(|wrong| config::issuer_mistakes(&config.file, &wrong))?;
+        self.vault.reload(lendings(config));
+        self.kernel.replace(laws(config, policies));
+        self.point_servers(config);
+        Ok(())
+    }
+
+    fn point_servers(&self, config: &Config) {
+        for (name, server) in &self.servers {
+            let mine = config.targets.iter().filter(|(_, guarded)| guarded.target.protocol == *name);
+            server.replace(mine.map(|(target, guarded)| (target.clone(), guarded.half.clone())).collect());
+        }
+    }
+
+    /// Ends revoked sessions, keeps recordings durable, reads what the command line wrote. Runs until it is dropped.
+    pub(crate) async fn tend(&self) {
+        tokio::join!(self.kernel.watch(), self.keeper.clone().run(), self.look());
+    }
+
+    async fn look(&self) {
+        let mut cursors = logins::Cursors::default();
+        let mut beat = tokio::time::interval(LOOK_EVERY);
+        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            beat.tick().await;
+            let looked = logins::catch_up(&self.store, &self.revoked, &self.logins, &mut cursors).await;
+            if let Err(error) = looked {
+                error!(error = %error, "revocations could not be read from the store");
+            }
+            self.revoked.forget_expired(clock::now());
+            if let Err(error) = self.store.expire_holds(clock::now()).await {
+                warn!(error = %error, "overdue requests could not be expired");
+            }
+        }
+    }
+}
+
+/// The number of the next set of policies: later ones are higher, also across restarts.
+fn epoch() -> u64 {
+    u64::try_from(clock::now().0).unwrap_or_default()
+}
+
+fn laws(config: &Config, policies: sluice_policy::Policies) -> Laws {
+    Laws {
+        policies: Arc::new(policies),
+        targets: config.targets.iter().map(|(name, guarded)| (name.clone(), guarded.target.clone())).collect(),
+        schemas: crate::protocols::schemas(),
+        zone: Zone { utc_offset_minutes: config.utc_offset_minutes },
+    }
+}
+
+async fn open_recordings(folder: &Path) -> Result<Arc<Recordings>> {
+    let folder = folder.to_path_buf();
+    let now = clock::now();
+    let opened = tokio::task::spawn_blocking(move || {
+        let recordings = Recordings::open(&folder, DiskLimits::STANDARD, now)?;
+        let recovered = recordings.recover(now)?;
+        Ok::<_, sluice_store::RecordingError>((recordings, recovered))
+    });
+    let (recordings, recovered) = opened.await?.context("the recordings cannot be opened")?;
+    for session in &recovered.closed {
+        warn!(session = %session, "a session that an earlier run left open was closed");
+    }
+    for (session, reason) in &recovered.damaged {
+        error!(session = %session, error = %reason, "a recording is damaged");
+    }
+    Ok(Arc::new(recordings))
+}
+
+async fn close_left_open(store: &Sqlite) -> Result<()> {
+    let now: UnixMicros = clock::now();
+    let sessions = store.crash_open_sessions(now).await?;
+    let holds = store.cancel_open_holds(now).await?;
+    if sessions > 0 || holds > 0 {
+        info!(sessions, holds, "what an earlier run left open was closed");
+    }
+    Ok(())
+}
+
+/// The credentials of a configuration's targets.
+pub(crate) fn lendings(config: &Config) -> BTreeMap<TargetName, Lending> {
+    config.targets.iter().map(|(name, guarded)| (name.clone(), guarded.lending.clone())).collect()
+}
