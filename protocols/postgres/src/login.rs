@@ -86,13 +86,11 @@ fn startup(login: Login<'_>) -> BytesMut {
     packet
 }
 
-/// A search path as a setting's value. PostgreSQL reads the empty one as `""`.
+/// A search path as a setting's value, with the temporary schema last: unless it is named, PostgreSQL looks there
+/// first, and a temporary relation would stand in for the one that was decided on.
 fn quoted(search_path: &[String]) -> String {
-    if search_path.is_empty() {
-        return "\"\"".to_owned();
-    }
-    let names: Vec<String> = search_path.iter().map(|name| format!("\"{}\"", name.replace('"', "\"\""))).collect();
-    names.join(", ")
+    let names = search_path.iter().map(|name| format!("\"{}\"", name.replace('"', "\"\"")));
+    names.chain(std::iter::once("pg_temp".to_owned())).collect::<Vec<_>>().join(", ")
 }
 
 /// Proves the password and has the server prove that it knows it too.

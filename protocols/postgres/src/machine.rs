@@ -61,6 +61,8 @@ struct Prepared {
     /// What its preparation was allowed with; its text was rewritten accordingly.
     obligations: Arc<Obligations>,
     handling: Arc<Handling>,
+    /// The view of the schema that it was read against.
+    epoch: u64,
 }
 
 /// A portal, kept open under the operation of its `Bind`.

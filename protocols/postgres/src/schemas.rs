@@ -140,7 +140,7 @@ impl Database {
     fn new(place: Place) -> Self {
         let nobody = Credential { user: String::new(), secret: None };
         Self {
-            view: RwLock::new(Arc::new(empty(0))),
+            view: RwLock::new(Arc::new(empty(0, &place.target))),
             credential: Mutex::new(Arc::new(nobody)),
             loader: tokio::sync::Mutex::default(),
             calls: AtomicU64::new(0),
@@ -248,7 +248,7 @@ impl Database {
         loader.epoch = loader.epoch.saturating_add(1);
         loader.fingerprint = None;
         loader.confirmed = None;
-        *self.view.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(empty(loader.epoch));
+        *self.view.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(empty(loader.epoch, &self.place.target));
     }
 }
 
@@ -288,11 +288,16 @@ pub(crate) fn tag(catalog: Catalog, target: &Target) -> Result<View, SchemaError
     Ok(View { catalog, sensitive, tags, statements: Statements::default() })
 }
 
-/// The view of a database that is not known.
-fn empty(epoch: u64) -> View {
+/// The view of a database that is not known: every relation is refused, and results are checked as strictly as before.
+fn empty(epoch: u64, target: &Target) -> View {
     #[expect(clippy::unwrap_used, reason = "INVARIANT: a search path without names does not name `$user`")]
     let catalog = Catalog::build(Rows::default(), epoch).unwrap();
-    View { catalog, sensitive: Sensitive::default(), tags: Vec::new(), statements: Statements::default() }
+    View {
+        catalog,
+        sensitive: Sensitive::default(),
+        tags: target.columns.values().cloned().collect(),
+        statements: Statements::default(),
+    }
 }
 
 #[cfg(test)]

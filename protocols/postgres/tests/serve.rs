@@ -98,7 +98,7 @@ async fn a_session(stand: &Stand) {
     let client = stand.connect(|config| config.options("-c TimeZone=Asia/Tokyo")).await.unwrap();
     for (setting, value) in [
         ("TimeZone", "Asia/Tokyo"),
-        ("search_path", "\"public\""),
+        ("search_path", "\"public\", pg_temp"),
         ("client_encoding", "UTF8"),
         ("application_name", "sluice alice s-1"),
     ] {

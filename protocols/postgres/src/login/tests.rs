@@ -94,7 +94,7 @@ async fn the_pinned_settings_come_last_so_that_they_win() {
     assert_eq!(
         told,
         "user|app|database|shop|DateStyle|ISO|client_encoding|BIG5|client_encoding|UTF8|\
-         standard_conforming_strings|on|search_path|\"public\"||"
+         standard_conforming_strings|on|search_path|\"public\", pg_temp||"
     );
     assert_eq!(packet[..4], u32::try_from(packet.len()).unwrap().to_be_bytes());
 }
@@ -260,8 +260,8 @@ async fn scram_proves_both_sides() {
 #[test]
 fn search_paths_are_quoted() {
     let names = |names: &[&str]| super::quoted(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
-    assert_eq!(names(&[]), "\"\"");
-    assert_eq!(names(&["public", "a\"b"]), "\"public\", \"a\"\"b\"");
+    assert_eq!(names(&[]), "pg_temp");
+    assert_eq!(names(&["public", "a\"b"]), "\"public\", \"a\"\"b\", pg_temp");
     let mut out = BytesMut::new();
     put_cstr(&mut out, names(&["a\0b"]).as_bytes());
     assert_eq!(&out[..], b"\"a\0");

@@ -12,7 +12,7 @@ use super::{Portal, PostgresMachine, Prepared, requests};
 use crate::frame::Frame;
 use crate::message::{self, put_cstr};
 use crate::names::{Change, Ticket};
-use crate::operation::Known;
+use crate::operation::{Known, understand};
 use crate::pipeline::{Copying, Handling, Sent};
 use crate::refusal::Hush;
 use crate::view::View;
@@ -27,6 +27,8 @@ pub(super) struct Question {
     /// The client's frame, forwarded as it is where nothing is masked.
     pub(super) frame: Frame,
     pub(super) known: Arc<Known>,
+    /// The view of the schema that the text was read against.
+    pub(super) epoch: u64,
     pub(super) asked: Asked,
 }
 
@@ -90,12 +92,16 @@ impl PostgresMachine {
             return Err(prepared_under_other_policies());
         }
         let view = self.schemas.view();
+        still_reads_the_same(question, &view)?;
+        if looked_up.iter().any(|prepared| prepared.epoch != view.catalog.epoch()) {
+            return Err(schema_changed());
+        }
         let handling = Arc::new(handling(analysis, obligations, &view)?);
         let frame = match self.rewritten(&question.known, obligations, &view)? {
             Some(text) => message::query(&text),
             None => question.frame.clone(),
         };
-        let changes = self.send_changes(analysis, obligations, &handling)?;
+        let changes = self.send_changes(analysis, obligations, &handling, view.catalog.epoch())?;
         self.send(question.op, frame, Sent::Query { changes, copying }, &handling, out);
         Ok(())
     }
@@ -105,6 +111,7 @@ impl PostgresMachine {
         analysis: &Analysis,
         obligations: &Arc<Obligations>,
         handling: &Arc<Handling>,
+        epoch: u64,
     ) -> Result<std::collections::VecDeque<Vec<Ticket>>, Refusal> {
         if self.statements.len().saturating_add(analysis.statements.len()) > requests::MAX_NAMES {
             return Err(Refusal::builtin(
@@ -124,6 +131,7 @@ impl PostgresMachine {
                             analysis: Arc::clone(analysis),
                             obligations: Arc::clone(obligations),
                             handling: Arc::clone(handling),
+                            epoch,
                         }),
                     ),
                     sluice_sql::Change::Deallocate(name) => Change::Forget(Bytes::copy_from_slice(name.as_bytes())),
@@ -151,6 +159,7 @@ impl PostgresMachine {
             return Err(unsupported("copy-in-parse", "COPY is only supported as a simple query"));
         }
         let view = self.schemas.view();
+        still_reads_the_same(question, &view)?;
         let handling = Arc::new(handling(analysis, obligations, &view)?);
         let frame = match self.rewritten(&question.known, obligations, &view)? {
             Some(text) => parse_frame(name, &text, types),
@@ -161,6 +170,7 @@ impl PostgresMachine {
             analysis: Arc::clone(analysis),
             obligations: Arc::clone(obligations),
             handling: Arc::clone(&handling),
+            epoch: view.catalog.epoch(),
         };
         let name = Bytes::copy_from_slice(name);
         let ticket = self.statements.send(Change::Define(name, Arc::new(prepared)));
@@ -179,6 +189,7 @@ impl PostgresMachine {
         if prepared.obligations.masks != obligations.masks {
             return Err(prepared_under_other_policies());
         }
+        still_reads_the_same(question, &self.schemas.view())?;
         let handling = Arc::clone(&prepared.handling);
         self.pipeline.retain(question.op);
         let value = Portal { op: question.op, handling: Arc::clone(&handling) };
@@ -227,6 +238,24 @@ fn in_own_words(refusal: Arc<Refusal>, own: Option<&Refusal>) -> Arc<Refusal> {
 
 fn unsupported(rule: &'static str, message: &str) -> Refusal {
     Refusal::builtin(Code::Unsupported, rule, message)
+}
+
+/// A statement is forwarded only under the view of the schema that it was decided on, or one in which it means the same.
+fn still_reads_the_same(question: &Question, view: &View) -> Result<(), Refusal> {
+    if question.epoch == view.catalog.epoch() {
+        return Ok(());
+    }
+    let again = understand(&question.known.text, view, &sluice_sql::NoPrepared);
+    if again.analysis == question.known.analysis && again.refusal == question.known.refusal {
+        Ok(())
+    } else {
+        Err(schema_changed())
+    }
+}
+
+fn schema_changed() -> Refusal {
+    Refusal::builtin(Code::Unsupported, "schema-changed", "the schema changed since the statement was read")
+        .with_hint("Run it again, or prepare it again.")
 }
 
 fn prepared_under_other_policies() -> Refusal {

@@ -79,10 +79,12 @@ impl PostgresMachine {
         let text = frame.body_bytes().slice_ref(fields.cstr()?);
         fields.end()?;
         let names = NamesInUse::of(self);
-        let known = understand(&text, &self.schemas.view(), &names);
+        let view = self.schemas.view();
+        let known = understand(&text, &view, &names);
         let looked_up = names.looked_up();
+        let epoch = view.catalog.epoch();
         self.ask(
-            Question { op: OpId::CONNECT, frame, known, asked: Asked::Query { looked_up } },
+            Question { op: OpId::CONNECT, frame, known, epoch, asked: Asked::Query { looked_up } },
             Stage::Perform,
             None,
             out,
@@ -107,9 +109,11 @@ impl PostgresMachine {
             self.refuse_message(full.with_hint("Close the ones that are no longer needed."), out);
             return Ok(());
         }
-        let known = understand(&text, &self.schemas.view(), &NamesInUse::none());
+        let view = self.schemas.view();
+        let known = understand(&text, &view, &NamesInUse::none());
+        let epoch = view.catalog.epoch();
         self.ask(
-            Question { op: OpId::CONNECT, frame, known, asked: Asked::Parse { name, types } },
+            Question { op: OpId::CONNECT, frame, known, epoch, asked: Asked::Parse { name, types } },
             Stage::Prepare,
             None,
             out,
@@ -145,8 +149,9 @@ impl PostgresMachine {
             self.refuse_message(Refusal::builtin(Code::Limit, "portals", "too many portals on one connection"), out);
             return Ok(());
         }
+        let epoch = prepared.epoch;
         let asked = Asked::Bind { portal, prepared };
-        self.ask(Question { op: OpId::CONNECT, frame, known, asked }, Stage::Perform, Some(bound), out);
+        self.ask(Question { op: OpId::CONNECT, frame, known, epoch, asked }, Stage::Perform, Some(bound), out);
         Ok(())
     }
 
