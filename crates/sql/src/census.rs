@@ -1,10 +1,15 @@
 //! Counts the nodes of a tree without knowing its shape, so that a node the walk did not visit cannot pass unseen.
 
+mod counter;
+
 use std::collections::HashSet;
 
 use pg_query::Node;
 use pg_query::protobuf::{ColumnRef, FuncCall, RangeVar, SelectStmt};
+use serde::Serialize as _;
 use serde_json::Value;
+
+use counter::Counter;
 
 /// What decides: every relation, function call, column and query block of a statement.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -55,23 +60,8 @@ impl Visited {
 /// Counts a statement; `None` when it cannot be counted.
 pub(crate) fn count(statement: &Node) -> Option<Census> {
     let mut census = Census::default();
-    tally(&serde_json::to_value(statement).ok()?, &mut census);
+    statement.serialize(Counter(&mut census)).ok()?;
     Some(census)
-}
-
-fn tally(value: &Value, census: &mut Census) {
-    match value {
-        Value::Object(fields) => {
-            census.relations += usize::from(fields.contains_key("relname"));
-            census.calls += usize::from(fields.contains_key("funcname") && fields.contains_key("agg_star"));
-            census.queries += usize::from(fields.contains_key("values_lists"));
-            census.columns +=
-                usize::from(fields.len() == 2 && fields.contains_key("fields") && fields.contains_key("location"));
-            fields.values().for_each(|field| tally(field, census));
-        }
-        Value::Array(items) => items.iter().for_each(|item| tally(item, census)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
 }
 
 /// Every relation that a statement names anywhere, as (schema, name); the schema is empty where it is not given.

@@ -28,6 +28,22 @@ pub(crate) fn expression(column: &Column, transform: &Transform) -> Result<Strin
     }
 }
 
+/// An expression that is NULL where the column is, and else says nothing of it: what `count(column)` needs.
+pub(crate) fn countable(column: &Column) -> Option<String> {
+    let something = match column.type_oid {
+        20 | 21 | 23 | 26 | 700 | 701 | 1700 => "0",
+        16 => "false",
+        1082 | 1114 | 1184 => "1970-01-01",
+        2950 => "00000000-0000-0000-0000-000000000000",
+        114 | 3802 => "{}",
+        17 => "",
+        _ => text_type(column).map(|_| "***")?,
+    };
+    let name = identifier(&column.name);
+    let of = &column.type_name;
+    Some(format!("CASE WHEN {name} IS NOT NULL THEN '{something}'::{of} END"))
+}
+
 fn null(column: &Column) -> String {
     format!("NULL::{}", column.type_name)
 }

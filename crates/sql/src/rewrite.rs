@@ -48,7 +48,7 @@ type Masks<'m> = BTreeMap<u32, BTreeMap<i16, &'m Transform>>;
 /// Replaces every relation that has masked columns by a sub-select that masks them.
 ///
 /// `text` must be the text of `analysis`, and `catalog` the snapshot it was analysed with. The text comes back unchanged where no
-/// masked relation is read, or only in ways that say nothing of a masked value (`count(x)`).
+/// masked relation is read.
 ///
 /// # Errors
 /// When the result could not be trusted.
@@ -61,13 +61,11 @@ pub fn rewrite(text: &str, analysis: &Analysis, catalog: &Catalog, masks: &[Colu
     if analysis.uses.iter().any(|used| used.usage == Usage::Filter && is_masked(used.oid, used.attnum)) {
         return Err(Unmaskable::Filtered);
     }
-    let counted: BTreeSet<u32> =
-        analysis.places.counted.iter().filter(|(oid, attnum)| is_masked(*oid, *attnum)).map(|(oid, _)| *oid).collect();
-    let shown = analysis.uses.iter().filter(|used| is_masked(used.oid, used.attnum)).map(|used| used.oid);
-    if shown.into_iter().any(|oid| counted.contains(&oid)) {
+    let counted: BTreeSet<(u32, i16)> =
+        analysis.places.counted.iter().filter(|(oid, attnum)| is_masked(*oid, *attnum)).copied().collect();
+    if analysis.uses.iter().any(|used| counted.contains(&(used.oid, used.attnum))) {
         return Err(Unmaskable::Counted);
     }
-    by_relation.retain(|oid, _| !counted.contains(oid));
     let ranges: Vec<&RangeUse> =
         analysis.places.ranges.iter().filter(|range| by_relation.contains_key(&range.oid)).collect();
     if ranges.is_empty() {
@@ -79,7 +77,7 @@ pub fn rewrite(text: &str, analysis: &Analysis, catalog: &Catalog, masks: &[Colu
     let mut edits = Vec::new();
     for range in ranges {
         let masks = by_relation.get(&range.oid).ok_or(Unmaskable::Stale)?;
-        edits.push(splice(text, &tokens, range, catalog, masks)?);
+        edits.push(splice(text, &tokens, range, catalog, masks, &counted)?);
     }
     for qualified in analysis.places.qualified.iter().filter(|qualified| by_relation.contains_key(&qualified.oid)) {
         edits.push(unqualify(&tokens, qualified)?);
@@ -115,13 +113,14 @@ fn splice(
     range: &RangeUse,
     catalog: &Catalog,
     masks: &BTreeMap<i16, &Transform>,
+    counted: &BTreeSet<(u32, i16)>,
 ) -> Result<Edit, Unmaskable> {
     let relation = catalog.relation_by_oid(range.oid).ok_or(Unmaskable::Stale)?;
     if relation.kind == RelationKind::View || relation.kind == RelationKind::Sequence {
         return Err(Unmaskable::NotATable);
     }
     let spot = spot(tokens, range.at)?;
-    let columns = columns(relation, masks)?;
+    let columns = columns(relation, masks, counted)?;
     let only = if spot.only { "ONLY " } else { "" };
     let head = if spot.table_command { "SELECT * FROM (SELECT " } else { "(SELECT " };
     let select = format!("{head}{columns} FROM {only}");
@@ -138,8 +137,12 @@ fn splice(
     })
 }
 
-/// The select list of a masking sub-select: every column, in order.
-fn columns(relation: &Relation, masks: &BTreeMap<i16, &Transform>) -> Result<String, Unmaskable> {
+/// The select list of a masking sub-select: every column, in order. A column that is only counted stays countable.
+fn columns(
+    relation: &Relation,
+    masks: &BTreeMap<i16, &Transform>,
+    counted: &BTreeSet<(u32, i16)>,
+) -> Result<String, Unmaskable> {
     if masks.keys().any(|attnum| !relation.columns.iter().any(|column| column.attnum == *attnum)) {
         return Err(Unmaskable::Stale);
     }
@@ -147,6 +150,9 @@ fn columns(relation: &Relation, masks: &BTreeMap<i16, &Transform>) -> Result<Str
         let name = mask::identifier(&column.name);
         match masks.get(&column.attnum) {
             None => Ok(name),
+            Some(_) if counted.contains(&(relation.oid, column.attnum)) => {
+                Ok(format!("{} AS {name}", mask::countable(column).ok_or(Unmaskable::Counted)?))
+            }
             Some(transform) => Ok(format!("{} AS {name}", mask::expression(column, transform)?)),
         }
     };

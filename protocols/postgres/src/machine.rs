@@ -11,6 +11,7 @@ mod requests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use sluice_mask::Plan;
@@ -32,12 +33,15 @@ use question::Question;
 #[derive(Debug)]
 pub struct Setup {
     pub schemas: Arc<dyn Schemas>,
+    /// Set when the flow ends while the server still owes answers: its statement should be cancelled.
+    pub unfinished: Arc<AtomicBool>,
 }
 
 /// The machine of one connection.
 #[derive(Debug)]
 pub struct PostgresMachine {
     schemas: Arc<dyn Schemas>,
+    unfinished: Arc<AtomicBool>,
     pipeline: Pipeline,
     statements: Names<Arc<Prepared>>,
     portals: Names<Portal>,
@@ -95,6 +99,7 @@ impl PostgresMachine {
         let idle = Arc::new(Handling { plan: Plan::clearing([]), hush, changes_catalog: false });
         Self {
             schemas: setup.schemas,
+            unfinished: setup.unfinished,
             pipeline: Pipeline::default(),
             statements: Names::default(),
             portals: Names::default(),
@@ -156,16 +161,19 @@ impl PostgresMachine {
             self.farewell = Farewell::Said;
             out.to_client(OpId::CONNECT, refusal::error(refusal, Ends::Session));
         }
+        self.hang_up(out);
+    }
+
+    /// Ends the server's side.
+    fn hang_up(&mut self, out: &mut Outbox<Frame>) {
+        self.unfinished.fetch_or(self.pipeline.len() > 0, Ordering::Relaxed);
         out.to_server(OpId::CONNECT, message::terminate());
         out.close();
     }
 
     fn ended(&mut self, side: Side, out: &mut Outbox<Frame>) {
         match side {
-            Side::Client => {
-                out.to_server(OpId::CONNECT, message::terminate());
-                out.close();
-            }
+            Side::Client => self.hang_up(out),
             Side::Server => {
                 let lost = "the server closed the connection";
                 self.end_session(&Refusal::builtin(Code::Unavailable, "server-closed", lost), out);

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
@@ -82,6 +83,8 @@ struct Ready {
     server: Server,
     database: Arc<Database>,
     cancel: cancel::Place,
+    /// How its statement is cancelled when nobody waits for it any more.
+    reach: Reach,
 }
 
 impl Postgres {
@@ -155,9 +158,9 @@ impl Postgres {
         let reach = Reach { interrupt: grant.interrupt(), target: Arc::clone(target), server: server.key.clone() };
         let cancel = self
             .cancels
-            .mint(startup.version, reach)
+            .mint(startup.version, reach.clone())
             .map_err(|error| Refusal::builtin(Code::Unavailable, "no-randomness", error.to_string()))?;
-        Ok(Ready { server, database: shared, cancel })
+        Ok(Ready { server, database: shared, cancel, reach })
     }
 
     /// Tells the client that it is in, and hands both sides to the relay loop.
@@ -168,13 +171,17 @@ impl Postgres {
         ready: Ready,
         broker: &B,
     ) -> Result<(), FlowError> {
-        let Ready { server, database, cancel } = ready;
+        let Ready { server, database, cancel, reach } = ready;
+        let unfinished = Arc::new(AtomicBool::new(false));
         if let Err(error) = client.send(&greeting(&server, grant.principal(), &cancel)).await {
             let refusal = Refusal::builtin(Code::Withdrawn, "client-gone", "the client left before its session began");
             broker.abandon(grant, &refusal).await;
             return client.part(error.into()).await;
         }
-        let machine = PostgresMachine::new(Setup { schemas: Arc::new(Shared(Arc::clone(&database))) });
+        let machine = PostgresMachine::new(Setup {
+            schemas: Arc::new(Shared(Arc::clone(&database))),
+            unfinished: Arc::clone(&unfinished),
+        });
         let to_client = Framed::new(client.stream, Codec::default(), Side::Client, BytesMut::new());
         let to_server = Framed::new(server.stream, Codec::default(), Side::Server, server.leftover);
         let carrying = Box::pin(broker.carry(grant, machine, to_client, to_server));
@@ -184,6 +191,10 @@ impl Postgres {
             never = database.watch() => match never {},
         };
         drop(cancel);
+        // A server that computes does not notice that its client is gone.
+        if result.is_err() || unfinished.load(Ordering::Relaxed) {
+            cancel::cancel(&reach, &self.dialer).await;
+        }
         result
     }
 

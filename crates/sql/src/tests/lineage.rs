@@ -1,1 +1,123 @@
-//! x
+//! Which sensitive columns a text uses, and how.
+
+use expect_test::{Expect, expect};
+
+use super::schema::{CUSTOMERS, catalog, world};
+use crate::{Sensitive, Usage};
+
+fn check(sql: &str, expected: &Expect) {
+    let analysis = world().analyze(sql).unwrap();
+    let shown = |used: &crate::ColumnUse| {
+        let usage = if used.usage == Usage::Filter { "decides" } else { "shows" };
+        format!("{}.{}.{} {usage}", used.schema, used.table, used.column)
+    };
+    let uses: Vec<String> = analysis.uses.iter().map(shown).collect();
+    expected.assert_eq(&uses.join(", "));
+}
+
+#[test]
+fn values_are_followed() {
+    check("SELECT id, name FROM customers", &expect![[""]]);
+    check("SELECT x.e FROM (SELECT email AS e, ssn FROM customers) x", &expect!["public.customers.email shows"]);
+    check("SELECT b FROM (SELECT email, ssn FROM customers) x(a, b)", &expect!["public.customers.ssn shows"]);
+    check(
+        "WITH a AS (SELECT email FROM customers), b AS (TABLE a) SELECT * FROM b",
+        &expect!["public.customers.email shows"],
+    );
+    check(
+        "SELECT * FROM customers c JOIN orders o USING (id)",
+        &expect!["public.customers.email shows, public.customers.ssn shows"],
+    );
+    check("SELECT j.d FROM (orders o JOIN customers c USING (id)) AS j(a, b, c, d, e)", &expect![[""]]);
+    check("SELECT o.id FROM orders o, LATERAL (SELECT email FROM customers) c", &expect![[""]]);
+    check("SELECT (SELECT s.email) FROM customers s, orders", &expect!["public.customers.email shows"]);
+    check("SELECT pg_typeof(c), count(c.ssn) FROM customers c", &expect![[""]]);
+}
+
+/// A subquery that is not LATERAL sees the enclosing query, not its neighbours.
+#[test]
+fn neighbours_do_not_hide_outer_columns() {
+    check(
+        "SELECT (SELECT s.e FROM (VALUES (1)) v(email), (SELECT email AS e) s) FROM customers",
+        &expect!["public.customers.email shows"],
+    );
+    check(
+        "SELECT (SELECT s.e FROM (VALUES (1)) v(email), LATERAL (SELECT email AS e) s) FROM customers",
+        &expect![[""]],
+    );
+    check(
+        "SELECT (SELECT 1 FROM (VALUES ('a')) v(email), marker a JOIN marker b ON email = 'x') FROM customers",
+        &expect!["public.customers.email decides"],
+    );
+}
+
+#[test]
+fn decisions_are_seen() {
+    check(
+        "SELECT id FROM customers c ORDER BY c",
+        &expect!["public.customers.email decides, public.customers.ssn decides"],
+    );
+    check(
+        "SELECT email AS e FROM customers ORDER BY e",
+        &expect!["public.customers.email shows, public.customers.email decides"],
+    );
+    check(
+        "SELECT email FROM customers UNION SELECT ssn FROM customers",
+        &expect![
+            "public.customers.email shows, public.customers.email decides, public.customers.ssn shows, public.customers.ssn decides"
+        ],
+    );
+    check(
+        "SELECT id FROM customers a JOIN archive.customers b USING (ssn)",
+        &expect!["public.customers.ssn decides, archive.customers.ssn decides"],
+    );
+    check("UPDATE orders SET total = length(ssn) FROM customers", &expect!["public.customers.ssn decides"]);
+    check(
+        "INSERT INTO customers (id, email) VALUES (1, 'a') RETURNING email",
+        &expect!["public.customers.email shows, public.customers.email decides"],
+    );
+    check("UPDATE customers SET email = 'x' WHERE id = 1 RETURNING id", &expect![[""]]);
+    check(
+        "ALTER TABLE customers ALTER COLUMN notes TYPE text USING email",
+        &expect!["public.customers.email decides, public.customers.ssn decides"],
+    );
+    check("SELECT contact FROM v_contact", &expect!["public.customers.email decides"]);
+    check("SELECT id FROM v_contact", &expect![[""]]);
+    check("SELECT contact FROM mv_contact", &expect!["public.mv_contact.contact shows"]);
+}
+
+#[test]
+fn a_name_that_is_not_certain_is_everything() {
+    check("SELECT emial FROM customers", &expect!["public.customers.email shows, public.customers.ssn shows"]);
+    check("SELECT zz.email FROM customers", &expect!["public.customers.email shows, public.customers.ssn shows"]);
+}
+
+#[test]
+fn prepared_statements_carry_their_uses() {
+    check("PREPARE p AS SELECT ssn FROM customers; EXECUTE p", &expect!["public.customers.ssn shows"]);
+    check("PREPARE p AS SELECT 1; EXECUTE p", &expect![[""]]);
+}
+
+#[test]
+fn patterns_name_columns() {
+    let catalog = catalog();
+    let sensitive = Sensitive::resolve(&catalog, &["public.customers.email", "*.cust*.ss*"]).unwrap();
+    let names: Vec<String> = sensitive
+        .columns()
+        .iter()
+        .map(|column| format!("{}.{}.{}{:?}", column.schema, column.table, column.column, column.patterns))
+        .collect();
+    expect![[r#"
+        public.customers.email[0]
+        public.customers.ssn[1]
+        archive.customers.ssn[1]
+        public.customers_2024.email[0]
+        public.customers_2024.ssn[1]
+        public.mv_contact.contact[0]"#]]
+    .assert_eq(&names.join("\n"));
+    assert_eq!(sensitive.get(CUSTOMERS, 3).map(|column| &*column.column), Some("email"));
+    assert!(sensitive.get(CUSTOMERS, 1).is_none() && sensitive.get(1, 1).is_none());
+    let missing =
+        Sensitive::resolve(&catalog, &["public.customers.email", "public.customers.gone", "a.b"]).unwrap_err();
+    assert_eq!(missing.iter().map(|missing| missing.index).collect::<Vec<_>>(), [1, 2]);
+}

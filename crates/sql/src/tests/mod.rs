@@ -2,7 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod corpus;
-mod dump;
 mod fixtures;
 mod limits;
 mod lineage;

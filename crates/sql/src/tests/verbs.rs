@@ -1,1 +1,118 @@
-//! x
+//! What texts do.
+
+use expect_test::{Expect, expect};
+
+use super::schema::world;
+use crate::{Change, Copy, Object, Transaction};
+
+fn check(sql: &str, expected: &Expect) {
+    let analysis = world().analyze(sql).unwrap();
+    let object = |object: &Object| match object {
+        Object::Target => "target".to_owned(),
+        Object::Schema(name) => format!("schema {name}"),
+        Object::Table(schema, name) => format!("{schema}.{name}"),
+        Object::Function(schema, name) => format!("{schema}.{name}()"),
+        Object::Setting(name) => format!("setting {name}"),
+    };
+    let mut lines: Vec<String> =
+        analysis.accesses.iter().map(|access| format!("{} {}", access.verb.name(), object(&access.object))).collect();
+    lines.extend(analysis.refusals.iter().map(|refused| format!("refused: {:?}", refused.reason)));
+    expected.assert_eq(&lines.join(", "));
+}
+
+#[test]
+fn queries() {
+    check("SELECT 1", &expect![[""]]);
+    check(
+        "SELECT * FROM orders, pg_class, information_schema.tables, pg_stats",
+        &expect![
+            "read public.orders, describe information_schema.tables, describe pg_catalog.pg_class, inspect pg_catalog.pg_stats"
+        ],
+    );
+    check("SELECT * FROM orders FOR UPDATE", &expect!["read public.orders, write public.orders"]);
+    check(
+        "SELECT purge_orders(), lower('x'), archive.lower('x')",
+        &expect!["call archive.lower(), call public.purge_orders()"],
+    );
+    check("SELECT * FROM v_calls", &expect!["read public.v_calls, call public.purge_orders()"]);
+    check("SELECT 1 INTO x", &expect!["define schema public"]);
+}
+
+#[test]
+fn writes() {
+    check("INSERT INTO orders SELECT * FROM orders", &expect!["read public.orders, write public.orders"]);
+    check(
+        "WITH d AS (DELETE FROM orders RETURNING id) SELECT * FROM d",
+        &expect!["read public.orders, write public.orders"],
+    );
+    check(
+        "MERGE INTO orders o USING marker m ON o.id = m.n WHEN MATCHED THEN DO NOTHING",
+        &expect!["read public.marker, write public.orders"],
+    );
+    check("TRUNCATE orders, marker", &expect!["write public.marker, write public.orders"]);
+    check("UPDATE pg_class SET relname = 'x'", &expect!["administer target, describe pg_catalog.pg_class"]);
+}
+
+#[test]
+fn utilities() {
+    check("COPY orders FROM STDIN", &expect!["write public.orders, copy_in public.orders"]);
+    check("COPY orders (id) TO STDOUT", &expect!["read public.orders, copy_out public.orders"]);
+    check(
+        "COPY (SELECT id FROM orders) TO '/tmp/x'",
+        &expect!["read public.orders, administer target, copy_out target"],
+    );
+    check("CREATE TABLE archive.t (a int)", &expect!["define schema archive"]);
+    check("CREATE SCHEMA s", &expect!["define schema s"]);
+    check("DROP TABLE orders", &expect!["define target"]);
+    check("VACUUM orders", &expect!["administer target"]);
+    check("CALL purge_proc()", &expect!["call public.purge_proc()"]);
+    check("DO 'BEGIN END'", &expect!["unknown target"]);
+    check("EXPLAIN ANALYZE UPDATE orders SET total = 1", &expect!["write public.orders"]);
+    check("SET work_mem = '1GB'", &expect!["set setting work_mem"]);
+    check("SET role = 'x'", &expect!["refused: PinnedSetting"]);
+    check("SHOW ALL", &expect!["inspect setting all"]);
+    check("LISTEN x", &expect!["listen target"]);
+    check("BEGIN READ ONLY; PREPARE TRANSACTION 'x'", &expect!["administer target, session target"]);
+    check("SELECT * FROM nowhere", &expect!["refused: UnknownRelation"]);
+}
+
+#[test]
+fn facts_of_statements() {
+    let world = world();
+    let analysis = world.analyze(" SELECT 1; DELETE FROM orders ;COPY orders FROM STDIN;  BEGIN").unwrap();
+    let spans: Vec<_> = analysis.statements.iter().map(|statement| statement.span.clone()).collect();
+    assert_eq!(spans, [1..9, 11..30, 31..53, 56..61]);
+    assert!(analysis.is_multi() && analysis.is_row_changing() && !analysis.has_where());
+    let statements = &analysis.statements;
+    assert_eq!(statements.iter().map(|s| s.row_changing).collect::<Vec<_>>(), [false, true, true, false]);
+    assert_eq!(statements.iter().map(|s| s.has_where).collect::<Vec<_>>(), [true, false, true, true]);
+    assert_eq!(statements.iter().map(|s| s.copy).collect::<Vec<_>>(), [Copy::None, Copy::None, Copy::In, Copy::None]);
+    assert_eq!(statements.last().and_then(|s| s.transaction), Some(Transaction::Begin));
+    assert!(world.analyze("-- nothing").unwrap().statements.is_empty());
+    assert!(world.analyze("").unwrap().statements.is_empty());
+}
+
+#[test]
+fn names_of_prepared_statements() {
+    let analysis = world().analyze("PREPARE a AS DELETE FROM orders; DEALLOCATE a; DEALLOCATE ALL").unwrap();
+    let changes: Vec<_> = analysis.statements.iter().map(|statement| statement.change.clone()).collect();
+    let (first, rest) = changes.split_first().unwrap();
+    assert!(matches!(first, Some(Change::Prepare(name, inner))
+        if &**name == "a" && inner.is_row_changing() && !inner.has_where() && inner.accesses.len() == 1));
+    assert_eq!(rest, [Some(Change::Deallocate("a".into())), Some(Change::DeallocateAll)]);
+}
+
+#[test]
+fn catalog_changes_and_sensitive_touches() {
+    let world = world();
+    let of = |sql: &str| {
+        let analysis = world.analyze(sql).unwrap();
+        (analysis.changes_catalog, analysis.touches_sensitive)
+    };
+    assert_eq!(of("SELECT id FROM orders"), (false, false));
+    assert_eq!(of("SELECT id FROM customers"), (false, true));
+    assert_eq!(of("SELECT id FROM v_contact"), (false, true));
+    assert_eq!(of("CREATE TABLE x (a int)"), (true, false));
+    assert_eq!(of("ALTER TABLE customers ADD x int"), (true, true));
+    assert_eq!(of("INSERT INTO customers (id) VALUES (1)"), (false, true));
+}

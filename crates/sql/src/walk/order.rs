@@ -1,11 +1,9 @@
 //! Grouping, ordering, DISTINCT and windows: everything here decides.
 
-use std::borrow::Cow;
-
-use pg_query::protobuf::{WindowDef, a_const};
+use pg_query::protobuf::{ColumnRef, WindowDef, a_const};
 use pg_query::{Node, NodeEnum};
 
-use super::scope::{Row, Scope};
+use super::scope::{Found, Row, Scope};
 use super::taint::Taint;
 use super::{Walk, word};
 
@@ -19,7 +17,7 @@ impl<'a> Walk<'a> {
                         self.operator(&sort.use_op);
                     }
                     match sort.node.as_deref() {
-                        Some(value) => self.key(value, output, scope),
+                        Some(value) => self.key(value, output, scope, First::Output),
                         None => drop(self.misunderstood()),
                     }
                 }
@@ -34,7 +32,7 @@ impl<'a> Walk<'a> {
             match item.node.as_ref() {
                 Some(NodeEnum::GroupingSet(set)) => self.group(&set.content, output, scope),
                 Some(NodeEnum::RowExpr(row)) => self.group(&row.args, output, scope),
-                _ => self.key(item, output, scope),
+                _ => self.key(item, output, scope, First::Input),
             }
         }
     }
@@ -45,7 +43,7 @@ impl<'a> Walk<'a> {
             if item.node.is_none() {
                 self.filter(&output.all());
             } else {
-                self.key(item, output, scope);
+                self.key(item, output, scope, First::Output);
             }
         }
     }
@@ -59,28 +57,42 @@ impl<'a> Walk<'a> {
     }
 
     /// One key: a position, the name of an output column, or an expression.
-    fn key(&mut self, value: &'a Node, output: &Row<'a>, scope: &Scope<'_, 'a>) {
-        let mut taint = Taint::default();
-        match value.node.as_ref() {
-            Some(NodeEnum::AConst(constant)) => {
-                if let Some(a_const::Val::Ival(position)) = &constant.val {
+    fn key(&mut self, value: &'a Node, output: &Row<'a>, scope: &Scope<'_, 'a>, first: First) {
+        let taint = match value.node.as_ref() {
+            Some(NodeEnum::AConst(constant)) => match &constant.val {
+                Some(a_const::Val::Ival(position)) => {
                     let position = usize::try_from(position.ival).ok().and_then(|position| position.checked_sub(1));
-                    taint.add(&position.map_or_else(|| output.all(), |position| output.at(position)));
+                    position.map_or_else(|| output.all(), |position| output.at(position))
                 }
-            }
+                _ => Taint::default(),
+            },
             Some(NodeEnum::ColumnRef(column)) if column.fields.len() == 1 => {
-                let name = column.fields.first().and_then(word);
-                let is_output = |name: &str| output.fields.iter().any(|f| f.name == Some(Cow::Borrowed(name)));
-                let found = name.map(|name| output.named(name)).unwrap_or_default();
-                taint.add(&found.sure.iter().chain(&found.maybe).collect());
-                if name.is_some_and(is_output) && scope.entries.is_empty() {
-                    self.visited.column(column);
-                } else {
-                    taint.add(&self.expr(value, scope));
-                }
+                self.name_key(column, output, scope, first)
             }
-            _ => taint.add(&self.expr(value, scope)),
-        }
+            _ => self.expr(value, scope),
+        };
         self.filter(&taint);
     }
+
+    /// A bare name: GROUP BY looks at the columns of FROM before those of the output, ORDER BY and DISTINCT ON only at the output.
+    fn name_key(&mut self, column: &'a ColumnRef, output: &Row<'a>, scope: &Scope<'_, 'a>, first: First) -> Taint {
+        let found = column.fields.first().and_then(word).map(|name| (name, output.named(name)));
+        if let Some((name, Found { sure: Some(sure), .. })) = &found {
+            let in_from = scope.entries.iter().map(|entry| entry.row.named(name));
+            let hidden = in_from.into_iter().any(|column| column.sure.is_some() || column.maybe.is_some());
+            if first == First::Output || !hidden {
+                self.visited.column(column);
+                return sure.clone();
+            }
+        }
+        let output = found.map(|(_, found)| found).unwrap_or_default();
+        self.column(column, scope).with(&output.sure.iter().chain(&output.maybe).collect())
+    }
+}
+
+/// What a bare name is looked up in first.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum First {
+    Output,
+    Input,
 }

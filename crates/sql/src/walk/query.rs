@@ -42,7 +42,7 @@ impl<'a> Walk<'a> {
             self.lock_rows(&before);
         }
         if let Some(into) = select.into_clause.as_deref() {
-            self.into_table(into, &row);
+            self.becomes_table(into, &row);
         }
         row
     }
@@ -255,7 +255,7 @@ impl<'a> Walk<'a> {
     }
 
     /// A query whose rows become a table.
-    pub(super) fn into_table(&mut self, into: &'a IntoClause, row: &Row<'a>) {
+    pub(super) fn becomes_table(&mut self, into: &'a IntoClause, row: &Row<'a>) {
         self.filter(&row.all());
         match &into.rel {
             Some(relation) => {

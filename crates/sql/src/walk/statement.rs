@@ -297,7 +297,7 @@ impl<'a> Walk<'a> {
             _ => Row::unknown(self.misunderstood()),
         };
         match create.into.as_deref() {
-            Some(into) => self.into_table(into, &row),
+            Some(into) => self.becomes_table(into, &row),
             None => drop(self.misunderstood()),
         }
         Done::of(Kind::Define)
