@@ -27,13 +27,27 @@ pub struct Framed<S, C> {
     outbound: VecDeque<Bytes>,
     tail: BytesMut,
     backlog: usize,
+    /// The first of `outbound` is partly written.
+    begun: bool,
+    /// The transport may hold bytes back that were written to it (TLS does).
+    unflushed: bool,
 }
 
 impl<S, C> Framed<S, C> {
     /// Wraps the stream to the peer on `side`; `inbound` holds bytes already read from it.
     pub fn new(stream: S, codec: C, side: Side, inbound: BytesMut) -> Self {
-        let tail = BytesMut::new();
-        Self { stream, codec, side, inbound, ended: false, outbound: VecDeque::new(), tail, backlog: 0 }
+        Self {
+            stream,
+            codec,
+            side,
+            inbound,
+            ended: false,
+            outbound: VecDeque::new(),
+            tail: BytesMut::new(),
+            backlog: 0,
+            begun: false,
+            unflushed: false,
+        }
     }
 
     fn seal_tail(&mut self) {
@@ -85,6 +99,12 @@ where
         }
     }
 
+    fn discard(&mut self) {
+        self.tail.clear();
+        self.outbound.truncate(usize::from(self.begun));
+        self.backlog = self.outbound.front().map_or(0, Bytes::len);
+    }
+
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
         self.seal_tail();
         while let Some(front) = self.outbound.front_mut() {
@@ -94,11 +114,17 @@ where
             }
             front.advance(written);
             self.backlog = self.backlog.saturating_sub(written);
-            if front.is_empty() {
+            self.begun = !front.is_empty();
+            self.unflushed = true;
+            if !self.begun {
                 self.outbound.pop_front();
             }
         }
-        Pin::new(&mut self.stream).poll_flush(cx).map_err(LinkError::from)
+        if self.unflushed {
+            ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn backlog(&self) -> usize {

@@ -7,6 +7,8 @@
 
 mod broker;
 mod codec;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod frame;
 mod framed;
 mod link;

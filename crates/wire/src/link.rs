@@ -28,7 +28,10 @@ pub trait Link: Send {
     /// Queues a frame; the caller bounds the queue by [`Link::backlog`].
     fn feed(&mut self, frame: Self::Frame);
 
-    /// Writes what is queued; ready once all of it is with the transport.
+    /// Drops what is queued, but for a frame whose first bytes are already written.
+    fn discard(&mut self);
+
+    /// Writes what is queued; ready once all of it is with the transport, which may hold bytes back by itself.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>>;
 
     /// Bytes queued and not yet written.
