@@ -4,10 +4,10 @@
 //! operation, check the operation, write the frame down, send. Everything that goes out was appended to the recording
 //! first, and [`Flow::run`] commits the recording before it lets a link write a byte (I3).
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use sluice_model::{Code, OpId, Operation, Refusal, Ruling, Stage, Verdict};
 use sluice_policy::Approved;
@@ -37,19 +37,52 @@ pub(crate) struct Flow<'a, M: Machine, C, S> {
     pub(crate) limits: Limits,
     pub(crate) role: &'a str,
     pub(crate) outbox: Outbox<M::Frame>,
-    pub(crate) waiting: Waiting<M::Frame>,
+    pub(crate) waiting: Waiting,
+    pub(crate) ahead: Ahead<M::Frame>,
     pub(crate) ended: Ended,
 }
 
 /// What the flow waits for before it takes more client frames.
-pub(crate) enum Waiting<F> {
+pub(crate) enum Waiting {
     Nothing,
     /// A request for approval is being filed.
     Filing(BoxFuture<'static, Result<(), Refusal>>, Box<Held>),
-    /// People are asked. One client frame may be taken meanwhile, so that a client that leaves is noticed.
-    People(BoxFuture<'static, Settled>, Box<Held>, Option<F>),
+    /// People are asked. The client is read ahead meanwhile, so that one that leaves is noticed.
+    People(BoxFuture<'static, Settled>, Box<Held>),
     /// The protocol's own errand.
     Errand(BoxFuture<'static, ()>),
+}
+
+/// Client frames that were read while people were asked, and whose turn has not come.
+pub(crate) struct Ahead<F> {
+    frames: VecDeque<F>,
+    bytes: usize,
+    /// The side that is looked at first.
+    turn: Side,
+}
+
+impl<F> Default for Ahead<F> {
+    fn default() -> Self {
+        Self { frames: VecDeque::new(), bytes: 0, turn: Side::Client }
+    }
+}
+
+impl<F: Frame> Ahead<F> {
+    fn keep(&mut self, frame: F) {
+        self.bytes = self.bytes.saturating_add(frame.wire().len());
+        self.frames.push_back(frame);
+    }
+
+    fn take(&mut self) -> Option<F> {
+        let frame = self.frames.pop_front()?;
+        self.bytes = self.bytes.saturating_sub(frame.wire().len());
+        Some(frame)
+    }
+
+    fn forget(&mut self) {
+        self.frames.clear();
+        self.bytes = 0;
+    }
 }
 
 /// Which sides have ended, and whether the flow is over.
@@ -78,20 +111,24 @@ where
 {
     /// Carries the flow to its end and tells the client why, where that is not plain.
     pub(crate) async fn run(mut self) -> Result<(), FlowError> {
-        let result = self.relay().await;
+        let mut result = self.relay().await;
         if let Err(error) = &result {
             self.take_leave(error);
         }
-        self.withdraw().await;
-        let recorded = self.tape.commit();
+        self.withdraw(&result).await;
+        if let Err(error) = self.write_down().await
+            && !matches!(result, Err(FlowError::Unrecorded))
+        {
+            self.take_leave(&error);
+            result = Err(error);
+        }
         self.flush_and_close().await;
-        result.and(recorded)
+        result
     }
 
     async fn relay(&mut self) -> Result<(), FlowError> {
         while !self.ended.flow {
-            self.tape.commit()?;
-            self.tape.sync_if_due().await?;
+            self.write_down().await?;
             let happening = poll_fn(|cx| self.poll_flush(cx).and_poll(|| self.poll_happening(cx))).await?;
             self.handle(happening)?;
             self.handle_what_is_ready().await?;
@@ -99,10 +136,16 @@ where
         Ok(())
     }
 
+    /// Nothing goes out, and nobody is asked for leave, before this.
+    async fn write_down(&mut self) -> Result<(), FlowError> {
+        self.tape.commit()?;
+        self.tape.sync_if_due().await
+    }
+
     /// Handles what needs no waiting, so that one commit and one write serve a whole batch.
     async fn handle_what_is_ready(&mut self) -> Result<(), FlowError> {
         for _ in 0..BATCH {
-            if self.ended.flow {
+            if self.ended.flow || matches!(self.waiting, Waiting::Filing(..)) {
                 break;
             }
             let ready = poll_fn(|cx| match self.poll_happening(cx) {
@@ -119,12 +162,10 @@ where
 
     /// Writes what is queued on both sides. A side that cannot take more only delays itself.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Flushed {
-        let client = if self.client.backlog() > 0 { self.client.poll_flush(cx) } else { Poll::Ready(Ok(())) };
-        if let Poll::Ready(Err(error)) = client {
+        if let Poll::Ready(Err(error)) = self.client.poll_flush(cx) {
             return Flushed(Err(FlowError::Client(error)));
         }
-        let server = if self.server.backlog() > 0 { self.server.poll_flush(cx) } else { Poll::Ready(Ok(())) };
-        match server {
+        match self.server.poll_flush(cx) {
             // A server that has hung up may still have said why; its last frames are read first.
             Poll::Ready(Err(error)) if self.ended.server => Flushed(Err(FlowError::Server(error))),
             Poll::Ready(_) | Poll::Pending => Flushed(Ok(())),
@@ -138,51 +179,63 @@ where
         if let Poll::Ready(happening) = self.poll_waiting(cx) {
             return Poll::Ready(Ok(happening));
         }
-        let wants = self.machine.wants();
-        let high_water = self.limits.high_water_bytes;
-        if wants.server
-            && !self.ended.server
-            && self.client.backlog() < high_water
-            && let Poll::Ready(frame) = self.server.poll_next(cx)
-        {
-            return Poll::Ready(happening(Side::Server, frame).map_err(FlowError::Server));
-        }
-        if self.takes_client_frames(wants.client)
-            && self.server.backlog() < high_water
-            && let Poll::Ready(frame) = self.client.poll_next(cx)
-        {
-            return Poll::Ready(happening(Side::Client, frame).map_err(FlowError::Client));
+        // The sides take turns, so that neither starves the other.
+        for side in [self.ahead.turn, self.ahead.turn.other()] {
+            let polled = match side {
+                Side::Client => self.poll_client(cx),
+                Side::Server => self.poll_server(cx),
+            };
+            if polled.is_ready() {
+                self.ahead.turn = side.other();
+                return polled;
+            }
         }
         Poll::Pending
     }
 
-    const fn takes_client_frames(&self, wanted: bool) -> bool {
-        let room = match &self.waiting {
-            Waiting::Nothing => wanted,
-            Waiting::People(_, _, kept) => kept.is_none(),
-            Waiting::Filing(..) | Waiting::Errand(_) => false,
-        };
-        room && !self.ended.client
+    fn poll_server(&mut self, cx: &mut Context<'_>) -> Poll<Result<Happening<M::Frame>, FlowError>> {
+        let room = self.client.backlog() < self.limits.high_water_bytes;
+        if self.ended.server || !room || !self.machine.wants().server {
+            return Poll::Pending;
+        }
+        self.server.poll_next(cx).map(|frame| happening(Side::Server, frame).map_err(FlowError::Server))
+    }
+
+    fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<Result<Happening<M::Frame>, FlowError>> {
+        let high_water = self.limits.high_water_bytes;
+        match &self.waiting {
+            Waiting::Nothing if self.machine.wants().client && self.server.backlog() < high_water => {
+                if let Some(frame) = self.ahead.take() {
+                    return Poll::Ready(Ok(Happening::Frame(Side::Client, frame)));
+                }
+            }
+            Waiting::People(..) if self.ahead.bytes < high_water => {}
+            Waiting::Nothing | Waiting::People(..) | Waiting::Filing(..) | Waiting::Errand(_) => return Poll::Pending,
+        }
+        if self.ended.client {
+            return Poll::Pending;
+        }
+        self.client.poll_next(cx).map(|frame| happening(Side::Client, frame).map_err(FlowError::Client))
     }
 
     fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<Happening<M::Frame>> {
         match &mut self.waiting {
             Waiting::Nothing => Poll::Pending,
             Waiting::Filing(filing, _) => filing.as_mut().poll(cx).map(Happening::Filed),
-            Waiting::People(people, _, _) => people.as_mut().poll(cx).map(Happening::Settled),
+            Waiting::People(people, _) => people.as_mut().poll(cx).map(Happening::Settled),
             Waiting::Errand(errand) => errand.as_mut().poll(cx).map(|()| Happening::Returned),
         }
     }
 
     fn handle(&mut self, happening: Happening<M::Frame>) -> Result<(), FlowError> {
         match happening {
-            Happening::Frame(Side::Client, frame) => match &mut self.waiting {
-                Waiting::People(_, _, kept) => {
-                    *kept = Some(frame);
-                    Ok(())
+            Happening::Frame(Side::Client, frame) => {
+                if matches!(self.waiting, Waiting::People(..)) {
+                    self.ahead.keep(frame);
+                    return Ok(());
                 }
-                Waiting::Nothing | Waiting::Filing(..) | Waiting::Errand(_) => self.tell(Input::FromClient(frame)),
-            },
+                self.tell(Input::FromClient(frame))
+            }
             Happening::Frame(Side::Server, frame) => self.tell(Input::FromServer(frame)),
             Happening::Ended(side) => self.end(side),
             Happening::Signal(Signal::Withdraw) => self.settle(&Settled::alone(Outcome::Withdrawn)),
@@ -278,41 +331,52 @@ where
     }
 
     fn filed(&mut self, filed: Result<(), Refusal>) -> Result<(), FlowError> {
-        let Waiting::Filing(_, held) = std::mem::replace(&mut self.waiting, Waiting::Nothing) else { return Ok(()) };
+        let held = match std::mem::replace(&mut self.waiting, Waiting::Nothing) {
+            Waiting::Filing(_, held) => held,
+            other @ (Waiting::Nothing | Waiting::People(..) | Waiting::Errand(_)) => {
+                self.waiting = other;
+                return Ok(());
+            }
+        };
+        let op = held.op;
         match filed {
             Ok(()) => {
-                let (op, notice) = (held.op, held.notice.clone());
-                self.waiting = Waiting::People(held.wait(self.approve), held, None);
+                let notice = held.notice.clone();
+                self.waiting = Waiting::People(held.wait(self.approve), held);
                 self.place.holding.set(true);
                 self.tell(Input::Held(op, notice))
             }
-            Err(refusal) => self.tell(Input::Ruled(held.op, Ruling::Deny(Arc::new(refusal)))),
+            Err(refusal) => {
+                let verdict = self.tape.ruled(op, Verdict::Deny(Arc::new(refusal)), false)?;
+                self.tell(Input::Ruled(op, ruling(verdict)))
+            }
         }
     }
 
-    /// Ends the wait for people with an outcome.
+    /// Ends the wait for people with an outcome. One that comes too late changes nothing.
     fn settle(&mut self, settled: &Settled) -> Result<(), FlowError> {
-        self.place.holding.set(false);
-        let Waiting::People(_, held, kept) = std::mem::replace(&mut self.waiting, Waiting::Nothing) else {
-            return Ok(());
+        let held = match std::mem::replace(&mut self.waiting, Waiting::Nothing) {
+            Waiting::People(_, held) => held,
+            other @ (Waiting::Nothing | Waiting::Filing(..) | Waiting::Errand(_)) => {
+                self.waiting = other;
+                return Ok(());
+            }
         };
+        self.place.holding.set(false);
         self.tape.settled(&held, settled)?;
         if settled.outcome == Outcome::Withdrawn {
             // The flow goes on meanwhile; a request that stays behind can no longer be used up by anyone.
             tokio::spawn(withdrawing(self.approve, &held));
         }
-        let ruling = self.ruling_after(&held, settled)?;
+        let verdict = self.verdict_after(&held, settled);
+        let ruling = ruling(self.tape.ruled(held.op, verdict, false)?);
         if matches!(ruling, Ruling::Allow(_)) {
             self.tape.allow(held.op);
         }
-        self.tell(Input::Ruled(held.op, ruling))?;
-        match kept {
-            Some(frame) => self.tell(Input::FromClient(frame)),
-            None => Ok(()),
-        }
+        self.tell(Input::Ruled(held.op, ruling))
     }
 
-    fn ruling_after(&mut self, held: &Held, settled: &Settled) -> Result<Ruling, FlowError> {
+    fn verdict_after(&mut self, held: &Held, settled: &Settled) -> Verdict {
         let refusal = match settled.outcome {
             Outcome::Approved => return self.rule_approved(held, settled),
             Outcome::Withdrawn => {
@@ -322,27 +386,23 @@ where
             Outcome::Expired => Refusal::builtin(Code::Expired, "hold-expired", "nobody approved the request in time"),
             Outcome::Revoked => Refusal::builtin(Code::Revoked, "hold-revoked", "the session ended while it waited"),
         };
-        Ok(Ruling::Deny(Arc::new(refusal)))
+        Verdict::Deny(Arc::new(refusal))
     }
 
     /// The approval counts only if policies in force now, told of it, allow the same operation.
-    fn rule_approved(&mut self, held: &Held, settled: &Settled) -> Result<Ruling, FlowError> {
+    fn rule_approved(&mut self, held: &Held, settled: &Settled) -> Verdict {
         let approved = Approved {
             count: u32::try_from(settled.people.len()).unwrap_or(u32::MAX),
             expires: settled.expires,
             digest_ok: true,
         };
         let verdict = self.gate.rule_approved(&held.operation, clock::now(), approved);
-        if !held.still_stands(self.gate, self.role) {
-            let changed = Refusal::builtin(Code::Policy, "hold-stale", "policies changed while the request waited")
-                .with_hint("Run it again; it is decided anew.");
-            return Ok(Ruling::Deny(Arc::new(changed)));
+        if held.still_stands(self.gate, self.role) {
+            return verdict;
         }
-        Ok(match self.tape.ruled(held.op, verdict, false)? {
-            Verdict::Allow(obligations) => Ruling::Allow(obligations),
-            Verdict::Deny(refusal) => Ruling::Deny(refusal),
-            Verdict::Hold(hold) => Ruling::Deny(Arc::clone(&hold.refusal)),
-        })
+        let changed = Refusal::builtin(Code::Policy, "hold-stale", "policies changed while the request waited")
+            .with_hint("Run it again; it is decided anew.");
+        Verdict::Deny(Arc::new(changed))
     }
 
     fn end(&mut self, side: Side) -> Result<(), FlowError> {
@@ -352,6 +412,7 @@ where
         }
         if matches!(self.waiting, Waiting::People(..)) && side == Side::Client {
             self.settle(&Settled::alone(Outcome::Withdrawn))?;
+            self.ahead.forget();
         }
         self.tell(Input::Ended(side))?;
         self.ended.flow |= self.ended.client && self.ended.server;
@@ -363,40 +424,6 @@ where
         self.tell(Input::Revoked(refusal))?;
         self.ended.flow = true;
         Err(FlowError::Revoked)
-    }
-
-    /// Lets the machine say why the flow ends; nothing it says may reach the server.
-    fn take_leave(&mut self, error: &FlowError) {
-        let Some(refusal) = farewell(error) else { return };
-        while self.outbox.pop().is_some() {}
-        if self.machine.handle(Input::Revoked(refusal), &mut self.outbox).is_err() {
-            return;
-        }
-        while let Some(step) = self.outbox.pop() {
-            if let Step::ToClient(op, frame) = step {
-                let _best_effort = self.tape.passed(op, recording::Toward::Client, frame.wire());
-                self.client.feed(frame);
-            }
-        }
-    }
-
-    /// Takes back a request that nobody waits for any more.
-    async fn withdraw(&mut self) {
-        self.place.holding.set(false);
-        if let Waiting::Filing(_, held) | Waiting::People(_, held, _) =
-            std::mem::replace(&mut self.waiting, Waiting::Nothing)
-        {
-            self.approve.withdraw(held.notice.id.clone(), clock::now()).await;
-        }
-    }
-
-    /// Gives both sides a moment to take their last bytes.
-    async fn flush_and_close(&mut self) {
-        let linger = Duration::from_secs(self.limits.linger_seconds);
-        let server = poll_fn(|cx| self.server.poll_close(cx));
-        let _best_effort = tokio::time::timeout(linger, server).await;
-        let client = poll_fn(|cx| self.client.poll_close(cx));
-        let _best_effort = tokio::time::timeout(linger, client).await;
     }
 }
 
@@ -412,25 +439,13 @@ fn withdrawing(approve: &Arc<dyn Approve>, held: &Held) -> BoxFuture<'static, ()
     Box::pin(async move { approve.withdraw(id, clock::now()).await })
 }
 
-/// The words for a client whose flow ends by an error; `None` where the client is gone or has been told.
-fn farewell(error: &FlowError) -> Option<Refusal> {
-    Some(match error {
-        FlowError::Client(LinkError::Violation(violation)) | FlowError::Violation(violation)
-            if violation.side == Side::Client =>
-        {
-            Refusal::builtin(Code::NotUnderstood, "protocol", violation.what)
-        }
-        FlowError::Violation(_) | FlowError::Server(_) => {
-            Refusal::builtin(Code::Unavailable, "server-lost", "the connection to the server was lost")
-        }
-        FlowError::Unrecorded => {
-            Refusal::builtin(Code::Unrecorded, "unrecorded", "the session cannot be recorded, so it ends")
-        }
-        FlowError::Unruled | FlowError::AskedTwice => {
-            Refusal::builtin(Code::Unavailable, "internal", "the broker ended the session because of an internal error")
-        }
-        FlowError::Client(_) | FlowError::Revoked | FlowError::Refused(_) => return None,
-    })
+/// What a machine is told of a verdict after which nobody is asked any more.
+fn ruling(verdict: Verdict) -> Ruling {
+    match verdict {
+        Verdict::Allow(obligations) => Ruling::Allow(obligations),
+        Verdict::Deny(refusal) => Ruling::Deny(refusal),
+        Verdict::Hold(hold) => Ruling::Deny(Arc::clone(&hold.refusal)),
+    }
 }
 
 /// The result of a flush attempt that may still be under way.
@@ -446,7 +461,7 @@ impl Flushed {
 }
 
 impl Settled {
-    fn alone(outcome: Outcome) -> Self {
+    pub(crate) fn alone(outcome: Outcome) -> Self {
         Self { outcome, people: Vec::new(), expires: sluice_model::UnixMicros(0) }
     }
 }

@@ -12,7 +12,7 @@ use sluice_wire::{
 };
 
 use crate::clock::{self, Stopwatch};
-use crate::flow::{Ended, Flow, Waiting};
+use crate::flow::{Ahead, Ended, Flow, Waiting};
 use crate::gate::{Asker, Gate};
 use crate::laws::Laws;
 use crate::limits::Limits;
@@ -298,6 +298,7 @@ impl Broker for Kernel {
             role: &grant.credential.user,
             outbox: Outbox::default(),
             waiting: Waiting::Nothing,
+            ahead: Ahead::default(),
             ended: Ended::default(),
         };
         let result = Box::pin(flow.run()).await;

@@ -8,6 +8,7 @@ mod gate;
 mod hold;
 mod kernel;
 mod laws;
+mod leave;
 mod limits;
 mod ports;
 mod random;

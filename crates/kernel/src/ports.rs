@@ -51,7 +51,7 @@ pub struct Opening {
 /// The facts with which a session closes.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Closing {
-    /// A word from a closed set: `client`, `server`, `revoked`, `violation`, `unrecorded`, `refused`, `shutdown`.
+    /// A word from a closed set: `client`, `client-lost`, `server-lost`, `revoked`, `violation`, `unrecorded`, `refused`.
     pub reason: &'static str,
     pub at: UnixMicros,
     pub operations: u64,

@@ -1,6 +1,6 @@
 //! A flow's recording and its ledger of operations: what was allowed, and how much of each was written down.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use sluice_model::{DecisionId, FlowId, OpId, Operation, Refusal, Verdict};
 use sluice_recording::{self as recording, Capped, Event, Toward};
@@ -19,9 +19,15 @@ pub(crate) struct Tape {
     recorder: Box<dyn Recorder>,
     flow: FlowId,
     watch: Stopwatch,
-    open: HashMap<OpId, Open>,
+    /// Few at a time, and asked for in order: an ordered map finds them without hashing.
+    open: BTreeMap<OpId, Open>,
+    last_asked: OpId,
     limits: Limits,
     session: String,
+    /// How the ids of this session's decisions begin.
+    decisions: String,
+    /// The time of everything written since the last commit: one batch is handled without waiting.
+    at_ns: Option<u64>,
     dirty: bool,
     sync_due: bool,
     pub(crate) counts: Counts,
@@ -58,9 +64,12 @@ impl Tape {
             recorder,
             flow: FlowId(0),
             watch,
-            open: HashMap::from([(OpId::CONNECT, connect)]),
+            open: BTreeMap::from([(OpId::CONNECT, connect)]),
+            last_asked: OpId::CONNECT,
             limits,
+            decisions: decisions(&session),
             session,
+            at_ns: None,
             dirty: false,
             sync_due: false,
             counts: Counts::default(),
@@ -69,7 +78,8 @@ impl Tape {
 
     pub(crate) fn write(&mut self, event: &Event<'_>) -> Result<(), FlowError> {
         self.dirty = true;
-        self.recorder.append(self.flow, self.watch.nanos(), event).map_err(|error| self.unrecorded(&error))
+        let at_ns = *self.at_ns.get_or_insert_with(|| self.watch.nanos());
+        self.recorder.append(self.flow, at_ns, event).map_err(|error| self.unrecorded(&error))
     }
 
     /// Hands everything written to the operating system.
@@ -78,6 +88,7 @@ impl Tape {
             return Ok(());
         }
         self.dirty = false;
+        self.at_ns = None;
         self.recorder.commit().map_err(|error| self.unrecorded(&error))
     }
 
@@ -90,7 +101,12 @@ impl Tape {
         synced.map_err(|error| self.unrecorded(&error))
     }
 
+    /// Writes a question down. Each is about an operation of its own: an allow is never inherited.
     pub(crate) fn asked(&mut self, op: OpId, operation: &Operation) -> Result<(), FlowError> {
+        if op <= self.last_asked {
+            return Err(FlowError::AskedTwice);
+        }
+        self.last_asked = op;
         if self.open.len() >= self.limits.open_operations {
             return Err(sluice_wire::Violation::client("too many operations are open at once").into());
         }
@@ -192,8 +208,8 @@ impl Tape {
 
     /// Accounts for every operation that never got done, and gives the recorder back to be finished.
     pub(crate) fn into_recorder(mut self) -> (Box<dyn Recorder>, u64) {
-        let mut left: Vec<OpId> = self.open.keys().copied().collect();
-        left.sort_unstable();
+        self.at_ns = None;
+        let left: Vec<OpId> = self.open.keys().copied().collect();
         for op in left {
             if self.done(op).is_err() {
                 break;
@@ -203,13 +219,19 @@ impl Tape {
     }
 
     fn decision(&self, op: OpId) -> DecisionId {
-        let tail: String = self.session.chars().rev().take(8).collect::<Vec<_>>().into_iter().rev().collect();
         #[expect(clippy::expect_used, reason = "INVARIANT: the tail of an id and a number make an id")]
-        DecisionId::new(format!("d-{tail}-{}", op.0)).expect("a decision id")
+        DecisionId::new(format!("{}{}", self.decisions, op.0)).expect("a decision id")
     }
 
     fn unrecorded(&self, error: &Unrecorded) -> FlowError {
         tracing::error!(session = %self.session, error = %error, "the recording failed");
         FlowError::Unrecorded
     }
+}
+
+/// How the ids of a session's decisions begin: the end of its own id tells it from the sessions around it.
+fn decisions(session: &str) -> String {
+    let skip = session.chars().count().saturating_sub(8);
+    let tail: String = session.chars().skip(skip).collect();
+    format!("d-{tail}-")
 }

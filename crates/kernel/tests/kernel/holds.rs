@@ -1,0 +1,222 @@
+//! Operations that wait for people.
+
+use sluice_kernel::Settlement;
+use sluice_model::{HoldId, Stage};
+use sluice_wire::{FlowError, Interrupted};
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::{Duration, Instant};
+
+use crate::harness::{POLICIES, Session, Setup, World, patiently};
+use crate::recorder::Entry;
+
+/// A session whose client waits for an approval.
+async fn held(setup: Setup) -> (World, Session, HoldId) {
+    let mut world = World::new(setup);
+    let mut session = world.carry_toy().await;
+    session.client.say("put gold x\n").await;
+    let request = patiently(world.desk.filed.recv()).await.unwrap();
+    session.client.expect(&format!("held {} gold needs an approval", request.id)).await;
+    (world, session, request.id)
+}
+
+/// The flow works as if nothing had happened.
+async fn is_usable(session: &mut Session) {
+    session.client.say("ask pear\n").await;
+    session.server.expect("ask pear").await;
+    session.server.say("ok\n").await;
+    session.client.expect("ok").await;
+}
+
+#[tokio::test]
+async fn a_request_says_what_would_happen_and_is_recorded_before_anyone_is_asked() {
+    let mut world = World::new(Setup::default());
+    let mut session = world.carry_toy().await;
+    session.client.say("put gold x\n").await;
+    let request = patiently(world.desk.filed.recv()).await.unwrap();
+    let before = world.people.story_at_filing();
+    assert_eq!(before, ["ask 1 toy.write", "hold 1 gold-gate", "hold 1 for dba", "commit", "sync"]);
+    assert_eq!((request.action, request.text.as_slice()), ("toy.write", &b"put gold x\n"[..]));
+    assert_eq!((request.rule.as_str(), request.message.as_str()), ("gold-gate", "gold needs an approval"));
+    assert_eq!(request.approvals[0].approvers.as_str(), "dba");
+    assert_eq!(request.expires, request.requested.plus_seconds(20));
+    let asked = crate::toy::operation(crate::toy::WRITE, "gold", &b"put gold x\n".to_vec().into());
+    assert_eq!(asked.stage, Stage::Perform);
+    assert!(session.client.line().await.starts_with("held h-"));
+    session.client.hang_up().await;
+    session.ended().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_approved_operation_is_forwarded_once_and_what_came_later_follows_it() {
+    let (world, mut session, id) = held(Setup::default()).await;
+    session.client.say("ping\nput gold y\n").await;
+    world.people.approve(&id);
+    session.server.expect("put gold x").await;
+    session.server.expect("ping").await;
+    assert_eq!(world.people.used(), 1);
+    assert!(session.client.line().await.starts_with("held "), "another operation needs another approval");
+    session.server.say("ok\npong\n").await;
+    session.client.expect("ok").await;
+    session.client.expect("pong").await;
+    assert!(world.log.has("approved 1 by dan"));
+    session.client.hang_up().await;
+    assert_eq!(session.server.rest().await, "");
+    session.ended().await.unwrap();
+    world.log.check_order();
+}
+
+#[tokio::test]
+async fn a_denied_request_is_a_refusal() {
+    let (world, mut session, id) = held(Setup::default()).await;
+    world.people.settle(&id, Settlement::Denied { by: "dan".to_owned() });
+    session.client.expect("refused hold-denied the request for approval was denied").await;
+    is_usable(&mut session).await;
+    assert!(world.log.has("denied 1 by dan") && world.log.has("deny 1 hold-denied"));
+    session.client.hang_up().await;
+    session.ended().await.unwrap();
+    assert_eq!(world.log.closing().refused, 1);
+}
+
+#[tokio::test]
+async fn a_request_that_was_cancelled_elsewhere_is_a_refusal() {
+    let (world, mut session, id) = held(Setup::default()).await;
+    world.people.settle(&id, Settlement::Cancelled);
+    session.client.expect("refused hold-withdrawn the request for approval was withdrawn").await;
+    is_usable(&mut session).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hold_expires() {
+    let start = Instant::now();
+    let (mut world, mut session, id) = held(Setup::default()).await;
+    session.client.expect("refused hold-expired nobody approved the request in time").await;
+    assert_eq!(start.elapsed().as_secs(), 20);
+    assert_eq!(world.desk.withdrawn.recv().await, Some(id));
+    assert!(world.log.has("expired 1 by "));
+    is_usable(&mut session).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_rule_makes_a_hold_longer_than_the_limit() {
+    for (limit, waits) in [(19, 19), (20, 20), (21, 20)] {
+        let mut setup = Setup::default();
+        setup.limits.hold_seconds = limit;
+        let start = Instant::now();
+        let (_world, mut session, _id) = held(setup).await;
+        session.client.expect("refused hold-expired nobody approved the request in time").await;
+        assert_eq!(start.elapsed().as_secs(), waits);
+    }
+}
+
+#[tokio::test]
+async fn an_interrupt_withdraws_a_hold_and_nothing_else() {
+    let (mut world, mut session, id) = held(Setup::default()).await;
+    assert_eq!(session.interrupt.withdraw(), Interrupted::Hold);
+    session.client.expect("refused hold-withdrawn the request for approval was withdrawn").await;
+    assert_eq!(world.desk.withdrawn.recv().await, Some(id));
+    assert_eq!(session.interrupt.withdraw(), Interrupted::Nothing);
+    is_usable(&mut session).await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_takes_its_request_with_it() {
+    // What it sent after the operation must not keep its leaving from being seen.
+    for later in ["", "ping\n", "ping\nask apple\nput gold y\n"] {
+        let (mut world, mut session, id) = held(Setup::default()).await;
+        session.client.say(later).await;
+        drop(session.client);
+        assert_eq!(patiently(world.desk.withdrawn.recv()).await, Some(id));
+        assert_eq!(session.server.rest().await, "");
+        session.carrying.await.unwrap().unwrap();
+        assert!(world.log.has("withdrawn 1 by "), "{later}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_waiting_client_sends_is_bounded() {
+    let mut setup = Setup { room: 64, ..Setup::default() };
+    setup.limits.high_water_bytes = 1_000;
+    let (world, mut session, id) = held(setup).await;
+    let mut sent = 0;
+    while tokio::time::timeout(Duration::from_secs(1), session.client.stream.write_all(b"ping\n")).await.is_ok() {
+        sent += 5;
+        assert!(sent < 1_000_000, "there is no bound");
+    }
+    // What was kept, what was read with it, and what the stream itself holds.
+    assert!((1_000..=1_000 + 5 + 64 + 64).contains(&sent), "{sent}");
+    world.people.approve(&id);
+    session.server.expect("put gold x").await;
+}
+
+#[tokio::test]
+async fn policies_that_change_meanwhile_make_an_approval_stale() {
+    let (world, mut session, id) = held(Setup::default()).await;
+    world.replace(POLICIES);
+    world.people.approve(&id);
+    session.client.expect("refused hold-stale policies changed while the request waited").await;
+    assert!(world.log.has("deny 1 hold-stale"));
+    is_usable(&mut session).await;
+    session.client.hang_up().await;
+    session.ended().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_approval_that_was_used_up_is_no_approval() {
+    let (world, mut session, id) = held(Setup::default()).await;
+    world.people.use_up(&id);
+    world.people.approve(&id);
+    session.client.expect("refused hold-expired nobody approved the request in time").await;
+    is_usable(&mut session).await;
+}
+
+#[tokio::test]
+async fn too_few_approvals_are_no_approval() {
+    let (world, mut session, id) = held(Setup::default()).await;
+    world.people.settle(&id, Settlement::Approved { by: Vec::new(), expires: sluice_model::UnixMicros(i64::MAX / 2) });
+    session.client.expect("refused gold-gate gold needs an approval").await;
+    is_usable(&mut session).await;
+}
+
+#[tokio::test]
+async fn the_server_is_heard_during_a_hold() {
+    let mut world = World::new(Setup::default());
+    let mut session = world.carry_toy().await;
+    session.client.say("ask apple\nput gold x\n").await;
+    session.server.expect("ask apple").await;
+    let request = patiently(world.desk.filed.recv()).await.unwrap();
+    session.client.expect(&format!("held {} gold needs an approval", request.id)).await;
+    session.server.say("row 1\nnews it rains\nok\n").await;
+    for line in ["row 1", "news it rains", "ok"] {
+        session.client.expect(line).await;
+    }
+    world.people.approve(&request.id);
+    session.server.expect("put gold x").await;
+}
+
+#[tokio::test]
+async fn nobody_to_ask_is_a_refusal() {
+    let world = World::new(Setup { people_away: true, ..Setup::default() });
+    let mut session = world.carry_toy().await;
+    session.client.say("put gold x\n").await;
+    session.client.expect("refused nobody-home nobody can be asked").await;
+    assert!(world.log.has("deny 1 nobody-home"));
+    is_usable(&mut session).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revoked_session_takes_its_request_with_it() {
+    let (mut world, mut session, id) = held(Setup::default()).await;
+    let watching = std::sync::Arc::clone(&world.kernel);
+    let watch = tokio::spawn(async move { watching.watch().await });
+    world.revoked.revoke("t-ana");
+    let start = Instant::now();
+    session.client.expect("closed the token of this session was revoked").await;
+    assert!(start.elapsed() <= Duration::from_secs(10));
+    assert!(matches!(session.ended().await, Err(FlowError::Revoked)));
+    assert_eq!(world.desk.withdrawn.recv().await, Some(id));
+    assert!(world.log.has("revoked 1 by "));
+    assert!(
+        !world.log.entries().iter().any(|entry| matches!(entry, Entry::Wrote(sluice_recording::Toward::Server, _)))
+    );
+    watch.abort();
+}

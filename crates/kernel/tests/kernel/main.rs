@@ -1,0 +1,21 @@
+//! The kernel, carrying a toy protocol between in-memory peers.
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "tests"
+)]
+
+mod approvals;
+mod cache;
+mod duplex;
+mod endings;
+mod faults;
+mod harness;
+mod holds;
+mod open;
+mod order;
+mod recorder;
+#[path = "../../../wire/tests/toy/mod.rs"]
+mod toy;
