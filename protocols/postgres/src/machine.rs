@@ -80,6 +80,9 @@ struct Portal {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum CatalogState {
     Fresh,
+    /// Changed, but not known to be committed.
+    Changed,
+    /// Changed, and the transaction is over.
     Stale,
     Refreshing,
 }
@@ -136,9 +139,14 @@ impl PostgresMachine {
         }
     }
 
-    /// Fetches a new view of the schema once the session's own DDL is committed and nothing else is pending.
+    /// The session's own DDL makes the view wrong before anyone can load a newer one.
+    fn schema_is_in_flux(&self) -> bool {
+        self.catalog != CatalogState::Fresh || self.pipeline.is_changing()
+    }
+
+    /// Fetches a new view of the schema once the session's own DDL is over and nothing else is pending.
     fn refresh_if_stale(&mut self, out: &mut Outbox<Frame>) {
-        if self.catalog == CatalogState::Stale && self.status == b'I' && self.question.is_none() {
+        if self.catalog == CatalogState::Stale && self.question.is_none() {
             self.catalog = CatalogState::Refreshing;
             out.errand(self.schemas.refresh());
         }

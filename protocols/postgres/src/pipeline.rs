@@ -32,6 +32,8 @@ pub(crate) struct Handling {
 pub(crate) enum Copying {
     None,
     In,
+    /// From the client, who has said that it was all.
+    InDone,
     Out,
 }
 
@@ -63,11 +65,23 @@ pub(crate) struct Owed {
     pub(crate) handling: Arc<Handling>,
 }
 
+impl Owed {
+    const fn is_performed(&self) -> bool {
+        matches!(self.sent, Sent::Query { .. } | Sent::Execute)
+    }
+
+    fn performs_ddl(&self) -> bool {
+        self.is_performed() && self.handling.changes_catalog
+    }
+}
+
 /// The queue of answers owed, and the operations that they keep open.
 #[derive(Debug, Default)]
 pub(crate) struct Pipeline {
     owed: VecDeque<Owed>,
     users: HashMap<OpId, u32>,
+    /// How many of them may change the schema once the server gets to them.
+    changing: usize,
     /// The server skips everything up to the next `Sync`.
     pub(crate) discarding: bool,
 }
@@ -91,20 +105,41 @@ impl Pipeline {
         matches!(last.sent, Sent::Query { copying: Copying::In, .. }).then_some(last.op)
     }
 
+    /// The client has sent the end of the data it copies.
+    pub(crate) fn copied_in(&mut self) {
+        if let Some(Sent::Query { copying, .. }) = self.owed.back_mut().map(|owed| &mut owed.sent) {
+            *copying = Copying::InDone;
+        }
+    }
+
+    /// Something under way may change the schema.
+    pub(crate) const fn is_changing(&self) -> bool {
+        self.changing > 0
+    }
+
     pub(crate) fn push(&mut self, owed: Owed) {
         self.retain(owed.op);
+        self.changing = self.changing.saturating_add(usize::from(owed.performs_ddl()));
         self.owed.push_back(owed);
     }
 
     pub(crate) fn pop(&mut self) -> Option<Owed> {
-        self.owed.pop_front()
+        let owed = self.owed.pop_front();
+        self.forget(owed.as_ref());
+        owed
+    }
+
+    fn forget(&mut self, owed: Option<&Owed>) {
+        self.changing = self.changing.saturating_sub(usize::from(owed.is_some_and(Owed::performs_ddl)));
     }
 
     /// Takes everything up to the next `Sync` off the queue: the server has failed one message and skips the others.
     pub(crate) fn skip_to_sync(&mut self) -> Vec<Owed> {
         let sync = self.owed.iter().position(|owed| matches!(owed.sent, Sent::Sync));
         self.discarding |= sync.is_none();
-        self.owed.drain(..sync.unwrap_or(self.owed.len())).collect()
+        let skipped: Vec<Owed> = self.owed.drain(..sync.unwrap_or(self.owed.len())).collect();
+        skipped.iter().for_each(|owed| self.forget(Some(owed)));
+        skipped
     }
 
     /// Keeps an operation open.

@@ -31,6 +31,12 @@ pub trait Schemas: fmt::Debug + Send + Sync {
 }
 
 impl View {
+    /// A snapshot of which no statement has been read yet.
+    #[must_use]
+    pub fn new(catalog: Catalog, sensitive: Sensitive, tags: Vec<Vec<Tag>>) -> Self {
+        Self { catalog, sensitive, tags, statements: Statements::default() }
+    }
+
     /// The tags of a column; empty for one that is not tagged.
     #[must_use]
     pub fn tags_of(&self, oid: u32, attnum: i16) -> Vec<Tag> {

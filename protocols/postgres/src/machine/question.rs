@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::{BufMut, Bytes};
 use sluice_mask::Plan;
 use sluice_model::{Code, Mask, Obligations, OpId, Refusal, Ruling};
-use sluice_sql::{Analysis, ColumnMask, ColumnUse};
+use sluice_sql::{Analysis, ColumnMask, ColumnUse, Verb};
 use sluice_wire::Outbox;
 
 use super::{Portal, PostgresMachine, Prepared, requests};
@@ -72,11 +72,27 @@ impl PostgresMachine {
         if obligations.controls != sluice_model::Controls::default() {
             return Err(unsupported("controls", "row, byte and time limits are not available for SQL yet"));
         }
+        self.refuse_in_flux(&question.known.analysis)?;
         match &question.asked {
             Asked::Query { looked_up } => self.forward_query(question, looked_up, obligations, out),
             Asked::Parse { name, types } => self.forward_parse(question, name, types, obligations, out),
             Asked::Bind { portal, prepared } => self.forward_bind(question, portal, prepared, obligations, out),
         }
+    }
+
+    /// Where columns are protected, nothing touches a relation while the session's own DDL makes its name uncertain.
+    fn refuse_in_flux(&self, analysis: &Analysis) -> Result<(), Refusal> {
+        let own = analysis.changes_catalog && analysis.is_multi();
+        let touches = |access: &sluice_sql::Access| {
+            !matches!(access.verb, Verb::Define | Verb::Session | Verb::Describe | Verb::Listen)
+        };
+        let uncertain = (own || self.schema_is_in_flux()) && analysis.accesses.iter().any(touches);
+        if uncertain && self.schemas.view().is_tagged() {
+            let changing = "the schema is being changed in this transaction";
+            return Err(unsupported("schema-changing", changing)
+                .with_hint("Commit the change first, and send the statement by itself."));
+        }
+        Ok(())
     }
 
     fn forward_query(

@@ -64,7 +64,8 @@ impl PostgresMachine {
     fn copy_begins(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
         let owed = self.pipeline.front().ok_or(OUT_OF_TURN)?;
         match (frame.tag(), &owed.sent) {
-            (b'G', Sent::Query { copying: Copying::In, .. }) | (b'H', Sent::Query { copying: Copying::Out, .. }) => {
+            (b'G', Sent::Query { copying: Copying::In | Copying::InDone, .. })
+            | (b'H', Sent::Query { copying: Copying::Out, .. }) => {
                 out.to_client(owed.op, frame);
                 Ok(())
             }
@@ -82,8 +83,8 @@ impl PostgresMachine {
     /// `CommandComplete` or `EmptyQueryResponse`: one statement of a query, or an execution, is done.
     fn complete(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
         let owed = self.pipeline.front_mut().ok_or(OUT_OF_TURN)?;
-        if owed.handling.changes_catalog {
-            self.catalog = CatalogState::Stale;
+        if owed.handling.changes_catalog && self.catalog == CatalogState::Fresh {
+            self.catalog = CatalogState::Changed;
         }
         let op = owed.op;
         match &mut owed.sent {
@@ -172,6 +173,9 @@ impl PostgresMachine {
         if status == b'I' {
             let portals = self.portals.clear_confirmed();
             self.release_portals(portals, out);
+            if self.catalog == CatalogState::Changed {
+                self.catalog = CatalogState::Stale;
+            }
         }
         self.release(owed.op, out);
         Ok(())

@@ -50,10 +50,17 @@ impl PostgresMachine {
     /// end of the COPY, and its answers would no longer be told apart.
     fn during_copy(&mut self, op: OpId, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
         match frame.tag() {
-            b'd' | b'c' | b'f' => {
+            b'd' => {
                 out.to_server(op, frame);
                 Ok(())
             }
+            b'c' | b'f' => {
+                self.pipeline.copied_in();
+                out.to_server(op, frame);
+                Ok(())
+            }
+            // PostgreSQL ignores both during COPY.
+            b'H' | b'S' => Fields::of_client(frame.body()).end(),
             b'X' => self.terminate(frame, out),
             _ => Err(Violation::client("a message other than CopyData, CopyDone or CopyFail came during COPY")),
         }

@@ -1,0 +1,22 @@
+//! The seven laws, and the transcripts, on the machine and the codec as they run.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+#[path = "conformance/server.rs"]
+mod server;
+#[path = "conformance/subject.rs"]
+mod subject;
+
+use std::path::Path;
+
+use sluice_wire::conformance;
+
+use subject::PostgresSubject;
+
+conformance::suite!(PostgresSubject);
+
+#[test]
+fn transcripts_hold() -> Result<(), conformance::transcript::Different> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/postgres");
+    conformance::transcript::check_all::<PostgresSubject>(&folder)
+}
