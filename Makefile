@@ -47,5 +47,5 @@ test: setup
 	@echo 'make test: everything passed'
 
 bench: setup
-	cargo build --release --package sluice-broker
-	tests/bench/run.sh
+	cargo build --release --package sluice-broker --package sluice-tests
+	target/release/sluice-bench

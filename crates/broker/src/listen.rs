@@ -77,7 +77,9 @@ impl Listener {
     fn take(&self, stream: TcpStream, address: SocketAddr, connections: &mut JoinSet<()>) {
         let place = match self.admission.admit(address.ip()) {
             Ok(place) => place,
-            Err(full) => return warn!(protocol = self.name, client = %address, reason = ?full, "a connection was refused"),
+            Err(full) => {
+                return warn!(protocol = self.name, client = %address, reason = ?full, "a connection was refused");
+            }
         };
         let guest = Guest::new(Arc::clone(&self.kernel), place);
         let server = Arc::clone(&self.server);
@@ -100,7 +102,9 @@ fn report(protocol: &'static str, client: SocketAddr, ended: Result<(), FlowErro
             info!(protocol, %client, rule = %refusal.rule, reason = %refusal.message, "the connection was refused");
         }
         Err(FlowError::Revoked) => info!(protocol, %client, "the session was revoked"),
-        Err(FlowError::Violation(violation)) => warn!(protocol, %client, error = %violation, "the peer broke the protocol"),
+        Err(FlowError::Violation(violation)) => {
+            warn!(protocol, %client, error = %violation, "the peer broke the protocol")
+        }
         Err(FlowError::Client(error)) => debug!(protocol, %client, error = %error, "the client went away"),
         Err(FlowError::Server(error)) => warn!(protocol, %client, error = %error, "the server went away"),
         Err(error @ (FlowError::Unruled | FlowError::AskedTwice | FlowError::Unrecorded)) => {

@@ -92,9 +92,7 @@ mod tests {
         };
         let secret = stored("alice", &principal, &verifier).unwrap();
         let back = login(&secret).unwrap();
-        let text = |verifier: &ScramVerifier| {
-            sluice_model::ExposeSecret::expose_secret(&verifier.to_text()).to_owned()
-        };
+        let text = |verifier: &ScramVerifier| sluice_model::ExposeSecret::expose_secret(&verifier.to_text()).to_owned();
         assert_eq!(text(&back.verifier), text(&verifier));
         assert_eq!(back.principal, principal);
     }

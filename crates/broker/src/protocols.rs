@@ -8,9 +8,9 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use crate::admission::Guest;
 use arc_swap::ArcSwap;
 use schemars::SchemaGenerator;
-use crate::admission::Guest;
 use sluice_model::{Schema, Tag, TargetName};
 use sluice_postgres::{Cleartext, Deadlines, Postgres, PostgresSettings, ServerTls};
 use sluice_wire::{Credential, Finding, FlowError, Io, Protocol, Targets};

@@ -1,5 +1,6 @@
 //! When to read the configuration again: on SIGHUP, and when one of its files has changed.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -92,9 +93,9 @@ impl Reloads {
 
 /// Folders are watched, not files: a file that is replaced by a rename is another file.
 fn watcher(file: &Path, folder: &Path, notice: mpsc::Sender<()>) -> notify::Result<RecommendedWatcher> {
+    let name = file.file_name().map(OsStr::to_owned);
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        let kind = event.map_or(EventKind::Any, |event| event.kind);
-        if !matches!(kind, EventKind::Access(_)) {
+        if event.map_or(true, |event| concerns(&event, name.as_deref())) {
             // A full queue already holds a notice.
             let _one_is_enough = notice.try_send(());
         }
@@ -105,7 +106,24 @@ fn watcher(file: &Path, folder: &Path, notice: mpsc::Sender<()>) -> notify::Resu
     Ok(watcher)
 }
 
+/// Whether an event may have changed the configuration or a policy. Deployments that swap a whole folder at once do so
+/// by a link whose name begins with two dots.
+fn concerns(event: &notify::Event, file: Option<&OsStr>) -> bool {
+    let named = |path: &PathBuf| {
+        let name = path.file_name();
+        let swapped = name.is_some_and(|name| name.as_encoded_bytes().starts_with(b".."));
+        swapped || name == file || path.extension().is_some_and(|extension| extension == "cedar")
+    };
+    !matches!(event.kind, EventKind::Access(_)) && (event.paths.is_empty() || event.paths.iter().any(named))
+}
+
 fn snapshot(file: &Path, folder: &Path) -> Snapshot {
     let packs = policies::files(folder, "cedar").unwrap_or_default();
-    std::iter::once(file.to_path_buf()).chain(packs).map(|path| { let content = fs::read(&path).ok(); (path, content) }).collect()
+    std::iter::once(file.to_path_buf())
+        .chain(packs)
+        .map(|path| {
+            let content = fs::read(&path).ok();
+            (path, content)
+        })
+        .collect()
 }

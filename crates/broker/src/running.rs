@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use sluice_vault::Vault;
 use tokio::task::JoinSet;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::admission::Admission;
 use crate::config::Config;
@@ -16,7 +17,7 @@ use crate::paths::Paths;
 use crate::protocols::ListenerSettings;
 use crate::shutdown::{self, Stopper};
 use crate::tls;
-use crate::world::World;
+use crate::world::{World, lendings};
 
 /// What is left to the last tasks after the sessions had their time.
 const GRACE: Duration = Duration::from_secs(2);
@@ -43,6 +44,7 @@ impl Running {
         let socket = Socket::bind(&paths.control()).await?;
         let listener = listener_settings(config, &paths)?;
         let world = Arc::new(World::build(config, &listener).await?);
+        warn_of_missing_secrets(config).await;
         let (name, server) = world.server("postgres").context("the protocol `postgres` is not in this binary")?;
         let admission = Admission::new(&config.limits);
         let postgres =
@@ -51,11 +53,8 @@ impl Running {
 
         let (stopper, stop) = shutdown::stop();
         let mut serving = JoinSet::new();
-        let desk = Desk {
-            kernel: Arc::clone(&world.kernel),
-            store: world.store.clone(),
-            holds: Arc::clone(&world.holds),
-        };
+        let desk =
+            Desk { kernel: Arc::clone(&world.kernel), store: world.store.clone(), holds: Arc::clone(&world.holds) };
         serving.spawn(socket.run(desk, stop.clone()));
         serving.spawn(postgres.run(stop));
         let mut upkeep = JoinSet::new();
@@ -76,6 +75,17 @@ impl Running {
         self.serving.shutdown().await;
         self.upkeep.shutdown().await;
         self.world.store.close().await;
+    }
+}
+
+/// A target whose secret is missing refuses its clients; the others go on.
+async fn warn_of_missing_secrets(config: &Config) {
+    let vault = Vault::new(lendings(config));
+    let checked = tokio::task::spawn_blocking(move || vault.check()).await;
+    if let Ok(Err(missing)) = checked {
+        for (target, error) in missing.0 {
+            error!(target = %target, error = %error, "a target has no credential and will refuse its clients");
+        }
     }
 }
 

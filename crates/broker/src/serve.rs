@@ -1,6 +1,6 @@
 //! `sluice serve`.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::Result;
 use tracing::{error, info};
@@ -16,9 +16,9 @@ use crate::{log, world::World};
 /// Serves until told to stop.
 pub(crate) async fn run(global: &Global) -> Result<u8> {
     log::start(global.log);
-    let config = match config::load(&global.config) {
-        Ok(config) => config,
-        Err(faults) => return Ok(report_mistakes(&faults.into())),
+    let (config, mut reloads) = match watched(global) {
+        Ok(started) => started?,
+        Err(mistakes) => return Ok(report_mistakes(&mistakes)),
     };
     let mut endings = Endings::listen()?;
     let running = match Running::start(&config).await {
@@ -29,7 +29,6 @@ pub(crate) async fn run(global: &Global) -> Result<u8> {
         },
     };
     info!(protocol = "postgres", address = %running.address, targets = config.targets.len(), "the broker is ready");
-    let mut reloads = Reloads::watch(&config)?;
     let signal = loop {
         tokio::select! {
             signal = endings.next() => break signal,
@@ -48,8 +47,15 @@ pub(crate) async fn run(global: &Global) -> Result<u8> {
     Ok(DONE)
 }
 
+/// The configuration, with its files watched since before it was read: no change is missed.
+fn watched(global: &Global) -> Result<Result<(Config, Reloads)>, Mistakes> {
+    let reloads = Reloads::watch(&config::load(&global.config)?);
+    let config = config::load(&global.config)?;
+    Ok(reloads.map(|reloads| (config, reloads)))
+}
+
 /// Takes a changed configuration, or keeps the one in force and says why.
-fn reload(world: &World, file: &PathBuf, first: &Config, reloads: &mut Reloads) {
+fn reload(world: &World, file: &Path, first: &Config, reloads: &mut Reloads) {
     let adopted = config::load(file).map_err(Mistakes::from).and_then(|config| {
         world.adopt(&config)?;
         Ok(config)

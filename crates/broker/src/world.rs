@@ -9,17 +9,15 @@ use anyhow::{Context as _, Result};
 use sluice_identity::{Identity, Iterations, Keys, Lifetimes, RevokedTokens, ScramLogins};
 use sluice_kernel::{Kernel, Laws, Ports, Zone, clock};
 use sluice_model::{TargetName, UnixMicros};
-use sluice_store::{
-    Approvals as _, Holds, Keeper, Limits as DiskLimits, Recordings, Sessions as _, Sqlite, Store,
-};
+use sluice_store::{Approvals as _, Holds, Keeper, Limits as DiskLimits, Recordings, Sessions as _, Sqlite, Store};
 use sluice_vault::{Lending, Vault};
 use tracing::{error, info, warn};
 
 use crate::config::{self, Config};
+use crate::logins;
 use crate::paths::Paths;
 use crate::policies::{self, Mistakes};
 use crate::protocols::{ListenerSettings, PROTOCOLS, Server};
-use crate::logins;
 
 /// The lifetimes of tokens minted here: an hour by default, a day at most.
 pub(crate) const LIFETIMES: Lifetimes = Lifetimes::STANDARD;

@@ -156,11 +156,22 @@ fn one(hold: &Waiting) -> String {
     let mut lines = vec![
         format!("{} {}", styled(one_line(&hold.id), Style::Strong, colours), one_line(&hold.state)),
         format!("{} {}", name("asked by"), one_line(&hold.principal)),
-        format!("{} {} ({})", name("target"), one_line(&hold.target), one_line(hold.environment.as_deref().unwrap_or("not configured any more"))),
+        format!(
+            "{} {} ({})",
+            name("target"),
+            one_line(&hold.target),
+            one_line(hold.environment.as_deref().unwrap_or("not configured any more"))
+        ),
         format!("{} {}", name("session"), one_line(&hold.session)),
         format!("{} {}", name("verb"), one_line(&hold.action)),
         format!("{} {}: {}", name("because"), one_line(&hold.rule), one_line(&hold.message)),
-        format!("{} {} of {} from {}", name("approvals"), hold.given, hold.needed, one_line(&hold.approvers.join(", "))),
+        format!(
+            "{} {} of {} from {}",
+            name("approvals"),
+            hold.given,
+            hold.needed,
+            one_line(&hold.approvers.join(", "))
+        ),
         format!("{} {}", name("until"), time(UnixMicros(hold.expires))),
         format!("{} {}", name("digest"), one_line(&hold.digest)),
     ];

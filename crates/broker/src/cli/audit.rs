@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use sluice_model::SessionId;
 use sluice_recording::{End, Verified, verify};
-use sluice_store::{Archive, Checked, Sqlite};
+use sluice_store::{Archive, Checked};
 
 use super::output::{Style, colours, hint, one_line, styled};
 use super::{DONE, Format, Global, WRONG, out};
@@ -19,8 +19,8 @@ use crate::paths::Paths;
 pub(crate) enum Command {
     /// Verify one recording, or the node's log and every recording with it.
     #[command(after_help = "Exit codes: 0 whole; 1 something was changed, cut or is missing.\n\n\
-                            Example:\n  sluice audit verify\n  sluice audit verify 0198f3b2\n  \
-                            sluice audit verify /media/copy/0198f3b2-….rec")]
+                            Example:\n  sluice audit verify\n  sluice audit verify 5d8881125f69\n  \
+                            sluice audit verify /media/copy/ID.rec")]
     Verify(Verify),
 }
 
@@ -46,7 +46,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result<u8> {
     let archive = Archive::at(paths.recordings());
     match what {
         Some(text) => {
-            let store = Sqlite::open(&paths.state()).await.context("the store cannot be opened")?;
+            let store = super::stored(&paths).await?;
             let id = super::sessions::resolve(&store, &text).await?;
             let checked = archive.verify(&id)?;
             print(&id, &checked, output);
@@ -97,7 +97,11 @@ fn verify_all(archive: &Archive, output: Format) -> Result<u8> {
             if sound {
                 out(styled(format_args!("all {count} recordings are as they were written"), Style::Good, colours()));
             } else {
-                out(styled(format_args!("{unsound} of {count} recordings are not as they were written"), Style::Bad, colours()));
+                out(styled(
+                    format_args!("{unsound} of {count} recordings are not as they were written"),
+                    Style::Bad,
+                    colours(),
+                ));
             }
         }
     }
@@ -126,9 +130,11 @@ fn print_named(name: &str, checked: &Checked, output: Format) {
 
 fn words(checked: &Checked) -> (&'static str, String, Option<&Verified>) {
     match checked {
-        Checked::Whole(found) => {
-            ("whole", format!("{} events in {} segments, root {}", found.events, found.segments, found.root.hex()), Some(found))
-        }
+        Checked::Whole(found) => (
+            "whole",
+            format!("{} events in {} segments, root {}", found.events, found.segments, found.root.hex()),
+            Some(found),
+        ),
         Checked::Open(found) => {
             let upto = match found.end {
                 End::Clean => String::new(),

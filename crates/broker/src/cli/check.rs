@@ -106,7 +106,8 @@ fn issuers(config: &Config, lines: &mut Vec<Line>) -> Result<(), Mistakes> {
         Err(error) => lines.push(wrong("issuers", error.to_string())),
     }
     for issuer in &config.issuers {
-        lines.push(resolved(format!("issuer {}", issuer.name), format!("{}, keys from {}", issuer.issuer, issuer.jwks)));
+        lines
+            .push(resolved(format!("issuer {}", issuer.name), format!("{}, keys from {}", issuer.issuer, issuer.jwks)));
     }
     Ok(())
 }
@@ -167,7 +168,10 @@ async fn targets(config: &Config, offline: bool) -> Vec<Line> {
         let about = format!("target {name}");
         let target = &guarded.target;
         let login = &guarded.lending.user;
-        lines.push(resolved(&about, format!("{} in {}, signed in to as `{login}`", target.protocol, target.environment)));
+        lines.push(resolved(
+            &about,
+            format!("{} in {}, signed in to as `{login}`", target.protocol, target.environment),
+        ));
         let reason = missing.iter().find(|(of, _)| of == name);
         if let Some((_, reason)) = reason {
             lines.push(wrong(&about, reason.clone()));

@@ -6,7 +6,7 @@ use clap::Subcommand;
 use super::{DONE, out};
 use crate::config::{EXAMPLE, json_schema};
 
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Copy, Debug, Subcommand)]
 pub(crate) enum Command {
     /// Print the JSON Schema of `sluice.yaml`, for editors.
     #[command(after_help = "Example:\n  sluice config schema > sluice.schema.json")]

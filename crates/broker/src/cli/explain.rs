@@ -7,8 +7,8 @@ use clap::Args;
 use serde_json::json;
 use sluice_kernel::clock;
 use sluice_model::{
-    Access, ActionSpec, Digest, Exposure, Fact, FactType, Facts, Operation, Principal, Resource, Schema, SessionId, Shape,
-    Stage, Tag, TargetName, Text, TokenId, Usage, Verdict,
+    Access, ActionSpec, Digest, Exposure, Fact, FactType, Facts, Operation, Principal, Resource, Schema, SessionId,
+    Shape, Stage, Tag, TargetName, Text, TokenId, Usage, Verdict,
 };
 use sluice_policy::{Asked, Case, Explanation, Moment, NearMiss, Outcome};
 
@@ -57,7 +57,8 @@ pub(crate) fn run(global: &Global, arguments: Arguments) -> Result<u8> {
         let known: Vec<&str> = config.targets.keys().map(TargetName::as_str).collect();
         bail!("no target `{name}` is configured; there are: {}", known.join(", "));
     };
-    let schema = protocols::named(guarded.target.protocol).context("the target's protocol is not in this binary")?.schema();
+    let schema =
+        protocols::named(guarded.target.protocol).context("the target's protocol is not in this binary")?.schema();
     let operation = operation(&arguments, schema)?;
     let now = clock::now();
     let principal = Principal {
@@ -67,7 +68,7 @@ pub(crate) fn run(global: &Global, arguments: Arguments) -> Result<u8> {
         targets: None,
     };
     let (weekday, minute) = sluice_kernel::Zone { utc_offset_minutes: config.utc_offset_minutes }.calendar(now);
-    let at = Moment { now, weekday: u8::try_from(weekday)?, minute: u16::try_from(minute)?, client: None };
+    let at = Moment { now, weekday, minute, client: None };
     let session = SessionId::new("explain")?;
     let case =
         Case { who: &principal, target: &guarded.target, operation: &operation, at, session: &session, approval: None };
@@ -209,11 +210,8 @@ fn headline(verdict: &Verdict) -> String {
             format!("{} by `{}`: {}{hint}", style("deny", Style::Bad), refusal.rule, one_line(&refusal.message))
         }
         Verdict::Hold(hold) => {
-            let groups: Vec<String> = hold
-                .approvals
-                .iter()
-                .map(|approval| format!("{} of {}", approval.count, approval.approvers))
-                .collect();
+            let groups: Vec<String> =
+                hold.approvals.iter().map(|approval| format!("{} of {}", approval.count, approval.approvers)).collect();
             format!(
                 "{} by `{}` until approved by {}: {}",
                 style("hold", Style::Strong),

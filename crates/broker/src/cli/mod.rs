@@ -15,13 +15,16 @@ mod token;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, bail};
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use output::{Format, Style, colours, out, styled};
 pub(crate) use token::create_token;
 
+use sluice_store::Sqlite;
+
 use crate::config::Config;
+use crate::paths::Paths;
 use crate::policies::Mistakes;
 use crate::{demo, serve};
 
@@ -85,7 +88,7 @@ enum Command {
     #[command(subcommand)]
     Sessions(sessions::Command),
     /// Replay a recorded session as its client saw it.
-    #[command(after_help = "Example:\n  sluice replay 0198f3b2 --speed 4\n  sluice replay 0198f3b2 --no-wait")]
+    #[command(after_help = "Example:\n  sluice replay 5d8881125f69 --speed 4\n  sluice replay 5d8881125f69 --no-wait")]
     Replay(replay::Arguments),
     /// Verify recordings.
     #[command(subcommand)]
@@ -127,6 +130,19 @@ impl Cli {
 /// The configuration, or the exit code after its mistakes were shown.
 fn configured(global: &Global) -> Result<Config, u8> {
     crate::config::load(&global.config).map_err(|faults| report_mistakes(&faults.into()))
+}
+
+/// The store of a data folder that a broker or `token create` has made.
+async fn stored(paths: &Paths) -> Result<Sqlite> {
+    let file = paths.state();
+    if !file.exists() {
+        bail!(
+            "nothing is kept at `{}` yet: start a broker with `sluice serve`, or name another configuration with \
+             `--config PATH`",
+            file.display()
+        );
+    }
+    Sqlite::open(&file).await.context("the store cannot be opened")
 }
 
 /// Shows mistakes to a person; gives the exit code.

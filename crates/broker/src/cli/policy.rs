@@ -145,7 +145,8 @@ fn run_table(folder: &Path, table: &Path, settings: &Settings) -> Result<Report,
 fn print(table: &Path, report: &Report, output: Format) {
     let name = policies::name_of(table);
     if output == Format::Json {
-        let failures = report.failures.iter().map(|failure| json!({ "line": failure.line, "message": failure.message }));
+        let failures =
+            report.failures.iter().map(|failure| json!({ "line": failure.line, "message": failure.message }));
         return out(json!({
             "table": name, "passed": report.passed, "failures": failures.collect::<Vec<_>>(),
             "undecisive": report.undecisive,

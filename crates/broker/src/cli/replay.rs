@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 use clap::Args;
 use sluice_recording::Reader;
-use sluice_store::{Archive, Sqlite};
+use sluice_store::Archive;
 
 use super::output::colours;
 use super::{DONE, Format, Global, out};
@@ -12,7 +12,7 @@ use crate::replay::{Form, Pace, replay};
 
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
-    /// The session's id, the beginning of it, or a recording's file.
+    /// The session's id, the beginning or the end of it, or a recording's file.
     id: String,
     /// How many times as fast as it happened.
     #[arg(long, default_value = "1", value_parser = speed, value_name = "N")]
@@ -27,11 +27,7 @@ pub(crate) struct Arguments {
 
 fn speed(text: &str) -> Result<f64, String> {
     let number: f64 = text.parse().map_err(|_| "it is a number such as 2 or 0.5".to_owned())?;
-    if number.is_finite() && number >= 0.01 && number <= 10_000.0 {
-        Ok(number)
-    } else {
-        Err("it is from 0.01 to 10000".to_owned())
-    }
+    if (0.01..=10_000.0).contains(&number) { Ok(number) } else { Err("it is from 0.01 to 10000".to_owned()) }
 }
 
 pub(crate) async fn run(global: &Global, arguments: Arguments) -> Result<u8> {
@@ -55,7 +51,7 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Result<u8> {
         Err(code) => return Ok(code),
     };
     let paths = Paths::of(&config.data_dir);
-    let store = Sqlite::open(&paths.state()).await.context("the store cannot be opened")?;
+    let store = super::stored(&paths).await?;
     let id = super::sessions::resolve(&store, &arguments.id).await?;
     let reader = Archive::at(paths.recordings()).replay(&id)?;
     replay(reader, pace, form, |line| out(line)).await?;

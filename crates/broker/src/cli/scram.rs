@@ -65,15 +65,8 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result<u8> {
     let (password, verifier) = ScramVerifier::mint(ITERATIONS)?;
     let secret = logins::stored(&create.login, &principal, &verifier).context("the login cannot be stored")?;
     let label = Some(format!("login {}", create.login));
-    let row = TokenRow {
-        id: id.clone(),
-        kind: "scram".to_owned(),
-        principal,
-        created: now,
-        expires,
-        label,
-        revoked: None,
-    };
+    let row =
+        TokenRow { id: id.clone(), kind: "scram".to_owned(), principal, created: now, expires, label, revoked: None };
     store.insert_token(&row).await?;
     store.insert_scram(&secret).await?;
     store.close().await;

@@ -36,9 +36,9 @@ pub(crate) enum Command {
         output: Format,
     },
     /// Show one session.
-    #[command(after_help = "Example:\n  sluice sessions show 0198f3b2")]
+    #[command(after_help = "Example:\n  sluice sessions show 5d8881125f69")]
     Show {
-        /// The session's id, or the beginning of it.
+        /// The session's id, or the beginning or the end of it.
         id: String,
         #[arg(long, default_value = "text")]
         output: Format,
@@ -51,7 +51,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result<u8> {
         Err(code) => return Ok(code),
     };
     let paths = Paths::of(&config.data_dir);
-    let store = Sqlite::open(&paths.state()).await.context("the store cannot be opened")?;
+    let store = super::stored(&paths).await?;
     match command {
         Command::List { target, person, since, open, limit, output } => {
             let target = target.map(|name| TargetName::new(&name).context("that is not the name of a target"));
@@ -79,17 +79,19 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result<u8> {
     }
 }
 
-/// The session that an id or the beginning of one means.
+/// The session that an id, or the beginning or the end of one, means.
 pub(crate) async fn resolve(store: &Sqlite, text: &str) -> Result<SessionId> {
     let id = SessionId::new(text).with_context(|| format!("`{text}` is not the id of a session"))?;
     if store.show_session(&id).await?.is_some() {
         return Ok(id);
     }
     let newest = store.list_sessions(&SessionFilter::newest(10_000)).await?;
-    let mut matching = newest.into_iter().map(|row| row.start.id).filter(|known| known.as_str().starts_with(text));
+    // Ids begin with their time, so that those of one minute differ at their end only.
+    let means = |known: &SessionId| known.as_str().starts_with(text) || known.as_str().ends_with(text);
+    let mut matching = newest.into_iter().map(|row| row.start.id).filter(means);
     match (matching.next(), matching.next()) {
         (Some(only), None) => Ok(only),
-        (Some(_), Some(_)) => bail!("`{text}` is the beginning of several sessions: give more of it"),
+        (Some(_), Some(_)) => bail!("`{text}` means several sessions: give more of the id"),
         (None, _) => bail!("there is no session `{text}`; `sluice sessions list` shows them"),
     }
 }

@@ -88,7 +88,12 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result<u8> {
             }
             let (token, row) = mint_token(&paths, request).await?;
             out(token.expose_secret());
-            hint(format_args!("{} until {}; revoke with `sluice token revoke {}`", row.principal, time(row.expires), row.id));
+            hint(format_args!(
+                "{} until {}; revoke with `sluice token revoke {}`",
+                row.principal,
+                time(row.expires),
+                row.id
+            ));
             Ok(DONE)
         }
         Command::List { output } => list(&paths, output).await,
@@ -107,9 +112,8 @@ struct Request {
 
 impl Request {
     fn from(create: Create) -> Result<Self> {
-        let name = |name: &String| {
-            TargetName::new(name).with_context(|| format!("`{name}` is not the name of a target"))
-        };
+        let name =
+            |name: &String| TargetName::new(name).with_context(|| format!("`{name}` is not the name of a target"));
         let targets: BTreeSet<TargetName> = create.targets.iter().map(name).collect::<Result<_>>()?;
         Ok(Self {
             who: create.who.who()?,
@@ -163,30 +167,23 @@ async fn mint_token(paths: &Paths, request: Request) -> Result<(Secret, TokenRow
         Principal { who: request.who.clone(), token: id.clone(), expires, targets: request.targets.clone() };
     paths.make()?;
     let keys = Keys::open(&paths.keys())?;
-    let mint_request =
-        MintRequest { who: request.who, targets: request.targets, ttl_seconds: Some(request.ttl_seconds), id: id.clone() };
-    let token = mint(&keys, LIFETIMES, mint_request, now)?;
-    let row = TokenRow {
-        id,
-        kind: "jwt".to_owned(),
-        principal,
-        created: now,
-        expires,
-        label: request.label,
-        revoked: None,
+    let mint_request = MintRequest {
+        who: request.who,
+        targets: request.targets,
+        ttl_seconds: Some(request.ttl_seconds),
+        id: id.clone(),
     };
-    let store = open(paths).await?;
+    let token = mint(&keys, LIFETIMES, mint_request, now)?;
+    let row =
+        TokenRow { id, kind: "jwt".to_owned(), principal, created: now, expires, label: request.label, revoked: None };
+    let store = Sqlite::open(&paths.state()).await.context("the store cannot be opened")?;
     store.insert_token(&row).await.context("the token could not be written down, so it is not given out")?;
     store.close().await;
     Ok((token, row))
 }
 
-async fn open(paths: &Paths) -> Result<Sqlite> {
-    Sqlite::open(&paths.state()).await.context("the store cannot be opened")
-}
-
 async fn list(paths: &Paths, output: Format) -> Result<u8> {
-    let store = open(paths).await?;
+    let store = super::stored(paths).await?;
     let tokens = store.list_tokens(LIST).await?;
     let now = clock::now();
     match output {
@@ -227,8 +224,9 @@ fn state(row: &TokenRow, now: UnixMicros) -> &'static str {
 }
 
 async fn revoke(paths: &Paths, id: &str) -> Result<u8> {
-    let id = TokenId::new(id).with_context(|| format!("`{id}` is not the id of a token; `sluice token list` shows them"))?;
-    let store = open(paths).await?;
+    let id =
+        TokenId::new(id).with_context(|| format!("`{id}` is not the id of a token; `sluice token list` shows them"))?;
+    let store = super::stored(paths).await?;
     if store.revoke_token(&id, clock::now()).await? {
         out(format_args!("revoked {id}"));
         Ok(DONE)

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use sluice_identity::IssuerConfig;
 use sluice_model::{Environment, Tag, Transform};
 use sluice_vault::SecretSource;
@@ -41,22 +42,15 @@ pub(crate) struct Document {
 }
 
 /// Every section, in the order of the documentation.
-pub(crate) const SECTIONS: &[&str] = &[
-    "listen",
-    "data_dir",
-    "policies",
-    "utc_offset_minutes",
-    "issuers",
-    "classification",
-    "limits",
-    "targets",
-];
+pub(crate) const SECTIONS: &[&str] =
+    &["listen", "data_dir", "policies", "utc_offset_minutes", "issuers", "classification", "limits", "targets"];
 
 /// Where clients connect.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Listen {
     /// Address and port for PostgreSQL clients.
+    #[serde(deserialize_with = "address")]
     #[schemars(with = "String")]
     pub(crate) postgres: SocketAddr,
     /// The certificate shown to clients; without it a development certificate is made.
@@ -99,6 +93,7 @@ pub(crate) struct Class {
 #[serde(deny_unknown_fields)]
 pub(crate) struct TargetEntry {
     /// The protocol it speaks: `postgres`.
+    #[expect(dead_code, reason = "read before the others: it says how the rest is read")]
     pub(crate) protocol: String,
     /// The environment it stands in, such as `prod`; policies name it.
     #[schemars(with = "String")]
@@ -118,6 +113,11 @@ pub(crate) struct CredentialEntry {
     pub(crate) user: String,
     /// `env:NAME` or `file:/PATH`; left out where the target trusts the connection itself.
     pub(crate) password: Option<SecretSource>,
+}
+
+fn address<'de, D: Deserializer<'de>>(from: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(from)?;
+    text.parse().map_err(|_| D::Error::custom("expected an address and a port, such as `127.0.0.1:6432`"))
 }
 
 fn transform(_: &mut SchemaGenerator) -> Schema {

@@ -27,7 +27,7 @@ pub(crate) use read::{nearest, read};
 pub(crate) use schema::json_schema;
 
 use crate::policies::Mistakes;
-use crate::protocols::{self, Half};
+use crate::protocols::{self, Half, Lane};
 use document::{Class, SECTIONS, TARGET_KEYS, TargetEntry};
 use node::Value;
 
@@ -115,10 +115,7 @@ pub(crate) fn issuer_mistakes(file: &Path, wrong: &[ConfigError]) -> Mistakes {
 }
 
 fn directory(file: &Path) -> PathBuf {
-    match file.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
-        _ => PathBuf::from("."),
-    }
+    file.parent().map(Path::to_path_buf).unwrap_or_default()
 }
 
 /// One reading of a document: what has been found wrong so far.
@@ -160,13 +157,10 @@ impl Reading<'_> {
             Err(fault) => return self.faults.push(fault),
         };
         for entry in entries.iter().filter(|entry| !SECTIONS.contains(&entry.key.as_str())) {
-            let help = nearest(&entry.key, SECTIONS).map_or_else(
-                || format!("sections: {}", SECTIONS.join(", ")),
-                |near| format!("did you mean `{near}`?"),
-            );
-            self.faults.push(
-                Fault::new(format!("unknown section `{}`", entry.key), entry.key_span.clone()).with_help(help),
-            );
+            let help = nearest(&entry.key, SECTIONS)
+                .map_or_else(|| format!("sections: {}", SECTIONS.join(", ")), |near| format!("did you mean `{near}`?"));
+            self.faults
+                .push(Fault::new(format!("unknown section `{}`", entry.key), entry.key_span.clone()).with_help(help));
         }
     }
 
@@ -287,20 +281,30 @@ impl Reading<'_> {
             return None;
         }
         let (generic, own) = node.split(TARGET_KEYS);
-        let entry = read::<TargetEntry>(&generic, &mut self.faults)?;
-        let Some(lane) = protocols::named(&entry.protocol) else {
-            let at = generic.entry("protocol").map_or_else(|| node.span.clone(), |entry| entry.node.span.clone());
-            let help = format!("protocols of this version: {}", protocols::names().join(", "));
-            self.faults.push(Fault::new(format!("no protocol is called `{}`", entry.protocol), at).with_help(help));
-            return None;
-        };
-        let half = lane.read(&own, &self.dir, &mut self.faults)?;
+        // Both halves are read whatever is wrong with the other.
+        let entry = read::<TargetEntry>(&generic, &mut self.faults);
+        let lane = self.lane(&generic)?;
+        let half = lane.read(&own, &self.dir, &mut self.faults);
+        let (entry, half) = (entry?, half?);
         Some(GuardedTarget {
             target: Target { name: name.clone(), environment: entry.environment, protocol: lane.schema().protocol },
             lending: Lending { user: entry.credential.user, secret: entry.credential.password },
             tags: lane.tags(&half),
             half,
         })
+    }
+
+    /// The protocol that a target names; what is wrong with the key itself has been reported.
+    fn lane(&mut self, generic: &Node) -> Option<&'static dyn Lane> {
+        let named = &generic.entry("protocol")?.node;
+        let Value::Text(name) = &named.value else { return None };
+        let lane = protocols::named(name);
+        if lane.is_none() {
+            let help = format!("protocols of this version: {}", protocols::names().join(", "));
+            let fault = Fault::new(format!("no protocol is called `{name}`"), named.span.clone());
+            self.faults.push(fault.with_help(help));
+        }
+        lane
     }
 }
 
@@ -309,7 +313,8 @@ fn stand_ins(
     transforms: &[(Tag, Level, Transform)],
     targets: &BTreeMap<TargetName, GuardedTarget>,
 ) -> Vec<(Tag, Level, Transform)> {
-    let configured = |name: &str| transforms.iter().any(|(tag, level, _)| *level == Level::Token && tag.as_str() == name);
+    let configured =
+        |name: &str| transforms.iter().any(|(tag, level, _)| *level == Level::Token && tag.as_str() == name);
     let bare = |tag: &&Tag| !std::iter::once(tag.as_str()).chain(tag.ancestors()).any(configured);
     let carried: BTreeSet<&Tag> = targets.values().flat_map(|guarded| &guarded.tags).filter(bare).collect();
     carried.into_iter().map(|tag| (tag.clone(), Level::Token, Transform::Redact)).collect()

@@ -77,40 +77,27 @@ impl Node {
 
     /// The entry of a mapping; `None` for other kinds.
     pub(crate) fn entry(&self, key: &str) -> Option<&Entry> {
-        match &self.value {
-            Value::Map(entries) => entries.iter().find(|entry| entry.key == key),
-            Value::Null
-            | Value::Bool(_)
-            | Value::Integer(_)
-            | Value::Unsigned(_)
-            | Value::Float(_)
-            | Value::Text(_)
-            | Value::List(_) => None,
-        }
+        let Value::Map(entries) = &self.value else { return None };
+        entries.iter().find(|entry| entry.key == key)
     }
 
     /// Every entry of a mapping, with a fault for another kind.
     pub(crate) fn entries(&self, what: &str) -> Result<&[Entry], Fault> {
-        match &self.value {
-            Value::Map(entries) => Ok(entries),
-            other => Err(Fault::new(format!("{what} is a mapping, found {}", other.kind()), self.span.clone())),
-        }
+        if let Value::Map(entries) = &self.value { Ok(entries) } else { Err(self.not_a(what, "a mapping")) }
     }
 
     /// Every item of a list, with a fault for another kind.
     pub(crate) fn items(&self, what: &str) -> Result<&[Self], Fault> {
-        match &self.value {
-            Value::List(items) => Ok(items),
-            other => Err(Fault::new(format!("{what} is a list, found {}", other.kind()), self.span.clone())),
-        }
+        if let Value::List(items) = &self.value { Ok(items) } else { Err(self.not_a(what, "a list")) }
+    }
+
+    fn not_a(&self, what: &str, expected: &str) -> Fault {
+        Fault::new(format!("{what} is {expected}, found {}", self.value.kind()), self.span.clone())
     }
 
     /// Splits a mapping into the entries named and the others.
     pub(crate) fn split(&self, keys: &[&str]) -> (Self, Self) {
-        let entries = match &self.value {
-            Value::Map(entries) => entries.clone(),
-            _ => Vec::new(),
-        };
+        let entries = if let Value::Map(entries) = &self.value { entries.clone() } else { Vec::new() };
         let (named, rest) = entries.into_iter().partition(|entry| keys.contains(&entry.key.as_str()));
         let part = |entries| Self { value: Value::Map(entries), span: self.span.clone() };
         (part(named), part(rest))

@@ -127,7 +127,13 @@ const fn kind(found: &Unexpected<'_>) -> &'static str {
         Unexpected::Unit | Unexpected::Option => "nothing",
         Unexpected::Seq => "a list",
         Unexpected::Map => "a mapping",
-        _ => "something else",
+        Unexpected::NewtypeStruct
+        | Unexpected::Enum
+        | Unexpected::UnitVariant
+        | Unexpected::NewtypeVariant
+        | Unexpected::TupleVariant
+        | Unexpected::StructVariant
+        | Unexpected::Other(_) => "something else",
     }
 }
 
@@ -146,7 +152,9 @@ impl From<'_> {
         let value = match self.0.value {
             Value::Integer(value) => i128::from(value),
             Value::Unsigned(value) => i128::from(value),
-            _ => return self.wrong("a whole number"),
+            Value::Null | Value::Bool(_) | Value::Float(_) | Value::Text(_) | Value::List(_) | Value::Map(_) => {
+                return self.wrong("a whole number");
+            }
         };
         if (least..=most).contains(&value) {
             return Ok(value);
@@ -239,7 +247,12 @@ impl<'de> Deserializer<'de> for From<'de> {
                 [entry] => Choice { name: &entry.key, at: &entry.key_span, content: Some(&entry.node) },
                 _ => return self.wrong(&format!("one of {}", quoted(variants))),
             },
-            _ => return self.wrong(&format!("one of {}", quoted(variants))),
+            Value::Null
+            | Value::Bool(_)
+            | Value::Integer(_)
+            | Value::Unsigned(_)
+            | Value::Float(_)
+            | Value::List(_) => return self.wrong(&format!("one of {}", quoted(variants))),
         };
         visitor.visit_enum(chosen).map_err(|mistake| mistake.at(&node.span))
     }

@@ -39,7 +39,9 @@ fn the_example_is_a_configuration() {
 
 #[test]
 fn paths_are_relative_to_the_file() {
-    let text = GOOD.replace("6432 }", "6432, tls: { cert: c.pem, key: /k.pem } }").replace("    host", "    tls: { ca: ca.pem }\n    host");
+    let text = GOOD
+        .replace("6432 }", "6432, tls: { cert: c.pem, key: /k.pem } }")
+        .replace("    host", "    tls: { ca: ca.pem }\n    host");
     let config = load(&text).unwrap();
     assert_eq!(config.policies, Path::new("conf/policies"));
     let tls = config.listen.tls.unwrap();
@@ -63,7 +65,7 @@ targets:
     let found = lines(text);
     let expected = [
         "conf/sluice.yaml:1:1: missing section `policies`",
-        "conf/sluice.yaml:1:21: invalid socket address syntax",
+        "conf/sluice.yaml:1:21: expected an address and a port, such as `127.0.0.1:6432`",
         "conf/sluice.yaml:2:11: expected a text, found a whole number",
         "conf/sluice.yaml:3:1: unknown section `polices`",
         "conf/sluice.yaml:5:5: the transform `hash` cannot be enforced yet",
@@ -89,7 +91,10 @@ fn advice_names_the_nearest_key() {
 #[test]
 fn a_secret_in_the_wrong_place_is_never_shown() {
     for written in ["hunter2", "'hunter2'", "|\n        hunter2", "[hunter2]", "{ value: hunter2 }"] {
-        let text = GOOD.replace("{ user: app, password: env:SHOP_PASSWORD }", &format!("\n      user: app\n      password: {written}"));
+        let text = GOOD.replace(
+            "{ user: app, password: env:SHOP_PASSWORD }",
+            &format!("\n      user: app\n      password: {written}"),
+        );
         let faults = load(&text).unwrap_err();
         let shown = format!("{faults}{}", faults.report(false));
         assert!(!shown.contains("hunter2"), "{written}: {shown}");

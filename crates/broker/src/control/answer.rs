@@ -86,8 +86,6 @@ impl Desk {
             return Err(Refusal::builtin(sluice_model::Code::Unavailable, "no-such-target", message));
         };
         let (weekday, minute) = laws.zone.calendar(now);
-        let weekday = u8::try_from(weekday).unwrap_or_default();
-        let minute = u16::try_from(minute).unwrap_or_default();
         let at = Moment { now, weekday, minute, client: None };
         let mut answer = Err(Refusal::builtin(
             sluice_model::Code::Policy,

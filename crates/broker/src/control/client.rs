@@ -18,10 +18,9 @@ pub(crate) async fn ask(socket: &Path, ask: &Ask) -> Result<Answer> {
              its configuration with `--config PATH`",
             socket.display()
         ),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => bail!(
-            "`{}` belongs to somebody else; run this as the user who runs the broker",
-            socket.display()
-        ),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            bail!("`{}` belongs to somebody else; run this as the user who runs the broker", socket.display())
+        }
         Err(error) => return Err(error).with_context(|| format!("`{}` cannot be reached", socket.display())),
     };
     let (read, mut write) = stream.into_split();

@@ -37,10 +37,19 @@ pub(crate) enum Ask {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub(crate) enum Answer {
-    Holds { holds: Vec<Waiting> },
+    Holds {
+        holds: Vec<Waiting>,
+    },
     /// The answer was counted.
-    Counted { message: String, hold: Box<Waiting> },
-    Refused { message: String, hint: Option<String>, rule: Option<String> },
+    Counted {
+        message: String,
+        hold: Box<Waiting>,
+    },
+    Refused {
+        message: String,
+        hint: Option<String>,
+        rule: Option<String>,
+    },
 }
 
 /// One request for approval, as an approver sees it.

@@ -79,11 +79,12 @@ pub(crate) fn sql() -> String {
 }
 
 /// The demo's configuration file.
-pub(crate) fn configuration(database: &Database, secret: &Path, address: SocketAddr) -> String {
-    let tls = database.authority().map_or_else(
-        || "dangerous_plaintext".to_owned(),
-        |authority| format!("{{ ca: {} }}", quoted(authority)),
-    );
+pub(crate) fn configuration(database: &Database, secret: Option<&Path>, address: SocketAddr) -> String {
+    let tls = database
+        .authority()
+        .map_or_else(|| "dangerous_plaintext".to_owned(), |authority| format!("{{ ca: {} }}", quoted(authority)));
+    let password = secret
+        .map_or_else(String::new, |file| format!(", password: {}", quoted_text(&format!("file:{}", file.display()))));
     format!(
         "# The demo's configuration; it goes when the demo ends.\n\
          listen: {{ postgres: \"{address}\" }}\n\
@@ -96,7 +97,7 @@ pub(crate) fn configuration(database: &Database, secret: &Path, address: SocketA
          \x20 shop:\n\
          \x20   protocol: postgres\n\
          \x20   environment: prod\n\
-         \x20   credential: {{ user: app, password: {} }}\n\
+         \x20   credential: {{ user: app{password} }}\n\
          \x20   host: localhost\n\
          \x20   port: {}\n\
          \x20   database: shop\n\
@@ -105,7 +106,6 @@ pub(crate) fn configuration(database: &Database, secret: &Path, address: SocketA
          \x20     public.customers.email: [pii.contact]\n\
          \x20     public.customers.ssn: [pii]\n\
          \x20     public.customers.notes: [pii]\n",
-        quoted_text(&format!("file:{}", secret.display())),
         database.port(),
     )
 }

@@ -10,7 +10,7 @@ use super::server::Server;
 /// A throw-away database.
 pub(crate) enum Database {
     /// PostgreSQL's own programs, in a temporary folder.
-    Real(Server),
+    Real(Box<Server>),
     /// A few statements, answered from memory.
     Builtin(Builtin),
 }
@@ -19,7 +19,7 @@ impl Database {
     /// Starts one, with the demo's data in it.
     pub(crate) async fn start(builtin: bool) -> Result<Self> {
         match Server::programs().filter(|_| !builtin) {
-            Some(programs) => Ok(Self::Real(Server::start(&programs).await?)),
+            Some(programs) => Ok(Self::Real(Box::new(Server::start(&programs).await?))),
             None => Ok(Self::Builtin(Builtin::start().await?)),
         }
     }
@@ -29,7 +29,7 @@ impl Database {
         match self {
             Self::Real(server) => format!("{} from {}, on port {}", server.version(), server.folder(), server.port()),
             Self::Builtin(builtin) => format!(
-                "the small built-in database on port {} (no PostgreSQL was found: it answers the statements below and no others)",
+                "the small built-in database on port {}: it answers the statements of the demo and no others",
                 builtin.port()
             ),
         }
@@ -43,11 +43,11 @@ impl Database {
         }
     }
 
-    /// The password of the role `app`.
-    pub(crate) fn password(&self) -> &str {
+    /// The password of the role `app`; `None` where everybody is let in.
+    pub(crate) fn password(&self) -> Option<&str> {
         match self {
-            Self::Real(server) => server.password(),
-            Self::Builtin(builtin) => builtin.password(),
+            Self::Real(server) => Some(server.password()),
+            Self::Builtin(_) => None,
         }
     }
 
@@ -63,7 +63,7 @@ impl Database {
     pub(crate) async fn truth(&self, sql: &str) -> Result<String> {
         match self {
             Self::Real(server) => server.truth(sql).await,
-            Self::Builtin(builtin) => builtin.truth(sql).await,
+            Self::Builtin(builtin) => builtin.truth(sql),
         }
     }
 

@@ -47,11 +47,9 @@ impl Guest {
     /// The rows of a statement, as text; NULL is empty.
     pub(super) async fn rows(&self, sql: &str) -> Result<Vec<Vec<String>>> {
         let messages = self.0.simple_query(sql).await.with_context(|| format!("`{sql}` failed"))?;
-        let rows = messages.iter().filter_map(|message| match message {
-            SimpleQueryMessage::Row(row) => {
-                Some((0..row.len()).map(|column| row.get(column).unwrap_or_default().to_owned()).collect())
-            }
-            _ => None,
+        let rows = messages.iter().filter_map(|message| {
+            let SimpleQueryMessage::Row(row) = message else { return None };
+            Some((0..row.len()).map(|column| row.get(column).unwrap_or_default().to_owned()).collect())
         });
         Ok(rows.collect())
     }
@@ -59,10 +57,9 @@ impl Guest {
     /// Runs a statement; how many rows it changed.
     pub(super) async fn run(&self, sql: &str) -> Result<u64> {
         let messages = self.0.simple_query(sql).await?;
-        let counts = messages.iter().filter_map(|message| match message {
-            SimpleQueryMessage::CommandComplete(count) => Some(*count),
-            _ => None,
-        });
+        let counts = messages
+            .iter()
+            .map(|message| if let SimpleQueryMessage::CommandComplete(count) = message { *count } else { 0 });
         Ok(counts.sum())
     }
 
@@ -70,7 +67,12 @@ impl Guest {
     pub(super) async fn refused(&self, sql: &str, rule: &str) -> Result<String> {
         let Err(error) = self.0.simple_query(sql).await else { bail!("`{sql}` was not refused") };
         let Some(said) = error.as_db_error() else { bail!("`{sql}` ended the session: {error}") };
-        ensure!(*said.code() == SqlState::INSUFFICIENT_PRIVILEGE, "`{sql}` failed with {}: {}", said.code().code(), said.message());
+        ensure!(
+            *said.code() == SqlState::INSUFFICIENT_PRIVILEGE,
+            "`{sql}` failed with {}: {}",
+            said.code().code(),
+            said.message()
+        );
         let detail = said.detail().unwrap_or_default();
         ensure!(detail.contains(rule), "`{sql}` was refused, but not by `{rule}`: {} ({detail})", said.message());
         Ok(format!("{} {detail}", said.message()))

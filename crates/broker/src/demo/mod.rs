@@ -89,11 +89,13 @@ pub(crate) async fn run(arguments: Arguments) -> Result<u8> {
 
 impl Demo {
     async fn start(arguments: &Arguments) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("sluice-demo-").tempdir().context("no temporary folder can be made")?;
+        let folder =
+            tempfile::Builder::new().prefix("sluice-demo-").tempdir().context("no temporary folder can be made")?;
         let database = Database::start(arguments.builtin).await?;
         let address = listen(arguments.port).await?;
         let file = write_files(folder.path(), &database, address)?;
-        let config = config::load(&file).map_err(|faults| anyhow::anyhow!("the demo's own configuration is wrong:\n{faults}"))?;
+        let config = config::load(&file)
+            .map_err(|faults| anyhow::anyhow!("the demo's own configuration is wrong:\n{faults}"))?;
         let running = Running::start(&config).await?;
         let paths = Paths::of(&config.data_dir);
         let alice = token(&paths, folder.path(), "alice", person("alice", "analysts")?).await?;
@@ -169,10 +171,13 @@ fn write_files(folder: &Path, database: &Database, address: SocketAddr) -> Resul
     for (name, text) in PACKS {
         fs::write(policies.join(name), text)?;
     }
-    let secret = folder.join("database.password");
-    private(&secret, database.password().as_bytes())?;
+    let secret = database.password().map(|password| (folder.join("database.password"), password));
+    if let Some((file, password)) = &secret {
+        private(file, password.as_bytes())?;
+    }
+    let secret = secret.as_ref().map(|(file, _)| file.as_path());
     let file = folder.join("sluice.yaml");
-    fs::write(&file, data::configuration(database, &secret, address))?;
+    fs::write(&file, data::configuration(database, secret, address))?;
     Ok(file)
 }
 

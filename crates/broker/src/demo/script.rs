@@ -38,8 +38,13 @@ fn quoted(path: &Path) -> String {
 /// The words on the terminal.
 pub(super) fn text(demo: &Demo) -> String {
     let env = demo.folder().join("env");
-    let psql = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).any(|dir| dir.join("psql").is_file());
-    let missing = if psql { "" } else { "\nNote: `psql` is not installed (Debian: postgresql-client); the commands below need it.\n" };
+    let psql =
+        std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).any(|dir| dir.join("psql").is_file());
+    let missing = if psql {
+        ""
+    } else {
+        "\nNote: `psql` is not installed (Debian: postgresql-client); the commands below need it.\n"
+    };
     format!(
         r#"
 Sluice demo: a broker on {address}, guarding {database}.

@@ -118,7 +118,7 @@ impl Server {
     /// Ends the server without ceremony: nothing in it is to be kept.
     pub(crate) async fn stop(mut self) {
         let data = self.folder.path().join("data");
-        let mut stop = command(&self.programs.named("pg_ctl"), self.ids);
+        let mut stop = command(self.programs.named("pg_ctl"), self.ids);
         stop.arg("-D").arg(&data).args(["-m", "immediate", "-w", "-t", "10", "stop"]);
         let _or_killed_below = stop.stdout(Stdio::null()).stderr(Stdio::null()).status().await;
         if tokio::time::timeout(Duration::from_secs(5), self.process.wait()).await.is_err() {

@@ -62,7 +62,9 @@ async fn masked(demo: &Demo) -> Result<()> {
 /// Whether a text holds part of a protected value.
 fn leaks(text: &str) -> bool {
     let customers = super::data::CUSTOMERS;
-    customers.iter().any(|c| text.contains(c.email) || text.contains(c.ssn) || c.notes.is_some_and(|n| text.contains(n)))
+    customers
+        .iter()
+        .any(|c| text.contains(c.email) || text.contains(c.ssn) || c.notes.is_some_and(|n| text.contains(n)))
 }
 
 async fn filtered(demo: &Demo) -> Result<()> {
@@ -109,10 +111,9 @@ async fn held(demo: &Demo) -> Result<()> {
         let agents = vote(demo, &id, &demo.robo, true).await?;
         ensure!(matches!(agents, Answer::Refused { .. }), "an agent approved a request");
         ensure!(demo.database().truth(TRUTH).await? == before, "it was written before anybody approved it");
-        match vote(demo, &id, &demo.dana, true).await? {
-            Answer::Counted { .. } => Ok(()),
-            other => bail!("dana's approval was not counted: {other:?}"),
-        }
+        let counted = vote(demo, &id, &demo.dana, true).await?;
+        ensure!(matches!(counted, Answer::Counted { .. }), "dana's approval was not counted: {counted:?}");
+        Ok(())
     };
     let (written, answered) = tokio::join!(alice.run(WRITE), answer);
     answered?;
@@ -140,10 +141,10 @@ async fn denied(demo: &Demo) -> Result<()> {
 async fn waiting(demo: &Demo) -> Result<HoldId> {
     let socket = demo.paths().control();
     loop {
-        if let Answer::Holds { holds } = ask(&socket, &Ask::List { all: false }).await? {
-            if let Some(hold) = holds.first() {
-                return Ok(HoldId::new(&hold.id)?);
-            }
+        if let Answer::Holds { holds } = ask(&socket, &Ask::List { all: false }).await?
+            && let Some(hold) = holds.first()
+        {
+            return Ok(HoldId::new(&hold.id)?);
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }

@@ -64,10 +64,10 @@ pub(crate) async fn replay(
     let mut protocol: Box<dyn Replayer> = Box::new(Opaque);
     while let Some(stored) = reader.next_event().context("the recording cannot be read on")? {
         wait(started, stored.at_ns, pace).await;
-        if let Event::Opened(opened) = &stored.event {
-            if let Some(lane) = crate::protocols::named(&opened.protocol) {
-                protocol = lane.replayer();
-            }
+        if let Event::Opened(opened) = &stored.event
+            && let Some(lane) = crate::protocols::named(&opened.protocol)
+        {
+            protocol = lane.replayer();
         }
         let seen = seen(&stored, protocol.as_mut());
         match form {
@@ -85,7 +85,16 @@ fn seen(stored: &Stored<'_>, protocol: &mut dyn Replayer) -> Vec<String> {
             protocol.to_client(passed.op, passed.frame.0)
         }
         Event::Done(op) => protocol.done(*op),
-        _ => Vec::new(),
+        Event::Passed(_)
+        | Event::Opened(_)
+        | Event::Asked(_)
+        | Event::Ruled(_)
+        | Event::Held(_)
+        | Event::Settled(_)
+        | Event::Cut(_)
+        | Event::Noted(_)
+        | Event::Gap(_)
+        | Event::Closed(_) => Vec::new(),
     }
 }
 

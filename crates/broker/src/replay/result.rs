@@ -92,9 +92,10 @@ impl Table {
         let widths: Vec<usize> = (0..wide).map(width).collect();
         let line = |cells: &[String]| {
             let empty = String::new();
-            let padded = widths.iter().enumerate().map(|(column, width)| {
-                format!(" {:width$} ", cells.get(column).unwrap_or(&empty))
-            });
+            let padded = widths
+                .iter()
+                .enumerate()
+                .map(|(column, width)| format!(" {:width$} ", cells.get(column).unwrap_or(&empty)));
             padded.collect::<Vec<_>>().join("|").trim_end().to_owned()
         };
         let mut lines = Vec::new();

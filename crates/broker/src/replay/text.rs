@@ -32,10 +32,9 @@ impl Text {
             Event::Opened(opened) => self.opened(opened),
             Event::Asked(asked) => self.asked(asked, &at),
             Event::Ruled(ruled) => self.ruled(ruled, &at),
-            Event::Held(held) => stamped(self.styled(
-                &format!("held as {}: waits for {}", shown(&held.hold), joined(&held.approvers)),
-                STRONG,
-            )),
+            Event::Held(held) => stamped(
+                self.styled(&format!("held as {}: waits for {}", shown(&held.hold), joined(&held.approvers)), STRONG),
+            ),
             Event::Settled(settled) => stamped(self.settled(settled)),
             Event::Passed(_) | Event::Done(_) => indented(seen),
             Event::Cut(cut) => indented(vec![format!(
@@ -48,9 +47,9 @@ impl Text {
                 let pairs = noted.pairs.iter().map(|pair| format!(" {}={}", shown(&pair.name), shown(&pair.value)));
                 stamped(self.styled(&format!("{}{}", shown(&noted.kind), pairs.collect::<String>()), DIM))
             }
-            Event::Gap(gap) => {
-                stamped(self.styled(&format!("a gap in the recording: {} ({} bytes)", shown(&gap.reason), gap.bytes), BAD))
-            }
+            Event::Gap(gap) => stamped(
+                self.styled(&format!("a gap in the recording: {} ({} bytes)", shown(&gap.reason), gap.bytes), BAD),
+            ),
             Event::Closed(closed) => stamped(ended(closed)),
         }
     }
@@ -62,10 +61,17 @@ impl Text {
     fn opened(&mut self, opened: &Opened<'_>) -> Vec<String> {
         let chain: Vec<String> = opened.principal.iter().map(|actor| shown(&actor.name)).collect();
         self.who = chain.first().map(|name| name.rsplit(':').next().unwrap_or(name).to_owned()).unwrap_or_default();
-        let at = jiff::Timestamp::from_microsecond(opened.anchor.0).map_or_else(|_| String::new(), |at| format!("{at:.0}"));
+        let at =
+            jiff::Timestamp::from_microsecond(opened.anchor.0).map_or_else(|_| String::new(), |at| format!("{at:.0}"));
         vec![
             self.styled(&format!("session {}", shown(&opened.session)), STRONG),
-            format!("{} at {}/{} from {}, {at}", chain.join(" for "), shown(&opened.environment), shown(&opened.target), shown(&opened.client)),
+            format!(
+                "{} at {}/{} from {}, {at}",
+                chain.join(" for "),
+                shown(&opened.environment),
+                shown(&opened.target),
+                shown(&opened.client)
+            ),
         ]
     }
 
@@ -98,7 +104,8 @@ impl Text {
         match ruled.verdict {
             Word::Allow if prepared.is_some() => return lines,
             Word::Allow => {
-                let masks = if ruled.masks.is_empty() { String::new() } else { format!("; masked: {}", joined(&ruled.masks)) };
+                let masks =
+                    if ruled.masks.is_empty() { String::new() } else { format!("; masked: {}", joined(&ruled.masks)) };
                 let text = format!("allowed by {}{masks}", joined(&ruled.rules));
                 lines.push(format!("{INDENT}{}", self.styled(&text, GOOD)));
             }
@@ -106,7 +113,10 @@ impl Text {
                 lines.extend(prepared.map(|text| self.prompt(&text, at)).into_iter().flatten());
                 let (word, code) = if ruled.verdict == Word::Deny { ("refused", BAD) } else { ("held", STRONG) };
                 let rule = ruled.rules.first().map_or_else(String::new, |rule| shown(rule));
-                lines.push(format!("{INDENT}{}", self.styled(&format!("{word} by {rule}: {}", shown(&ruled.message)), code)));
+                lines.push(format!(
+                    "{INDENT}{}",
+                    self.styled(&format!("{word} by {rule}: {}", shown(&ruled.message)), code)
+                ));
             }
         }
         lines
@@ -132,7 +142,8 @@ fn clock(at_ns: u64) -> String {
 }
 
 fn ended(closed: &Closed<'_>) -> String {
-    let counters: Vec<String> = closed.counters.iter().map(|(name, count)| format!("{}={count}", shown(name))).collect();
+    let counters: Vec<String> =
+        closed.counters.iter().map(|(name, count)| format!("{}={count}", shown(name))).collect();
     format!("ended ({}) {}", shown(&closed.reason), counters.join(" "))
 }
 

@@ -1,0 +1,296 @@
+//! The command line, as a person or a script meets it.
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "tests")]
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+const POLICY: &str = r#"@id("all") permit (principal, action, resource);"#;
+
+/// A folder with a configuration whose database nobody listens at.
+fn site() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("policies")).unwrap();
+    fs::write(dir.path().join("policies/all.cedar"), POLICY).unwrap();
+    let secret = dir.path().join("secret");
+    fs::write(&secret, "hunter2\n").unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    configure(
+        dir.path(),
+        &format!(
+            "listen: {{ postgres: 127.0.0.1:0 }}\ndata_dir: ./var\npolicies: ./policies\ntargets:\n  shop:\n    protocol: \
+             postgres\n    environment: prod\n    credential: {{ user: app, password: \"file:{}\" }}\n    host: \
+             127.0.0.1\n    port: 1\n    database: shop\n    tls: dangerous_plaintext\n",
+            secret.display()
+        ),
+    );
+    dir
+}
+
+fn configure(dir: &Path, text: &str) {
+    fs::write(dir.join("sluice.yaml"), text).unwrap();
+}
+
+fn change(dir: &Path, from: &str, to: &str) {
+    let text = fs::read_to_string(dir.join("sluice.yaml")).unwrap();
+    assert!(text.contains(from), "{text}");
+    configure(dir, &text.replace(from, to));
+}
+
+fn sluice(dir: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
+    command.current_dir(dir).args(arguments).env_remove("SLUICE_CONFIG").env_remove("SLUICE_TOKEN");
+    command.output().unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[test]
+fn a_sound_configuration_passes_and_says_what_it_resolved() {
+    let site = site();
+    let checked = sluice(site.path(), &["check"]);
+    let text = said(&checked);
+    assert_eq!(code(&checked), 0, "{text}");
+    assert!(text.contains("1 rules in ./policies") && text.contains("target shop"), "{text}");
+    assert!(text.contains("unchecked"), "nobody listens there: {text}");
+}
+
+#[test]
+fn what_cannot_be_enforced_fails_the_check_without_a_secret_in_any_line() {
+    for (from, to, expected) in [
+        ("data_dir: ./var", "data_dir: ./var\ndata_dri: x", "unknown section `data_dri`"),
+        ("protocol: postgres", "protocol: mysql", "no protocol is called `mysql`"),
+        ("password: \"file:", "password: \"file:/nowhere", "is not set"),
+        ("user: app, password: \"file:", "user: app, password: \"hunter2 file:", "a secret is written as"),
+        ("policies: ./policies", "policies: ./nothing", "the folder cannot be read"),
+    ] {
+        let site = site();
+        change(site.path(), from, to);
+        let checked = sluice(site.path(), &["check", "--offline"]);
+        let text = said(&checked);
+        assert_eq!(code(&checked), 1, "{to}: {text}");
+        assert!(text.contains(expected), "{to}: {text}");
+        assert!(!text.contains("hunter2"), "{to}: {text}");
+    }
+}
+
+#[test]
+fn a_bad_policy_is_shown_with_its_place() {
+    let site = site();
+    let bad = format!("{POLICY}\n@id(\"x\") permit (principal, action == Action::\"sql.raed\", resource);\n");
+    fs::write(site.path().join("policies/bad.cedar"), bad).unwrap();
+    for command in [&["check", "--offline"][..], &["policy", "check"], &["serve"]] {
+        let checked = sluice(site.path(), command);
+        let text = said(&checked);
+        assert_eq!(code(&checked), 1, "{command:?}: {text}");
+        assert!(text.contains("bad.cedar:2:") && text.contains("sql.raed"), "{command:?}: {text}");
+    }
+}
+
+#[test]
+fn serve_refuses_a_wrong_configuration_and_a_missing_one() {
+    let site = site();
+    change(site.path(), "data_dir", "data_dirs");
+    let served = sluice(site.path(), &["serve"]);
+    assert_eq!(code(&served), 1);
+    assert!(said(&served).contains("did you mean `data_dir`?"), "{}", said(&served));
+    let served = sluice(site.path(), &["serve", "--config", "nowhere.yaml"]);
+    assert_eq!(code(&served), 1);
+    assert!(said(&served).contains("sluice config example"), "{}", said(&served));
+}
+
+#[test]
+fn a_token_is_printed_once_listed_and_revoked() {
+    let site = site();
+    let create = ["token", "create", "--user", "alice", "--group", "analysts", "--ttl", "5m"];
+    let created = sluice(site.path(), &create);
+    assert_eq!(code(&created), 0, "{}", said(&created));
+    let token = String::from_utf8(created.stdout).unwrap();
+    assert_eq!((token.lines().count(), token.trim().split('.').count()), (1, 3));
+
+    let listed = sluice(site.path(), &["token", "list", "--output", "json"]);
+    let row: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
+    assert_eq!((row["principal"].as_str(), row["state"].as_str()), (Some("user:alice"), Some("valid")));
+    assert!(!said(&listed).contains(token.trim()));
+
+    let id = row["id"].as_str().unwrap();
+    assert_eq!(code(&sluice(site.path(), &["token", "revoke", id])), 0);
+    assert_eq!(code(&sluice(site.path(), &["token", "revoke", id])), 1, "revoked before");
+    let listed = sluice(site.path(), &["token", "list"]);
+    assert!(said(&listed).contains("revoked"), "{}", said(&listed));
+    let long = sluice(site.path(), &["token", "create", "--user", "alice", "--ttl", "25h"]);
+    assert_eq!(code(&long), 1, "longer than a day");
+}
+
+#[test]
+fn a_login_is_made_once() {
+    let site = site();
+    let create = ["scram", "create", "--login", "metabase", "--user", "alice", "--output", "json"];
+    let made = sluice(site.path(), &create);
+    assert_eq!(code(&made), 0, "{}", said(&made));
+    let made: serde_json::Value = serde_json::from_slice(&made.stdout).unwrap();
+    assert!(made["password"].as_str().unwrap().len() >= 32);
+    let again = sluice(site.path(), &create);
+    assert_eq!(code(&again), 1);
+    assert!(said(&again).contains("the login `metabase` exists"), "{}", said(&again));
+}
+
+#[test]
+fn without_a_broker_approvals_say_so() {
+    let site = site();
+    let listed = sluice(site.path(), &["approvals", "list"]);
+    assert_eq!(code(&listed), 1);
+    assert!(said(&listed).contains("no broker is running"), "{}", said(&listed));
+    let approved = sluice(site.path(), &["approvals", "approve", "h-1"]);
+    assert_eq!(code(&approved), 1);
+    assert!(said(&approved).contains("SLUICE_TOKEN"), "{}", said(&approved));
+}
+
+#[test]
+fn an_unknown_session_is_not_found() {
+    let site = site();
+    for command in [&["replay", "nothing"][..], &["sessions", "show", "nothing"], &["audit", "verify", "nothing"]] {
+        let shown = sluice(site.path(), command);
+        assert!(said(&shown).contains("nothing is kept at"), "{command:?}: {}", said(&shown));
+        assert_eq!(code(&shown), 1, "{command:?}");
+    }
+    assert_eq!(code(&sluice(site.path(), &["token", "create", "--user", "alice"])), 0);
+    for command in [&["replay", "nothing"][..], &["sessions", "show", "nothing"], &["audit", "verify", "nothing"]] {
+        let shown = sluice(site.path(), command);
+        assert!(said(&shown).contains("there is no session `nothing`"), "{command:?}: {}", said(&shown));
+        assert_eq!(code(&shown), 1, "{command:?}");
+    }
+}
+
+#[test]
+fn the_schema_of_the_configuration_is_json_and_that_of_policies_is_cedar() {
+    let dir = tempfile::tempdir().unwrap();
+    let schema = sluice(dir.path(), &["config", "schema"]);
+    let schema: serde_json::Value = serde_json::from_slice(&schema.stdout).unwrap();
+    assert_eq!(schema["title"], "sluice.yaml");
+    let cedar = sluice(dir.path(), &["policy", "schema"]);
+    assert!(said(&cedar).contains("action \"sql.read\""), "{}", said(&cedar));
+}
+
+#[test]
+fn explain_says_why() {
+    let site = site();
+    let explain = |action: &str| {
+        sluice(site.path(), &["policy", "explain", "--user", "alice", "--target", "shop", "--action", action])
+    };
+    let allowed = explain("sql.session");
+    assert_eq!(code(&allowed), 0, "{}", said(&allowed));
+    assert!(said(&allowed).contains("permitted by `all`"), "{}", said(&allowed));
+    let unknown = explain("sql.raed");
+    assert!(said(&unknown).contains("no verb is called `sql.raed`"), "{}", said(&unknown));
+}
+
+#[test]
+fn the_packs_pass_their_own_cases() {
+    let packs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../policies");
+    let tested = sluice(&packs, &["policy", "test", "."]);
+    assert_eq!(code(&tested), 0, "{}", said(&tested));
+}
+
+#[test]
+fn the_demo_with_the_built_in_database_shows_what_it_promises() {
+    let dir = tempfile::tempdir().unwrap();
+    let shown = sluice(dir.path(), &["demo", "--check", "--builtin"]);
+    assert_eq!(code(&shown), 0, "{}", said(&shown));
+    assert_eq!(said(&shown).matches("ok     ").count(), 10, "{}", said(&shown));
+}
+
+/// A running `sluice serve` whose log is read line by line.
+struct Serving {
+    process: Child,
+    log: Receiver<String>,
+}
+
+impl Serving {
+    fn start(dir: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
+        command.current_dir(dir).args(["serve", "--log", "json"]).env_remove("SLUICE_CONFIG").env_remove("SLUICE_LOG");
+        let mut process = command.stderr(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(process.stderr.take().unwrap()).lines();
+        let (tell, log) = mpsc::channel();
+        std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| tell.send(line)));
+        let serving = Self { process, log };
+        serving.until("the broker is ready");
+        serving
+    }
+
+    /// Reads the log up to a message.
+    fn until(&self, message: &str) -> String {
+        loop {
+            let line = self.log.recv_timeout(Duration::from_secs(60)).unwrap();
+            if line.contains(message) {
+                return line;
+            }
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("sh").args(["-c", &format!("kill -s {name} {}", self.process.id())]).status().unwrap();
+        assert!(sent.success());
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+#[test]
+fn a_changed_policy_is_taken_and_a_bad_one_keeps_the_one_before() {
+    let site = site();
+    let serving = Serving::start(site.path());
+    let policy = site.path().join("policies/all.cedar");
+    fs::write(&policy, format!("{POLICY}\n@id(\"x\") forbid (principal, action == Action::\"sql.set\", resource);\n"))
+        .unwrap();
+    serving.until("the configuration was reloaded");
+
+    fs::write(&policy, format!("{POLICY} nonsense")).unwrap();
+    let line = serving.until("the one before stays in force");
+    assert!(line.contains("all.cedar:1:"), "{line}");
+
+    change(site.path(), "environment: prod", "environment: staging");
+    let line = serving.until("the one before stays in force");
+    assert!(line.contains("all.cedar:1:"), "the policy is still bad: {line}");
+
+    fs::write(&policy, POLICY).unwrap();
+    serving.until("the configuration was reloaded");
+    serving.signal("HUP");
+    serving.until("the configuration was reloaded");
+}
+
+#[test]
+fn a_broker_keeps_a_second_one_off_its_folder_and_stops_when_told() {
+    let site = site();
+    let mut serving = Serving::start(site.path());
+    let second = sluice(site.path(), &["serve"]);
+    assert_eq!(code(&second), 1);
+    assert!(said(&second).contains("another broker is running on this data folder"), "{}", said(&second));
+    let listed = sluice(site.path(), &["approvals", "list"]);
+    assert_eq!(code(&listed), 0, "{}", said(&listed));
+    assert!(said(&listed).contains("nothing waits"), "{}", said(&listed));
+    let mode = fs::metadata(site.path().join("var/control.sock")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    serving.signal("TERM");
+    serving.until("the broker has stopped");
+    assert!(serving.process.wait().unwrap().success());
+    assert!(!site.path().join("var/control.sock").exists());
+}
