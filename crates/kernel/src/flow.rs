@@ -257,6 +257,7 @@ where
                 Step::Ask(op, operation) => self.ask(op, operation)?,
                 Step::ToServer(op, frame) => self.send_server(op, frame)?,
                 Step::ToClient(op, frame) => self.send_client(op, frame)?,
+                Step::Withdraw(op) => self.take_back(op)?,
                 Step::Done(op) => self.tape.done(op)?,
                 Step::Note(note) => self.note(&note)?,
                 Step::Errand(errand) => self.run_errand(errand.0)?,
@@ -284,6 +285,15 @@ where
     fn note(&mut self, note: &Note) -> Result<(), FlowError> {
         let pairs = note.values.iter().map(|(name, value)| recording::Pair::new(*name, value.as_str())).collect();
         self.tape.write(&Event::Noted(recording::Noted { kind: note.kind.into(), pairs }))
+    }
+
+    /// Ends the wait for people if it is for this operation. A request that is still being filed is taken back when the
+    /// machine hears of it and asks again.
+    fn take_back(&mut self, op: OpId) -> Result<(), FlowError> {
+        match &self.waiting {
+            Waiting::People(_, held) if held.op == op => self.settle(&Settled::alone(Outcome::Withdrawn)),
+            Waiting::Nothing | Waiting::Filing(..) | Waiting::People(..) | Waiting::Errand(_) => Ok(()),
+        }
     }
 
     fn run_errand(&mut self, errand: BoxFuture<'static, ()>) -> Result<(), FlowError> {

@@ -16,6 +16,8 @@ pub enum Step<F> {
     ToServer(OpId, F),
     /// Send to the client, as part of an operation's answer.
     ToClient(OpId, F),
+    /// Nobody needs the answer to this question any more: if people are asked, they are told so. A `Ruled` still follows.
+    Withdraw(OpId),
     /// Nothing more follows for this operation; its allow is withdrawn.
     Done(OpId),
     /// Write a fact down that no frame shows.
@@ -68,6 +70,11 @@ impl<F> Outbox<F> {
     /// Sends a frame to the client.
     pub fn to_client(&mut self, op: OpId, frame: F) {
         self.steps.push_back(Step::ToClient(op, frame));
+    }
+
+    /// Takes a question back.
+    pub fn withdraw(&mut self, op: OpId) {
+        self.steps.push_back(Step::Withdraw(op));
     }
 
     /// Ends an operation.

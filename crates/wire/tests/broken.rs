@@ -94,6 +94,7 @@ impl<const FLAW: char> Machinery<FLAW> {
             (_, Step::Ask(op, operation)) => out.ask(op, operation),
             (_, Step::ToServer(op, frame)) => out.to_server(op, frame),
             (_, Step::ToClient(op, frame)) => out.to_client(op, frame),
+            (_, Step::Withdraw(op)) => out.withdraw(op),
             (_, Step::Done(op)) => out.done(op),
             (_, Step::Note(note)) => out.note(note.kind, note.values),
             (_, Step::Errand(errand)) => out.errand(errand.0),

@@ -5,6 +5,7 @@
 //! that PostgreSQL itself aborts what must be aborted, skips to `Sync` and reports the right status; only the words of
 //! its error are replaced by ours.
 
+mod named;
 mod question;
 mod replies;
 mod requests;
@@ -21,11 +22,11 @@ use sluice_wire::{HoldNotice, Input, Outbox, Side, Violation, Wants};
 
 use crate::frame::Frame;
 use crate::message::{self, Report};
-use crate::names::Names;
+use crate::names::{Batch, Names};
 use crate::operation::Known;
 use crate::pipeline::{Handling, MAX_OWED, Owed, Pipeline, Sent};
 use crate::refusal::{self, Ends, Hush};
-use crate::view::Schemas;
+use crate::view::{Schemas, View};
 
 use question::Question;
 
@@ -45,6 +46,10 @@ pub struct PostgresMachine {
     pipeline: Pipeline,
     statements: Names<Arc<Prepared>>,
     portals: Names<Portal>,
+    /// The batch that the next message belongs to.
+    batch: Batch,
+    /// A message whose names are not settled yet.
+    parked: Option<Frame>,
     question: Option<Question>,
     rewrites: HashMap<Digest, (Arc<Obligations>, Bytes)>,
     last_op: OpId,
@@ -62,6 +67,10 @@ struct Prepared {
     /// `None` for one made by SQL `PREPARE`.
     known: Option<Arc<Known>>,
     analysis: Arc<Analysis>,
+    /// The text that made it.
+    text: Bytes,
+    /// The parameter types declared with it: `count u16 · oid u32*`.
+    types: Bytes,
     /// What its preparation was allowed with; its text was rewritten accordingly.
     obligations: Arc<Obligations>,
     handling: Arc<Handling>,
@@ -94,18 +103,25 @@ enum Farewell {
     Said,
 }
 
+/// What clients may read of a server's own words.
+fn hush(view: &View) -> Hush {
+    if view.is_tagged() { Hush::Values } else { Hush::Nothing }
+}
+
 impl PostgresMachine {
     /// A machine that has just sent its client the first `ReadyForQuery`.
     #[must_use]
     pub fn new(setup: Setup) -> Self {
-        let hush = if setup.schemas.view().is_tagged() { Hush::UserCode } else { Hush::Nothing };
-        let idle = Arc::new(Handling { plan: Plan::clearing([]), hush, changes_catalog: false });
+        let hush = hush(&setup.schemas.view());
+        let idle = Arc::new(Handling { plan: Plan::clearing([]), hush, changes_catalog: false, text: Bytes::new() });
         Self {
             schemas: setup.schemas,
             unfinished: setup.unfinished,
             pipeline: Pipeline::default(),
             statements: Names::default(),
             portals: Names::default(),
+            batch: Batch::default(),
+            parked: None,
             question: None,
             rewrites: HashMap::new(),
             last_op: OpId::CONNECT,
@@ -123,6 +139,9 @@ impl PostgresMachine {
 
     /// Sends a message that the server will answer.
     fn send(&mut self, op: OpId, frame: Frame, sent: Sent, handling: &Arc<Handling>, out: &mut Outbox<Frame>) {
+        if matches!(sent, Sent::Sync | Sent::Query { .. }) {
+            self.batch.0 = self.batch.0.wrapping_add(1);
+        }
         self.pipeline.push(Owed { op, sent, handling: Arc::clone(handling) });
         out.to_server(op, frame);
     }
@@ -152,7 +171,20 @@ impl PostgresMachine {
         }
     }
 
+    /// The server skips everything up to the next `Sync`: what waits to be sent will not be.
+    fn drop_what_is_skipped(&mut self, out: &mut Outbox<Frame>) {
+        self.parked = None;
+        if let Some(question) = &mut self.question {
+            question.moot = true;
+            out.withdraw(question.op);
+        }
+    }
+
     fn held(&self, op: OpId, notice: &HoldNotice, out: &mut Outbox<Frame>) {
+        if self.question.as_ref().is_some_and(|question| question.moot) {
+            out.withdraw(op);
+            return;
+        }
         let locks = if self.status == b'T' { " The open transaction keeps its locks while it waits." } else { "" };
         let message = format!("waiting for approval {}: {}", notice.id, notice.message);
         let hint = format!(
@@ -208,7 +240,7 @@ impl sluice_wire::Machine for PostgresMachine {
     }
 
     fn wants(&self) -> Wants {
-        let settled = self.question.is_none() && self.catalog != CatalogState::Refreshing;
+        let settled = self.question.is_none() && self.parked.is_none() && self.catalog != CatalogState::Refreshing;
         Wants { client: settled && self.pipeline.len() < MAX_OWED, server: true }
     }
 }

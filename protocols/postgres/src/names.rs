@@ -1,7 +1,8 @@
 //! Names that a connection gives to statements and portals, in the order in which the server will see them.
 //!
-//! A change counts for later client messages from the moment it is sent, and is taken back if the server fails the
-//! message that made it. So there are two layers: what the server confirmed, and what is still under way.
+//! A change that is under way may still fail. Within one batch (up to `Sync`, or one simple query) that does not matter:
+//! if it fails, PostgreSQL skips what follows it. A later batch runs all the same, so a name with a change under way
+//! from an earlier one is *unsettled*: nobody may say what it stands for until the server has answered.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -19,14 +20,27 @@ pub(crate) enum Change<T> {
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Ticket(u64);
 
+/// A run of messages that the server skips together once one of them fails.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Batch(pub(crate) u64);
+
+/// What a name stands for.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) enum Found<'a, T> {
+    Known(&'a T),
+    Unknown,
+    /// It depends on answers that have not come yet.
+    Unsettled,
+}
+
 /// A table of names.
 #[derive(Debug)]
 pub(crate) struct Names<T> {
     confirmed: HashMap<Bytes, T>,
-    under_way: VecDeque<(Ticket, Change<T>)>,
+    under_way: VecDeque<(Ticket, Batch, Change<T>)>,
     /// The newest change under way of each name, `None` for forgotten; absent where nothing is under way.
-    newest: HashMap<Bytes, (Ticket, Option<T>)>,
-    forgot_all: Option<Ticket>,
+    newest: HashMap<Bytes, (Ticket, Batch, Option<T>)>,
+    forgot_all: Option<(Ticket, Batch)>,
     next: u64,
 }
 
@@ -43,13 +57,15 @@ impl<T> Default for Names<T> {
 }
 
 impl<T: Clone> Names<T> {
-    /// What a name stands for when the next message is sent.
-    pub(crate) fn get(&self, name: &[u8]) -> Option<&T> {
-        match self.newest.get(name) {
-            Some((_, value)) => value.as_ref(),
-            None if self.forgot_all.is_some() => None,
-            None => self.confirmed.get(name),
-        }
+    /// What a name stands for in a message of this batch.
+    pub(crate) fn find(&self, name: &[u8], batch: Batch) -> Found<'_, T> {
+        let value = match (self.newest.get(name), self.forgot_all) {
+            (Some((_, of, value)), _) if *of == batch => value.as_ref(),
+            (None, Some((_, of))) if of == batch => None,
+            (None, None) => self.confirmed.get(name),
+            (Some(_), _) | (None, Some(_)) => return Found::Unsettled,
+        };
+        value.map_or(Found::Unknown, Found::Known)
     }
 
     /// Names in use, confirmed or under way.
@@ -58,33 +74,33 @@ impl<T: Clone> Names<T> {
     }
 
     /// Notes that a message with this change is being sent.
-    pub(crate) fn send(&mut self, change: Change<T>) -> Ticket {
+    pub(crate) fn send(&mut self, change: Change<T>, batch: Batch) -> Ticket {
         let ticket = Ticket(self.next);
         self.next = self.next.wrapping_add(1);
-        self.overlay(ticket, &change);
-        self.under_way.push_back((ticket, change));
+        self.overlay(ticket, batch, &change);
+        self.under_way.push_back((ticket, batch, change));
         ticket
     }
 
-    fn overlay(&mut self, ticket: Ticket, change: &Change<T>) {
+    fn overlay(&mut self, ticket: Ticket, batch: Batch, change: &Change<T>) {
         match change {
             Change::Define(name, value) => {
-                self.newest.insert(name.clone(), (ticket, Some(value.clone())));
+                self.newest.insert(name.clone(), (ticket, batch, Some(value.clone())));
             }
             Change::Forget(name) => {
-                self.newest.insert(name.clone(), (ticket, None));
+                self.newest.insert(name.clone(), (ticket, batch, None));
             }
             Change::ForgetAll => {
                 self.newest.clear();
-                self.forgot_all = Some(ticket);
+                self.forgot_all = Some((ticket, batch));
             }
         }
     }
 
     /// The server did what the change was sent with. Gives back the value that it replaced.
     pub(crate) fn confirm(&mut self, ticket: Ticket) -> Vec<T> {
-        let Some(index) = self.under_way.iter().position(|(at, _)| *at == ticket) else { return Vec::new() };
-        let Some((_, change)) = self.under_way.remove(index) else { return Vec::new() };
+        let Some(index) = self.under_way.iter().position(|(at, ..)| *at == ticket) else { return Vec::new() };
+        let Some((_, _, change)) = self.under_way.remove(index) else { return Vec::new() };
         let name = match &change {
             Change::Define(name, _) | Change::Forget(name) => Some(name.clone()),
             Change::ForgetAll => None,
@@ -95,10 +111,10 @@ impl<T: Clone> Names<T> {
             Change::ForgetAll => self.confirmed.drain().map(|(_, value)| value).collect(),
         };
         match name {
-            Some(name) if self.newest.get(&name).is_some_and(|(at, _)| *at == ticket) => {
+            Some(name) if self.newest.get(&name).is_some_and(|(at, ..)| *at == ticket) => {
                 self.newest.remove(&name);
             }
-            None if self.forgot_all == Some(ticket) => self.forgot_all = None,
+            None if self.forgot_all.is_some_and(|(at, _)| at == ticket) => self.forgot_all = None,
             Some(_) | None => {}
         }
         replaced
@@ -110,14 +126,14 @@ impl<T: Clone> Names<T> {
             return Vec::new();
         }
         let (failed, left): (VecDeque<_>, VecDeque<_>) =
-            std::mem::take(&mut self.under_way).into_iter().partition(|(at, _)| tickets.contains(at));
+            std::mem::take(&mut self.under_way).into_iter().partition(|(at, ..)| tickets.contains(at));
         self.newest.clear();
         self.forgot_all = None;
-        for (ticket, change) in &left {
-            self.overlay(*ticket, change);
+        for (ticket, batch, change) in &left {
+            self.overlay(*ticket, *batch, change);
         }
         self.under_way = left;
-        let defined = failed.into_iter().filter_map(|(_, change)| match change {
+        let defined = failed.into_iter().filter_map(|(_, _, change)| match change {
             Change::Define(_, value) => Some(value),
             Change::Forget(_) | Change::ForgetAll => None,
         });
@@ -134,6 +150,9 @@ impl<T: Clone> Names<T> {
 mod tests {
     use super::*;
 
+    const NOW: Batch = Batch(1);
+    const LATER: Batch = Batch(2);
+
     fn define(name: &'static str, value: u8) -> Change<u8> {
         Change::Define(Bytes::from_static(name.as_bytes()), value)
     }
@@ -143,42 +162,57 @@ mod tests {
     }
 
     #[test]
-    fn a_name_counts_from_when_it_is_sent() {
+    fn within_a_batch_a_name_counts_from_when_it_is_sent() {
         let mut names = Names::default();
-        let one = names.send(define("a", 1));
-        assert_eq!(names.get(b"a"), Some(&1));
-        let gone = names.send(forget("a"));
-        assert_eq!(names.get(b"a"), None);
-        let two = names.send(define("a", 2));
-        assert_eq!(names.get(b"a"), Some(&2));
+        let one = names.send(define("a", 1), NOW);
+        assert_eq!(names.find(b"a", NOW), Found::Known(&1));
+        let gone = names.send(forget("a"), NOW);
+        assert_eq!(names.find(b"a", NOW), Found::Unknown);
+        let two = names.send(define("a", 2), NOW);
+        assert_eq!(names.find(b"a", NOW), Found::Known(&2));
         for ticket in [one, gone, two] {
             names.confirm(ticket);
         }
-        assert_eq!(names.get(b"a"), Some(&2));
+        assert_eq!(names.find(b"a", LATER), Found::Known(&2));
+    }
+
+    #[test]
+    fn in_a_later_batch_a_name_is_unsettled_until_the_server_has_answered() {
+        let mut names = Names::default();
+        let one = names.send(define("a", 1), NOW);
+        assert_eq!(names.find(b"a", LATER), Found::Unsettled);
+        assert_eq!(names.find(b"b", LATER), Found::Unknown);
+        names.fail(&[one]);
+        assert_eq!(names.find(b"a", LATER), Found::Unknown);
+        let all = names.send(Change::ForgetAll, NOW);
+        assert_eq!(names.find(b"b", LATER), Found::Unsettled);
+        names.confirm(all);
+        assert_eq!(names.find(b"b", LATER), Found::Unknown);
     }
 
     #[test]
     fn a_failed_change_is_as_if_it_had_never_been_sent() {
         let mut names = Names::default();
-        let one = names.send(define("a", 1));
+        let one = names.send(define("a", 1), NOW);
         names.confirm(one);
-        let gone = names.send(forget("a"));
-        let two = names.send(define("a", 2));
+        let gone = names.send(forget("a"), NOW);
+        let two = names.send(define("a", 2), NOW);
         assert_eq!(names.fail(&[gone, two]), vec![2]);
-        assert_eq!(names.get(b"a"), Some(&1));
+        assert_eq!(names.find(b"a", LATER), Found::Known(&1));
     }
 
     #[test]
     fn forgetting_all_hides_what_was_confirmed_and_not_what_comes_later() {
         let mut names = Names::default();
-        let one = names.send(define("a", 1));
+        let one = names.send(define("a", 1), NOW);
         names.confirm(one);
-        let all = names.send(Change::ForgetAll);
-        assert_eq!(names.get(b"a"), None);
-        let two = names.send(define("b", 2));
+        let all = names.send(Change::ForgetAll, NOW);
+        assert_eq!(names.find(b"a", NOW), Found::Unknown);
+        let two = names.send(define("b", 2), NOW);
         assert_eq!(names.confirm(all), vec![1]);
-        assert_eq!((names.get(b"a"), names.get(b"b")), (None, Some(&2)));
+        assert_eq!(names.find(b"a", NOW), Found::Unknown);
+        assert_eq!(names.find(b"b", NOW), Found::Known(&2));
         names.fail(&[two]);
-        assert_eq!(names.get(b"b"), None);
+        assert_eq!(names.find(b"b", NOW), Found::Unknown);
     }
 }

@@ -1,6 +1,7 @@
 //! Statement text into operations, once per distinct text and schema view.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -51,9 +52,7 @@ impl Statements {
     }
 
     fn remember(&self, known: &Arc<Known>) {
-        // What depends on the names of one connection is not shared.
-        let shared = known.text.len() <= REMEMBERED_BYTES && !uses_names(&known.analysis);
-        if let (true, Ok(mut all)) = (shared, self.known.lock()) {
+        if let (true, Ok(mut all)) = (known.text.len() <= REMEMBERED_BYTES, self.known.lock()) {
             if all.len() >= REMEMBERED {
                 all.clear();
             }
@@ -63,16 +62,17 @@ impl Statements {
     }
 }
 
-fn uses_names(analysis: &Analysis) -> bool {
-    analysis.statements.iter().any(|statement| {
-        matches!(
-            statement.kind,
-            sluice_sql::Kind::Execute
-                | sluice_sql::Kind::Prepare
-                | sluice_sql::Kind::Deallocate
-                | sluice_sql::Kind::Explain
-        )
-    })
+/// The names of one connection, and whether anybody asked for one: what depends on them is not shared.
+struct Asked<'a> {
+    names: &'a (dyn Prepared + Sync),
+    asked: AtomicBool,
+}
+
+impl Prepared for Asked<'_> {
+    fn lookup(&self, name: &str) -> Option<Arc<Analysis>> {
+        self.asked.store(true, Ordering::Relaxed);
+        self.names.lookup(name)
+    }
 }
 
 /// Reads a statement text against a view; `names` are the connection's own prepared statements.
@@ -81,18 +81,19 @@ pub(crate) fn understand(text: &Bytes, view: &View, names: &(dyn Prepared + Sync
     if let Some(known) = view.statements.remembered(text) {
         return known;
     }
-    let known = Arc::new(match std::str::from_utf8(text) {
-        Ok(readable) => match analyze(readable, view, names) {
-            Ok(analysis) => known(text, analysis, view),
-            Err(refusal) => not_understood(text, view, refusal),
-        },
-        Err(_) => not_understood(
-            text,
-            view,
-            Refusal::builtin(Code::NotUnderstood, "encoding", "the statement is not valid UTF-8"),
-        ),
+    let names = Asked { names, asked: AtomicBool::new(false) };
+    let analysed = match std::str::from_utf8(text) {
+        Ok(readable) => analyze(readable, view, &names),
+        Err(_) => Err(Refusal::builtin(Code::NotUnderstood, "encoding", "the statement is not valid UTF-8")),
+    };
+    let own = names.asked.into_inner();
+    let known = Arc::new(match analysed {
+        Ok(analysis) => known(text, analysis, view, own),
+        Err(refusal) => not_understood(text, view, refusal),
     });
-    view.statements.remember(&known);
+    if !own {
+        view.statements.remember(&known);
+    }
     known
 }
 
@@ -114,7 +115,7 @@ fn on_big_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, Refusal> 
     })
 }
 
-fn known(text: &Bytes, analysis: Analysis, view: &View) -> Known {
+fn known(text: &Bytes, analysis: Analysis, view: &View, own: bool) -> Known {
     let refusal = analysis.refusals.first().map(|refused| {
         let rule = "sql-refused";
         let message = refused.reason.message();
@@ -133,7 +134,7 @@ fn known(text: &Bytes, analysis: Analysis, view: &View) -> Known {
         exposures,
         facts: facts(&analysis),
         understood: refusal.is_none(),
-        digest: digest(text, &view.catalog, &analysis),
+        digest: digest(text, &view.catalog, own.then_some(&analysis)),
     };
     Known { text: text.clone(), analysis: Arc::new(analysis), shape: Arc::new(shape), refusal }
 }
@@ -148,16 +149,15 @@ fn not_understood(text: &Bytes, view: &View, refusal: Refusal) -> Known {
         exposures: Vec::new(),
         facts: facts(&analysis),
         understood: false,
-        digest: digest(text, &view.catalog, &analysis),
+        digest: digest(text, &view.catalog, None),
     };
     Known { text: text.clone(), analysis: Arc::new(analysis), shape: Arc::new(shape), refusal: Some(refusal) }
 }
 
 /// Equal texts read against one catalog have one shape, except where they name prepared statements of their
 /// connection: those differ by what the names stand for, so it is part of the digest.
-fn digest(text: &Bytes, catalog: &Catalog, analysis: &Analysis) -> Digest {
-    let meaning =
-        if uses_names(analysis) { format!("{:?}{:?}", analysis.accesses, analysis.uses) } else { String::new() };
+fn digest(text: &Bytes, catalog: &Catalog, own: Option<&Analysis>) -> Digest {
+    let meaning = own.map(|analysis| format!("{analysis:?}")).unwrap_or_default();
     Digest::of_parts([&text[..], &catalog.epoch().to_be_bytes(), meaning.as_bytes()])
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use sluice_mask::Plan;
 use sluice_model::{OpId, Refusal};
 
@@ -25,6 +26,8 @@ pub(crate) struct Handling {
     pub(crate) plan: Plan<Origin>,
     pub(crate) hush: Hush,
     pub(crate) changes_catalog: bool,
+    /// The text that the client wrote.
+    pub(crate) text: Bytes,
 }
 
 /// Which direction of `CopyData` a query leads to.

@@ -61,20 +61,25 @@ pub(crate) fn error(refusal: &Refusal, ends: Ends) -> Frame {
 pub(crate) enum Hush {
     /// All of it.
     Nothing,
-    /// What user code wrote (RAISE in a trigger or function) is withheld: the database holds protected columns.
-    UserCode,
-    /// Every text that may quote a value: the statement touches protected columns.
+    /// No text that may quote a value: the database holds protected columns. It does not matter what the statement
+    /// touches: a cursor, a deferred constraint or a trigger reports under a later one.
     Values,
+    /// The same, and no position either: the server read another text than the client wrote.
+    Rewritten,
 }
 
-/// Classes of SQLSTATE whose primary message names objects but never quotes a value.
-const PLAIN_CLASSES: [&[u8]; 14] =
-    [b"0A", b"08", b"23", b"24", b"25", b"26", b"28", b"34", b"3B", b"40", b"42", b"53", b"55", b"57"];
+/// Classes of SQLSTATE whose primary message names objects and never quotes a value.
+const PLAIN_CLASSES: [&[u8]; 6] = [b"08", b"23", b"25", b"40", b"53", b"57"];
 
-/// An `ErrorResponse` or `NoticeResponse` with everything withheld that may quote a protected value.
+/// Classes whose primary message quotes names. A cast to `regclass` makes a value a name, so the message stays only if
+/// the client wrote everything that it quotes.
+const QUOTING_CLASSES: [&[u8]; 9] = [b"0A", b"22012", b"24", b"26", b"28", b"34", b"3B", b"42", b"55"];
+
+/// An `ErrorResponse` or `NoticeResponse` with everything withheld that may quote a protected value; `text` is what the
+/// client sent.
 ///
 /// Severity, SQLSTATE and the names of schema, table, column, type and constraint stay.
-pub(crate) fn sanitise(frame: Frame, hush: Hush) -> Result<Frame, Violation> {
+pub(crate) fn sanitise(frame: Frame, hush: Hush, text: &[u8]) -> Result<Frame, Violation> {
     let mut fields: Vec<(u8, &[u8])> = Vec::new();
     let mut rest = Fields::of_server(frame.body());
     loop {
@@ -84,22 +89,21 @@ pub(crate) fn sanitise(frame: Frame, hush: Hush) -> Result<Frame, Violation> {
         }
     }
     rest.end()?;
-    let value = |code: u8| fields.iter().find(|(of, _)| *of == code).map(|(_, text)| *text);
-    let user_code = value(b'W').is_some() || value(b'R') == Some(b"exec_stmt_raise");
-    let withhold = match hush {
-        Hush::Nothing => false,
-        Hush::UserCode => user_code,
-        Hush::Values => true,
-    };
-    if !withhold {
+    if hush == Hush::Nothing {
         return Ok(frame);
     }
+    let value = |code: u8| fields.iter().find(|(of, _)| *of == code).map(|(_, text)| *text);
+    let is_user_code = value(b'W').is_some() || value(b'R') == Some(b"exec_stmt_raise");
     let sqlstate = value(b'C').unwrap_or(b"XX000");
-    let plain = !user_code && PLAIN_CLASSES.iter().any(|class| sqlstate.starts_with(class));
+    let in_class = |classes: &[&[u8]]| classes.iter().any(|class| sqlstate.starts_with(class));
+    let message = value(b'M').unwrap_or_default();
+    let plain = in_class(&PLAIN_CLASSES) || in_class(&QUOTING_CLASSES) && quotes_only(message, text);
+    let plain = plain && !is_user_code;
     Ok(Frame::build(frame.tag(), |out| {
         for (code, text) in &fields {
             let text: Cow<'_, [u8]> = match code {
-                b'S' | b'V' | b'C' | b's' | b't' | b'c' | b'd' | b'n' => Cow::Borrowed(text),
+                b'S' | b'V' | b'C' | b's' | b't' | b'c' | b'd' | b'n' | b'F' | b'L' | b'R' => Cow::Borrowed(text),
+                b'P' if hush == Hush::Values => Cow::Borrowed(text),
                 b'M' if plain => Cow::Borrowed(text),
                 b'M' => Cow::Borrowed(b"the server's message is withheld because it may quote protected values"),
                 _ => continue,
@@ -109,6 +113,19 @@ pub(crate) fn sanitise(frame: Frame, hush: Hush) -> Result<Frame, Violation> {
         }
         out.put_u8(0);
     }))
+}
+
+/// Whether everything a message quotes stands in the text that the client wrote, letter case aside. Servers that speak
+/// another language quote with other marks, none of them ASCII.
+fn quotes_only(message: &[u8], text: &[u8]) -> bool {
+    if !message.is_ascii() {
+        return false;
+    }
+    let text = text.to_ascii_lowercase();
+    let quoted = message.split(|byte| *byte == b'"').skip(1).step_by(2);
+    quoted
+        .map(<[u8]>::to_ascii_lowercase)
+        .all(|quoted| quoted.is_empty() || text.windows(quoted.len()).any(|window| window == quoted))
 }
 
 #[cfg(test)]
@@ -127,7 +144,7 @@ mod tests {
     }
 
     fn shown(fields: &[(u8, &str)], hush: Hush) -> String {
-        let frame = sanitise(server_error(fields), hush).unwrap();
+        let frame = sanitise(server_error(fields), hush, b"SELECT x FROM \"Orders\"").unwrap();
         String::from_utf8_lossy(frame.body()).replace('\0', "|")
     }
 
@@ -135,6 +152,7 @@ mod tests {
     fn values_are_withheld_and_names_stay() {
         let cast = [(b'S', "ERROR"), (b'C', "22P02"), (b'M', "invalid input syntax: \"secret\""), (b'W', "secret")];
         assert!(!shown(&cast, Hush::Values).contains("secret"));
+        assert!(shown(&cast, Hush::Nothing).contains("secret"));
         let unique = [
             (b'S', "ERROR"),
             (b'C', "23505"),
@@ -147,17 +165,21 @@ mod tests {
     }
 
     #[test]
-    fn what_user_code_raised_is_withheld_where_columns_are_protected() {
-        let raised = [(b'S', "NOTICE"), (b'C', "00000"), (b'M', "seen secret"), (b'R', "exec_stmt_raise")];
-        assert!(!shown(&raised, Hush::UserCode).contains("secret"));
-        assert!(shown(&raised, Hush::Nothing).contains("secret"));
-        let plain = [(b'S', "NOTICE"), (b'C', "00000"), (b'M', "relation exists, skipping")];
-        assert!(shown(&plain, Hush::UserCode).contains("skipping"));
+    fn a_message_stays_if_the_client_wrote_what_it_quotes() {
+        let of = |message| [(b'S', "ERROR"), (b'C', "42P01"), (b'M', message)];
+        assert!(shown(&of("relation \"orders\" does not exist"), Hush::Values).contains("does not exist"));
+        assert!(!shown(&of("relation \"secret\" does not exist"), Hush::Values).contains("secret"));
+    }
+
+    #[test]
+    fn what_user_code_raised_is_withheld() {
+        let raised = [(b'S', "ERROR"), (b'C', "23505"), (b'M', "seen secret"), (b'R', "exec_stmt_raise")];
+        assert!(!shown(&raised, Hush::Values).contains("secret"));
     }
 
     #[test]
     fn a_report_that_does_not_end_is_a_violation() {
         let torn = Frame::build(b'E', |out| out.put_slice(b"SERROR\0Mno end"));
-        assert!(sanitise(torn, Hush::Nothing).is_err());
+        assert!(sanitise(torn, Hush::Nothing, b"").is_err());
     }
 }

@@ -34,7 +34,7 @@ actions! {
     COPY_OUT = "sql.copy_out" Read on [TABLE, TARGET] "COPY … TO STDOUT.";
     DEFINE = "sql.define" Define on [TARGET, SCHEMA_KIND, TABLE, FUNCTION] "Create, alter, drop, comment.";
     ADMINISTER = "sql.administer" Administer on [TARGET, TABLE, SCHEMA_KIND, FUNCTION] "Grants, roles, maintenance, extensions, server files.";
-    INSPECT = "sql.inspect" Administer on [TABLE, TARGET] "Read catalogs that carry data: statistics, activity, passwords.";
+    INSPECT = "sql.inspect" Administer on [TABLE, SETTING, TARGET] "Read catalogs that carry data: statistics, activity, passwords.";
     CALL = "sql.call" Execute on [FUNCTION] "Call a function or procedure that is not on the safe list.";
     SET = "sql.set" Administer on [SETTING] "Change a setting that is not on the safe list.";
     LISTEN = "sql.listen" Execute on [CHANNEL, TARGET] "LISTEN and NOTIFY.";

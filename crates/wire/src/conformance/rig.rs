@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::BytesMut;
-use sluice_model::{Hold, HoldId, OpId, Operation, Refusal, Ruling, Stage, UnixMicros, Verdict};
+use sluice_model::{Code, Hold, HoldId, OpId, Operation, Refusal, Ruling, Stage, UnixMicros, Verdict};
 
 use super::judge::Judge;
 use super::laws::{Breach, Law};
@@ -255,6 +255,7 @@ impl<S: Subject> Rig<S> {
                 Step::Ask(op, operation) => self.ask(op, &operation)?,
                 Step::ToServer(op, frame) => self.send(op, Side::Server, frame)?,
                 Step::ToClient(op, frame) => self.send(op, Side::Client, frame)?,
+                Step::Withdraw(op) => self.take_back(op)?,
                 Step::Done(op) => {
                     self.open.remove(&op);
                     self.allowed.remove(&op);
@@ -304,6 +305,17 @@ impl<S: Subject> Rig<S> {
             }
             Verdict::Hold(hold) => self.hold(op, hold),
         }
+    }
+
+    /// Nobody is asked any more.
+    fn take_back(&mut self, op: OpId) -> Result<(), Breach> {
+        self.trace.push(Event::Withdrawn(op));
+        match &self.waiting {
+            Waiting::People(held, _) if *held == op => self.waiting = Waiting::Nothing,
+            Waiting::Nothing | Waiting::People(..) | Waiting::Errand(_) => return Ok(()),
+        }
+        let refusal = Refusal::builtin(Code::Withdrawn, "hold-withdrawn", "the request for approval was withdrawn");
+        self.rule(op, Ruling::Deny(Arc::new(refusal)))
     }
 
     fn rule(&mut self, op: OpId, ruling: Ruling) -> Result<(), Breach> {

@@ -11,13 +11,27 @@ use crate::{Note, Side, Violation};
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Event {
     /// A question.
-    Asked { op: OpId, action: &'static str, stage: Stage, text: Vec<u8>, bound: Option<Vec<u8>> },
+    Asked {
+        op: OpId,
+        action: &'static str,
+        stage: Stage,
+        text: Vec<u8>,
+        bound: Option<Vec<u8>>,
+    },
     /// Its answer.
-    Ruled { op: OpId, word: &'static str },
+    Ruled {
+        op: OpId,
+        word: &'static str,
+    },
     /// It waits for people.
     Held(OpId),
+    Withdrawn(OpId),
     /// A frame that went out.
-    Sent { op: OpId, toward: Side, bytes: Vec<u8> },
+    Sent {
+        op: OpId,
+        toward: Side,
+        bytes: Vec<u8>,
+    },
     /// An operation that is over.
     Done(OpId),
     /// A fact written down.
@@ -95,6 +109,7 @@ impl fmt::Display for Event {
             }
             Self::Ruled { op, word } => write!(f, "{word} {}", op.0),
             Self::Held(op) => write!(f, "held {}", op.0),
+            Self::Withdrawn(op) => write!(f, "withdrawn {}", op.0),
             Self::Sent { op, toward, bytes } => write!(f, "to {toward} {}: {}", op.0, escape(bytes)),
             Self::Done(op) => write!(f, "done {}", op.0),
             Self::Noted(note) => {

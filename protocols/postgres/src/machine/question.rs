@@ -8,7 +8,7 @@ use sluice_model::{Code, Mask, Obligations, OpId, Refusal, Ruling};
 use sluice_sql::{Analysis, ColumnMask, ColumnUse, Verb};
 use sluice_wire::Outbox;
 
-use super::{Portal, PostgresMachine, Prepared, requests};
+use super::{Portal, PostgresMachine, Prepared, hush, requests};
 use crate::frame::Frame;
 use crate::message::{self, put_cstr};
 use crate::names::{Change, Ticket};
@@ -30,6 +30,8 @@ pub(super) struct Question {
     /// The view of the schema that the text was read against.
     pub(super) epoch: u64,
     pub(super) asked: Asked,
+    /// The server has come to skip it meanwhile.
+    pub(super) moot: bool,
 }
 
 /// Which message asked.
@@ -44,6 +46,10 @@ impl PostgresMachine {
     /// Acts on a ruling. A denial, or an allow that cannot be kept, becomes an error of the server's own making.
     pub(super) fn ruled(&mut self, op: OpId, ruling: Ruling, out: &mut Outbox<Frame>) {
         let Some(question) = self.question.take_if(|question| question.op == op) else { return };
+        if question.moot {
+            out.done(op);
+            return;
+        }
         let refusal = match ruling {
             Ruling::Allow(obligations) => match self.forward(&question, &obligations, out) {
                 Ok(()) => return,
@@ -112,23 +118,24 @@ impl PostgresMachine {
         if looked_up.iter().any(|prepared| prepared.epoch != view.catalog.epoch()) {
             return Err(schema_changed());
         }
-        let handling = Arc::new(handling(analysis, obligations, &view)?);
+        let handling = Arc::new(handling(&question.known, obligations, &view)?);
         let frame = match self.rewritten(&question.known, obligations, &view)? {
             Some(text) => message::query(&text),
             None => question.frame.clone(),
         };
-        let changes = self.send_changes(analysis, obligations, &handling, view.catalog.epoch())?;
+        let changes = self.send_changes(question, obligations, &handling)?;
         self.send(question.op, frame, Sent::Query { changes, copying }, &handling, out);
         Ok(())
     }
 
     fn send_changes(
         &mut self,
-        analysis: &Analysis,
+        question: &Question,
         obligations: &Arc<Obligations>,
         handling: &Arc<Handling>,
-        epoch: u64,
     ) -> Result<std::collections::VecDeque<Vec<Ticket>>, Refusal> {
+        let analysis = &question.known.analysis;
+        let batch = self.batch;
         if self.statements.len().saturating_add(analysis.statements.len()) > requests::MAX_NAMES {
             return Err(Refusal::builtin(
                 Code::Limit,
@@ -139,20 +146,23 @@ impl PostgresMachine {
         let mut changes = std::collections::VecDeque::new();
         for statement in &analysis.statements {
             let ticket = statement.change.as_ref().map(|change| {
-                self.statements.send(match change {
+                let change = match change {
                     sluice_sql::Change::Prepare(name, analysis) => Change::Define(
                         Bytes::copy_from_slice(name.as_bytes()),
                         Arc::new(Prepared {
                             known: None,
+                            text: Bytes::copy_from_slice(&question.known.text),
+                            types: Bytes::from_static(&[0, 0]),
                             analysis: Arc::clone(analysis),
                             obligations: Arc::clone(obligations),
                             handling: Arc::clone(handling),
-                            epoch,
+                            epoch: question.epoch,
                         }),
                     ),
                     sluice_sql::Change::Deallocate(name) => Change::Forget(Bytes::copy_from_slice(name.as_bytes())),
                     sluice_sql::Change::DeallocateAll => Change::ForgetAll,
-                })
+                };
+                self.statements.send(change, batch)
             });
             changes.push_back(ticket.into_iter().collect());
         }
@@ -176,20 +186,22 @@ impl PostgresMachine {
         }
         let view = self.schemas.view();
         still_reads_the_same(question, &view)?;
-        let handling = Arc::new(handling(analysis, obligations, &view)?);
+        let handling = Arc::new(handling(&question.known, obligations, &view)?);
         let frame = match self.rewritten(&question.known, obligations, &view)? {
             Some(text) => parse_frame(name, &text, types),
             None => question.frame.clone(),
         };
         let prepared = Prepared {
             known: Some(Arc::clone(&question.known)),
+            text: Bytes::copy_from_slice(&question.known.text),
+            types: Bytes::copy_from_slice(types),
             analysis: Arc::clone(analysis),
             obligations: Arc::clone(obligations),
             handling: Arc::clone(&handling),
             epoch: view.catalog.epoch(),
         };
         let name = Bytes::copy_from_slice(name);
-        let ticket = self.statements.send(Change::Define(name, Arc::new(prepared)));
+        let ticket = self.statements.send(Change::Define(name, Arc::new(prepared)), self.batch);
         self.send(question.op, frame, Sent::Parse(ticket), &handling, out);
         Ok(())
     }
@@ -209,7 +221,7 @@ impl PostgresMachine {
         let handling = Arc::clone(&prepared.handling);
         self.pipeline.retain(question.op);
         let value = Portal { op: question.op, handling: Arc::clone(&handling) };
-        let ticket = self.portals.send(Change::Define(Bytes::copy_from_slice(portal), value));
+        let ticket = self.portals.send(Change::Define(Bytes::copy_from_slice(portal), value), self.batch);
         self.send(question.op, question.frame.clone(), Sent::Bind(ticket), &handling, out);
         Ok(())
     }
@@ -325,16 +337,15 @@ fn column_masks(analysis: &Analysis, masks: &[Mask]) -> Result<Vec<ColumnMask>, 
     Ok(columns)
 }
 
-fn handling(analysis: &Analysis, obligations: &Obligations, view: &View) -> Result<Handling, Refusal> {
+fn handling(known: &Known, obligations: &Obligations, view: &View) -> Result<Handling, Refusal> {
+    let (analysis, text) = (&known.analysis, &known.text);
     let masks = column_masks(analysis, &obligations.masks)?;
     let masked = |used: &&ColumnUse| masks.iter().any(|mask| (mask.oid, mask.attnum) == (used.oid, used.attnum));
     let cleared = analysis.uses.iter().filter(|used| !masked(used)).map(|used| (used.oid, used.attnum));
-    let hush = match (analysis.touches_sensitive, view.is_tagged()) {
-        (true, _) => Hush::Values,
-        (false, true) => Hush::UserCode,
-        (false, false) => Hush::Nothing,
-    };
-    Ok(Handling { plan: Plan::clearing(cleared), hush, changes_catalog: analysis.changes_catalog })
+    let text = Bytes::copy_from_slice(text);
+    let plan = Plan::clearing(cleared);
+    let hush = if masks.is_empty() { hush(view) } else { Hush::Rewritten };
+    Ok(Handling { plan, hush, changes_catalog: analysis.changes_catalog, text })
 }
 
 fn parse_frame(name: &[u8], text: &[u8], types: &[u8]) -> Frame {

@@ -178,7 +178,10 @@ impl PostgresMachine {
             }
         }
         self.release(owed.op, out);
-        Ok(())
+        match self.parked.take() {
+            Some(frame) => self.request(frame, out),
+            None => Ok(()),
+        }
     }
 
     fn error(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
@@ -190,7 +193,7 @@ impl PostgresMachine {
         let fatal = is_fatal(&frame)?;
         let shown = match refusal {
             Some(refusal) if !fatal => refusal::error(&refusal, Ends::Statement),
-            Some(_) | None => refusal::sanitise(frame, handling.hush)?,
+            Some(_) | None => refusal::sanitise(frame, handling.hush, &handling.text)?,
         };
         if fatal {
             self.farewell = Farewell::Said;
@@ -202,6 +205,9 @@ impl PostgresMachine {
             Some(_) => self.pipeline.skip_to_sync(),
         };
         self.fail(failed, out);
+        if self.pipeline.discarding {
+            self.drop_what_is_skipped(out);
+        }
         Ok(())
     }
 
@@ -230,7 +236,7 @@ impl PostgresMachine {
 
     fn notice(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
         let (op, handling) = self.current();
-        out.to_client(op, refusal::sanitise(frame, handling.hush)?);
+        out.to_client(op, refusal::sanitise(frame, handling.hush, &handling.text)?);
         Ok(())
     }
 }

@@ -6,10 +6,11 @@ use bytes::Bytes;
 use sluice_model::{Code, OpId, Refusal, Stage};
 use sluice_wire::{Outbox, Violation};
 
-use super::PostgresMachine;
+use super::named::{Named, NamesInUse, check_length, check_types, kind_and_name, taken, unknown_name};
 use super::question::{Asked, Question};
+use super::{Portal, PostgresMachine};
 use crate::frame::{Fields, Frame};
-use crate::names::Change;
+use crate::names::{Change, Found};
 use crate::operation::{Known, understand};
 use crate::pipeline::Sent;
 
@@ -25,7 +26,7 @@ impl PostgresMachine {
             // Leftovers of a COPY that the server has already failed, which PostgreSQL ignores too.
             b'd' | b'c' | b'f' => Ok(()),
             b'S' => self.sync(frame, out),
-            b'X' => self.terminate(frame, out),
+            b'X' => self.terminate(&frame, out),
             _ if self.pipeline.discarding => Ok(()),
             b'Q' => self.query(frame, out),
             b'P' => self.parse(frame, out),
@@ -61,15 +62,14 @@ impl PostgresMachine {
             }
             // PostgreSQL ignores both during COPY.
             b'H' | b'S' => Fields::of_client(frame.body()).end(),
-            b'X' => self.terminate(frame, out),
+            b'X' => self.terminate(&frame, out),
             _ => Err(Violation::client("a message other than CopyData, CopyDone or CopyFail came during COPY")),
         }
     }
 
-    fn terminate(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
+    fn terminate(&mut self, frame: &Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
         Fields::of_client(frame.body()).end()?;
-        out.to_server(OpId::CONNECT, frame);
-        out.close();
+        self.hang_up(out);
         Ok(())
     }
 
@@ -88,14 +88,13 @@ impl PostgresMachine {
         let names = NamesInUse::of(self);
         let view = self.schemas.view();
         let known = understand(&text, &view, &names);
-        let looked_up = names.looked_up();
+        let Some(looked_up) = names.looked_up() else { return self.park(frame) };
+        // An approver of EXECUTE is shown what it executes, and approves exactly that.
+        let texts: Vec<&[u8]> = looked_up.iter().map(|prepared| &*prepared.text).collect();
+        let bound = (!texts.is_empty()).then(|| Bytes::from(texts.join(&b";\n"[..])));
         let epoch = view.catalog.epoch();
-        self.ask(
-            Question { op: OpId::CONNECT, frame, known, epoch, asked: Asked::Query { looked_up } },
-            Stage::Perform,
-            None,
-            out,
-        );
+        let asked = Asked::Query { looked_up };
+        self.ask(Question { op: OpId::CONNECT, frame, known, epoch, asked, moot: false }, Stage::Perform, bound, out);
         Ok(())
     }
 
@@ -106,10 +105,16 @@ impl PostgresMachine {
         let name = body.slice_ref(fields.cstr()?);
         let text = body.slice_ref(fields.cstr()?);
         let types = body.slice_ref(fields.remaining());
-        for _ in 0..fields.u16()? {
-            fields.u32()?;
+        let usable = check_types(fields)?.and_then(|()| check_length(&name));
+        let usable = match (usable, self.statements.find(&name, self.batch)) {
+            (Ok(()), Found::Unsettled) if !name.is_empty() => return self.park(frame),
+            (Ok(()), Found::Known(_)) if !name.is_empty() => Err(taken("statement")),
+            (usable, Found::Known(_) | Found::Unknown | Found::Unsettled) => usable,
+        };
+        if let Err(refusal) = usable {
+            self.refuse_message(refusal, out);
+            return Ok(());
         }
-        fields.end()?;
         if self.statements.len() >= MAX_NAMES {
             let full =
                 Refusal::builtin(Code::Limit, "prepared-statements", "too many prepared statements on one connection");
@@ -120,7 +125,7 @@ impl PostgresMachine {
         let known = understand(&text, &view, &NamesInUse::none());
         let epoch = view.catalog.epoch();
         self.ask(
-            Question { op: OpId::CONNECT, frame, known, epoch, asked: Asked::Parse { name, types } },
+            Question { op: OpId::CONNECT, frame, known, epoch, asked: Asked::Parse { name, types }, moot: false },
             Stage::Prepare,
             None,
             out,
@@ -145,20 +150,37 @@ impl PostgresMachine {
             fields.u16()?;
         }
         fields.end()?;
-        let prepared = self.statements.get(statement).cloned();
-        let Some((prepared, known)) =
-            prepared.and_then(|prepared| Some((Arc::clone(&prepared), prepared.known.clone()?)))
-        else {
-            self.refuse_message(unknown_name("statement"), out);
-            return Ok(());
+        let prepared = match self.statements.find(statement, self.batch) {
+            Found::Unsettled => return self.park(frame),
+            Found::Known(prepared) => prepared.known.clone().map(|known| (Arc::clone(prepared), known)),
+            Found::Unknown => None,
         };
+        let usable = match self.portals.find(&portal, self.batch) {
+            Found::Unsettled if !portal.is_empty() => return self.park(frame),
+            Found::Known(_) if !portal.is_empty() => Err(taken("portal")),
+            Found::Known(_) | Found::Unknown | Found::Unsettled => check_length(&portal),
+        };
+        let bindable = usable.and_then(|()| prepared.ok_or_else(|| unknown_name("statement")));
+        let (prepared, known) = match bindable {
+            Ok(bindable) => bindable,
+            Err(refusal) => {
+                self.refuse_message(refusal, out);
+                return Ok(());
+            }
+        };
+        let bound = Bytes::from([&*prepared.types, &*bound].concat());
         if self.portals.len() >= MAX_NAMES {
             self.refuse_message(Refusal::builtin(Code::Limit, "portals", "too many portals on one connection"), out);
             return Ok(());
         }
         let epoch = prepared.epoch;
         let asked = Asked::Bind { portal, prepared };
-        self.ask(Question { op: OpId::CONNECT, frame, known, epoch, asked }, Stage::Perform, Some(bound), out);
+        self.ask(
+            Question { op: OpId::CONNECT, frame, known, epoch, asked, moot: false },
+            Stage::Perform,
+            Some(bound),
+            out,
+        );
         Ok(())
     }
 
@@ -166,10 +188,16 @@ impl PostgresMachine {
     fn describe(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
         let (kind, name) = kind_and_name(&frame)?;
         let found = match kind {
-            Named::Statement => {
-                self.statements.get(&name).map(|prepared| (OpId::CONNECT, Arc::clone(&prepared.handling)))
-            }
-            Named::Portal => self.portals.get(&name).map(|portal| (portal.op, Arc::clone(&portal.handling))),
+            Named::Statement => match self.statements.find(&name, self.batch) {
+                Found::Known(prepared) => Some((OpId::CONNECT, Arc::clone(&prepared.handling))),
+                Found::Unknown => None,
+                Found::Unsettled => return self.park(frame),
+            },
+            Named::Portal => match self.portals.find(&name, self.batch) {
+                Found::Known(Portal { op, handling }) => Some((*op, Arc::clone(handling))),
+                Found::Unknown => None,
+                Found::Unsettled => return self.park(frame),
+            },
         };
         match found {
             Some((op, handling)) => self.send(op, frame, Sent::Describe, &handling, out),
@@ -184,21 +212,36 @@ impl PostgresMachine {
         let name = fields.cstr()?;
         fields.i32()?;
         fields.end()?;
-        match self.portals.get(name).cloned() {
-            Some(portal) => self.send(portal.op, frame, Sent::Execute, &portal.handling, out),
-            None => self.refuse_message(unknown_name("portal"), out),
+        match self.portals.find(name, self.batch) {
+            Found::Known(portal) => {
+                let portal = portal.clone();
+                self.send(portal.op, frame, Sent::Execute, &portal.handling, out);
+            }
+            Found::Unknown => self.refuse_message(unknown_name("portal"), out),
+            Found::Unsettled => return self.park(frame),
         }
         Ok(())
     }
 
     fn close(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
         let (kind, name) = kind_and_name(&frame)?;
+        if let Err(refusal) = check_length(&name) {
+            self.refuse_message(refusal, out);
+            return Ok(());
+        }
+        let batch = self.batch;
         let sent = match kind {
-            Named::Statement => Sent::Close(vec![self.statements.send(Change::Forget(name))], Vec::new()),
-            Named::Portal => Sent::Close(Vec::new(), vec![self.portals.send(Change::Forget(name))]),
+            Named::Statement => Sent::Close(vec![self.statements.send(Change::Forget(name), batch)], Vec::new()),
+            Named::Portal => Sent::Close(Vec::new(), vec![self.portals.send(Change::Forget(name), batch)]),
         };
         let idle = Arc::clone(&self.idle);
         self.send(OpId::CONNECT, frame, sent, &idle, out);
+        Ok(())
+    }
+
+    /// Keeps a message until the names it uses are settled: at the latest by the next `ReadyForQuery`.
+    fn park(&mut self, frame: Frame) -> Result<(), Violation> {
+        self.parked = Some(frame);
         Ok(())
     }
 
@@ -208,68 +251,6 @@ impl PostgresMachine {
             Refusal::builtin(Code::Unsupported, "function-call", "the function call message is not supported")
                 .with_hint("Call the function in a SELECT.");
         self.refuse_query(refusal, out);
-    }
-}
-
-enum Named {
-    Statement,
-    Portal,
-}
-
-impl Named {
-    const fn word(&self) -> &'static str {
-        match self {
-            Self::Statement => "statement",
-            Self::Portal => "portal",
-        }
-    }
-}
-
-fn kind_and_name(frame: &Frame) -> Result<(Named, Bytes), Violation> {
-    let body = frame.body_bytes();
-    let mut fields = Fields::of_client(&body);
-    let kind = match fields.u8()? {
-        b'S' => Named::Statement,
-        b'P' => Named::Portal,
-        _ => return Err(Violation::client("neither a statement nor a portal is named")),
-    };
-    let name = body.slice_ref(fields.cstr()?);
-    fields.end()?;
-    // A copy of its own: names outlive the read buffer.
-    Ok((kind, Bytes::copy_from_slice(&name)))
-}
-
-fn unknown_name(kind: &str) -> Refusal {
-    Refusal::builtin(Code::Unsupported, "unknown-name", format!("the {kind} is not known on this connection"))
-        .with_hint("It may have been closed, or its preparation was refused.")
-}
-
-/// The connection's prepared statements, as SQL `EXECUTE` sees them.
-struct NamesInUse<'a> {
-    machine: Option<&'a PostgresMachine>,
-    looked_up: std::sync::Mutex<Vec<Arc<super::Prepared>>>,
-}
-
-impl<'a> NamesInUse<'a> {
-    fn of(machine: &'a PostgresMachine) -> Self {
-        Self { machine: Some(machine), looked_up: std::sync::Mutex::default() }
-    }
-
-    /// No names: `EXECUTE` in a `Parse` would be decided before anyone knows what it will stand for.
-    fn none() -> NamesInUse<'static> {
-        NamesInUse { machine: None, looked_up: std::sync::Mutex::default() }
-    }
-
-    fn looked_up(self) -> Vec<Arc<super::Prepared>> {
-        self.looked_up.into_inner().unwrap_or_default()
-    }
-}
-
-impl sluice_sql::Prepared for NamesInUse<'_> {
-    fn lookup(&self, name: &str) -> Option<Arc<sluice_sql::Analysis>> {
-        let prepared = self.machine?.statements.get(name.as_bytes())?;
-        self.looked_up.lock().ok()?.push(Arc::clone(prepared));
-        Some(Arc::clone(&prepared.analysis))
     }
 }
 
@@ -311,6 +292,7 @@ impl PostgresMachine {
             sent: Sent::PoisonedQuery(refusal),
             handling: Arc::clone(&self.idle),
         });
+        self.batch.0 = self.batch.0.wrapping_add(1);
         out.to_server(OpId::CONNECT, crate::pipeline::poisoned_query());
     }
 }

@@ -30,7 +30,9 @@ pub(crate) fn messages(bytes: &[u8]) -> (Vec<(u8, Vec<u8>)>, usize) {
 /// A report: error or notice.
 fn report(tag: u8, sqlstate: &str, text: &str) -> Vec<u8> {
     let severity = if tag == b'E' { "ERROR" } else { "NOTICE" };
-    message(tag, format!("S{severity}\0V{severity}\0C{sqlstate}\0M{text}\0D{text}\0\0").as_bytes())
+    // A detail may quote values, so a database with protected columns never shows one.
+    let detail = if sqlstate.starts_with("22") { format!("D{text}\0") } else { String::new() };
+    message(tag, format!("S{severity}\0V{severity}\0C{sqlstate}\0M{text}\0{detail}\0").as_bytes())
 }
 
 /// A column of a result: name and origin.

@@ -1,0 +1,121 @@
+//! Names of statements and portals, as messages and SQL use them.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use sluice_model::{Code, Refusal};
+use sluice_wire::Violation;
+
+use super::{PostgresMachine, Prepared};
+use crate::frame::{Fields, Frame};
+use crate::names::Found;
+
+/// The length of a name in bytes beyond which PostgreSQL cuts it off, so that two names become one.
+const MAX_NAME_BYTES: usize = 63;
+
+/// The first OID of a database's own types (<https://www.postgresql.org/docs/current/system-catalog-initial-data.html>).
+const FIRST_OWN_TYPE: u32 = 16_384;
+
+/// Refuses a name that the server would take for another.
+pub(super) fn check_length(name: &[u8]) -> Result<(), Refusal> {
+    if name.len() <= MAX_NAME_BYTES {
+        return Ok(());
+    }
+    Err(Refusal::builtin(Code::Limit, "name-too-long", "a statement or portal name is longer than 63 bytes"))
+}
+
+/// Refuses a name that is taken; PostgreSQL would fail the message, and the old meaning stays.
+pub(super) fn taken(kind: &str) -> Refusal {
+    Refusal::builtin(Code::Unsupported, "name-taken", format!("a {kind} of that name exists on this connection"))
+        .with_hint("Close it first, or use another name.")
+}
+
+/// Refuses parameter types that bring code of their own: a domain runs its checks when a value is bound.
+pub(super) fn check_types(mut types: Fields<'_>) -> Result<Result<(), Refusal>, Violation> {
+    let mut own = false;
+    for _ in 0..types.u16()? {
+        own |= types.u32()? >= FIRST_OWN_TYPE;
+    }
+    types.end()?;
+    if !own {
+        return Ok(Ok(()));
+    }
+    let message = "a parameter is declared with a type of the database's own";
+    let refusal = Refusal::builtin(Code::Unsupported, "parameter-type", message);
+    Ok(Err(refusal.with_hint("Declare it as text or leave its type open, and cast it in the statement.")))
+}
+
+pub(super) enum Named {
+    Statement,
+    Portal,
+}
+
+impl Named {
+    pub(super) const fn word(&self) -> &'static str {
+        match self {
+            Self::Statement => "statement",
+            Self::Portal => "portal",
+        }
+    }
+}
+
+pub(super) fn kind_and_name(frame: &Frame) -> Result<(Named, Bytes), Violation> {
+    let body = frame.body_bytes();
+    let mut fields = Fields::of_client(&body);
+    let kind = match fields.u8()? {
+        b'S' => Named::Statement,
+        b'P' => Named::Portal,
+        _ => return Err(Violation::client("neither a statement nor a portal is named")),
+    };
+    let name = body.slice_ref(fields.cstr()?);
+    fields.end()?;
+    // A copy of its own: names outlive the read buffer.
+    Ok((kind, Bytes::copy_from_slice(&name)))
+}
+
+pub(super) fn unknown_name(kind: &str) -> Refusal {
+    Refusal::builtin(Code::Unsupported, "unknown-name", format!("the {kind} is not known on this connection"))
+        .with_hint("It may have been closed, or its preparation was refused.")
+}
+
+/// The connection's prepared statements, as SQL `EXECUTE` sees them.
+pub(super) struct NamesInUse<'a> {
+    machine: Option<&'a PostgresMachine>,
+    looked_up: Mutex<Vec<Arc<Prepared>>>,
+    unsettled: AtomicBool,
+}
+
+impl<'a> NamesInUse<'a> {
+    pub(super) fn of(machine: &'a PostgresMachine) -> Self {
+        Self { machine: Some(machine), looked_up: Mutex::default(), unsettled: AtomicBool::new(false) }
+    }
+
+    /// No names: `EXECUTE` in a `Parse` would be decided before anyone knows what it will stand for.
+    pub(super) fn none() -> NamesInUse<'static> {
+        NamesInUse { machine: None, looked_up: Mutex::default(), unsettled: AtomicBool::new(false) }
+    }
+
+    /// What was looked up; `None` where that is not settled yet.
+    pub(super) fn looked_up(self) -> Option<Vec<Arc<Prepared>>> {
+        let unsettled = self.unsettled.load(Ordering::Relaxed);
+        (!unsettled).then(|| self.looked_up.into_inner().unwrap_or_default())
+    }
+}
+
+impl sluice_sql::Prepared for NamesInUse<'_> {
+    fn lookup(&self, name: &str) -> Option<Arc<sluice_sql::Analysis>> {
+        let machine = self.machine?;
+        match machine.statements.find(name.as_bytes(), machine.batch) {
+            Found::Known(prepared) => {
+                self.looked_up.lock().ok()?.push(Arc::clone(prepared));
+                Some(Arc::clone(&prepared.analysis))
+            }
+            Found::Unknown => None,
+            Found::Unsettled => {
+                self.unsettled.store(true, Ordering::Relaxed);
+                None
+            }
+        }
+    }
+}
