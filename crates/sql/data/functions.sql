@@ -1,7 +1,7 @@
 -- Writes functions.txt: every function of pg_catalog by name, with what analysis may assume of it.
 --   psql -XAtq -f functions.sql postgres | LC_ALL=C sort > functions.txt      (a server of version 15, no extensions)
 -- Line: name <tab> flags <tab> columns. Flags: safe (no effect, reads nothing but its arguments and metadata), total (raises no error that
--- depends on the value of an argument), counts (says nothing of the value), set (returns rows). No flag: known and not safe.
+-- depends on the value of an argument; total1: with one argument; totalc: where all but the first are literals), counts (says nothing of the value), set (returns rows). No flag: known and not safe.
 -- A name is judged by its worst overload. Names absent from the file are unknown, which is not safe either.
 \pset fieldsep '\t'
 WITH kept(name) AS (
@@ -11,8 +11,13 @@ WITH kept(name) AS (
   -- Declared stable or immutable, yet they run text as SQL, read relations by name, show other sessions, settings, files or statistics,
   -- assign transaction ids, or belong to the machinery of types, planners and triggers.
   SELECT unnest(string_to_array('(database|schema|table|query|cursor)_to_xml.* ts_rewrite ts_stat current_setting pg_config pg_show_.* pg_stat_.* pg_event_trigger_.* pg_cursor pg_prepared_.* pg_get_replication_slots pg_listening_channels pg_mcv_.* pg_current_xact_id(_if_assigned)? txid_current(_if_assigned)? pg_relation_filepath pg_tablespace_databases pg_replication_.* pg_conf_load_time pg_postmaster_start_time .*_validator shell_.* .*(sel|_typanalyze|_transfn|_finalfn|_support|_recv|_send|_in|_out|recv|typmodin|typmodout) (pg_filenode_relation|pg_relation_filenode) binary_upgrade_.* satisfies_hash_partition currtid2', ' '))
-), total(name) AS (
-  SELECT unnest(string_to_array('lower upper initcap md5 sha224 sha256 sha384 sha512 length char_length character_length octet_length bit_length concat concat_ws to_json to_jsonb row_to_json json_build_object json_build_array jsonb_build_object jsonb_build_array json_agg jsonb_agg json_object_agg jsonb_object_agg array_agg string_agg xmlagg max min encode convert_to format quote_ident quote_literal quote_nullable reverse left right btrim ltrim rtrim replace translate substr substring split_part strpos position ascii lpad rpad string_to_array array_to_string regexp_replace regexp_match array_to_json abs sign floor ceil ceiling date_part date_trunc extract age lag lead first_value last_value text varchar bpchar name count pg_typeof to_char', ' '))
+), total(flag, name) AS (
+  -- No value of a text, number, time or json argument makes these raise; absent on purpose: whatever checks a range, a format, an encoding,
+  -- a key, a unit or an array's shape.
+  SELECT flag, unnest(string_to_array(names, ' ')) FROM (VALUES
+    ('total', 'lower upper initcap concat concat_ws to_json row_to_json json_build_array json_agg string_agg max min quote_ident quote_literal quote_nullable reverse left right btrim ltrim rtrim replace translate strpos position string_to_array array_to_string array_to_json sign floor ceil ceiling lag lead first_value last_value count pg_typeof'),
+    ('total1', 'md5 sha224 sha256 sha384 sha512 length char_length character_length octet_length bit_length text varchar bpchar name'),
+    ('totalc', 'encode substr substring split_part lpad rpad regexp_replace regexp_match')) v(flag, names)
 ), procs AS (
   SELECT p.*, EXISTS (SELECT FROM kept WHERE name = p.proname)
       OR p.provolatile IN ('i', 's') AND NOT EXISTS (SELECT FROM refused WHERE p.proname ~ ('^(' || pattern || ')$'))
@@ -22,7 +27,7 @@ WITH kept(name) AS (
 )
 SELECT proname,
   CASE WHEN bool_and(safe) THEN 'safe'
-    || CASE WHEN EXISTS (SELECT FROM total WHERE name = proname) THEN ',total' ELSE '' END
+    || coalesce((SELECT ',' || flag FROM total WHERE name = proname), '')
     || CASE WHEN proname IN ('count', 'pg_typeof') THEN ',counts' ELSE '' END
     || CASE WHEN bool_or(proretset) THEN ',set' ELSE '' END ELSE '' END,
   CASE WHEN bool_and(safe) THEN

@@ -61,6 +61,9 @@ pub struct OperatorRow {
     pub name: String,
     /// Its function is part of an extension and immutable.
     pub safe: bool,
+    /// The types of its operands; 0 on the side that has none.
+    pub left: u32,
+    pub right: u32,
 }
 
 /// One type.
@@ -79,10 +82,19 @@ pub struct Catalog {
     relations: HashMap<u32, Relation>,
     by_name: HashMap<String, Vec<u32>>,
     functions: HashMap<String, Vec<(String, bool)>>,
-    operators: HashMap<String, Vec<(String, bool)>>,
+    operators: HashMap<String, Vec<Operator>>,
     risky_types: HashMap<String, Vec<String>>,
     column_names: HashSet<String>,
     parents: HashMap<u32, Vec<u32>>,
+}
+
+/// One user operator.
+#[derive(Debug)]
+pub(crate) struct Operator {
+    pub(crate) schema: String,
+    pub(crate) safe: bool,
+    pub(crate) left: u32,
+    pub(crate) right: u32,
 }
 
 /// One relation.
@@ -156,7 +168,8 @@ impl Catalog {
             catalog.functions.entry(row.name).or_default().push((row.schema, row.safe));
         }
         for row in rows.operators {
-            catalog.operators.entry(row.name).or_default().push((row.schema, row.safe));
+            let OperatorRow { schema, name, safe, left, right } = row;
+            catalog.operators.entry(name).or_default().push(Operator { schema, safe, left, right });
         }
         for row in rows.risky_types {
             catalog.risky_types.entry(row.name).or_default().push(row.schema);
@@ -263,8 +276,8 @@ impl Catalog {
         self.functions.get(name).map_or(&[], Vec::as_slice)
     }
 
-    /// User operators of a name: their schemas, and whether each is harmless.
-    pub(crate) fn operators(&self, name: &str) -> &[(String, bool)] {
+    /// User operators of a name.
+    pub(crate) fn operators(&self, name: &str) -> &[Operator] {
         self.operators.get(name).map_or(&[], Vec::as_slice)
     }
 

@@ -7,7 +7,6 @@ use std::collections::HashSet;
 use pg_query::Node;
 use pg_query::protobuf::{ColumnRef, FuncCall, RangeVar, SelectStmt};
 use serde::Serialize as _;
-use serde_json::Value;
 
 use counter::Counter;
 
@@ -60,27 +59,14 @@ impl Visited {
 /// Counts a statement; `None` when it cannot be counted.
 pub(crate) fn count(statement: &Node) -> Option<Census> {
     let mut census = Census::default();
-    statement.serialize(Counter(&mut census)).ok()?;
+    statement.serialize(Counter::of(&mut census)).ok()?;
     Some(census)
 }
 
 /// Every relation that a statement names anywhere, as (schema, name); the schema is empty where it is not given.
 pub(crate) fn relations(statement: &Node) -> Option<Vec<(String, String)>> {
-    let mut found = Vec::new();
-    gather(&serde_json::to_value(statement).ok()?, &mut found);
-    Some(found)
-}
-
-fn gather(value: &Value, found: &mut Vec<(String, String)>) {
-    match value {
-        Value::Object(fields) => {
-            if let Some(Value::String(name)) = fields.get("relname") {
-                let schema = fields.get("schemaname").and_then(Value::as_str).unwrap_or_default();
-                found.push((schema.to_owned(), name.clone()));
-            }
-            fields.values().for_each(|field| gather(field, found));
-        }
-        Value::Array(items) => items.iter().for_each(|item| gather(item, found)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
+    let mut census = Census::default();
+    let mut names = Vec::new();
+    statement.serialize(Counter::naming(&mut census, &mut names)).ok()?;
+    Some(names)
 }

@@ -8,8 +8,7 @@ use std::sync::LazyLock;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Known {
     pub(crate) safe: bool,
-    /// Raises no error that depends on the value of an argument.
-    pub(crate) total: bool,
+    pub(crate) total: Total,
     /// Says nothing of the value of its argument.
     pub(crate) counts: bool,
     /// Returns rows.
@@ -18,14 +17,27 @@ pub(crate) struct Known {
     pub(crate) columns: &'static str,
 }
 
+/// When a function raises no error that depends on the value of an argument, other than running out of memory.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Total {
+    Never,
+    /// Called with one argument.
+    Alone,
+    /// Where every argument but the first is a literal, and no number in it is negative.
+    Steered,
+    Always,
+}
+
 static FUNCTIONS: LazyLock<HashMap<&'static str, Known>> =
     LazyLock::new(|| include_str!("../data/functions.txt").lines().filter_map(function).collect());
 
 static COLUMNS: LazyLock<HashSet<&'static str>> =
     LazyLock::new(|| FUNCTIONS.values().flat_map(|known| known.columns.split(',')).collect());
 
-static CATALOGS: LazyLock<HashSet<&'static str>> =
-    LazyLock::new(|| include_str!("../data/catalogs.txt").lines().filter(|line| !line.starts_with('#')).collect());
+static CATALOGS: LazyLock<HashMap<&'static str, &'static str>> = LazyLock::new(|| {
+    let lines = include_str!("../data/catalogs.txt").lines().filter(|line| !line.starts_with('#'));
+    lines.map(|line| line.split_once(' ').unwrap_or((line, ""))).collect()
+});
 
 static SETTINGS: LazyLock<HashMap<&'static str, Setting>> =
     LazyLock::new(|| include_str!("../data/settings.txt").lines().filter_map(setting_line).collect());
@@ -37,7 +49,12 @@ fn function(line: &'static str) -> Option<(&'static str, Known)> {
     let has = |flag| flags.split(',').any(|word| word == flag);
     let known = Known {
         safe: has("safe"),
-        total: has("total"),
+        total: match () {
+            () if has("total") => Total::Always,
+            () if has("total1") => Total::Alone,
+            () if has("totalc") => Total::Steered,
+            () => Total::Never,
+        },
         counts: has("counts"),
         set: has("set"),
         columns: parts.next().unwrap_or_default(),
@@ -55,9 +72,9 @@ pub(crate) fn is_function_column(name: &str) -> bool {
     COLUMNS.contains(name)
 }
 
-/// A relation of the server itself that holds metadata only; the name is `schema.relation`.
-pub(crate) fn is_metadata(qualified: &str) -> bool {
-    CATALOGS.contains(qualified)
+/// A relation of the server itself that holds metadata, by its name as `schema.relation`: those of its columns that hold data.
+pub(crate) fn metadata(qualified: &str) -> Option<&'static str> {
+    CATALOGS.get(qualified).copied()
 }
 
 /// How a session may change a setting.

@@ -28,3 +28,4 @@ pub use catalog::{
 pub use read::{MAX_NESTING, MAX_TEXT_BYTES, Unreadable, needs_big_stack};
 pub use rewrite::{ColumnMask, Unmaskable, rewrite};
 pub use sensitive::{Missing, Sensitive, SensitiveColumn};
+pub use walk::{MAX_FROM_ENTRIES, MAX_OUTPUT_COLUMNS};

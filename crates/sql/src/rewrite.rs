@@ -66,6 +66,12 @@ pub fn rewrite(text: &str, analysis: &Analysis, catalog: &Catalog, masks: &[Colu
     if analysis.uses.iter().any(|used| counted.contains(&(used.oid, used.attnum))) {
         return Err(Unmaskable::Counted);
     }
+    // A column of a view that is used decides, which was refused above: what is left of a view shows none of them.
+    let is_view = |oid: &u32| catalog.relation_by_oid(*oid).is_some_and(|relation| relation.kind == RelationKind::View);
+    if analysis.uses.iter().any(|used| is_view(&used.oid) && is_masked(used.oid, used.attnum)) {
+        return Err(Unmaskable::NotATable);
+    }
+    by_relation.retain(|oid, _| !is_view(oid));
     let ranges: Vec<&RangeUse> =
         analysis.places.ranges.iter().filter(|range| by_relation.contains_key(&range.oid)).collect();
     if ranges.is_empty() {

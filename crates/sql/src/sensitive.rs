@@ -25,7 +25,8 @@ pub struct SensitiveColumn {
     pub table: Box<str>,
     pub column: Box<str>,
     /// The patterns it matches, by their position in what was given to [`Sensitive::resolve`]; also those of the columns it is
-    /// filled from: the same column of parents and children, and what a materialised view reads.
+    /// filled from: the same column of parents and children, and what a view or materialised view shows in it. A use of a column
+    /// of a view is listed beside the uses of the columns it shows, as one that decides: views are not masked.
     pub patterns: Vec<usize>,
 }
 
@@ -166,6 +167,12 @@ impl Sensitive {
             }
             self.views.insert(relation.oid, View::default());
             return;
+        }
+        for (column, taint) in relation.columns.iter().zip(&view.columns) {
+            let patterns = self.patterns_of(taint);
+            if !patterns.is_empty() {
+                self.insert(catalog, relation.oid, column.attnum, &patterns);
+            }
         }
         self.views.insert(relation.oid, view);
     }

@@ -51,13 +51,13 @@ GROUP BY 1, 2";
 
 const OPERATORS: &str = "
 SELECT n.nspname::pg_catalog.text, o.oprname::pg_catalog.text,
-  pg_catalog.bool_and(p.oid IS NOT NULL AND p.provolatile = 'i' AND (p.oid < 16384 OR EXISTS (
+  p.oid IS NOT NULL AND p.provolatile = 'i' AND (p.oid < 16384 OR EXISTS (
     SELECT FROM pg_catalog.pg_depend d
-    WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND d.deptype = 'e')))
+    WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND d.deptype = 'e')),
+  o.oprleft, o.oprright
 FROM pg_catalog.pg_operator o JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace
   LEFT JOIN pg_catalog.pg_proc p ON p.oid = o.oprcode
-WHERE o.oid >= 16384 AND n.nspname !~ '^pg_(toast_)?temp_'
-GROUP BY 1, 2";
+WHERE o.oid >= 16384 AND n.nspname !~ '^pg_(toast_)?temp_'";
 
 /// Types whose input function, casts or checks call a function that is neither the server's nor an extension's.
 const RISKY_TYPES: &str = "
@@ -137,7 +137,13 @@ fn function(row: &Row) -> Result<FunctionRow, tokio_postgres::Error> {
 }
 
 fn operator(row: &Row) -> Result<OperatorRow, tokio_postgres::Error> {
-    Ok(OperatorRow { schema: row.try_get(0)?, name: row.try_get(1)?, safe: row.try_get(2)? })
+    Ok(OperatorRow {
+        schema: row.try_get(0)?,
+        name: row.try_get(1)?,
+        safe: row.try_get(2)?,
+        left: row.try_get(3)?,
+        right: row.try_get(4)?,
+    })
 }
 
 fn risky_type(row: &Row) -> Result<TypeRow, tokio_postgres::Error> {

@@ -7,8 +7,44 @@ use serde::ser::{self, Serializer};
 
 use super::Census;
 
-/// Counts into a census.
-pub(super) struct Counter<'c>(pub(super) &'c mut Census);
+/// Counts into a census, and gathers the names of relations where they are asked for.
+pub(super) struct Counter<'c> {
+    census: &'c mut Census,
+    /// (schema, name) of each relation.
+    names: Option<&'c mut Vec<(String, String)>>,
+    /// The structure whose fields are shown is a relation, the last of `names`.
+    in_relation: bool,
+}
+
+impl<'c> Counter<'c> {
+    pub(super) const fn of(census: &'c mut Census) -> Self {
+        Self { census, names: None, in_relation: false }
+    }
+
+    pub(super) const fn naming(census: &'c mut Census, names: &'c mut Vec<(String, String)>) -> Self {
+        Self { census, names: Some(names), in_relation: false }
+    }
+
+    /// The same, for something inside.
+    fn inner(&mut self) -> Counter<'_> {
+        Counter { census: self.census, names: self.names.as_deref_mut(), in_relation: false }
+    }
+
+    /// Takes the name of a relation from its fields.
+    fn name<T: Serialize + ?Sized>(&mut self, field: &str, value: &T) -> Result<(), Uncounted> {
+        let Some((schema, name)) = self.names.as_deref_mut().and_then(|names| names.last_mut()) else { return Ok(()) };
+        let part = match field {
+            "schemaname" => schema,
+            "relname" => name,
+            _ => return Ok(()),
+        };
+        match serde_json::to_value(value) {
+            Ok(serde_json::Value::String(text)) => *part = text,
+            _ => return Err(Uncounted),
+        }
+        Ok(())
+    }
+}
 
 /// Counting cannot fail; a value that refuses to be shown can.
 #[derive(Debug)]
@@ -105,12 +141,16 @@ impl<'c> Serializer for Counter<'c> {
         Ok(self)
     }
 
-    fn serialize_struct(self, name: &'static str, _: usize) -> Result<Self, Uncounted> {
+    fn serialize_struct(mut self, name: &'static str, _: usize) -> Result<Self, Uncounted> {
+        self.in_relation = name == "RangeVar";
         match name {
-            "RangeVar" => self.0.relations += 1,
-            "FuncCall" => self.0.calls += 1,
-            "ColumnRef" => self.0.columns += 1,
-            "SelectStmt" => self.0.queries += 1,
+            "RangeVar" => {
+                self.census.relations += 1;
+                self.names.iter_mut().for_each(|names| names.push(Default::default()));
+            }
+            "FuncCall" => self.census.calls += 1,
+            "ColumnRef" => self.census.columns += 1,
+            "SelectStmt" => self.census.queries += 1,
             _ => {}
         }
         Ok(self)
@@ -129,7 +169,7 @@ macro_rules! elements {
             type Ok = ();
 
             fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Uncounted> {
-                value.serialize(Counter(self.0))
+                value.serialize(self.inner())
             }
 
             fn end(self) -> Result<(), Uncounted> {
@@ -146,15 +186,18 @@ elements!(
     SerializeTupleVariant serialize_field
 );
 
-/// Fields are shown with their names, which say nothing.
+/// Fields are shown with their names, which say something of relations only.
 macro_rules! fields {
     ($($of:ident),*) => {
         $(impl<'c> ser::$of for Counter<'c> {
             type Error = Uncounted;
             type Ok = ();
 
-            fn serialize_field<T: Serialize + ?Sized>(&mut self, _: &'static str, value: &T) -> Result<(), Uncounted> {
-                value.serialize(Counter(self.0))
+            fn serialize_field<T: Serialize + ?Sized>(&mut self, field: &'static str, value: &T) -> Result<(), Uncounted> {
+                if self.in_relation {
+                    self.name(field, value)?;
+                }
+                value.serialize(self.inner())
             }
 
             fn end(self) -> Result<(), Uncounted> {
@@ -171,11 +214,11 @@ impl ser::SerializeMap for Counter<'_> {
     type Ok = ();
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Uncounted> {
-        key.serialize(Counter(self.0))
+        key.serialize(self.inner())
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Uncounted> {
-        value.serialize(Counter(self.0))
+        value.serialize(self.inner())
     }
 
     fn end(self) -> Result<(), Uncounted> {

@@ -5,7 +5,7 @@ use std::thread;
 use proptest::prelude::*;
 
 use super::schema::world;
-use crate::{MAX_TEXT_BYTES, Unreadable};
+use crate::{MAX_FROM_ENTRIES, MAX_OUTPUT_COLUMNS, MAX_TEXT_BYTES, Unreadable};
 
 /// Runs on a stack as small as a worker thread's.
 fn analyze(text: String) -> Result<(), Unreadable> {
@@ -95,6 +95,63 @@ fn flat_texts_may_be_long() {
     assert!(world.analyze(&format!("INSERT INTO orders VALUES {rows}")).is_ok());
     let chain = vec!["id = 1"; 700].join(" OR ");
     assert!(world.analyze(&format!("SELECT * FROM orders WHERE {chain}")).is_ok());
+}
+
+/// A result of the server has at most so many columns.
+#[test]
+fn columns_are_limited() {
+    let world = world();
+    let list = |columns: usize| format!("SELECT {} FROM orders", vec!["id"; columns].join(", "));
+    assert!(world.analyze(&list(MAX_OUTPUT_COLUMNS - 1)).is_ok());
+    assert!(world.analyze(&list(MAX_OUTPUT_COLUMNS)).is_ok());
+    assert_eq!(world.analyze(&list(MAX_OUTPUT_COLUMNS + 1)), Err(Unreadable::TooComplex));
+    let stars = |times: usize| format!("SELECT {} FROM orders", vec!["*"; times].join(", "));
+    assert!(world.analyze(&stars(MAX_OUTPUT_COLUMNS / 3)).is_ok());
+    assert_eq!(world.analyze(&stars(MAX_OUTPUT_COLUMNS / 3 + 1)), Err(Unreadable::TooComplex));
+}
+
+#[test]
+fn entries_are_limited() {
+    let world = world();
+    let from = |entries: usize| format!("SELECT 1 FROM {}", vec!["marker"; entries].join(", "));
+    assert!(world.analyze(&from(MAX_FROM_ENTRIES - 1)).is_ok());
+    assert!(world.analyze(&from(MAX_FROM_ENTRIES)).is_ok());
+    assert_eq!(world.analyze(&from(MAX_FROM_ENTRIES + 1)), Err(Unreadable::TooComplex));
+}
+
+/// Texts that once took gigabytes, and their relatives.
+#[test]
+fn bombs_are_defused() {
+    let from =
+        |relation: &str, count: usize| (0..count).map(|at| format!("{relation} a{at}")).collect::<Vec<_>>().join(", ");
+    let select = |list: &str, times: usize, from: &str| format!("SELECT {} FROM {from}", vec![list; times].join(", "));
+    let customers = from("customers", 400);
+    let wide = select("*", 500, "orders");
+    let exploding = [
+        select("*", 4_000, &from("orders", 400)),
+        select("*", 32_000, &from("orders", 500)),
+        select("a1.*", 20_000, &customers),
+        select("zz", 60_000, &customers),
+        select("email", 20_000, &customers),
+        select("zz.email", 20_000, &customers),
+        select("(a1).*", 10_000, &customers),
+        format!("WITH w AS ({wide}) SELECT 1 FROM {}", vec!["(TABLE w) x"; 10_000].join(", ")),
+    ];
+    for text in exploding {
+        let head: String = text.chars().take(30).collect();
+        assert_eq!(analyze(text), Err(Unreadable::TooComplex), "{head}");
+    }
+    let large = [
+        select(&format!("({wide})"), 80, &customers),
+        format!("SELECT 1 FROM {}", (0..60).map(|at| format!("({wide}) a{at}")).collect::<Vec<_>>().join(", ")),
+        vec![select("*", 500, "orders"); 100].join(" UNION ALL "),
+        vec![select("*", 500, "orders"); 100].join(";"),
+        format!("SELECT 1 FROM orders {}", "NATURAL JOIN orders ".repeat(40)),
+    ];
+    for text in large {
+        let head: String = text.chars().take(30).collect();
+        assert!(!matches!(analyze(text), Err(Unreadable::Syntax)), "{head}");
+    }
 }
 
 #[test]

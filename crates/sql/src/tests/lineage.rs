@@ -81,7 +81,10 @@ fn decisions_are_seen() {
         "ALTER TABLE customers ALTER COLUMN notes TYPE text USING email",
         &expect!["public.customers.email decides, public.customers.ssn decides"],
     );
-    check("SELECT contact FROM v_contact", &expect!["public.customers.email decides"]);
+    check(
+        "SELECT contact FROM v_contact",
+        &expect!["public.customers.email decides, public.v_contact.contact decides"],
+    );
     check("SELECT id FROM v_contact", &expect![[""]]);
     check("SELECT contact FROM mv_contact", &expect!["public.mv_contact.contact shows"]);
 }
@@ -113,11 +116,47 @@ fn patterns_name_columns() {
         archive.customers.ssn[1]
         public.customers_2024.email[0]
         public.customers_2024.ssn[1]
-        public.mv_contact.contact[0]"#]]
+        public.v_contact.contact[0]
+        public.mv_contact.contact[0]
+        public.v_names.shown[0]"#]]
     .assert_eq(&names.join("\n"));
     assert_eq!(sensitive.get(CUSTOMERS, 3).map(|column| &*column.column), Some("email"));
     assert!(sensitive.get(CUSTOMERS, 1).is_none() && sensitive.get(1, 1).is_none());
     let missing =
         Sensitive::resolve(&catalog, &["public.customers.email", "public.customers.gone", "a.b"]).unwrap_err();
     assert_eq!(missing.iter().map(|missing| missing.index).collect::<Vec<_>>(), [1, 2]);
+}
+
+/// What changes rows uses columns as well, whoever may write.
+#[test]
+fn writes_use_what_they_compare_store_and_return() {
+    let email = &expect!["public.customers.email decides"];
+    let contact = &expect!["public.customers.email decides, public.v_contact.contact decides"];
+    check("INSERT INTO orders (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET total = 1", &expect![[""]]);
+    check("INSERT INTO customers (id) VALUES (1) ON CONFLICT (email) DO NOTHING", email);
+    check("INSERT INTO customers (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET notes = customers.email", email);
+    check("INSERT INTO customers (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET notes = excluded.email", email);
+    check(
+        "INSERT INTO customers (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET id = 2 WHERE customers.email > 'm'",
+        email,
+    );
+    check("MERGE INTO orders o USING customers c ON c.id = o.id WHEN MATCHED AND c.email > 'm' THEN DELETE", email);
+    check("MERGE INTO orders o USING customers c ON c.email = 'x' WHEN MATCHED THEN DO NOTHING", email);
+    check(
+        "MERGE INTO marker m USING customers c ON c.id = m.n WHEN NOT MATCHED THEN INSERT VALUES (length(c.email))",
+        email,
+    );
+    check("UPDATE v_contact SET id = 2 WHERE id = 1", &expect![[""]]);
+    check("UPDATE v_contact SET contact = 'x' WHERE id = 1", &expect![[""]]);
+    check("UPDATE v_contact SET id = 2 WHERE contact = 'x'", contact);
+    check("UPDATE v_contact SET id = 2 RETURNING *", contact);
+    check("UPDATE v_contact SET id = length(contact)", contact);
+    check("DELETE FROM v_contact WHERE contact = 'x'", contact);
+    check("INSERT INTO v_contact VALUES (1) RETURNING contact", contact);
+    check("UPDATE orders o SET total = 1 FROM v_contact v WHERE v.contact = 'x'", contact);
+    check(
+        "PREPARE p AS SELECT email FROM customers; CREATE TABLE t AS EXECUTE p",
+        &expect!["public.customers.email shows, public.customers.email decides"],
+    );
+    check("PREPARE p AS SELECT id FROM customers; CREATE TABLE t AS EXECUTE p", &expect![[""]]);
 }

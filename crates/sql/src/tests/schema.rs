@@ -58,6 +58,8 @@ impl Builder {
 }
 
 const INT: (u32, &str) = (23, "integer");
+/// A type of the user with operators of unknown behaviour.
+const MOOD: u32 = 20_500;
 const TEXT: (u32, &str) = (25, "text");
 
 pub(super) fn catalog() -> Catalog {
@@ -91,6 +93,7 @@ pub(super) fn catalog() -> Catalog {
     rows.relation(20_012, "public", "v_odd", 'v', &[("x", INT.0, INT.1)]);
     rows.relation(20_013, "public", "ruled", 'r', &[("n", INT.0, INT.1)]);
     rows.0.relations.last_mut().unwrap().has_rules = true;
+    rows.relation(20_014, "public", "moods", 'r', &[("id", INT.0, INT.1), ("mood", MOOD, "public.mood")]);
     rows.functions(
         "public",
         false,
@@ -98,8 +101,18 @@ pub(super) fn catalog() -> Catalog {
     );
     rows.functions("public", true, "digest encrypt similarity akeys");
     rows.functions("archive", false, "lower");
-    rows.0.operators.push(OperatorRow { schema: "public".into(), name: "===".into(), safe: false });
-    rows.0.operators.push(OperatorRow { schema: "public".into(), name: "?".into(), safe: true });
+    rows.0.operators.push(OperatorRow {
+        schema: "public".into(),
+        name: "===".into(),
+        safe: false,
+        left: 25,
+        right: 25,
+    });
+    rows.0.operators.push(OperatorRow { schema: "public".into(), name: "?".into(), safe: true, left: 3802, right: 25 });
+    for name in ["=", "<", "<=", ">", ">="] {
+        let (schema, name) = ("public".into(), name.into());
+        rows.0.operators.push(OperatorRow { schema, name, safe: false, left: MOOD, right: MOOD });
+    }
     Catalog::build(rows.0, 1).unwrap()
 }
 

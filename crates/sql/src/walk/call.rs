@@ -3,17 +3,19 @@
 use pg_query::protobuf::{FuncCall, TypeName, a_const};
 use pg_query::{Node, NodeEnum};
 
+use super::implied::Type;
+use super::mention::Name;
 use super::scope::Scope;
 use super::taint::Taint;
 use super::{Walk, words};
 use crate::access::{Object, Verb};
-use crate::known;
+use crate::known::{self, Total};
 
 /// Operators that build a value out of values, rather than deciding something.
 const BUILDING: [&str; 6] = ["||", "->", "->>", "#>", "#>>", "#-"];
 
 /// Types that any text turns into without an error.
-const TEXT_TYPES: [&str; 5] = ["text", "varchar", "bpchar", "name", "bytea"];
+const TEXT_TYPES: [&str; 4] = ["text", "varchar", "bpchar", "name"];
 
 /// Settings whose value is nobody's secret, besides those a session may change freely.
 const READABLE: [&str; 12] = [
@@ -34,13 +36,25 @@ const READABLE: [&str; 12] = [
 /// What a call is taken to be.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Class {
-    pub(super) total: bool,
+    total: Total,
     counts: bool,
     set: bool,
 }
 
 impl Class {
-    const UNKNOWN: Self = Self { total: false, counts: false, set: false };
+    const UNKNOWN: Self = Self { total: Total::Never, counts: false, set: false };
+
+    /// Raises no error that depends on the values of these arguments.
+    pub(super) fn is_total(self, arguments: &[Node]) -> bool {
+        match self.total {
+            Total::Never => false,
+            Total::Alone => arguments.len() == 1,
+            Total::Steered => {
+                arguments.iter().skip(1).all(|argument| literal(argument).is_some_and(|of| !of.starts_with('-')))
+            }
+            Total::Always => true,
+        }
+    }
 }
 
 impl<'a> Walk<'a> {
@@ -54,7 +68,7 @@ impl<'a> Walk<'a> {
             .filter(|(own, _)| schema.map_or_else(|| self.is_in_path(own), |schema| own == schema))
             .map(|(own, safe)| (own.as_str().into(), *safe))
             .collect();
-        let mut class = Class { total: true, counts: true, set: false };
+        let mut class = Class { total: Total::Always, counts: true, set: false };
         for (own, safe) in &user {
             if !safe {
                 class = Class::UNKNOWN;
@@ -68,7 +82,8 @@ impl<'a> Walk<'a> {
         };
         match known {
             Some(known) if known.safe => {
-                Class { total: class.total && known.total, counts: class.counts && known.counts, set: known.set }
+                let total = if class.total == Total::Always { known.total } else { class.total };
+                Class { total, counts: class.counts && known.counts, set: known.set }
             }
             // A name the server does not have either is the user's function alone.
             None if !user.is_empty() => Class::UNKNOWN,
@@ -123,11 +138,15 @@ impl<'a> Walk<'a> {
             }
         };
         let plain = !call.agg_distinct && !call.func_variadic && !call.agg_within_group;
-        if class.counts && plain && call.over.is_none() {
+        if matches!(names.last(), Some(&("min" | "max"))) {
+            let of = self.type_of(call.args.first(), scope);
+            self.compared_by_class(of);
+        }
+        if class.counts && plain && call.over.is_none() && taint.is_verbatim() {
             self.found.counted.extend(taint.marks().iter().map(|mark| mark.column));
             return Taint::default();
         }
-        if !class.total || class.set || class.counts || call.agg_distinct || call.agg_within_group {
+        if !class.is_total(&call.args) || class.set || class.counts || call.agg_distinct || call.agg_within_group {
             self.filter(&taint);
         }
         taint
@@ -146,6 +165,7 @@ impl<'a> Walk<'a> {
             return None;
         }
         self.visited.column(column);
+        self.mentioned(None, Name::Word(entry.name.as_deref().unwrap_or_default()));
         Some(field)
     }
 
@@ -171,8 +191,8 @@ impl<'a> Walk<'a> {
         self.function(Some("pg_catalog"), "set_config")
     }
 
-    /// Judges an operator; `true` if it builds its value out of its operands.
-    pub(super) fn operator(&mut self, name: &'a [Node]) -> bool {
+    /// Judges an operator on operands of these types; `true` if it builds its value out of its operands.
+    pub(super) fn operator(&mut self, name: &'a [Node], left: Type, right: Type) -> bool {
         let Some(names) = words(name) else {
             self.misunderstood();
             return false;
@@ -185,18 +205,13 @@ impl<'a> Walk<'a> {
                 return false;
             }
         };
-        let user = self.catalog.operators(name);
-        let mine = |own: &String| schema.map_or_else(|| self.is_in_path(own), |schema| own == schema);
-        let unsafe_ones: Vec<Box<str>> =
-            user.iter().filter(|(own, safe)| mine(own) && !safe).map(|(own, _)| own.as_str().into()).collect();
-        let any = user.iter().any(|(own, _)| mine(own));
-        if schema.is_some_and(|schema| schema != "pg_catalog") && !any {
+        let known = schema.is_none_or(|schema| {
+            schema == "pg_catalog" || self.catalog.operators(name).iter().any(|own| own.schema == schema)
+        });
+        if !known {
             self.access(Verb::Call, Object::Function(schema.unwrap_or_default().into(), name.into()));
         }
-        let any_unsafe = !unsafe_ones.is_empty();
-        for own in unsafe_ones {
-            self.access(Verb::Call, Object::Function(own, name.into()));
-        }
+        let any_unsafe = self.named_operator(schema, name, left, right);
         !any_unsafe && BUILDING.contains(&name)
     }
 
@@ -218,6 +233,7 @@ impl<'a> Walk<'a> {
                 return false;
             }
         };
+        self.note_cast(schema, base);
         let risky: Vec<Box<str>> = self
             .catalog
             .risky_types(base)

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use pg_query::protobuf::ColumnRef;
 use pg_query::{Node, NodeEnum};
 
+use super::mention::Name;
 use super::query::ends_with_star;
 use super::scope::{Entry, Row, Scope};
 use super::taint::Taint;
@@ -28,8 +29,14 @@ impl<'a> Walk<'a> {
         if star {
             return self.star_of(fields, column.location, scope).all();
         }
+        if !self.charge_search(scope.width()) {
+            return Taint::default();
+        }
         match words(fields).as_deref() {
-            Some([name]) => self.bare(name, scope),
+            Some([name]) => {
+                self.mentioned(None, Name::Word(name));
+                self.bare(name, scope)
+            }
             Some([qualifier @ .., name]) => self.dotted(qualifier, name, column.location, scope),
             Some([]) | None => self.misunderstood().with(&scope.everything()),
         }
@@ -42,6 +49,10 @@ impl<'a> Walk<'a> {
             return Row::unknown(self.misunderstood().with(&scope.everything()));
         }
         let entries = self.entries(&names, location, scope);
+        self.mentioned_star(&entries);
+        if !self.charge(entries.iter().map(|entry| entry.row.fields.len()).sum()) {
+            return Row::default();
+        }
         match entries.as_slice() {
             [] => Row::unknown(scope.everything()),
             [entry] => entry.row.clone(),
@@ -49,7 +60,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A bare name: a column of the innermost query that has one, else a whole row.
+    /// A bare name: a column of the innermost query that has one, else a whole row. What may be the column further in counts as well:
+    /// the name of an expression is not certain.
     fn bare(&mut self, name: &str, scope: &Scope<'_, 'a>) -> Taint {
         let mut maybe: Option<Taint> = None;
         for level in scope.levels() {
@@ -64,11 +76,11 @@ impl<'a> Walk<'a> {
                 }
             }
             if let Some(sure) = sure {
-                return sure;
+                return sure.with(&maybe.unwrap_or_default());
             }
             if SYSTEM_COLUMNS.contains(&name) && level.entries.iter().any(|entry| entry.relation.is_some()) {
                 self.found.system_columns = true;
-                return Taint::default();
+                return maybe.unwrap_or_default();
             }
         }
         let rows = scope.levels().flat_map(|level| &level.entries).filter(|entry| entry.is_named(name));
@@ -82,6 +94,7 @@ impl<'a> Walk<'a> {
 
     fn dotted(&mut self, qualifier: &[&'a str], name: &str, location: i32, scope: &Scope<'_, 'a>) -> Taint {
         let entries = self.entries(qualifier, location, scope);
+        self.mentioned(Some(&entries), Name::Word(name));
         if entries.is_empty() {
             return scope.everything();
         }
@@ -95,12 +108,12 @@ impl<'a> Walk<'a> {
     /// `entry.name`: a column, or a function of the whole row.
     pub(super) fn attribute(&mut self, entry: &Entry<'a>, name: &str) -> Taint {
         let found = entry.row.named(name);
-        if let Some(sure) = found.sure {
-            return sure;
+        if found.sure.is_some() {
+            return found.any();
         }
         if entry.relation.is_some() && SYSTEM_COLUMNS.contains(&name) {
             self.found.system_columns = true;
-            return Taint::default();
+            return found.maybe.unwrap_or_default();
         }
         let whole = entry.row.all();
         self.field_or_call(name, &whole, found.maybe.is_some())
@@ -111,7 +124,7 @@ impl<'a> Walk<'a> {
         let known = known::server_function(name);
         if !self.catalog.functions(name).is_empty() || known.is_some() {
             let class = self.function(None, name);
-            if !class.total {
+            if !class.is_total(&[]) {
                 self.filter(whole);
             }
             return whole.clone();
@@ -124,7 +137,8 @@ impl<'a> Walk<'a> {
         whole.clone()
     }
 
-    /// The entries that a qualifier names, in the innermost query that has any.
+    /// The entries that a qualifier names, in the innermost query that certainly has one: a schema is only certain of a relation, so
+    /// what is not one may hide one further out.
     pub(super) fn entries(&mut self, qualifier: &[&str], location: i32, scope: &Scope<'_, 'a>) -> Vec<Rc<Entry<'a>>> {
         let (database, schema, table) = match *qualifier {
             [table] => (None, None, table),
@@ -145,9 +159,14 @@ impl<'a> Walk<'a> {
                     !entry.aliased && entry.relation.is_none_or(|relation| &*relation.schema == schema)
                 })
         };
-        let level = scope.levels().find(|level| level.entries.iter().any(|entry| matches(&entry)));
-        let found: Vec<_> =
-            level.map(|level| level.entries.iter().filter(matches).cloned().collect()).unwrap_or_default();
+        let mut found: Vec<Rc<Entry<'a>>> = Vec::new();
+        for level in scope.levels() {
+            let here = level.entries.iter().filter(matches);
+            found.extend(here.cloned());
+            if found.iter().any(|entry| schema.is_none() || entry.relation.is_some()) {
+                break;
+            }
+        }
         if let (true, Ok(at)) = (schema.is_some(), usize::try_from(location)) {
             let oids = found.iter().filter_map(|entry| entry.relation).map(|relation| relation.oid);
             let names = qualifier.len() - 1;

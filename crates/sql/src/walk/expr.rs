@@ -6,6 +6,7 @@ use pg_query::protobuf::{
 use pg_query::{Node, NodeEnum};
 
 use super::Walk;
+use super::implied::Type;
 use super::scope::Scope;
 use super::taint::Taint;
 
@@ -17,12 +18,17 @@ impl<'a> Walk<'a> {
     }
 
     /// What the value of an expression carries.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "a node that is not listed is refused")]
     pub(super) fn expr(&mut self, node: &'a Node, scope: &Scope<'_, 'a>) -> Taint {
         if !self.step() {
             return Taint::default();
         }
         let Some(inner) = node.node.as_ref() else { return self.misunderstood() };
+        let taint = self.value(inner, scope);
+        if matches!(inner, NodeEnum::ColumnRef(_)) { taint } else { taint.computed() }
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "a node that is not listed is refused")]
+    fn value(&mut self, inner: &'a NodeEnum, scope: &Scope<'_, 'a>) -> Taint {
         match inner {
             NodeEnum::AConst(_) | NodeEnum::ParamRef(_) | NodeEnum::SetToDefault(_) | NodeEnum::SqlvalueFunction(_) => {
                 Taint::default()
@@ -36,7 +42,13 @@ impl<'a> Walk<'a> {
             NodeEnum::BoolExpr(expr) => self.decided(&expr.args, scope),
             NodeEnum::NullTest(test) => self.decided_one(test.arg.as_deref(), scope),
             NodeEnum::BooleanTest(test) => self.decided_one(test.arg.as_deref(), scope),
-            NodeEnum::MinMaxExpr(expr) => self.decided(&expr.args, scope),
+            NodeEnum::MinMaxExpr(expr) => {
+                for argument in &expr.args {
+                    let of = self.type_of(Some(argument), scope);
+                    self.compared_by_class(of);
+                }
+                self.decided(&expr.args, scope)
+            }
             NodeEnum::CoalesceExpr(expr) => self.all(&expr.args, scope),
             NodeEnum::AArrayExpr(array) => self.all(&array.elements, scope),
             NodeEnum::RowExpr(row) => self.all(&row.args, scope),
@@ -85,8 +97,10 @@ impl<'a> Walk<'a> {
 
     fn sort_argument(&mut self, sort: &'a pg_query::protobuf::SortBy, scope: &Scope<'_, 'a>) -> Taint {
         if !sort.use_op.is_empty() {
-            self.operator(&sort.use_op);
+            self.operator(&sort.use_op, Type::Unknown, Type::Unknown);
         }
+        let of = self.type_of(sort.node.as_deref(), scope);
+        self.compared_by_class(of);
         self.optional(sort.node.as_deref(), scope)
     }
 
@@ -108,24 +122,34 @@ impl<'a> Walk<'a> {
     fn operation(&mut self, expr: &'a AExpr, scope: &Scope<'_, 'a>) -> Taint {
         let left = self.optional(expr.lexpr.as_deref(), scope);
         let taint = left.with(&self.optional(expr.rexpr.as_deref(), scope));
+        let mut types = vec![(self.type_of(expr.lexpr.as_deref(), scope), self.type_of(expr.rexpr.as_deref(), scope))];
         let builds = match AExprKind::try_from(expr.kind) {
-            // The operator of BETWEEN is spelt as a word; its comparisons are those of the type.
+            // The operator of BETWEEN is spelt as a word.
             Ok(
                 AExprKind::AexprBetween
                 | AExprKind::AexprNotBetween
                 | AExprKind::AexprBetweenSym
                 | AExprKind::AexprNotBetweenSym,
             ) => {
-                self.comparisons();
+                self.compared(expr, &["<", "<=", ">", ">="], scope);
                 false
             }
-            Ok(AExprKind::AexprOp) => self.operator(&expr.name),
+            Ok(AExprKind::AexprOp) => {
+                types.iter().fold(true, |builds, (left, right)| self.operator(&expr.name, *left, *right) && builds)
+            }
             Ok(AExprKind::Undefined) | Err(_) => {
                 self.misunderstood();
                 false
             }
-            Ok(_) => {
-                self.operator(&expr.name);
+            Ok(kind) => {
+                if matches!(kind, AExprKind::AexprIn | AExprKind::AexprOpAny | AExprKind::AexprOpAll) {
+                    let left = self.type_of(expr.lexpr.as_deref(), scope);
+                    let right = self.types_within(expr.rexpr.as_deref(), scope);
+                    types = right.into_iter().map(|right| (left, right)).collect();
+                }
+                for (left, right) in types {
+                    self.operator(&expr.name, left, right);
+                }
                 false
             }
         };
@@ -133,17 +157,6 @@ impl<'a> Walk<'a> {
             self.filter(&taint);
         }
         taint
-    }
-
-    /// Comparisons that the text does not spell.
-    fn comparisons(&mut self) {
-        for name in ["<", "<=", ">", ">="] {
-            let own = self.catalog.operators(name).iter().find(|(own, safe)| self.is_in_path(own) && !safe);
-            if let Some((own, _)) = own {
-                let object = crate::Object::Function(own.as_str().into(), name.into());
-                self.access(crate::Verb::Call, object);
-            }
-        }
     }
 
     fn case(&mut self, case: &'a CaseExpr, scope: &Scope<'_, 'a>) -> Taint {
@@ -154,6 +167,10 @@ impl<'a> Walk<'a> {
         for arm in &case.args {
             let Some(NodeEnum::CaseWhen(arm)) = arm.node.as_ref() else { return self.misunderstood() };
             self.decided_one(arm.expr.as_deref(), scope);
+            if case.arg.is_some() {
+                let (subject, value) = (case.arg.as_deref(), arm.expr.as_deref());
+                self.implied(&["="], self.type_of(subject, scope), self.type_of(value, scope));
+            }
             taint.add(&self.optional(arm.result.as_deref(), scope));
         }
         taint
@@ -162,8 +179,11 @@ impl<'a> Walk<'a> {
     fn link(&mut self, link: &'a SubLink, scope: &Scope<'_, 'a>) -> Taint {
         let row = self.subquery(link.subselect.as_deref(), scope).all();
         let test = self.optional(link.testexpr.as_deref(), scope);
+        let tested = self.type_of(link.testexpr.as_deref(), scope);
         if !link.oper_name.is_empty() {
-            self.operator(&link.oper_name);
+            self.operator(&link.oper_name, tested, Type::Unknown);
+        } else if link.testexpr.is_some() {
+            self.implied(&["="], tested, Type::Unknown);
         }
         match SubLinkType::try_from(link.sub_link_type) {
             // Whether there are rows does not depend on what they show.

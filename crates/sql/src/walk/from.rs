@@ -6,6 +6,7 @@ use std::rc::Rc;
 use pg_query::protobuf::{JoinExpr, RangeFunction, RangeSubselect, RangeTableSample};
 use pg_query::{Node, NodeEnum};
 
+use super::mention::Name;
 use super::query::unnamed;
 use super::relation::alias_names;
 use super::scope::{Entry, Field, Row, Scope};
@@ -35,6 +36,9 @@ impl<'a> Walk<'a> {
             let item = self.item(item, &all.entries, outer);
             all.entries.extend(item.entries);
             all.row.append(item.row);
+            if !self.may_hold(all.entries.len()) {
+                return From::default();
+            }
         }
         all
     }
@@ -65,6 +69,7 @@ impl<'a> Walk<'a> {
                 name: Some(Cow::Borrowed(&*alias.aliasname)),
                 relation: None,
                 aliased: true,
+                direct: false,
                 row: row.renamed(alias_names(Some(alias))),
             },
             None => unnamed(row),
@@ -126,6 +131,7 @@ impl<'a> Walk<'a> {
             name: alias.map(|alias| &*alias.aliasname).or(name).map(Cow::Borrowed),
             relation: None,
             aliased: true,
+            direct: false,
             row: row.renamed(alias_names(alias)),
         }
     }
@@ -188,9 +194,19 @@ impl<'a> Walk<'a> {
         let mut visible = beside.to_vec();
         visible.extend(left.entries.iter().cloned());
         let right = self.item(right, &visible, outer);
+        let joined = left.entries.len();
         let mut entries = left.entries;
         entries.extend(right.entries);
+        let width = left.row.fields.len() + right.row.fields.len();
+        if !self.may_hold(entries.len()) || !self.charge(width * (1 + join.using_clause.len())) {
+            return From::default();
+        }
         let using = self.joined_columns(join, &left.row, &right.row);
+        let (on_left, on_right) = entries.split_at(joined.min(entries.len()));
+        let (on_left, on_right) = (outer.below(on_left.to_vec()), outer.below(on_right.to_vec()));
+        for name in &using {
+            self.implied(&["="], self.type_in(&on_left, None, name), self.type_in(&on_right, None, name));
+        }
         if let Some(condition) = &join.quals {
             let scope = outer.below(entries.clone());
             self.judge(condition, &scope);
@@ -204,7 +220,11 @@ impl<'a> Walk<'a> {
         let row = join_row(left.row, right.row, &using);
         match &join.alias {
             None => From { entries, row },
-            Some(alias) => From::single(alias_entry(&alias.aliasname, row.renamed(alias_names(Some(alias))))),
+            Some(alias) => {
+                // It hides the relations that it joins: their columns can be had under its name.
+                self.mentioned(None, Name::Star);
+                From::single(alias_entry(&alias.aliasname, row.renamed(alias_names(Some(alias)))))
+            }
         }
     }
 
@@ -215,6 +235,7 @@ impl<'a> Walk<'a> {
             let all_named = left.fields.iter().chain(&right.fields).all(|field| field.name.is_some());
             if !certain || !all_named {
                 self.filter(&left.all().with(&right.all()));
+                self.mentioned(None, Name::Star);
             }
             let shared = |name: &Cow<'a, str>| right.fields.iter().any(|field| field.name.as_ref() == Some(name));
             left.fields.iter().filter_map(|field| field.name.clone()).filter(shared).collect()
@@ -222,10 +243,9 @@ impl<'a> Walk<'a> {
             words(&join.using_clause).unwrap_or_default().into_iter().map(Cow::Borrowed).collect()
         };
         for name in &names {
+            self.mentioned(None, Name::Word(name));
             for side in [left, right] {
-                let found = side.named(name);
-                let taint: Taint = found.sure.iter().chain(&found.maybe).collect();
-                self.filter(&taint);
+                self.filter(&side.named(name).any());
             }
         }
         names
@@ -233,21 +253,27 @@ impl<'a> Walk<'a> {
 }
 
 fn alias_entry<'a>(name: &'a str, row: Row<'a>) -> Entry<'a> {
-    Entry { name: Some(Cow::Borrowed(name)), relation: None, aliased: true, row }
+    Entry { name: Some(Cow::Borrowed(name)), relation: None, aliased: true, direct: false, row }
 }
 
 /// `*` of a join: merged columns first, then what is left of either side.
 fn join_row<'a>(left: Row<'a>, right: Row<'a>, using: &[Cow<'a, str>]) -> Row<'a> {
+    // Which columns are merged, and so how many there are, is only certain where every name is.
+    let is_certain = |side: &Row<'a>| side.open.is_none() && side.fields.iter().all(|field| field.name.is_some());
+    let certain = using.is_empty() || is_certain(&left) && is_certain(&right);
+    let everything = (!certain).then(|| left.all().with(&right.all()));
     let is_merged = |field: &Field<'a>| field.name.as_ref().is_some_and(|name| using.contains(name));
     let mut row = Row::default();
     for name in using {
-        let found = [left.named(name), right.named(name)];
-        let taint = found.iter().flat_map(|found| found.sure.iter().chain(&found.maybe)).collect();
+        let taint = left.named(name).any().with(&right.named(name).any());
         row.fields.push(Field { name: Some(name.clone()), taint });
     }
     for side in [left, right] {
         let open = side.open.clone();
         row.append(Row { fields: side.fields.into_iter().filter(|field| !is_merged(field)).collect(), open });
+    }
+    if let Some(everything) = everything {
+        row.open.get_or_insert_default().add(&everything);
     }
     row
 }

@@ -2,11 +2,14 @@
 //!
 //! Every construct is either handled here or refused; [`crate::census`] counts the nodes behind its back.
 
+mod budget;
 mod call;
 mod column;
 mod define;
 mod expr;
 mod from;
+mod implied;
+mod mention;
 mod order;
 mod query;
 mod relation;
@@ -22,16 +25,16 @@ use std::sync::Arc;
 use pg_query::protobuf::RawStmt;
 use pg_query::{Node, NodeEnum};
 
+pub use budget::{MAX_FROM_ENTRIES, MAX_OUTPUT_COLUMNS};
 pub(crate) use scope::Row;
 pub(crate) use taint::Taint;
+
+use mention::Mentions;
 
 use crate::access::{Access, ColumnUse, Object, Usage, Verb};
 use crate::analysis::{Analysis, Copy, Places, Qualified, RangeUse, Reason, Refused, Statement};
 use crate::census::{self, Visited};
 use crate::{Catalog, Prepared, Sensitive, Unreadable};
-
-/// The most nodes one text may make the walk look at.
-const MAX_STEPS: u32 = 400_000;
 
 /// The state of one pass.
 pub(crate) struct Walk<'a> {
@@ -43,7 +46,10 @@ pub(crate) struct Walk<'a> {
     forgot_all: bool,
     /// The schemas that unqualified names are looked up in.
     path: &'a [String],
-    steps: u32,
+    steps: usize,
+    /// A value of a user's type may be at hand.
+    user_types: bool,
+    mentions: Mentions,
     visited: Visited,
     found: Found,
 }
@@ -87,6 +93,8 @@ impl<'a> Walk<'a> {
             forgot_all: false,
             path,
             steps: 0,
+            user_types: false,
+            mentions: Mentions::default(),
             visited: Visited::default(),
             found: Found::default(),
         }
@@ -101,7 +109,7 @@ impl<'a> Walk<'a> {
             let end = length.map_or(text.len(), |length| (start + length).min(text.len()));
             done.push(self.statement_of(raw, start..end));
         }
-        if self.steps > MAX_STEPS {
+        if self.is_exhausted() {
             return Err(Unreadable::TooComplex);
         }
         Ok(self.into_analysis(done))
@@ -116,6 +124,7 @@ impl<'a> Walk<'a> {
         };
         self.visited = Visited::default();
         let done = self.top(node);
+        self.settle_mentions(false);
         if done.counted && census::count(node) != Some(self.visited.census()) {
             self.refuse(Reason::NotUnderstood, u32::try_from(span.start).ok());
         }
@@ -137,7 +146,8 @@ impl<'a> Walk<'a> {
             Some(NodeEnum::SelectStmt(select)) => self.select(select, &scope),
             _ => Row::unknown(self.misunderstood()),
         };
-        if self.steps > MAX_STEPS || census::count(node) != Some(self.visited.census()) {
+        self.settle_mentions(true);
+        if self.is_exhausted() || census::count(node) != Some(self.visited.census()) {
             self.refuse(Reason::NotUnderstood, None);
         }
         (row, self.found)
@@ -197,12 +207,6 @@ impl<'a> Walk<'a> {
     fn project(&mut self, taint: &Taint) {
         let usage = |through_view| if through_view { Usage::Filter } else { Usage::Project };
         self.found.uses.extend(taint.marks().iter().map(|mark| (mark.column, usage(mark.through_view))));
-    }
-
-    /// Counts a step; `false` once the walk has done too much, and nothing more needs to be looked at.
-    fn step(&mut self) -> bool {
-        self.steps = self.steps.saturating_add(1);
-        self.steps <= MAX_STEPS
     }
 }
 

@@ -3,6 +3,7 @@
 use pg_query::protobuf::{ColumnRef, WindowDef, a_const};
 use pg_query::{Node, NodeEnum};
 
+use super::implied::Type;
 use super::scope::{Found, Row, Scope};
 use super::taint::Taint;
 use super::{Walk, word};
@@ -14,7 +15,7 @@ impl<'a> Walk<'a> {
             match item.node.as_ref() {
                 Some(NodeEnum::SortBy(sort)) => {
                     if !sort.use_op.is_empty() {
-                        self.operator(&sort.use_op);
+                        self.operator(&sort.use_op, Type::Unknown, Type::Unknown);
                     }
                     match sort.node.as_deref() {
                         Some(value) => self.key(value, output, scope, First::Output),
@@ -42,6 +43,7 @@ impl<'a> Walk<'a> {
         for item in items {
             if item.node.is_none() {
                 self.filter(&output.all());
+                self.compared_by_class(Type::Unknown);
             } else {
                 self.key(item, output, scope, First::Output);
             }
@@ -52,12 +54,19 @@ impl<'a> Walk<'a> {
     pub(super) fn window(&mut self, window: &'a WindowDef, scope: &Scope<'_, 'a>) {
         let offsets = [&window.start_offset, &window.end_offset];
         let parts = window.partition_clause.iter().chain(offsets.into_iter().filter_map(Option::as_deref));
-        parts.for_each(|part| self.judge(part, scope));
+        for part in parts {
+            let of = self.type_of(Some(part), scope);
+            self.compared_by_class(of);
+            self.judge(part, scope);
+        }
         self.order(&window.order_clause, &Row::default(), scope);
     }
 
     /// One key: a position, the name of an output column, or an expression.
     fn key(&mut self, value: &'a Node, output: &Row<'a>, scope: &Scope<'_, 'a>, first: First) {
+        let is_position = matches!(value.node, Some(NodeEnum::AConst(_)));
+        let of = if is_position { Type::Unknown } else { self.type_of(Some(value), scope) };
+        self.compared_by_class(of);
         let taint = match value.node.as_ref() {
             Some(NodeEnum::AConst(constant)) => match &constant.val {
                 Some(a_const::Val::Ival(position)) => {
@@ -82,11 +91,11 @@ impl<'a> Walk<'a> {
             let hidden = in_from.into_iter().any(|column| column.sure.is_some() || column.maybe.is_some());
             if first == First::Output || !hidden {
                 self.visited.column(column);
-                return sure.clone();
+                return sure.clone().with(&output.named(name).any());
             }
         }
-        let output = found.map(|(_, found)| found).unwrap_or_default();
-        self.column(column, scope).with(&output.sure.iter().chain(&output.maybe).collect())
+        let output = found.map(|(_, found)| found.any()).unwrap_or_default();
+        self.column(column, scope).with(&output)
     }
 }
 

@@ -7,10 +7,11 @@ use std::rc::Rc;
 use pg_query::protobuf::{CommonTableExpr, IntoClause, ResTarget, SelectStmt, SetOperation, WithClause};
 use pg_query::{Node, NodeEnum};
 
+use super::implied::Type;
 use super::relation::table;
 use super::scope::{Cte, Entry, Field, Row, Scope};
 use super::taint::Taint;
-use super::{Walk, words};
+use super::{MAX_OUTPUT_COLUMNS, Walk, words};
 use crate::access::{Object, Verb};
 use crate::analysis::{RangeUse, Reason};
 
@@ -24,7 +25,10 @@ impl<'a> Walk<'a> {
             return Row::default();
         }
         self.visited.query(select);
-        let before = (!select.locking_clause.is_empty()).then(|| self.found.ranges.clone());
+        let before = (!select.locking_clause.is_empty()).then(|| {
+            self.charge(self.found.ranges.len());
+            self.found.ranges.clone()
+        });
         let scope =
             Scope { parent: Some(outer), entries: Vec::new(), ctes: self.with(select.with_clause.as_ref(), outer) };
         let row = match SetOperation::try_from(select.op) {
@@ -56,6 +60,7 @@ impl<'a> Walk<'a> {
         row.merge(&other);
         if !select.all || select.op != SetOperation::SetopUnion as i32 {
             self.filter(&row.all());
+            self.compared_by_class(Type::Unknown);
         }
         let outputs = Scope { parent: Some(scope), ..Scope::default() };
         self.order(&select.sort_clause, &row, &outputs);
@@ -113,6 +118,10 @@ impl<'a> Walk<'a> {
                 Some(NodeEnum::ResTarget(target)) => self.output(target, star, scope, &mut row),
                 _ => drop(self.misunderstood()),
             }
+            if row.fields.len() > MAX_OUTPUT_COLUMNS {
+                self.exhaust();
+                return Row::default();
+            }
         }
         row
     }
@@ -141,7 +150,8 @@ impl<'a> Walk<'a> {
                 self.visited.column(column);
                 let names = column.fields.split_last().map_or(&[][..], |(_, names)| names);
                 if names.is_empty() {
-                    return Some(star.clone());
+                    self.mentioned_star(&scope.entries);
+                    return Some(if self.charge(star.fields.len()) { star.clone() } else { Row::default() });
                 }
                 Some(self.star_of(names, column.location, scope))
             }
@@ -208,13 +218,12 @@ impl<'a> Walk<'a> {
     /// The term of a recursive query that does not read itself; it names and counts the columns.
     fn first_term(&mut self, cte: &'a CommonTableExpr, scope: &Scope<'_, 'a>) -> Row<'a> {
         let query = cte.ctequery.as_deref().and_then(|query| query.node.as_ref());
-        let first = match query {
-            Some(NodeEnum::SelectStmt(select)) => select.larg.as_deref(),
-            _ => None,
-        };
-        let row = match first {
-            Some(first) => self.select(first, scope),
-            None => self.cte(cte, scope),
+        let row = match query {
+            Some(NodeEnum::SelectStmt(select)) if let Some(first) = select.larg.as_deref() => {
+                let ctes = self.with(select.with_clause.as_ref(), scope);
+                self.select(first, &Scope { parent: Some(scope), entries: Vec::new(), ctes })
+            }
+            _ => self.cte(cte, scope),
         };
         row.renamed(words(&cte.aliascolnames).unwrap_or_default().into_iter().map(Cow::Borrowed).collect())
     }
@@ -301,5 +310,5 @@ fn output_name(value: &Node) -> Option<Cow<'_, str>> {
 
 /// An entry whose columns can only be named bare.
 pub(super) fn unnamed(row: Row<'_>) -> Entry<'_> {
-    Entry { name: None, relation: None, aliased: true, row }
+    Entry { name: None, relation: None, aliased: true, direct: false, row }
 }

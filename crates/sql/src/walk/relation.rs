@@ -26,32 +26,31 @@ impl<'a> Walk<'a> {
         self.visited.relation(var);
         let qualified = !var.schemaname.is_empty() || !var.catalogname.is_empty();
         let cte = if qualified { None } else { scope.cte(&var.relname).map(Rc::clone) };
+        let direct = cte.is_none();
         let (row, relation) = match cte {
             Some(cte) => (self.cte_row(&cte, var), None),
             None => self.table_row(var),
         };
-        let alias = var.alias.as_ref();
-        let name = alias.map_or(&var.relname, |alias| &alias.aliasname);
-        Entry {
-            name: Some(Cow::Borrowed(name)),
-            relation,
-            aliased: alias.is_some(),
-            row: row.renamed(alias_names(alias)),
+        let entry = named_entry(var, relation, direct, row);
+        if relation.is_some_and(|relation| relation.kind == RelationKind::View) {
+            self.watch_view(&entry);
         }
+        entry
     }
 
     fn cte_row(&mut self, cte: &super::scope::Cte<'a>, var: &RangeVar) -> Row<'a> {
-        cte.row.clone().unwrap_or_else(|| {
+        let Some(row) = &cte.row else {
             self.refuse_at(Reason::ForwardReference, var.location);
-            Row::default()
-        })
+            return Row::default();
+        };
+        if self.charge(row.fields.len()) { row.clone() } else { Row::default() }
     }
 
     fn table_row(&mut self, var: &'a RangeVar) -> (Row<'a>, Option<&'a Relation>) {
         let relation = match self.named(var) {
             Named::Nothing => return (Row::unknown(Taint::default()), None),
             Named::Server(schema) => {
-                self.server_relation(schema, &var.relname);
+                self.server_relation(schema, var);
                 return (Row::unknown(Taint::default()), None);
             }
             Named::Relation(relation) => relation,
@@ -64,7 +63,8 @@ impl<'a> Walk<'a> {
         } else {
             self.refuse(Reason::NotUnderstood, None);
         }
-        (self.columns_of(relation), Some(relation))
+        let fits = self.charge(relation.columns.len());
+        (if fits { self.columns_of(relation) } else { Row::default() }, Some(relation))
     }
 
     /// The relation that a statement changes, locks or copies.
@@ -73,7 +73,7 @@ impl<'a> Walk<'a> {
         let relation = match self.named(var) {
             Named::Relation(relation) => relation,
             Named::Server(schema) => {
-                self.server_relation(schema, &var.relname);
+                self.server_relation(schema, var);
                 self.access(Verb::Administer, Object::Target);
                 return None;
             }
@@ -84,19 +84,17 @@ impl<'a> Walk<'a> {
         if relation.has_rules {
             self.refuse_at(Reason::RelationRule, var.location);
         }
-        let alias = var.alias.as_ref();
-        let name = alias.map_or(&var.relname, |alias| &alias.aliasname);
-        Some(Entry {
-            name: Some(Cow::Borrowed(name)),
-            relation: Some(relation),
-            aliased: alias.is_some(),
-            row: self.columns_of(relation).renamed(alias_names(alias)),
-        })
+        let entry = named_entry(var, Some(relation), true, self.columns_of(relation));
+        if relation.kind == RelationKind::View {
+            self.watch_view(&entry);
+        }
+        Some(entry)
     }
 
     /// What every mention of a relation brings with it.
     fn involve(&mut self, relation: &'a Relation, location: i32) {
         self.found.relations.insert((relation.schema.clone(), relation.name.clone()));
+        self.note_types(relation);
         if self.sensitive.in_relation(relation.oid).next().is_some() {
             self.found.touches_sensitive = true;
         }
@@ -164,7 +162,7 @@ impl<'a> Walk<'a> {
     /// The server looks in `pg_catalog` first unless the path says otherwise; a `pg_…` name that is not listed may be its relation.
     fn unqualified(&self, name: &str) -> Result<Named<'a>, Reason> {
         let user = self.path.iter().find_map(|schema| self.catalog.relation(schema, name));
-        let may_be_server = name.starts_with("pg_") || known::is_metadata(&format!("pg_catalog.{name}"));
+        let may_be_server = name.starts_with("pg_") || known::metadata(&format!("pg_catalog.{name}")).is_some();
         let in_information_schema = self.path.iter().any(|schema| schema == "information_schema");
         match (may_be_server, user) {
             (true, None) => Ok(Named::Server("pg_catalog")),
@@ -175,10 +173,37 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn server_relation(&mut self, schema: &str, name: &str) {
-        let verb = if known::is_metadata(&format!("{schema}.{name}")) { Verb::Describe } else { Verb::Inspect };
-        self.access(verb, Object::Table(schema.into(), name.into()));
+    fn server_relation(&mut self, schema: &str, var: &RangeVar) {
+        let name: &str = &var.relname;
+        let object = Object::Table(schema.into(), name.into());
         self.found.relations.insert((schema.into(), name.into()));
+        let Some(data) = known::metadata(&format!("{schema}.{name}")) else {
+            self.access(Verb::Inspect, object);
+            return;
+        };
+        self.access(Verb::Describe, object.clone());
+        let alias = var.alias.as_ref();
+        if data.is_empty() {
+            return;
+        }
+        if alias.is_some_and(|alias| !alias.colnames.is_empty()) {
+            self.access(Verb::Inspect, object);
+        } else {
+            let name = alias.map_or(name, |alias| &alias.aliasname);
+            self.watch_catalog(name, &data.split(',').collect::<Vec<_>>(), object);
+        }
+    }
+}
+
+fn named_entry<'a>(var: &'a RangeVar, relation: Option<&'a Relation>, direct: bool, row: Row<'a>) -> Entry<'a> {
+    let alias = var.alias.as_ref();
+    let name = alias.map_or(&var.relname, |alias| &alias.aliasname);
+    Entry {
+        name: Some(Cow::Borrowed(name)),
+        relation,
+        aliased: alias.is_some(),
+        direct,
+        row: row.renamed(alias_names(alias)),
     }
 }
 

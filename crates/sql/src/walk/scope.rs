@@ -105,11 +105,18 @@ impl<'a> Row<'a> {
     }
 }
 
-/// What a lookup by name found in one place.
+/// What a lookup by name found in one place; where a name is certain, a column that may have it counts as well.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Found {
     pub(crate) sure: Option<Taint>,
     pub(crate) maybe: Option<Taint>,
+}
+
+impl Found {
+    /// What either carries.
+    pub(crate) fn any(&self) -> Taint {
+        self.sure.iter().chain(&self.maybe).collect()
+    }
 }
 
 /// One named entry of FROM.
@@ -120,6 +127,8 @@ pub(crate) struct Entry<'a> {
     /// The relation it stands for; it can be named with its schema unless it has an alias.
     pub(crate) relation: Option<&'a Relation>,
     pub(crate) aliased: bool,
+    /// It is a relation itself, not a query, a join or a function: its columns are those of the relation and of nothing else.
+    pub(crate) direct: bool,
     pub(crate) row: Row<'a>,
 }
 
@@ -159,6 +168,11 @@ impl<'s, 'a> Scope<'s, 'a> {
     /// The innermost query of a WITH of this name.
     pub(crate) fn cte(&'s self, name: &str) -> Option<&'s Rc<Cte<'a>>> {
         self.levels().find_map(|scope| scope.ctes.iter().rev().find(|cte| cte.name == name))
+    }
+
+    /// How many columns are in reach.
+    pub(crate) fn width(&'s self) -> usize {
+        self.levels().flat_map(|scope| &scope.entries).map(|entry| entry.row.fields.len()).sum()
     }
 
     /// Everything that any entry in reach carries.

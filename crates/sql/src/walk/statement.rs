@@ -65,6 +65,7 @@ impl<'a> Walk<'a> {
             }
         };
         self.project(&row.all());
+        self.settle_mentions(false);
         Done::of(kind)
     }
 
@@ -363,8 +364,7 @@ impl<'a> Walk<'a> {
 fn copied(row: &Row<'_>, columns: &[Node]) -> Taint {
     match words(columns) {
         Some(names) if !names.is_empty() && row.open.is_none() => {
-            let found: Vec<_> = names.iter().map(|name| row.named(name)).collect();
-            found.iter().flat_map(|found| found.sure.iter().chain(&found.maybe)).collect()
+            names.iter().fold(Taint::default(), |taint, name| taint.with(&row.named(name).any()))
         }
         _ => row.all(),
     }

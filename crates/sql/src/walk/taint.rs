@@ -7,6 +7,8 @@ pub(crate) struct Mark {
     pub(crate) column: u32,
     /// It came through a view, where it cannot be masked.
     pub(crate) through_view: bool,
+    /// It went through an expression: whether it is NULL may depend on more than whether the column is.
+    pub(crate) computed: bool,
 }
 
 /// The sensitive columns that a value depends on; sorted, distinct.
@@ -15,7 +17,7 @@ pub(crate) struct Taint(Vec<Mark>);
 
 impl Taint {
     pub(crate) fn of(column: u32) -> Self {
-        Self(vec![Mark { column, through_view: false }])
+        Self(vec![Mark { column, through_view: false, computed: false }])
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
@@ -37,9 +39,27 @@ impl Taint {
 
     /// The same columns, seen through a view.
     pub(crate) fn through_view(&self) -> Self {
-        let mut marks: Vec<_> = self.0.iter().map(|mark| Mark { through_view: true, ..*mark }).collect();
+        self.mapped(|mark| Mark { through_view: true, ..mark })
+    }
+
+    /// The same columns, gone through an expression.
+    pub(crate) fn computed(self) -> Self {
+        if self.0.iter().all(|mark| mark.computed) {
+            return self;
+        }
+        self.mapped(|mark| Mark { computed: true, ..mark })
+    }
+
+    fn mapped(&self, change: impl Fn(Mark) -> Mark) -> Self {
+        let mut marks: Vec<_> = self.0.iter().copied().map(change).collect();
+        marks.sort_unstable();
         marks.dedup();
         Self(marks)
+    }
+
+    /// Every value is a column of a table as it stands there, which a rewritten table can keep countable.
+    pub(crate) fn is_verbatim(&self) -> bool {
+        self.0.iter().all(|mark| !mark.through_view && !mark.computed)
     }
 
     pub(crate) const fn is_empty(&self) -> bool {

@@ -8,6 +8,7 @@ use pg_query::protobuf::{
 use pg_query::{Node, NodeEnum};
 
 use super::Walk;
+use super::mention::Name;
 use super::relation::table;
 use super::scope::{Entry, Row, Scope};
 use super::taint::Taint;
@@ -50,14 +51,20 @@ impl<'a> Walk<'a> {
                     continue;
                 };
                 let named = target.map(|entry| entry.row.named(&element.name)).unwrap_or_default();
-                self.filter(&named.sure.iter().chain(&named.maybe).collect());
+                self.mentioned(None, Name::Word(&element.name));
+                self.filter(&named.any());
                 element.expr.iter().for_each(|expr| self.judge(expr, &scope));
             }
             infer.where_clause.iter().for_each(|condition| self.judge(condition, &scope));
         }
         if let Some(target) = target {
-            let excluded =
-                Entry { name: Some("excluded".into()), relation: None, aliased: true, row: target.row.clone() };
+            let excluded = Entry {
+                name: Some("excluded".into()),
+                relation: None,
+                aliased: true,
+                direct: false,
+                row: target.row.clone(),
+            };
             entries.push(Rc::new(excluded));
         }
         let scope = outer.below(entries);
