@@ -4,7 +4,6 @@
 //! operation, check the operation, write the frame down, send. Everything that goes out was appended to the recording
 //! first, and [`Flow::run`] commits the recording before it lets a link write a byte (I3).
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -20,6 +19,7 @@ use crate::hold::{Held, Settled};
 use crate::limits::Limits;
 use crate::ports::{Approve, BoxFuture};
 use crate::register::{Place, Signal};
+use crate::state::{Ahead, Ended, Waiting};
 use crate::tape::Tape;
 
 /// Events handled between two commits at most, so that neither side starves.
@@ -40,57 +40,6 @@ pub(crate) struct Flow<'a, M: Machine, C, S> {
     pub(crate) waiting: Waiting,
     pub(crate) ahead: Ahead<M::Frame>,
     pub(crate) ended: Ended,
-}
-
-/// What the flow waits for before it takes more client frames.
-pub(crate) enum Waiting {
-    Nothing,
-    /// A request for approval is being filed.
-    Filing(BoxFuture<'static, Result<(), Refusal>>, Box<Held>),
-    /// People are asked. The client is read ahead meanwhile, so that one that leaves is noticed.
-    People(BoxFuture<'static, Settled>, Box<Held>),
-    /// The protocol's own errand.
-    Errand(BoxFuture<'static, ()>),
-}
-
-/// Client frames that were read while people were asked, and whose turn has not come.
-pub(crate) struct Ahead<F> {
-    frames: VecDeque<F>,
-    bytes: usize,
-    /// The side that is looked at first.
-    turn: Side,
-}
-
-impl<F> Default for Ahead<F> {
-    fn default() -> Self {
-        Self { frames: VecDeque::new(), bytes: 0, turn: Side::Client }
-    }
-}
-
-impl<F: Frame> Ahead<F> {
-    fn keep(&mut self, frame: F) {
-        self.bytes = self.bytes.saturating_add(frame.wire().len());
-        self.frames.push_back(frame);
-    }
-
-    fn take(&mut self) -> Option<F> {
-        let frame = self.frames.pop_front()?;
-        self.bytes = self.bytes.saturating_sub(frame.wire().len());
-        Some(frame)
-    }
-
-    fn forget(&mut self) {
-        self.frames.clear();
-        self.bytes = 0;
-    }
-}
-
-/// Which sides have ended, and whether the flow is over.
-#[derive(Debug, Default)]
-pub(crate) struct Ended {
-    client: bool,
-    server: bool,
-    flow: bool,
 }
 
 /// One thing that happened.
@@ -467,11 +416,5 @@ impl Flushed {
             Ok(()) => next(),
             Err(error) => Poll::Ready(Err(error)),
         }
-    }
-}
-
-impl Settled {
-    pub(crate) fn alone(outcome: Outcome) -> Self {
-        Self { outcome, people: Vec::new(), expires: sluice_model::UnixMicros(0) }
     }
 }

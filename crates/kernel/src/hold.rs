@@ -32,6 +32,12 @@ pub(crate) struct Settled {
     pub(crate) expires: UnixMicros,
 }
 
+impl Settled {
+    pub(crate) fn alone(outcome: Outcome) -> Self {
+        Self { outcome, people: Vec::new(), expires: UnixMicros(0) }
+    }
+}
+
 impl Held {
     /// Prepares the request for an operation; `role` is the login role at the target.
     pub(crate) fn new(

@@ -12,13 +12,14 @@ use sluice_wire::{
 };
 
 use crate::clock::{self, Stopwatch};
-use crate::flow::{Ahead, Ended, Flow, Waiting};
+use crate::flow::Flow;
 use crate::gate::{Asker, Gate};
 use crate::laws::Laws;
 use crate::limits::Limits;
 use crate::ports::{Approve, Closing, Identify, Keep, Lend, Opening};
 use crate::random;
 use crate::register::{Live, Place, Register};
+use crate::state::{Ahead, Ended, Waiting};
 use crate::tape::Tape;
 
 /// How often open sessions are checked against revocations, expiry and new policies.

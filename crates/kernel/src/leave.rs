@@ -9,8 +9,9 @@ use sluice_recording::{Outcome, Toward};
 use sluice_wire::{FlowError, Frame as _, Input, Link, LinkError, Machine, Side, Step};
 
 use crate::clock;
-use crate::flow::{Flow, Waiting};
+use crate::flow::Flow;
 use crate::hold::Settled;
+use crate::state::Waiting;
 
 impl<M, C, S> Flow<'_, M, C, S>
 where

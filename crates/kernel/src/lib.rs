@@ -13,6 +13,7 @@ mod limits;
 mod ports;
 mod random;
 mod register;
+mod state;
 mod tape;
 
 pub use kernel::{Grant, Kernel, Ports};

@@ -1,6 +1,6 @@
 //! The kernel's port for sessions and their recordings.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sluice_kernel::{BoxFuture, Closing, Keep, Opening, Recorder, Unrecorded, clock};
@@ -16,7 +16,7 @@ const SYNC_EVERY: Duration = Duration::from_millis(200);
 #[derive(Clone)]
 pub struct Keeper {
     recordings: Arc<Recordings>,
-    store: Arc<dyn Store>,
+    rows: Rows,
     broker_version: &'static str,
 }
 
@@ -30,7 +30,7 @@ impl Keeper {
     /// Keeps sessions in a store and recordings.
     #[must_use]
     pub fn new(recordings: Arc<Recordings>, store: Arc<dyn Store>, broker_version: &'static str) -> Self {
-        Self { recordings, store, broker_version }
+        Self { recordings, rows: Rows { store, unclosed: Arc::default() }, broker_version }
     }
 
     /// Syncs what was committed, every 200 ms, and closes recordings whose flow was lost. Runs until it is dropped.
@@ -53,22 +53,19 @@ impl Keeper {
         });
         for session in round.await.unwrap_or_default() {
             tracing::error!(%session, "a session was lost without being closed");
-            if let Err(error) = self.store.close_session(&session, &SessionEnd::crash(now)).await {
-                tracing::error!(%session, %error, "a lost session could not be closed");
-            }
+            self.rows.close(session, SessionEnd::crash(now)).await;
         }
+        self.rows.close_again().await;
     }
 
     async fn open(&self, opening: Opening) -> Result<Tape, Unrecorded> {
-        self.store.open_session(&start(&opening)).await.map_err(unstored)?;
+        self.rows.store.open_session(&start(&opening)).await.map_err(unstored)?;
         let session = opening.session.clone();
         match self.record(opening).await {
-            Ok(file) => Ok(Tape { file, session, store: Arc::clone(&self.store) }),
+            Ok(file) => Ok(Tape { file, session, rows: self.rows.clone() }),
             Err(error) => {
                 let end = SessionEnd { reason: "unrecorded".to_owned(), ..SessionEnd::crash(clock::now()) };
-                if let Err(error) = self.store.close_session(&session, &end).await {
-                    tracing::error!(%session, %error, "an unrecorded session could not be closed");
-                }
+                self.rows.close(session, end).await;
                 Err(error)
             }
         }
@@ -101,11 +98,40 @@ impl Keep for Keeper {
     }
 }
 
+/// The rows of sessions. One that cannot be closed, on a full disk say, is closed as soon as it can be.
+#[derive(Clone)]
+struct Rows {
+    store: Arc<dyn Store>,
+    unclosed: Arc<Mutex<Vec<(SessionId, SessionEnd)>>>,
+}
+
+impl Rows {
+    async fn close(&self, session: SessionId, end: SessionEnd) {
+        if let Err(error) = self.store.close_session(&session, &end).await {
+            tracing::error!(%session, %error, "a session could not be closed yet");
+            self.unclosed.lock().unwrap_or_else(PoisonError::into_inner).push((session, end));
+        }
+    }
+
+    async fn close_again(&self) {
+        let waiting = std::mem::take(&mut *self.unclosed.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut waiting = waiting.into_iter();
+        while let Some((session, end)) = waiting.next() {
+            if self.store.close_session(&session, &end).await.is_err() {
+                let mut unclosed = self.unclosed.lock().unwrap_or_else(PoisonError::into_inner);
+                unclosed.push((session, end));
+                unclosed.extend(waiting);
+                return;
+            }
+        }
+    }
+}
+
 /// One session's recording and its row.
 struct Tape {
     file: RecordingFile,
     session: SessionId,
-    store: Arc<dyn Store>,
+    rows: Rows,
 }
 
 impl Recorder for Tape {
@@ -124,13 +150,13 @@ impl Recorder for Tape {
 
     fn finish(self: Box<Self>, nanos: u64, closing: Closing) -> BoxFuture<'static, Result<(), Unrecorded>> {
         Box::pin(async move {
-            let Self { file, session, store } = *self;
+            let Self { file, session, rows } = *self;
             let mut end = session_end(&closing);
             let written = blocking(move || file.finish(nanos, &closed(&closing), closing.at)).await;
             if written.is_err() {
                 end.reason = "unrecorded".to_owned();
             }
-            store.close_session(&session, &end).await.map_err(unstored)?;
+            rows.close(session, end).await;
             written.map(|_root| ())
         })
     }

@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use sluice_wire::{Side, Violation};
 
-use crate::frame::Frame;
+use crate::frame::{Extent, Frame};
 
 /// Upper limit of a statement frame (`Q`, `P`), in bytes; PostgreSQL's own is 1 GB.
 pub(crate) const MAX_STATEMENT_BYTES: usize = 16 * 1024 * 1024;
@@ -60,20 +60,20 @@ const fn limit(side: Side, tag: u8) -> usize {
 }
 
 impl Codec {
-    fn next_piece(&mut self, tag: u8, left: usize, buf: &mut BytesMut) -> Option<Frame> {
+    fn next_piece(&mut self, tag: u8, left: usize, extent: Extent, buf: &mut BytesMut) -> Option<Frame> {
         let now = left.min(buf.len());
         if now == 0 {
             return None;
         }
         self.piece = (left > now).then_some((tag, left - now));
-        Some(Frame::framed(tag, buf.split_to(now).freeze()))
+        Some(Frame::framed(tag, buf.split_to(now).freeze(), extent))
     }
 
     /// As many adjacent whole frames of the same tag as are buffered: rows cost no allocation each.
     fn run(&mut self, side: Side, first: (u8, usize), buf: &mut BytesMut) -> Option<Frame> {
         let (tag, whole) = first;
         if whole > buf.len() {
-            return if whole > PIECE_BYTES { self.next_piece(tag, whole, buf) } else { None };
+            return if whole > PIECE_BYTES { self.next_piece(tag, whole, Extent::First, buf) } else { None };
         }
         let mut end = whole;
         while end < RUN_BYTES {
@@ -83,7 +83,7 @@ impl Codec {
                 Ok(_) | Err(_) => break,
             }
         }
-        Some(Frame::framed(tag, buf.split_to(end).freeze()))
+        Some(Frame::framed(tag, buf.split_to(end).freeze(), Extent::Whole))
     }
 }
 
@@ -92,7 +92,7 @@ impl sluice_wire::Codec for Codec {
 
     fn decode(&mut self, from: Side, buf: &mut BytesMut) -> Result<Option<Frame>, Violation> {
         if let Some((tag, left)) = self.piece {
-            return Ok(self.next_piece(tag, left, buf));
+            return Ok(self.next_piece(tag, left, Extent::Later, buf));
         }
         let Some((tag, whole)) = header(from, buf)? else { return Ok(None) };
         if flows(from, tag) {
@@ -105,7 +105,7 @@ impl sluice_wire::Codec for Codec {
             buf.reserve((whole - buf.len()).min(PIECE_BYTES));
             return Ok(None);
         }
-        Ok(Some(Frame::framed(tag, buf.split_to(whole).freeze())))
+        Ok(Some(Frame::framed(tag, buf.split_to(whole).freeze(), Extent::Whole)))
     }
 
     fn encode(&mut self, frame: Frame) -> Bytes {

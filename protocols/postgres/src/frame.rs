@@ -11,6 +11,18 @@ use sluice_wire::Violation;
 pub struct Frame {
     tag: u8,
     bytes: Bytes,
+    extent: Extent,
+}
+
+/// What a frame's bytes are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Extent {
+    /// One message, or a run of whole ones.
+    Whole,
+    /// A part of a very large one, from its header on.
+    First,
+    /// A later part.
+    Later,
 }
 
 impl Frame {
@@ -18,8 +30,8 @@ impl Frame {
     pub const HEADER: usize = 5;
 
     /// A frame whose bytes are already known to be framed correctly.
-    pub(crate) const fn framed(tag: u8, bytes: Bytes) -> Self {
-        Self { tag, bytes }
+    pub(crate) const fn framed(tag: u8, bytes: Bytes, extent: Extent) -> Self {
+        Self { tag, bytes, extent }
     }
 
     /// Builds a frame around a body.
@@ -32,13 +44,18 @@ impl Frame {
         if let Some(field) = bytes.get_mut(1..Self::HEADER) {
             field.copy_from_slice(&length.to_be_bytes());
         }
-        Self { tag, bytes: bytes.freeze() }
+        Self { tag, bytes: bytes.freeze(), extent: Extent::Whole }
     }
 
     /// The message type.
     #[must_use]
     pub const fn tag(&self) -> u8 {
         self.tag
+    }
+
+    /// What the bytes are.
+    pub(crate) const fn extent(&self) -> Extent {
+        self.extent
     }
 
     /// The body of a single frame.

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::spawn_blocking;
 
 use crate::dial::{DialError, Login, Sqlstate};
-use crate::frame::{Fields, Frame};
+use crate::frame::{Extent, Fields, Frame};
 use crate::message::put_cstr;
 use crate::scram;
 
@@ -238,7 +238,7 @@ impl Line {
             return Err(DialError::Broke("message length out of bounds"));
         }
         self.fill(length + 1).await?;
-        Ok(Frame::framed(tag, self.buffered.split_to(length + 1).freeze()))
+        Ok(Frame::framed(tag, self.buffered.split_to(length + 1).freeze(), Extent::Whole))
     }
 
     async fn fill(&mut self, bytes: usize) -> Result<(), DialError> {

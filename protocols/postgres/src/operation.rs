@@ -217,6 +217,17 @@ fn exposures(analysis: &Analysis, view: &View) -> Vec<Exposure> {
     analysis.uses.iter().map(of).collect()
 }
 
+/// Every function by its qualified name; an unqualified one may be the server's or one that the accesses name.
+fn functions(analysis: &Analysis) -> Vec<Box<str>> {
+    let server = |name: &str| if name.contains('.') { name.into() } else { format!("pg_catalog.{name}").into() };
+    let called = analysis.accesses.iter().filter_map(|access| match &access.object {
+        Object::Function(schema, name) => Some(format!("{schema}.{name}").into()),
+        Object::Target | Object::Schema(_) | Object::Table(..) | Object::Setting(_) => None,
+    });
+    let all: BTreeSet<Box<str>> = analysis.functions.iter().map(|name| server(name)).chain(called).collect();
+    all.into_iter().collect()
+}
+
 fn facts(analysis: &Analysis) -> Facts {
     let kind = analysis.statements.first().map_or("empty", |statement| statement.kind.name());
     let kinds: BTreeSet<&str> = analysis.statements.iter().map(|statement| statement.kind.name()).collect();
@@ -229,7 +240,7 @@ fn facts(analysis: &Analysis) -> Facts {
             ("has_where", Fact::Bool(analysis.has_where())),
             ("row_changing", Fact::Bool(analysis.is_row_changing())),
             ("multi", Fact::Bool(analysis.is_multi())),
-            ("functions", Fact::Set(analysis.functions.clone())),
+            ("functions", Fact::Set(functions(analysis))),
             ("relations", Fact::Set(relations.collect())),
             ("parsed", Fact::Bool(analysis.refusals.is_empty())),
         ],

@@ -44,9 +44,11 @@ pub(crate) enum Copying {
 #[derive(Debug)]
 pub(crate) enum Sent {
     /// A simple query of some statements, each with its changes to names.
+    /// `columns` is the width of the result that is coming in, once it was described.
     Query {
         changes: VecDeque<Vec<Ticket>>,
         copying: Copying,
+        columns: Option<u16>,
     },
     Parse(Ticket),
     Bind(Ticket),

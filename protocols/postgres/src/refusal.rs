@@ -25,6 +25,17 @@ pub(crate) const fn sqlstate(code: Code) -> &'static str {
     }
 }
 
+/// Refusals for which PostgreSQL has a code of its own that drivers act on.
+fn own_sqlstate(rule: &str) -> Option<&'static str> {
+    match rule {
+        "unknown-statement" => Some("26000"),
+        "unknown-portal" => Some("34000"),
+        "taken-statement" => Some("42P05"),
+        "taken-portal" => Some("42P03"),
+        _ => None,
+    }
+}
+
 /// DETAIL of a refusal: one line of JSON for programs.
 #[derive(Serialize)]
 struct Detail<'a> {
@@ -45,7 +56,7 @@ pub(crate) enum Ends {
 #[must_use]
 pub(crate) fn error(refusal: &Refusal, ends: Ends) -> Frame {
     let (severity, sqlstate) = match (ends, refusal.code) {
-        (Ends::Statement, code) => ("ERROR", sqlstate(code)),
+        (Ends::Statement, code) => ("ERROR", own_sqlstate(refusal.rule.as_str()).unwrap_or(sqlstate(code))),
         (Ends::Session, Code::NotUnderstood) => ("FATAL", "08P01"),
         (Ends::Session, code) => ("FATAL", sqlstate(code)),
     };

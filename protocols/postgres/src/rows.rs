@@ -1,19 +1,19 @@
 //! The net behind the masks: no result begins that still carries a protected column.
 
 use sluice_mask::Plan;
-use sluice_wire::Violation;
+use sluice_wire::{Frame as _, Violation};
 
-use crate::frame::Fields;
+use crate::frame::{Extent, Fields, Frame};
 use crate::pipeline::Origin;
 use crate::view::View;
 
 /// OIDs below this belong to PostgreSQL itself and are the same in every database.
 const FIRST_USER_OID: u32 = 16_384;
 
-/// Checks a `RowDescription` against what the operation may reveal.
+/// Checks a `RowDescription` against what the operation may reveal; gives the number of columns.
 ///
 /// **Shape:** `count i16 · (name cstr · table oid u32 · attnum i16 · type oid u32 · size i16 · modifier i32 · format i16)*`
-pub(crate) fn check(body: &[u8], plan: &Plan<Origin>, view: &View) -> Result<(), Violation> {
+pub(crate) fn check(body: &[u8], plan: &Plan<Origin>, view: &View) -> Result<u16, Violation> {
     let mut fields = Fields::of_server(body);
     let count = fields.u16()?;
     let mut origins = Vec::new();
@@ -28,5 +28,23 @@ pub(crate) fn check(body: &[u8], plan: &Plan<Origin>, view: &View) -> Result<(),
         origins.push(view.is_sensitive(table, attnum).then_some((table, attnum)));
     }
     fields.end()?;
-    plan.bind(origins).map_err(|_| Violation::server("a result would have carried a protected column unmasked"))
+    plan.bind(origins).map_err(|_| Violation::server("a result would have carried a protected column unmasked"))?;
+    Ok(count)
+}
+
+/// Checks that every row of a run has as many fields as were described.
+///
+/// **Shape:** `'D' · length u32 · count u16 · …`
+pub(crate) fn check_width(rows: &Frame, columns: u16) -> Result<(), Violation> {
+    let mut rest = if rows.extent() == Extent::Later { &[][..] } else { rows.wire() };
+    while !rest.is_empty() {
+        let mut fields = Fields::of_server(rest);
+        let (_tag, length, count) = (fields.u8()?, fields.u32()?, fields.u16()?);
+        if count != columns {
+            return Err(Violation::server("a row does not have the columns that were described"));
+        }
+        let next = usize::try_from(length).unwrap_or(usize::MAX).saturating_add(1);
+        rest = rest.get(next..).unwrap_or_default();
+    }
+    Ok(())
 }

@@ -26,8 +26,12 @@ pub(super) fn check_length(name: &[u8]) -> Result<(), Refusal> {
 }
 
 /// Refuses a name that is taken; PostgreSQL would fail the message, and the old meaning stays.
-pub(super) fn taken(kind: &str) -> Refusal {
-    Refusal::builtin(Code::Unsupported, "name-taken", format!("a {kind} of that name exists on this connection"))
+pub(super) fn taken(kind: &Named) -> Refusal {
+    let rule = match kind {
+        Named::Statement => "taken-statement",
+        Named::Portal => "taken-portal",
+    };
+    Refusal::builtin(Code::Unsupported, rule, format!("a {} of that name exists on this connection", kind.word()))
         .with_hint("Close it first, or use another name.")
 }
 
@@ -74,8 +78,12 @@ pub(super) fn kind_and_name(frame: &Frame) -> Result<(Named, Bytes), Violation> 
     Ok((kind, Bytes::copy_from_slice(&name)))
 }
 
-pub(super) fn unknown_name(kind: &str) -> Refusal {
-    Refusal::builtin(Code::Unsupported, "unknown-name", format!("the {kind} is not known on this connection"))
+pub(super) fn unknown_name(kind: &Named) -> Refusal {
+    let rule = match kind {
+        Named::Statement => "unknown-statement",
+        Named::Portal => "unknown-portal",
+    };
+    Refusal::builtin(Code::Unsupported, rule, format!("the {} is not known on this connection", kind.word()))
         .with_hint("It may have been closed, or its preparation was refused.")
 }
 

@@ -124,7 +124,7 @@ impl PostgresMachine {
             None => question.frame.clone(),
         };
         let changes = self.send_changes(question, obligations, &handling)?;
-        self.send(question.op, frame, Sent::Query { changes, copying }, &handling, out);
+        self.send(question.op, frame, Sent::Query { changes, copying, columns: None }, &handling, out);
         Ok(())
     }
 
@@ -136,7 +136,9 @@ impl PostgresMachine {
     ) -> Result<std::collections::VecDeque<Vec<Ticket>>, Refusal> {
         let analysis = &question.known.analysis;
         let batch = self.batch;
-        if self.statements.len().saturating_add(analysis.statements.len()) > requests::MAX_NAMES {
+        let defines = |change: &&sluice_sql::Change| matches!(change, sluice_sql::Change::Prepare(..));
+        let new = analysis.statements.iter().filter_map(|statement| statement.change.as_ref()).filter(defines).count();
+        if new > 0 && self.statements.len().saturating_add(new) > requests::MAX_NAMES {
             return Err(Refusal::builtin(
                 Code::Limit,
                 "prepared-statements",

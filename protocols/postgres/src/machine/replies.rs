@@ -52,13 +52,14 @@ impl PostgresMachine {
     fn data(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
         let owed = self.pipeline.front().ok_or(OUT_OF_TURN)?;
         match (frame.tag(), &owed.sent) {
-            (b'D', Sent::Query { copying: Copying::None, .. } | Sent::Execute)
-            | (b'd', Sent::Query { copying: Copying::Out, .. }) => {
-                out.to_client(owed.op, frame);
-                Ok(())
+            (b'D', Sent::Query { copying: Copying::None, columns: Some(columns), .. }) => {
+                rows::check_width(&frame, *columns)?;
             }
-            _ => Err(OUT_OF_TURN),
+            (b'D', Sent::Execute) | (b'd', Sent::Query { copying: Copying::Out, .. }) => {}
+            _ => return Err(OUT_OF_TURN),
         }
+        out.to_client(owed.op, frame);
+        Ok(())
     }
 
     fn copy_begins(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
@@ -88,7 +89,8 @@ impl PostgresMachine {
         }
         let op = owed.op;
         match &mut owed.sent {
-            Sent::Query { changes, .. } => {
+            Sent::Query { changes, columns, .. } => {
+                *columns = None;
                 for ticket in changes.pop_front().unwrap_or_default() {
                     self.statements.confirm(ticket);
                 }
@@ -133,15 +135,18 @@ impl PostgresMachine {
 
     /// `RowDescription`, `ParameterDescription` or `NoData`.
     fn description(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
-        let owed = self.pipeline.front().ok_or(OUT_OF_TURN)?;
+        let view = self.schemas.view();
+        let owed = self.pipeline.front_mut().ok_or(OUT_OF_TURN)?;
         let describes = matches!(owed.sent, Sent::Describe);
-        let queries = matches!(owed.sent, Sent::Query { copying: Copying::None, .. });
-        let in_turn = describes || (queries && frame.tag() == b'T');
-        if !in_turn {
-            return Err(OUT_OF_TURN);
-        }
-        if frame.tag() == b'T' {
-            rows::check(frame.body(), &owed.handling.plan, &self.schemas.view())?;
+        match (frame.tag(), &mut owed.sent) {
+            (b'T', Sent::Describe) => {
+                rows::check(frame.body(), &owed.handling.plan, &view)?;
+            }
+            (b't' | b'n', Sent::Describe) => {}
+            (b'T', Sent::Query { copying: Copying::None, columns: columns @ None, .. }) => {
+                *columns = Some(rows::check(frame.body(), &owed.handling.plan, &view)?);
+            }
+            _ => return Err(OUT_OF_TURN),
         }
         let last = describes && frame.tag() != b't';
         out.to_client(owed.op, frame);

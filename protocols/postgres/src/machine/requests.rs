@@ -108,7 +108,7 @@ impl PostgresMachine {
         let usable = check_types(fields)?.and_then(|()| check_length(&name));
         let usable = match (usable, self.statements.find(&name, self.batch)) {
             (Ok(()), Found::Unsettled) if !name.is_empty() => return self.park(frame),
-            (Ok(()), Found::Known(_)) if !name.is_empty() => Err(taken("statement")),
+            (Ok(()), Found::Known(_)) if !name.is_empty() => Err(taken(&Named::Statement)),
             (usable, Found::Known(_) | Found::Unknown | Found::Unsettled) => usable,
         };
         if let Err(refusal) = usable {
@@ -157,10 +157,10 @@ impl PostgresMachine {
         };
         let usable = match self.portals.find(&portal, self.batch) {
             Found::Unsettled if !portal.is_empty() => return self.park(frame),
-            Found::Known(_) if !portal.is_empty() => Err(taken("portal")),
+            Found::Known(_) if !portal.is_empty() => Err(taken(&Named::Portal)),
             Found::Known(_) | Found::Unknown | Found::Unsettled => check_length(&portal),
         };
-        let bindable = usable.and_then(|()| prepared.ok_or_else(|| unknown_name("statement")));
+        let bindable = usable.and_then(|()| prepared.ok_or_else(|| unknown_name(&Named::Statement)));
         let (prepared, known) = match bindable {
             Ok(bindable) => bindable,
             Err(refusal) => {
@@ -201,7 +201,7 @@ impl PostgresMachine {
         };
         match found {
             Some((op, handling)) => self.send(op, frame, Sent::Describe, &handling, out),
-            None => self.refuse_message(unknown_name(kind.word()), out),
+            None => self.refuse_message(unknown_name(&kind), out),
         }
         Ok(())
     }
@@ -217,7 +217,7 @@ impl PostgresMachine {
                 let portal = portal.clone();
                 self.send(portal.op, frame, Sent::Execute, &portal.handling, out);
             }
-            Found::Unknown => self.refuse_message(unknown_name("portal"), out),
+            Found::Unknown => self.refuse_message(unknown_name(&Named::Portal), out),
             Found::Unsettled => return self.park(frame),
         }
         Ok(())

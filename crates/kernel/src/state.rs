@@ -1,0 +1,60 @@
+//! What a flow remembers between two happenings.
+
+use std::collections::VecDeque;
+
+use sluice_model::Refusal;
+use sluice_wire::{Frame, Side};
+
+use crate::hold::{Held, Settled};
+use crate::ports::BoxFuture;
+
+/// What the flow waits for before it takes more client frames.
+pub(crate) enum Waiting {
+    Nothing,
+    /// A request for approval is being filed.
+    Filing(BoxFuture<'static, Result<(), Refusal>>, Box<Held>),
+    /// People are asked. The client is read ahead meanwhile, so that one that leaves is noticed.
+    People(BoxFuture<'static, Settled>, Box<Held>),
+    /// The protocol's own errand.
+    Errand(BoxFuture<'static, ()>),
+}
+
+/// Client frames that were read while people were asked, and whose turn has not come.
+pub(crate) struct Ahead<F> {
+    frames: VecDeque<F>,
+    pub(crate) bytes: usize,
+    /// The side that is looked at first.
+    pub(crate) turn: Side,
+}
+
+impl<F> Default for Ahead<F> {
+    fn default() -> Self {
+        Self { frames: VecDeque::new(), bytes: 0, turn: Side::Client }
+    }
+}
+
+impl<F: Frame> Ahead<F> {
+    pub(crate) fn keep(&mut self, frame: F) {
+        self.bytes = self.bytes.saturating_add(frame.wire().len());
+        self.frames.push_back(frame);
+    }
+
+    pub(crate) fn take(&mut self) -> Option<F> {
+        let frame = self.frames.pop_front()?;
+        self.bytes = self.bytes.saturating_sub(frame.wire().len());
+        Some(frame)
+    }
+
+    pub(crate) fn forget(&mut self) {
+        self.frames.clear();
+        self.bytes = 0;
+    }
+}
+
+/// Which sides have ended, and whether the flow is over.
+#[derive(Debug, Default)]
+pub(crate) struct Ended {
+    pub(crate) client: bool,
+    pub(crate) server: bool,
+    pub(crate) flow: bool,
+}
