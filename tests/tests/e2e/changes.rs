@@ -1,0 +1,132 @@
+//! What changes under running sessions: tokens are revoked, policies are replaced.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use sluice_tests::broker::Broker;
+use sluice_tests::wire::say;
+
+use crate::shop::Shop;
+
+/// The promise.
+const WITHIN: Duration = Duration::from_secs(10);
+
+/// The id of a person's only token.
+fn id_of(broker: &Broker, label: &str) -> String {
+    let tokens = broker.json(&["token", "list"]);
+    let found = tokens.iter().find(|token| token.get("label").and_then(|text| text.as_str()) == Some(label));
+    found.and_then(|token| token.get("id")?.as_str()).unwrap_or_default().to_owned()
+}
+
+#[test]
+fn a_revoked_token_ends_its_session_in_the_middle_of_a_result() {
+    let shop = Shop::open();
+    let token = shop.broker.mint(&["--user", "alice", "--group", "analysts", "--label", "mid"]);
+    let other = shop.broker.mint(&["--user", "alice", "--group", "analysts", "--label", "other"]);
+    let mut alice = shop.broker.wire("alice", "shop", &token);
+    let mut bystander = shop.broker.wire("alice", "shop", &other);
+    alice.send(&say::query(b"SELECT generate_series(1, 2000000000)"));
+    for _ in 0..1_000 {
+        assert!(alice.frame().is_some_and(|frame| "TD".contains(frame.tag)));
+    }
+    let _revoked = shop.broker.cli(&["token", "revoke", &id_of(&shop.broker, "mid")]).done();
+    let begun = Instant::now();
+    let mut last = None;
+    while let Some(frame) = alice.frame() {
+        alice.heard.clear();
+        last = Some(frame);
+        assert!(begun.elapsed() < WITHIN, "the session goes on");
+    }
+    let said = last.map(|frame| (frame.tag, frame.said().sqlstate));
+    assert_eq!(said, Some(('E', "57P01".to_owned())));
+    assert!(begun.elapsed() < WITHIN);
+    let again = shop.broker.try_wire("alice", "shop", &token).map(|_| ());
+    assert!(again.as_ref().is_err_and(|said| said.contains("57P01")), "{again:?}");
+    assert_eq!(bystander.query("SELECT 1").ok().status(), Some('I'));
+    shop.broker.log_is_clean();
+}
+
+#[test]
+fn a_revoked_token_ends_a_session_that_waits_for_approval() {
+    let shop = Shop::open();
+    let token = shop.broker.mint(&["--user", "alice", "--group", "analysts", "--label", "held"]);
+    let mut alice = shop.broker.wire("alice", "shop-prod", &token);
+    alice.send(&say::query(b"UPDATE orders SET total = 0 WHERE id = 10"));
+    assert_eq!(alice.frame().map(|frame| frame.tag), Some('N'));
+    let _revoked = shop.broker.cli(&["token", "revoke", &id_of(&shop.broker, "held")]).done();
+    let begun = Instant::now();
+    assert!(alice.rest().error().is_some());
+    assert!(begun.elapsed() < WITHIN);
+    assert_eq!(shop.database.truth("SELECT total FROM orders WHERE id = 10"), "99.50");
+}
+
+#[test]
+fn a_token_ends_its_session_when_it_expires() {
+    let shop = Shop::open();
+    let token = shop.broker.mint(&["--user", "zoe", "--group", "sleepers", "--ttl", "3s"]);
+    let mut zoe = shop.broker.wire("zoe", "shop", &token);
+    let begun = Instant::now();
+    zoe.send(&say::query(b"SELECT pg_sleep(63)"));
+    let said = zoe.rest();
+    assert!(said.error().is_some_and(|error| error.sqlstate == "57P01"), "{said:?}");
+    assert!(begun.elapsed() < Duration::from_secs(3) + WITHIN);
+}
+
+#[test]
+fn a_new_policy_holds_from_the_next_statement_and_a_bad_one_never() {
+    let shop = Shop::open();
+    let file = shop.broker.folder().join("policies/zz-new.cedar");
+    let mut alice = shop.broker.wire("alice", "shop", &shop.broker.token("alice", "analysts"));
+    let _seen = alice.query("SELECT id FROM orders").ok();
+
+    // Watched.
+    let from = shop.broker.log().len();
+    let forbid = "@id(\"closed-today\") @message(\"The orders are closed today.\")\n\
+                  forbid (principal, action == Action::\"sql.read\", resource);\n";
+    assert!(fs::write(&file, forbid).is_ok());
+    shop.broker.logs(from, "the configuration was reloaded");
+    let said = alice.query("SELECT id FROM orders").refused("42501");
+    assert!(said.detail.contains("closed-today") && said.message == "The orders are closed today.", "{said:?}");
+
+    // A file that does not load keeps what is in force.
+    let from = shop.broker.log().len();
+    assert!(fs::write(&file, "permit (principal, action == Action::\"sql.raed\", resource);").is_ok());
+    shop.broker.logs(from, "the changed configuration is not used");
+    let _still = alice.query("SELECT id FROM orders").refused("42501");
+    shop.broker.process().signal("HUP");
+    shop.broker.logs(from, "the changed configuration is not used");
+    let _still = alice.query("SELECT id FROM orders").refused("42501");
+
+    // And back.
+    let from = shop.broker.log().len();
+    assert!(fs::remove_file(&file).is_ok());
+    shop.broker.logs(from, "the configuration was reloaded");
+    assert_eq!(alice.query("SELECT id FROM orders").ok().rows().len(), 3);
+}
+
+#[test]
+fn a_hangup_reloads() {
+    let shop = Shop::open();
+    let from = shop.broker.log().len();
+    shop.broker.process().signal("HUP");
+    shop.broker.logs(from, "the configuration was reloaded");
+    let mut alice = shop.broker.wire("alice", "shop", &shop.broker.token("alice", "analysts"));
+    assert_eq!(alice.query("SELECT id FROM orders").ok().rows().len(), 3);
+}
+
+#[test]
+fn a_change_of_policy_voids_what_was_approved_before() {
+    let shop = Shop::open();
+    let dana = shop.broker.token("dana", "dba-oncall");
+    let mut alice = shop.broker.wire("alice", "shop-prod", &shop.broker.token("alice", "analysts"));
+    alice.send(&say::query(b"UPDATE orders SET total = 0 WHERE id = 10"));
+    let notice = alice.frame().map(|frame| frame.said().message).unwrap_or_default();
+    let id = notice.split_whitespace().nth(3).unwrap_or_default().trim_end_matches(':').to_owned();
+    let from = shop.broker.log().len();
+    let forbid = "@id(\"frozen\") @message(\"Frozen.\")\nforbid (principal, action in Action::\"write\", resource);\n";
+    assert!(fs::write(shop.broker.folder().join("policies/zz-freeze.cedar"), forbid).is_ok());
+    shop.broker.logs(from, "the configuration was reloaded");
+    let _whatever = shop.broker.cli_as(&dana, &["approvals", "approve", &id]);
+    let _refused = alice.reply().refused("42501");
+    assert_eq!(shop.database.truth("SELECT total FROM orders WHERE id = 10"), "99.50");
+}

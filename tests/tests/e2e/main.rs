@@ -1,0 +1,13 @@
+//! End to end: real clients, the real binary, a real PostgreSQL.
+
+mod changes;
+mod disk;
+mod flow;
+mod holds;
+mod masking;
+mod mistakes;
+mod recordings;
+mod refusals;
+mod shop;
+mod sign_in;
+mod traffic;

@@ -1,0 +1,123 @@
+//! Protected values are masked for every client, in every format.
+#![expect(clippy::indexing_slicing, reason = "tests")]
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sluice_tests::canary::Scan;
+use sluice_tests::clients::{psql, python};
+use sluice_tests::run::run;
+
+use crate::shop::Shop;
+
+const SOON: Duration = Duration::from_secs(30);
+
+#[test]
+fn psql_sees_masks() {
+    let shop = Shop::open();
+    let alice = shop.broker.token("alice", "analysts");
+    let mut psql = psql(&shop.broker, "alice", "shop", &alice);
+    let seen = run(psql.args(["-c", "SELECT * FROM customers ORDER BY id", "-c", "TABLE orders"]), SOON).done();
+    let expected =
+        "1|Alice|***|***|vip\n2|Bob|***|***|\n3|Carol|***|***|late payer\n10|1|99.50\n11|1|12.00\n12|3|7.25\n";
+    assert_eq!(seen.stdout, expected, "{}", seen.stderr);
+    Scan::default().none_in("what psql said", seen.said().as_bytes());
+    shop.broker.log_is_clean();
+}
+
+#[test]
+fn psql_describes_tables() {
+    let shop = Shop::open();
+    let alice = shop.broker.token("alice", "analysts");
+    let mut psql = psql(&shop.broker, "alice", "shop", &alice);
+    let commands = [
+        "-c",
+        "\\d",
+        "-c",
+        "\\d customers",
+        "-c",
+        "\\d orders",
+        "-c",
+        "\\dt+",
+        "-c",
+        "\\dn",
+        "-c",
+        "\\l",
+        "-c",
+        "\\conninfo",
+    ];
+    let seen = run(psql.args(commands), SOON).done();
+    for expected in ["customers", "orders", "customer_id", "integer", "public"] {
+        assert!(seen.stdout.contains(expected), "no `{expected}` in:\n{}", seen.said());
+    }
+    assert!(!seen.said().contains("ERROR"), "{}", seen.said());
+}
+
+#[test]
+fn groups_see_as_much_as_policy_reveals() {
+    let shop = Shop::open();
+    let sql = "SELECT email, ssn FROM customers WHERE id = 1";
+    for (user, group, email, ssn) in [
+        ("alice", "analysts", "***", "***"),
+        ("sue", "support", "***.com", "***"),
+        ("dana", "dba-oncall", "zq7x.k1@leak.example.com", "900-55-0001"),
+    ] {
+        let mut wire = shop.broker.wire(user, "shop", &shop.broker.token(user, group));
+        let rows = wire.query(sql).ok().rows();
+        assert_eq!(rows, [[Some(email.to_owned()), Some(ssn.to_owned())]], "{user}");
+    }
+}
+
+#[test]
+fn drivers_see_masks_in_text_and_binary() {
+    let shop = Shop::open();
+    let alice = shop.broker.token("alice", "analysts");
+    let seen = python(&shop.broker, "drivers.py", "alice", "shop", &alice);
+    Scan::default().none_in("what the drivers saw", seen.to_string().as_bytes());
+    let expected = json!([
+        [1, "Alice", "***", "***", "vip"],
+        [2, "Bob", "***", "***", null],
+        [3, "Carol", "***", "***", "late payer"],
+    ]);
+    for driver in ["psycopg text", "psycopg binary", "psycopg2", "asyncpg"] {
+        let seen = &seen[driver];
+        assert_eq!(seen["rows"], expected, "{driver}");
+        assert_eq!(seen["by_value"], json!([[2, "***"]]), "{driver}");
+        assert_eq!(seen["refusal"]["sqlstate"], "42501", "{driver}");
+        let detail: Value =
+            serde_json::from_str(seen["refusal"]["detail"].as_str().unwrap_or_default()).unwrap_or_default();
+        assert_eq!(detail["rule"], "only-dba-defines", "{driver}: {seen}");
+        assert_eq!(seen["refusal"]["hint"], "Open a change for the on-call DBA.", "{driver}");
+        assert_eq!(seen["after"], 3, "{driver}");
+    }
+    shop.broker.log_is_clean();
+}
+
+#[test]
+fn a_masked_column_in_a_condition_is_refused_by_name_unless_policy_permits_it() {
+    let shop = Shop::open();
+    let mut alice = shop.broker.wire("alice", "shop", &shop.broker.token("alice", "analysts"));
+    let said = alice.query("SELECT id FROM customers WHERE ssn = '900-55-0001'").refused("42501");
+    let words = format!("{} {}", said.message, said.hint);
+    assert!(words.contains("ssn") && words.contains("filter"), "{said:?}");
+    let mut sue = shop.broker.wire("sue", "shop", &shop.broker.token("sue", "support"));
+    let said = sue.query("SELECT id FROM customers WHERE ssn = '900-55-0001'").refused("42501");
+    assert!(said.message.contains("ssn"), "{said:?}");
+}
+
+#[test]
+fn errors_do_not_quote_protected_values() {
+    let shop = Shop::open();
+    let mut alice = shop.broker.wire("alice", "shop", &shop.broker.token("alice", "analysts"));
+    for sql in [
+        "SELECT email::int FROM customers",
+        "INSERT INTO customers VALUES (1, 'x', 'y', 'z', NULL)",
+        "UPDATE customers SET id = NULL WHERE id = 1",
+        "SELECT ('\"' || ssn)::json FROM customers",
+    ] {
+        let reply = alice.query(sql);
+        assert!(reply.error().is_some() || !reply.rows().is_empty(), "{sql}: {}", reply.tags());
+        assert_eq!(reply.status(), Some('I'), "{sql}");
+    }
+    Scan::default().none_in("what the client heard", &alice.heard);
+}
