@@ -1,11 +1,12 @@
 //! The only caller of the policy engine.
 
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use sluice_model::{Digest, Operation, Principal, SessionId, Stage, Target, UnixMicros, Verdict};
+use sluice_model::{Digest, Operation, Principal, SessionId, Shape, Stage, Target, UnixMicros, Verdict};
 use sluice_policy::{Approved, Case, Decision, Moment, Slice};
 
 use crate::laws::Laws;
@@ -19,7 +20,10 @@ pub(crate) struct Gate {
     target: Target,
     session: SessionId,
     client: IpAddr,
+    /// By exact text, which is quick to look up.
     ruled: HashMap<(Digest, Stage), Verdict>,
+    /// By what policies see: texts that differ in a constant only are ruled on once.
+    meant: HashMap<Meaning, Verdict>,
     room: usize,
 }
 
@@ -42,7 +46,7 @@ impl Gate {
         let Asker { who, target, session, client } = asker;
         let in_force = laws.load_full();
         let slice = in_force.policies.slice(&who, &target);
-        Self { laws, in_force, slice, who, target, session, client, ruled: HashMap::new(), room }
+        Self { laws, in_force, slice, who, target, session, client, ruled: HashMap::new(), meant: HashMap::new(), room }
     }
 
     /// Rules on an operation under the policies in force at this moment.
@@ -52,12 +56,18 @@ impl Gate {
         if let Some(verdict) = self.ruled.get(&key) {
             return Answer { verdict: verdict.clone(), cached: true };
         }
+        let meaning = Meaning { shape: Arc::clone(&operation.shape), stage: operation.stage };
+        if let Some(verdict) = self.meant.get(&meaning).cloned() {
+            self.remember(key, &verdict);
+            return Answer { verdict, cached: true };
+        }
         let decision = self.decide(operation, now, None);
         if decision.cacheable {
-            if self.ruled.len() >= self.room {
-                self.ruled.clear();
+            self.remember(key, &decision.verdict);
+            if self.meant.len() >= self.room {
+                self.meant.clear();
             }
-            self.ruled.insert(key, decision.verdict.clone());
+            self.meant.insert(meaning, decision.verdict.clone());
         }
         Answer { verdict: decision.verdict, cached: false }
     }
@@ -85,12 +95,20 @@ impl Gate {
         &self.session
     }
 
+    fn remember(&mut self, key: (Digest, Stage), verdict: &Verdict) {
+        if self.ruled.len() >= self.room {
+            self.ruled.clear();
+        }
+        self.ruled.insert(key, verdict.clone());
+    }
+
     fn take_new_laws(&mut self) {
         let laws = self.laws.load();
         if !Arc::ptr_eq(&laws, &self.in_force) {
             self.in_force = Arc::clone(&laws);
             self.slice = self.in_force.policies.slice(&self.who, &self.target);
             self.ruled.clear();
+            self.meant.clear();
         }
     }
 
@@ -105,3 +123,31 @@ impl Gate {
         decision
     }
 }
+
+/// What a verdict is given on: an operation's shape but for its exact text, which no policy sees.
+struct Meaning {
+    shape: Arc<Shape>,
+    stage: Stage,
+}
+
+impl Meaning {
+    /// Every field of a shape but its digest; a new one must be looked at here.
+    fn parts(&self) -> impl Hash + PartialEq + '_ {
+        let Shape { action, accesses, exposures, facts, understood, digest: _ } = &*self.shape;
+        (action, accesses, exposures, facts, understood, self.stage)
+    }
+}
+
+impl Hash for Meaning {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.parts().hash(state);
+    }
+}
+
+impl PartialEq for Meaning {
+    fn eq(&self, other: &Self) -> bool {
+        self.parts() == other.parts()
+    }
+}
+
+impl Eq for Meaning {}

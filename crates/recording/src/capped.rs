@@ -11,7 +11,8 @@ pub const DEFAULT_CAP_BYTES: u64 = 1 << 20;
 pub struct Capped {
     /// How many bytes are still kept.
     room: u64,
-    rest: Option<Passing>,
+    /// Few operations are cut, and a hash at work is large.
+    rest: Option<Box<Passing>>,
 }
 
 /// What passed after the cap.

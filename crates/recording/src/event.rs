@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use sluice_model::{
-    DecisionId, Digest, Fact, FlowId, OpId, Operation, Principal, RuleId, Stage, TargetName, UnixMicros, Verdict, Who,
+    DecisionId, Digest, Fact, FlowId, OpId, Operation, Principal, Stage, TargetName, UnixMicros, Verdict, Who,
 };
 
 /// One thing that happened in a flow: the closed set.
@@ -176,7 +176,11 @@ fn fact_text(fact: &Fact) -> Cow<'_, str> {
         Fact::Bool(value) => Cow::from(if *value { "true" } else { "false" }),
         Fact::Long(value) => value.to_string().into(),
         Fact::Text(value) => Cow::from(&**value),
-        Fact::Set(values) => values.join(", ").into(),
+        Fact::Set(values) => match &values[..] {
+            [] => Cow::from(""),
+            [value] => Cow::from(&**value),
+            values => values.join(", ").into(),
+        },
     }
 }
 
@@ -226,7 +230,7 @@ impl<'a> Ruled<'a> {
         };
         let allowing = obligations.iter().flat_map(|o| o.rules.iter());
         let refusing = refusal.iter().map(|refusal| &refusal.rule);
-        let mut rules: Vec<&RuleId> = refusing.chain(allowing).collect();
+        let mut rules: Vec<Cow<'_, str>> = refusing.chain(allowing).map(|rule| rule.as_str().into()).collect();
         rules.dedup();
         let masks = obligations.iter().flat_map(|o| o.masks.iter()).map(|mask| {
             let path = mask.resource.path.join(".");
@@ -235,7 +239,7 @@ impl<'a> Ruled<'a> {
         Self {
             op,
             verdict: word,
-            rules: rules.into_iter().map(|rule| rule.as_str().into()).collect(),
+            rules,
             masks: masks.collect(),
             message: refusal.map_or("", |refusal| refusal.message.as_str()).into(),
             decision: decision.as_str().into(),
