@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use sluice_model::RuleId;
 use sluice_policy::{Diagnostics, Policies, Settings, Source};
 
 use crate::config::{Config, Fault, Faults};
@@ -96,8 +97,16 @@ pub(crate) fn name_of(file: &Path) -> String {
 pub(crate) fn compile(config: &Config, epoch: u64) -> Result<Policies, Mistakes> {
     let sources = sources(&config.policies)?;
     let settings = Settings { transforms: config.transforms.clone() };
-    Policies::compile(&sources, &protocols::schemas(), &settings, epoch)
-        .map_err(|diagnostics| mistakes(&config.policies, &sources, &diagnostics))
+    let policies = Policies::compile(&sources, &protocols::schemas(), &settings, epoch)
+        .map_err(|diagnostics| mistakes(&config.policies, &sources, &diagnostics))?;
+    let unkept: Vec<Faults> = policies.limiting().map(|(rule, file)| unkept(&config.policies, rule, file)).collect();
+    if unkept.is_empty() { Ok(policies) } else { Err(Mistakes(unkept)) }
+}
+
+/// No protocol of this version keeps limits on rows, bytes or time: a policy that asks for one is not taken.
+fn unkept(folder: &Path, rule: &RuleId, file: &str) -> Faults {
+    let message = format!("policy `{rule}` limits rows, bytes or time, which cannot be enforced yet");
+    Faults::without_text(&folder.join(file), message, "remove the policy; every operation under it would be refused")
 }
 
 /// The engine's faults, each beside the text it is about.

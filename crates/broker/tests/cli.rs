@@ -100,6 +100,19 @@ fn a_bad_policy_is_shown_with_its_place() {
 }
 
 #[test]
+fn a_policy_whose_limits_nothing_keeps_is_not_taken() {
+    let site = site();
+    let few = "@id(\"few\") @max_rows(\"5\") permit (principal, action == Action::\"sql.read\", resource);\n";
+    fs::write(site.path().join("policies/few.cedar"), few).unwrap();
+    for command in [&["check", "--offline"][..], &["serve"]] {
+        let output = sluice(site.path(), command);
+        let said = said(&output);
+        assert_eq!(code(&output), 1, "{said}");
+        assert!(said.contains("few") && said.contains("cannot be enforced yet"), "{said}");
+    }
+}
+
+#[test]
 fn serve_refuses_a_wrong_configuration_and_a_missing_one() {
     let site = site();
     change(site.path(), "data_dir", "data_dirs");

@@ -58,6 +58,11 @@ impl Policies {
         self.rules.rules().map(|rule| (&rule.id, &*rule.source))
     }
 
+    /// The rules that carry limits (`@max_rows`, …) with the files they stand in: a protocol must be able to keep them.
+    pub fn limiting(&self) -> impl Iterator<Item = (&RuleId, &str)> {
+        self.rules.rules().filter(|rule| rule.notes.controls.is_some()).map(|rule| (&rule.id, &*rule.source))
+    }
+
     /// The same policies without one rule: what would be if nobody had written it.
     #[must_use]
     pub fn without(&self, rule: &RuleId) -> Option<Self> {
