@@ -38,17 +38,32 @@ impl Stop {
 pub(crate) struct Endings {
     terminate: Signal,
     interrupt: Signal,
+    /// For what runs on a terminal and ends with it; a server reloads instead.
+    hangup: Option<Signal>,
 }
 
 impl Endings {
     /// Starts to listen: from here on the signals no longer kill the process.
     pub(crate) fn listen() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        Ok(Self { terminate, interrupt, hangup: None })
+    }
+
+    /// The same, and the end of the terminal too.
+    pub(crate) fn listen_on_a_terminal() -> io::Result<Self> {
+        Ok(Self { hangup: Some(signal(SignalKind::hangup())?), ..Self::listen()? })
     }
 
     /// The name of the next one. Safe to abandon.
     pub(crate) async fn next(&mut self) -> &'static str {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => drop(hangup.recv().await),
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
+            () = hangup => "SIGHUP",
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
         }

@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Parser, Subcommand};
 
-pub(crate) use output::{Format, Style, colours, out, styled};
+pub(crate) use output::{Format, Style, colours, hint, out, styled};
 pub(crate) use token::create_token;
 
 use sluice_store::Sqlite;
@@ -147,8 +147,8 @@ async fn stored(paths: &Paths) -> Result<Sqlite> {
 
 /// Shows mistakes to a person; gives the exit code.
 pub(crate) fn report_mistakes(mistakes: &Mistakes) -> u8 {
-    output::hint(mistakes.report(output::colours_on_stderr()).trim_end());
-    output::hint(format_args!("sluice: {}", mistakes.summary()));
+    hint(mistakes.report(output::colours_on_stderr()).trim_end());
+    hint(format_args!("sluice: {}", mistakes.summary()));
     WRONG
 }
 

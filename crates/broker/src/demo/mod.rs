@@ -19,7 +19,7 @@ use clap::Args;
 use sluice_model::{ExposeSecret as _, Group, Person, Secret, Who};
 use tempfile::TempDir;
 
-use crate::cli::{DONE, WRONG, create_token, out};
+use crate::cli::{DONE, WRONG, create_token, hint, out};
 use crate::paths::Paths;
 use crate::running::Running;
 use crate::shutdown::Endings;
@@ -66,7 +66,7 @@ pub(crate) struct Demo {
 pub(crate) async fn run(arguments: Arguments) -> Result<u8> {
     // The terminal belongs to what the demo prints; `SLUICE_LOG=info` shows the broker's log too.
     log::start_at(log::Form::Auto, if arguments.check { "error" } else { "warn" });
-    let mut endings = Endings::listen()?;
+    let mut endings = Endings::listen_on_a_terminal()?;
     let starting = Demo::start(&arguments);
     let demo = tokio::select! {
         started = starting => started?,
@@ -80,7 +80,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<u8> {
     } else {
         out(script::text(&demo));
         let signal = endings.next().await;
-        out(format_args!("\n{signal}: stopping the demo and removing everything it made"));
+        // The terminal may be gone, and the cleaning up must not end with it.
+        hint(format_args!("\n{signal}: stopping the demo and removing everything it made"));
         DONE
     };
     demo.stop().await?;
