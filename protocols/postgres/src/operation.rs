@@ -56,8 +56,7 @@ impl Statements {
             if all.len() >= REMEMBERED {
                 all.clear();
             }
-            // A copy of its own: the text must not keep the read buffer it came in.
-            all.insert(Bytes::copy_from_slice(&known.text), Arc::clone(known));
+            all.insert(known.text.clone(), Arc::clone(known));
         }
     }
 }
@@ -81,6 +80,8 @@ pub(crate) fn understand(text: &Bytes, view: &View, names: &(dyn Prepared + Sync
     if let Some(known) = view.statements.remembered(text) {
         return known;
     }
+    // A copy of its own, once per distinct text: what is remembered must not keep the read buffer that it came in.
+    let text = &Bytes::copy_from_slice(text);
     let names = Asked { names, asked: AtomicBool::new(false) };
     let analysed = match std::str::from_utf8(text) {
         Ok(readable) => analyze(readable, view, &names),

@@ -153,7 +153,7 @@ impl PostgresMachine {
                         Bytes::copy_from_slice(name.as_bytes()),
                         Arc::new(Prepared {
                             known: None,
-                            text: Bytes::copy_from_slice(&question.known.text),
+                            text: question.known.text.clone(),
                             types: Bytes::from_static(&[0, 0]),
                             analysis: Arc::clone(analysis),
                             obligations: Arc::clone(obligations),
@@ -195,7 +195,7 @@ impl PostgresMachine {
         };
         let prepared = Prepared {
             known: Some(Arc::clone(&question.known)),
-            text: Bytes::copy_from_slice(&question.known.text),
+            text: question.known.text.clone(),
             types: Bytes::copy_from_slice(types),
             analysis: Arc::clone(analysis),
             obligations: Arc::clone(obligations),
@@ -340,14 +340,13 @@ fn column_masks(analysis: &Analysis, masks: &[Mask]) -> Result<Vec<ColumnMask>, 
 }
 
 fn handling(known: &Known, obligations: &Obligations, view: &View) -> Result<Handling, Refusal> {
-    let (analysis, text) = (&known.analysis, &known.text);
+    let analysis = &known.analysis;
     let masks = column_masks(analysis, &obligations.masks)?;
     let masked = |used: &&ColumnUse| masks.iter().any(|mask| (mask.oid, mask.attnum) == (used.oid, used.attnum));
     let cleared = analysis.uses.iter().filter(|used| !masked(used)).map(|used| (used.oid, used.attnum));
-    let text = Bytes::copy_from_slice(text);
     let plan = Plan::clearing(cleared);
     let hush = if masks.is_empty() { hush(view) } else { Hush::Rewritten };
-    Ok(Handling { plan, hush, changes_catalog: analysis.changes_catalog, text })
+    Ok(Handling { plan, hush, changes_catalog: analysis.changes_catalog, text: known.text.clone() })
 }
 
 fn parse_frame(name: &[u8], text: &[u8], types: &[u8]) -> Frame {
