@@ -1,5 +1,14 @@
 //! What a masked value looks like, and the net that checks results before the first row.
 
+mod detect;
+mod fold;
+pub mod json;
 mod plan;
+mod recognise;
+mod sieve;
+mod transform;
 
+pub use detect::{BUILTINS, DetectorError, Detectors, Spec, Watch};
 pub use plan::{Plan, Unmaskable};
+pub use sieve::{Cover, Found, Sieve, scrub};
+pub use transform::{Covers, Noting, Restore, Tokens, stand_in};

@@ -1,0 +1,165 @@
+//! The detectors that ship with the product.
+//!
+//! Patterns are over folded text: `\x80` is a letter without an ASCII form, `\x81` one of a script that writes words
+//! without spaces, `\x82` a symbol.
+
+use super::Guard;
+use crate::recognise::{Check, address, card, iban, phone, ssn, standalone};
+
+/// The stand-ins of this product itself; no class of values, so not among the public names.
+pub(super) const TOKEN: &str = "token";
+
+/// One row of the table.
+#[derive(Debug)]
+pub(super) struct Builtin {
+    pub(super) name: &'static str,
+    pub(super) tag: &'static str,
+    pub(super) pattern: &'static str,
+    pub(super) guard: Guard,
+    pub(super) check: Check,
+    /// The longest value, in folded bytes.
+    pub(super) limit: usize,
+}
+
+impl Builtin {
+    const fn new(name: &'static str, tag: &'static str, pattern: &'static str) -> Self {
+        Self { name, tag, pattern, guard: Guard::Nothing, check: Check::Nothing, limit: 512 }
+    }
+
+    const fn key(name: &'static str, guard: Guard, pattern: &'static str) -> Self {
+        Self { guard, ..Self::new(name, "secret.key", pattern) }
+    }
+
+    const fn guarded(self, guard: Guard) -> Self {
+        Self { guard, ..self }
+    }
+
+    const fn checked(self, check: Check) -> Self {
+        Self { check, ..self }
+    }
+
+    const fn within(self, limit: usize) -> Self {
+        Self { limit, ..self }
+    }
+}
+
+pub(super) fn find(name: &str) -> Option<&'static Builtin> {
+    TABLE.iter().find(|builtin| builtin.name == name)
+}
+
+const TABLE: &[Builtin] = &[
+    // RFC 5321, section 4.1.2, without addresses at hosts that have no domain.
+    Builtin::new(
+        "email",
+        "pii.contact.email",
+        concat!(
+            r#"(?:[A-Za-z0-9_%+\x80][A-Za-z0-9_%+\-.'\x80]*|"[^"\s]{1,64}")@"#,
+            r"(?:[A-Za-z0-9\x80\x81_\-]+\.)+(?:[A-Za-z\x80]{2,24}|xn--[A-Za-z0-9\-]{2,59})",
+        ),
+    )
+    .checked(Check::Ending(address))
+    .within(320),
+    Builtin::new("us-ssn", "pii.ssn", r"[0-9](?:[^0-9A-Za-z\x80\x81]{0,4}[0-9]){8}")
+        .guarded(Guard::Digit)
+        .checked(Check::Whole(ssn))
+        .within(48),
+    // ISO/IEC 7812-1. Every group but the last has four digits or more: columns of numbers are no cards.
+    Builtin::new("payment-card", "finance.pan", r"[0-9]{12,19}|(?:[0-9]{4,11}[ \t.\-_/]{1,2}){1,4}[0-9]{1,11}")
+        .guarded(Guard::Digit)
+        .checked(Check::Whole(card))
+        .within(64),
+    // ISO 13616-1.
+    Builtin::new("iban", "finance.iban", r"[A-Za-z]{2}[0-9]{2}(?:[ \-.]{0,2}[A-Za-z0-9]){11,30}")
+        .guarded(Guard::Word)
+        .checked(Check::Whole(iban))
+        .within(96),
+    Builtin::new("phone", "pii.contact.phone", r"[+(]{0,2}[0-9](?:[ \t.\-()/]{0,3}[0-9]){6,14}")
+        .guarded(Guard::Digit)
+        .checked(Check::Whole(phone))
+        .within(64),
+    // RFC 7515, section 3.1: a header is a JSON object, so it begins with `{"` in base64url.
+    Builtin::new("jwt", "secret.token", r"eyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{8,}(?:\.[A-Za-z0-9_\-]+){0,3}")
+        .within(4096),
+    // RFC 7468. What is cut off before its last line is a key all the same.
+    Builtin::key(
+        "private-key",
+        Guard::Nothing,
+        concat!(
+            r"-----BEGIN [A-Z0-9 ]{0,32}PRIVATE KEY(?: BLOCK)?-----",
+            r"(?:\s*[A-Za-z][A-Za-z0-9\-]{1,30}: [^\n]{0,120}\n){0,5}",
+            r#"(?:[\s"'+,>|]*[A-Za-z0-9/+=]{16,})+(?:[\r\n]+[A-Za-z0-9/+=]{1,15})?"#,
+            r#"(?:(?:[\s"'+,>|]*[A-Za-z0-9/+=]+){0,2}[\s"'+,>|]*"#,
+            r"-----END [A-Z0-9 ]{0,32}PRIVATE KEY(?: BLOCK)?-----)?",
+        ),
+    )
+    .within(16 << 10),
+    Builtin::key(
+        "aws-key",
+        Guard::Word,
+        concat!(
+            r"(?:AKIA|ASIA|ABIA|ACCA|AGPA|AIDA|AIPA|ANPA|ANVA|AROA)[A-Z0-9]{16}",
+            r#"|(?i:aws_?secret_?(?:access_?)?key)["']?\s{0,3}(?:=>|[=:])\s{0,3}["']?[A-Za-z0-9/+=]{40}"#,
+        ),
+    ),
+    // The second form wants a long run without separators, which names of style sheets do not have.
+    Builtin::key(
+        "openai-key",
+        Guard::Word,
+        concat!(
+            r"sk-(?:(?:ant|proj|svcacct|admin|or|lf)-[A-Za-z0-9_\-]{20,}",
+            r"|(?:[A-Za-z0-9]{1,12}[_\-]){0,3}[A-Za-z0-9]{16}[A-Za-z0-9_\-]{4,})",
+        ),
+    ),
+    Builtin::key("github-token", Guard::Nothing, r"gh[oprsu]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{22,}"),
+    Builtin::key("gitlab-token", Guard::Nothing, r"gl(?:pat|dt|rt|cbt|ptt|ft|soat)-[A-Za-z0-9_\-]{20,}"),
+    Builtin::key(
+        "slack-token",
+        Guard::Nothing,
+        concat!(
+            r"xox[abeoprs]-[A-Za-z0-9\-]{10,}|xapp-[0-9]-[A-Za-z0-9\-]{10,}",
+            r"|https://hooks\.slack\.com/services/[A-Za-z0-9/]{20,}",
+        ),
+    ),
+    Builtin::key(
+        "google-key",
+        Guard::Nothing,
+        r"AIza[A-Za-z0-9_\-]{35}|ya29\.[A-Za-z0-9_\-]{20,}|GOCSPX-[A-Za-z0-9_\-]{28}",
+    ),
+    Builtin::key("stripe-key", Guard::Word, r"[rs]k_(?:live|test)_[A-Za-z0-9]{16,}|whsec_[A-Za-z0-9]{24,}"),
+    Builtin::key(
+        "vendor-key",
+        Guard::Word,
+        concat!(
+            r"hf_[A-Za-z0-9]{30,}|npm_[A-Za-z0-9]{36}|pypi-[A-Za-z0-9_\-]{40,}|dop_v1_[a-f0-9]{64}",
+            r"|SG\.[A-Za-z0-9_\-]{16,}\.[A-Za-z0-9_\-]{16,}|hvs\.[A-Za-z0-9_\-]{24,}",
+            r"|AGE-SECRET-KEY-1[0-9A-Z]{58}|shp(?:at|ca|pa|ss)_[A-Fa-f0-9]{32}|SK[0-9a-f]{32}",
+        ),
+    ),
+    Builtin::new(TOKEN, TOKEN, r"(?i:tok-[a-z0-9]{1,12}-[a-z2-7]{13})")
+        .guarded(Guard::Word)
+        .checked(Check::Ending(standalone))
+        .within(40),
+];
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::{BUILTINS, Detectors, Spec};
+
+    #[test]
+    fn the_public_names_are_those_of_the_table() {
+        let names: Vec<&str> = TABLE.iter().map(|builtin| builtin.name).filter(|name| *name != TOKEN).collect();
+        assert_eq!(names, BUILTINS);
+    }
+
+    #[test]
+    fn every_row_compiles_with_its_tag() {
+        let specs: Vec<Spec> = BUILTINS.iter().map(|name| Spec::builtin(name).unwrap()).collect();
+        let set = Detectors::compile(&specs).unwrap();
+        let tags: Vec<&str> = set.tags().map(sluice_model::Tag::as_str).collect();
+        assert_eq!(tags.len(), BUILTINS.len());
+        assert!(tags.contains(&"pii.ssn") && tags.contains(&"finance.pan"), "{tags:?}");
+        Detectors::tokens().unwrap();
+    }
+}

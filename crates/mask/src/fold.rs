@@ -1,0 +1,213 @@
+//! The folded view of a text, in which nothing that cannot be seen hides a value.
+//!
+//! **Shape:** each visible character becomes one byte (a ligature several): ASCII for whatever has an ASCII form, else
+//! one of three bytes above it. With every byte goes the place of its character in the text, so that what is found in
+//! the view is replaced in the text, with everything invisible inside it. Escapes that a text spells out (`\u0040`,
+//! `%40`, `&#64;`) fold to the character they stand for.
+
+mod class;
+mod escape;
+
+use std::fmt;
+
+use escape::Escape;
+
+pub(crate) use class::{LETTER, SYMBOL, fold};
+
+/// How many invisible characters may follow a visible one; the rest of such a run is left out of the text, so that
+/// what is held back has a bound.
+const UNSEEN: usize = 32;
+/// How many folded bytes before the oldest needed one stay readable.
+pub(crate) const CONTEXT: usize = 64;
+
+/// How many folded bytes are forgotten at a time.
+const STALE: usize = 512;
+
+/// A window over a text that arrives in pieces. All positions count from the beginning of the text.
+#[derive(Default)]
+pub(crate) struct View {
+    raw: String,
+    /// Where `raw` begins in the text.
+    raw_base: usize,
+    /// Up to where the text is folded.
+    folded: usize,
+    bytes: Vec<u8>,
+    /// Where the character of each byte begins in the text.
+    starts: Vec<usize>,
+    /// The position of the first of `bytes`.
+    base: usize,
+    /// How many invisible characters came last.
+    unseen: usize,
+    /// The positions before which invisible characters stand, keycaps of emoji aside.
+    hidden: Vec<usize>,
+}
+
+/// Whether more text follows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Rest {
+    Follows,
+    Ends,
+}
+
+impl View {
+    /// Adds a piece of text and folds all of it whose meaning no further text can change.
+    pub(crate) fn push(&mut self, piece: &str, rest: Rest) {
+        self.raw.push_str(piece);
+        let mut excess = None;
+        loop {
+            if excess.is_none() {
+                self.run();
+            }
+            let from = self.folded.saturating_sub(self.raw_base);
+            let text = self.raw.get(from..).unwrap_or_default();
+            let Some(first) = text.chars().next() else { break };
+            let (character, length) = match first {
+                '\\' | '%' | '&' => match escape::read(text.as_bytes()) {
+                    Escape::Cut if rest == Rest::Follows => break,
+                    Escape::Cut | Escape::Absent => (first, 1),
+                    Escape::Stands { character, length } => (character, length),
+                },
+                _ => (first, first.len_utf8()),
+            };
+            let seen = self.bytes.len();
+            let (bytes, starts, start) = (&mut self.bytes, &mut self.starts, self.folded);
+            fold(character, &mut |byte| {
+                bytes.push(byte);
+                starts.push(start);
+            });
+            if self.bytes.len() > seen {
+                self.unseen = 0;
+                if let Some(excess) = excess.take() {
+                    self.leave_out(excess, seen);
+                }
+            } else {
+                self.hide(character);
+                self.unseen = self.unseen.saturating_add(1);
+                if self.unseen > UNSEEN && excess.is_none() {
+                    excess = Some(self.folded);
+                }
+            }
+            self.folded = self.folded.saturating_add(length);
+        }
+        if let Some(excess) = excess {
+            self.leave_out(excess, self.bytes.len());
+        }
+    }
+
+    /// Hands out the text before a place, if somebody takes it, and forgets it.
+    pub(crate) fn release(&mut self, raw: usize, out: Option<&mut String>) {
+        let count = raw.saturating_sub(self.raw_base).min(self.raw.len());
+        if let (Some(out), Some(text)) = (out, self.raw.get(..count)) {
+            out.push_str(text);
+        }
+        self.raw.drain(..count);
+        self.raw_base = self.raw_base.saturating_add(count);
+    }
+
+    /// Forgets the bytes that lie further before a position than any context reaches, many at a time.
+    pub(crate) fn forget(&mut self, needed: usize) {
+        let count = needed.saturating_sub(CONTEXT).saturating_sub(self.base).min(self.bytes.len());
+        if count < STALE {
+            return;
+        }
+        self.bytes.drain(..count);
+        self.starts.drain(..count);
+        self.base = self.base.saturating_add(count);
+        let base = self.base;
+        self.hidden.retain(|position| *position >= base);
+    }
+
+    /// The folded byte at a position.
+    #[inline]
+    pub(crate) fn byte(&self, position: usize) -> Option<u8> {
+        self.bytes.get(position.checked_sub(self.base)?).copied()
+    }
+
+    /// Where the character of a position begins in the text; past the last one, where folding has come to.
+    #[inline]
+    pub(crate) fn start(&self, position: usize) -> usize {
+        let index = position.saturating_sub(self.base);
+        self.starts.get(index).copied().unwrap_or(self.folded)
+    }
+
+    /// The position after the last folded byte.
+    pub(crate) fn end(&self) -> usize {
+        self.base.saturating_add(self.bytes.len())
+    }
+
+    /// The folded bytes from a position on.
+    #[inline]
+    pub(crate) fn since(&self, position: usize) -> &[u8] {
+        self.bytes.get(position.saturating_sub(self.base)..).unwrap_or_default()
+    }
+
+    /// The folded bytes between two positions.
+    pub(crate) fn slice(&self, from: usize, to: usize) -> &[u8] {
+        self.bytes.get(from.saturating_sub(self.base)..to.saturating_sub(self.base)).unwrap_or_default()
+    }
+
+    /// Whether invisible characters stand inside what lies between two positions.
+    pub(crate) fn hides(&self, from: usize, to: usize) -> bool {
+        let first = self.hidden.partition_point(|position| *position <= from);
+        self.hidden.get(first).is_some_and(|position| *position < to)
+    }
+
+    /// The end of the character that a position lies in or behind.
+    pub(crate) fn whole(&self, mut end: usize) -> usize {
+        while end < self.end() && end > 0 && self.start(end) == self.start(end.saturating_sub(1)) {
+            end = end.saturating_add(1);
+        }
+        end
+    }
+
+    /// The text between two places.
+    pub(crate) fn text(&self, from: usize, to: usize) -> &str {
+        self.raw.get(from.saturating_sub(self.raw_base)..to.saturating_sub(self.raw_base)).unwrap_or_default()
+    }
+
+    /// Where the text ends that has arrived.
+    pub(crate) fn raw_end(&self) -> usize {
+        self.raw_base.saturating_add(self.raw.len())
+    }
+
+    /// How many bytes of text are held.
+    pub(crate) fn held(&self) -> usize {
+        self.raw.len()
+    }
+
+    /// Folds a run of ASCII that stands for itself.
+    fn run(&mut self) {
+        let text = self.raw.as_bytes().get(self.folded.saturating_sub(self.raw_base)..).unwrap_or_default();
+        let plain = |byte: &u8| matches!(byte, b'\n' | b' '..=b'~') && !matches!(byte, b'\\' | b'%' | b'&');
+        let length = text.iter().position(|byte| !plain(byte)).unwrap_or(text.len());
+        if length > 0 {
+            self.bytes.extend_from_slice(text.get(..length).unwrap_or_default());
+            let end = self.folded.saturating_add(length);
+            self.starts.extend(self.folded..end);
+            self.folded = end;
+            self.unseen = 0;
+        }
+    }
+
+    fn hide(&mut self, character: char) {
+        let position = self.end();
+        if !matches!(character, '\u{fe0f}' | '\u{20e3}') && self.hidden.last() != Some(&position) {
+            self.hidden.push(position);
+        }
+    }
+
+    /// Removes text from a place up to where folding has come to; the bytes from `index` on lie behind it.
+    fn leave_out(&mut self, from: usize, index: usize) {
+        let to = self.folded;
+        let (low, high) = (from.saturating_sub(self.raw_base), to.saturating_sub(self.raw_base));
+        self.raw.replace_range(low..high, "");
+        self.folded = from;
+        self.starts.iter_mut().skip(index).for_each(|start| *start = from);
+    }
+}
+
+impl fmt::Debug for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "View({} bytes)", self.raw.len())
+    }
+}

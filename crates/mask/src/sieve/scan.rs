@@ -1,0 +1,305 @@
+//! The scan over one text: which candidates are open, and what may leave.
+
+use super::cluster::{Cluster, Size, Tail};
+use super::lane::{Known, Lane};
+use super::thread::{Stage, Thread};
+use super::{Cover, Found, REDACTED};
+use regex_automata::util::primitives::StateID;
+
+use crate::detect::{Detector, Detectors, Run, Watch, bit};
+use crate::fold::{Rest, View};
+
+/// How many bytes are looked at before a candidate is followed; most end within them.
+const GLANCE: usize = 3;
+/// The longest word that is looked at as a whole.
+const WORD: usize = 24;
+
+/// Everything that is known about one text.
+#[derive(Debug)]
+pub(super) struct Scan {
+    view: View,
+    /// The position whose candidates are being decided; all before it are.
+    at: usize,
+    threads: Vec<Thread>,
+    begun: Begun,
+    /// The detectors whose candidate at the position before this one found nothing and was in a loop there.
+    vain: u64,
+    /// One for each detector.
+    lanes: Vec<Lane>,
+    cluster: Option<Cluster>,
+    tails: Vec<Tail>,
+    covered: u64,
+    #[cfg(test)]
+    pub(super) steps: u64,
+    /// Walks every way anew, to check that lanes change no result.
+    #[cfg(test)]
+    pub(super) forgetful: bool,
+}
+
+/// Whether the candidates of a position are known.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Begun {
+    No,
+    Yes,
+}
+
+/// Who decides what stands in the place of a value, and where it is written.
+type Exit<'a> = (&'a mut dyn Cover, &'a mut String);
+
+impl Scan {
+    pub(super) fn new(set: &Detectors) -> Self {
+        Self {
+            view: View::default(),
+            at: 0,
+            threads: Vec::new(),
+            begun: Begun::No,
+            vain: 0,
+            lanes: (0..set.len()).map(|_| Lane::default()).collect(),
+            cluster: None,
+            tails: Vec::new(),
+            covered: 0,
+            #[cfg(test)]
+            steps: 0,
+            #[cfg(test)]
+            forgetful: false,
+        }
+    }
+
+    /// Reads on, and writes what may leave.
+    pub(super) fn read(&mut self, set: &Detectors, watch: Watch, piece: &str, rest: Rest, exit: Exit<'_>) {
+        let (cover, out) = exit;
+        self.view.push(piece, rest);
+        loop {
+            self.skip(set, watch);
+            let Some(byte) = self.view.byte(self.at) else { break };
+            if self.cluster.is_some() {
+                self.follow(set, byte);
+                self.close(set, (&mut *cover, &mut *out));
+            }
+            if self.begun == Begun::No {
+                self.begin(set, watch, byte);
+            }
+            if !self.threads.is_empty() {
+                if self.decide(set, rest) == Stage::Open {
+                    break;
+                }
+                self.absorb(set, byte);
+            }
+            self.begun = Begun::No;
+            self.at = self.at.saturating_add(1);
+        }
+        if rest == Rest::Ends {
+            if let Some(cluster) = &mut self.cluster
+                && !self.tails.is_empty()
+            {
+                cluster.end = self.at;
+            }
+            self.tails.clear();
+            self.close(set, (cover, &mut *out));
+        }
+        self.release(rest, out);
+    }
+
+    /// Forgets the text, but not how often texts were covered.
+    pub(super) fn reset(&mut self) {
+        self.view = View::default();
+        self.at = 0;
+        self.threads.clear();
+        self.begun = Begun::No;
+        self.vain = 0;
+        self.lanes.iter_mut().for_each(Lane::reset);
+        self.cluster = None;
+        self.tails.clear();
+    }
+
+    pub(super) fn held(&self) -> usize {
+        self.view.held()
+    }
+
+    pub(super) const fn covered(&self) -> u64 {
+        self.covered
+    }
+
+    /// Passes the bytes at which nothing can begin.
+    fn skip(&mut self, set: &Detectors, watch: Watch) {
+        if self.cluster.is_some() || self.begun == Begun::Yes {
+            return;
+        }
+        let mut before = self.before();
+        let mut passed = 0_usize;
+        for byte in self.view.since(self.at) {
+            let vain = self.vain & set.looping(*byte);
+            if set.begin(before, *byte, watch) & !vain != 0 {
+                break;
+            }
+            self.vain = vain;
+            before = Some(*byte);
+            passed = passed.saturating_add(1);
+        }
+        self.at = self.at.saturating_add(passed);
+    }
+
+    fn before(&self) -> Option<u8> {
+        self.at.checked_sub(1).and_then(|before| self.view.byte(before))
+    }
+
+    /// Lets values that outgrew their limit go on through this byte.
+    fn follow(&mut self, set: &Detectors, byte: u8) {
+        let at = self.at;
+        let Some(cluster) = &mut self.cluster else { return };
+        if self.tails.is_empty() {
+            return;
+        }
+        self.tails.retain_mut(|tail| tail.reads(set, at, byte));
+        if !self.tails.is_empty() {
+            cluster.end = cluster.end.max(at);
+        }
+    }
+
+    /// Covers the cluster if nothing can extend it.
+    fn close(&mut self, set: &Detectors, (cover, out): Exit<'_>) {
+        let Some(cluster) = self.cluster.take_if(|cluster| self.tails.is_empty() && cluster.end <= self.at) else {
+            return;
+        };
+        let to = self.view.start(cluster.end);
+        match cluster.size {
+            Size::Kept if let Some(owner) = set.detector(cluster.owner) => {
+                self.view.release(cluster.from, Some(&mut *out));
+                let text = self.view.text(cluster.from, to);
+                cover.cover(&Found { set, owner, among: cluster.among, text }, out);
+                self.covered = self.covered.saturating_add(1);
+            }
+            Size::Kept | Size::Outgrown => self.redact(cluster.from, out),
+            Size::Redacted => {}
+        }
+        self.view.release(to, None);
+    }
+
+    /// Decides the candidates of this position, if the text that has arrived suffices.
+    fn decide(&mut self, set: &Detectors, rest: Rest) -> Stage {
+        let mut open = false;
+        for thread in &mut self.threads {
+            let (detector, lane) = (set.detector(thread.detector), self.lanes.get_mut(thread.detector));
+            if let (Stage::Open, Some(detector), Some(lane)) = (thread.stage, detector, lane) {
+                thread.run(detector, &self.view, lane, rest);
+            }
+            open |= thread.stage == Stage::Open;
+        }
+        if open { Stage::Open } else { Stage::Done }
+    }
+
+    /// Starts a candidate of every detector whose values can begin here.
+    fn begin(&mut self, set: &Detectors, watch: Watch, byte: u8) {
+        self.begun = Begun::Yes;
+        let busy = self.tails.iter().fold(0, |mask, tail| mask | tail.bit());
+        let (before, ahead) = (self.before(), self.view.since(self.at.saturating_add(1)));
+        let looping = set.looping(byte);
+        self.vain &= looping;
+        let mut mask = set.begin(before, byte, watch) & !busy & !self.vain;
+        while let Ok(index) = usize::try_from(mask.trailing_zeros())
+            && mask != 0
+        {
+            mask &= mask.wrapping_sub(1);
+            let Some((detector, lane)) = set.detector(index).zip(self.lanes.get_mut(index)) else { continue };
+            #[cfg(test)]
+            {
+                self.steps += 1 + GLANCE as u64;
+                if self.forgetful {
+                    lane.reset();
+                }
+            }
+            // Most candidates end here: at their first bytes, or in the middle of a word whose beginning was none.
+            let state = detector.automaton.start(before);
+            let (next, run) = detector.automaton.step(state, byte);
+            if run == Run::Dies {
+                continue;
+            }
+            let loops = looping & bit(index) != 0;
+            let vain = match lane.known(self.at, next) {
+                Known::Vain => true,
+                Known::Way => false,
+                Known::Nothing if loops => word_dies(set, index, next, ahead),
+                Known::Nothing => dies_soon(detector, next, ahead),
+            };
+            if vain {
+                self.vain |= bit(index) & looping;
+            } else {
+                lane.begin(self.at);
+                self.threads.push(Thread::new(index, state, self.at));
+            }
+        }
+    }
+
+    /// Takes what the candidates of this position found into the cluster.
+    fn absorb(&mut self, set: &Detectors, byte: u8) {
+        for thread in self.threads.drain(..) {
+            #[cfg(test)]
+            {
+                self.steps = self.steps.saturating_add(thread.steps);
+            }
+            if thread.is_vain() {
+                self.vain |= bit(thread.detector) & set.looping(byte);
+            }
+            #[cfg(test)]
+            if self.forgetful {
+                self.vain = 0;
+            }
+            if thread.best > self.at || thread.stage == Stage::Over {
+                let cluster = self.cluster.get_or_insert_with(|| Cluster::new(self.at, &self.view));
+                cluster.add(set, &thread, self.at, &self.view);
+                self.tails.extend(Tail::of(&thread));
+            }
+        }
+    }
+
+    /// Lets go of all text that no candidate and no cluster needs.
+    fn release(&mut self, rest: Rest, out: &mut String) {
+        let mut needed = self.at;
+        match &mut self.cluster {
+            Some(cluster) if cluster.size == Size::Kept => {
+                let from = cluster.from;
+                needed = needed.min(cluster.end);
+                self.view.release(from, Some(out));
+            }
+            Some(cluster) => {
+                needed = needed.min(cluster.end);
+                let outgrown = std::mem::replace(&mut cluster.size, Size::Redacted) == Size::Outgrown;
+                let from = cluster.from;
+                if outgrown {
+                    self.redact(from, out);
+                }
+                self.view.release(self.view.start(needed), None);
+            }
+            None if rest == Rest::Ends => self.view.release(self.view.raw_end(), Some(out)),
+            None => self.view.release(self.view.start(self.at), Some(out)),
+        }
+        self.view.forget(needed);
+    }
+
+    fn redact(&mut self, from: usize, out: &mut String) {
+        self.view.release(from, Some(&mut *out));
+        out.push_str(REDACTED);
+        self.covered = self.covered.saturating_add(1);
+    }
+}
+
+/// Whether one of the next bytes kills a candidate before it has found anything.
+fn dies_soon(detector: &Detector, mut state: StateID, ahead: &[u8]) -> bool {
+    for byte in ahead.iter().take(GLANCE) {
+        let (next, run) = detector.automaton.step(state, *byte);
+        match run {
+            Run::Dies => return true,
+            Run::Ends => return false,
+            Run::Lives => state = next,
+        }
+    }
+    false
+}
+
+/// Whether the byte after the rest of a word kills a candidate that is in a loop.
+fn word_dies(set: &Detectors, index: usize, state: StateID, ahead: &[u8]) -> bool {
+    let Some(detector) = set.detector(index) else { return false };
+    let mut word = ahead.iter().take(WORD.min(detector.limit));
+    let after = word.find(|byte| set.looping(**byte) & bit(index) == 0);
+    after.is_some_and(|byte| detector.automaton.step(state, *byte).1 == Run::Dies)
+}
