@@ -127,6 +127,10 @@ text_id! {
     SessionId
 }
 text_id! {
+    /// One run of a command (`sluice run`): what joins the sessions that it has at several targets.
+    RunId
+}
+text_id! {
     /// One request for approval, as people type it.
     HoldId
 }

@@ -1,10 +1,11 @@
 //! What a client asks for, as policy sees it.
 
+use std::fmt;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::{Action, Digest, Tag, Text};
+use crate::{Action, Digest, Spend, Tag, Text};
 
 /// One thing below a target, named by its path of ancestors.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -19,6 +20,9 @@ impl Resource {
     /// The target itself.
     pub const TARGET: &'static str = "Target";
 
+    /// Values of one class that a detector found at the target; the path is the class, as one part: `["pii.contact"]`.
+    pub const VALUE: &'static str = "Value";
+
     /// A resource of a kind at a path.
     #[must_use]
     pub fn new<'a>(kind: &'static str, path: impl IntoIterator<Item = &'a str>) -> Self {
@@ -29,6 +33,22 @@ impl Resource {
     #[must_use]
     pub fn target() -> Self {
         Self { kind: Self::TARGET, path: SmallVec::new() }
+    }
+
+    /// Values of a class, wherever at the target they are found.
+    #[must_use]
+    pub fn value(tag: &Tag) -> Self {
+        Self::new(Self::VALUE, [tag.as_str()])
+    }
+}
+
+/// The path with dots; a found value, which has no place, is `Value:pii.contact`.
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.kind == Self::VALUE {
+            write!(f, "{}:", Self::VALUE)?;
+        }
+        f.write_str(&self.path.join("."))
     }
 }
 
@@ -46,7 +66,7 @@ pub enum Usage {
     Reveal,
     /// Its value decides something: a predicate, an ordering, a grouping, a join.
     Filter,
-    /// Its value flows to the target.
+    /// Its value flows to the target. Policy is asked about each of its tags at the target, whatever the resource is.
     Disclose,
 }
 
@@ -54,8 +74,17 @@ pub enum Usage {
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Exposure {
     pub resource: Resource,
+    /// For a [`Resource::VALUE`] exactly the class that it is of.
     pub tags: Vec<Tag>,
     pub usage: Usage,
+}
+
+impl Exposure {
+    /// A value of a class that a detector found, in whatever part of the traffic.
+    #[must_use]
+    pub fn found(tag: Tag, usage: Usage) -> Self {
+        Self { resource: Resource::value(&tag), tags: vec![tag], usage }
+    }
 }
 
 /// One fact, of a type that the schema declares.
@@ -67,12 +96,12 @@ pub enum Fact {
     Set(Vec<Box<str>>),
 }
 
-/// The operation-level facts of one protocol: the record `context.<group>` of a policy.
+/// The operation-level facts of one group: the record `context.<group>` of a policy.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Facts {
     /// The record's name: `stmt` for SQL.
     pub group: &'static str,
-    /// Every fact the schema declares, in its order.
+    /// Every fact that the schema declares in the group, in its order.
     pub values: Vec<(&'static str, Fact)>,
 }
 
@@ -108,6 +137,8 @@ pub struct Operation {
     pub stage: Stage,
     /// Values bound to the text's parameters, exactly as sent; part of what an approval is for.
     pub bound: Option<Text>,
+    /// What it uses up at most; zero where nothing is counted.
+    pub spend: Spend,
 }
 
 impl Operation {

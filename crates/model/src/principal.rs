@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::InvalidId;
 use crate::id::text_id;
-use crate::{TargetName, TokenId, UnixMicros};
+use crate::{RunId, TargetName, TokenId, UnixMicros};
 use std::fmt;
 
 text_id! {
@@ -51,6 +51,9 @@ pub struct Principal {
     pub expires: UnixMicros,
     /// The targets the credential is scoped to; `None` where it is not scoped.
     pub targets: Option<BTreeSet<TargetName>>,
+    /// The run the credential was made for; `None` where it was made for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
 }
 
 impl Principal {

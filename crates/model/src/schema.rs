@@ -11,22 +11,27 @@ pub struct Schema {
     pub version: u32,
     pub actions: &'static [ActionSpec],
     pub resources: &'static [ResourceSpec],
-    /// The name of the record of facts in a policy's context: `stmt` for `context.stmt`.
-    pub facts_group: &'static str,
-    pub facts: &'static [FactSpec],
+    /// The records of facts, one for each kind of operation; no other protocol may declare a group of the same name.
+    pub facts: &'static [FactGroup],
 }
 
 impl Schema {
-    /// The facts of an operation that has none of its own, such as connecting: `false`, 0, and empty.
+    /// The verb of a name.
     #[must_use]
-    pub fn neutral_facts(&self) -> Facts {
-        let neutral = |spec: &FactSpec| match spec.of {
-            FactType::Bool => Fact::Bool(false),
-            FactType::Long => Fact::Long(0),
-            FactType::Text => Fact::Text("".into()),
-            FactType::Set => Fact::Set(Vec::new()),
-        };
-        Facts { group: self.facts_group, values: self.facts.iter().map(|spec| (spec.name, neutral(spec))).collect() }
+    pub fn action(&self, name: &str) -> Option<&'static ActionSpec> {
+        self.actions.iter().find(|spec| spec.action.name == name)
+    }
+
+    /// The group of a name.
+    #[must_use]
+    pub fn group(&self, name: &str) -> Option<&'static FactGroup> {
+        self.facts.iter().find(|group| group.name == name)
+    }
+
+    /// The facts that operations of an action carry, all of them neutral: `false`, 0, and empty.
+    #[must_use]
+    pub fn neutral_facts(&self, action: &str) -> Option<Facts> {
+        self.group(self.action(action)?.facts).map(FactGroup::neutral)
     }
 }
 
@@ -36,6 +41,8 @@ pub struct ActionSpec {
     pub action: Action,
     /// Kinds of resource, [`crate::Resource::TARGET`] among them where the verb applies to a whole target.
     pub on: &'static [&'static str],
+    /// The group of facts that its operations carry, connecting too; all accesses of one operation carry the same.
+    pub facts: &'static str,
     pub doc: &'static str,
 }
 
@@ -46,6 +53,28 @@ pub struct ResourceSpec {
     /// The kind one step up; [`crate::Resource::TARGET`] for the outermost.
     pub within: &'static str,
     pub doc: &'static str,
+}
+
+/// Facts that are told together: the record `context.<name>` of a policy.
+#[derive(Clone, Copy, Debug)]
+pub struct FactGroup {
+    /// The name of the record: `stmt` for `context.stmt`.
+    pub name: &'static str,
+    pub facts: &'static [FactSpec],
+}
+
+impl FactGroup {
+    /// The facts of an operation that has none of its own, such as connecting: `false`, 0, and empty.
+    #[must_use]
+    pub fn neutral(&self) -> Facts {
+        let neutral = |spec: &FactSpec| match spec.of {
+            FactType::Bool => Fact::Bool(false),
+            FactType::Long => Fact::Long(0),
+            FactType::Text => Fact::Text("".into()),
+            FactType::Set => Fact::Set(Vec::new()),
+        };
+        Facts { group: self.name, values: self.facts.iter().map(|spec| (spec.name, neutral(spec))).collect() }
+    }
 }
 
 /// One fact.

@@ -35,10 +35,14 @@ pub enum Code {
     Unsupported,
     /// A limit was reached.
     Limit,
+    /// A budget or a rate is used up.
+    Budget,
     /// Whoever asked withdrew it.
     Withdrawn,
     /// Nobody approved in time.
     Expired,
+    /// People have been asked and have not answered yet; asking for the same again takes it up.
+    Pending,
     /// The principal, token or policy behind the session is gone.
     Revoked,
     /// It could not be recorded, so it did not happen.
@@ -58,6 +62,8 @@ pub struct Refusal {
     pub message: String,
     /// What would pass.
     pub hint: Option<String>,
+    /// When asking again may succeed, where that is known.
+    pub retry_after_seconds: Option<u32>,
     /// Filled in by the kernel when it rules.
     pub decision: Option<DecisionId>,
 }
@@ -67,13 +73,20 @@ impl Refusal {
     #[must_use]
     pub fn builtin(code: Code, rule: &'static str, message: impl Into<String>) -> Self {
         let rule = RuleId::new(rule).unwrap_or_else(|_| unreachable_rule());
-        Self { code, rule, message: message.into(), hint: None, decision: None }
+        Self { code, rule, message: message.into(), hint: None, retry_after_seconds: None, decision: None }
     }
 
     /// The same refusal with a hint.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same refusal with the time after which asking again may succeed.
+    #[must_use]
+    pub const fn with_retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after_seconds = Some(seconds);
         self
     }
 }

@@ -1,10 +1,12 @@
 //! Annotations, parsed into types when policies load: Cedar itself never looks at them.
 
 use cedar_policy::Effect;
-use sluice_model::{Approval, Controls, Group, Scope};
+use sluice_model::{Approval, Controls, Group, Per, Scope, Unit};
+
+use crate::budget::{Quota, whose};
 
 const KNOWN: &str = "known annotations: id, message, hint, approve, approve_count, approve_scope, approve_ttl, explain, \
-                     mode, max_rows, max_bytes, timeout";
+                     mode, max_rows, max_bytes, timeout, requests, tokens, cost, per";
 const MAX_TEXT: usize = 500;
 const MAX_APPROVERS: u32 = 20;
 const MAX_TTL_SECONDS: u32 = 7 * 24 * 3600;
@@ -23,6 +25,9 @@ pub(crate) struct Notes {
     pub(crate) shadow: bool,
     /// Present for a control policy, which limits and never permits.
     pub(crate) controls: Option<Controls>,
+    /// The budgets of a control policy, and whose counters they are.
+    pub(crate) quotas: Vec<Quota>,
+    pub(crate) per: Per,
 }
 
 /// One fault, with the annotation it is in.
@@ -49,7 +54,8 @@ pub(crate) fn notes<'a>(
     if faults.is_empty() { Ok(draft.finish()) } else { Err(faults) }
 }
 
-type Wrong = (String, Option<&'static str>);
+/// What is wrong, and what to do about it.
+pub(crate) type Wrong = (String, Option<&'static str>);
 
 #[derive(Debug, Default)]
 struct Draft {
@@ -61,6 +67,9 @@ struct Draft {
     /// The first annotation that makes it a matter of approval, and the first that makes it a control.
     approval_key: Option<String>,
     control_key: Option<String>,
+    /// A budget is set, be it a faulty one, and whose it is.
+    budgeted: bool,
+    per: Option<Per>,
 }
 
 impl Draft {
@@ -81,11 +90,15 @@ impl Draft {
             "max_rows" => self.controls().max_rows = Some(whole(value)?),
             "max_bytes" => self.controls().max_bytes = Some(size(value)?),
             "timeout" => self.controls().timeout_ms = Some(milliseconds(value)?),
+            "requests" => self.quota(Unit::Requests, value)?,
+            "tokens" => self.quota(Unit::Tokens, value)?,
+            "cost" => self.quota(Unit::Cost, value)?,
+            "per" => self.per = Some(whose(value)?),
             _ => return Err(("unknown annotation".to_owned(), Some(KNOWN))),
         }
         if key.starts_with("approve") {
             self.approval_key.get_or_insert_with(|| key.to_owned());
-        } else if matches!(key, "max_rows" | "max_bytes" | "timeout") {
+        } else if matches!(key, "max_rows" | "max_bytes" | "timeout" | "requests" | "tokens" | "cost") {
             self.control_key.get_or_insert_with(|| key.to_owned());
         }
         Ok(())
@@ -93,6 +106,13 @@ impl Draft {
 
     fn controls(&mut self) -> &mut Controls {
         self.notes.controls.get_or_insert_default()
+    }
+
+    fn quota(&mut self, unit: Unit, value: &str) -> Result<(), Wrong> {
+        self.budgeted = true;
+        self.controls();
+        self.notes.quotas.push(Quota::read(unit, value)?);
+        Ok(())
     }
 
     fn check(&self, effect: Effect, faults: &mut Vec<Fault>) {
@@ -111,6 +131,9 @@ impl Draft {
         {
             fault(key, "a limit belongs to a permit, and this is a forbid", "write a permit that carries only limits");
         }
+        if self.per.is_some() && !self.budgeted {
+            fault("per", "it says whose budget but sets none", "add @requests, @tokens or @cost");
+        }
     }
 
     fn finish(self) -> Notes {
@@ -120,7 +143,7 @@ impl Draft {
             scope: self.scope.unwrap_or(Scope::Statement),
             ttl_seconds: self.ttl_seconds.unwrap_or(DEFAULT_TTL_SECONDS),
         });
-        Notes { approval, ..self.notes }
+        Notes { approval, per: self.per.unwrap_or_default(), ..self.notes }
     }
 }
 

@@ -6,8 +6,8 @@ use cedar_policy::{AuthorizationError, Authorizer, Context, Decision, Entities, 
 use sluice_model::{Controls, RuleId};
 
 use crate::rule::{Rule, RuleSet};
-use crate::schema::Vocabulary;
 use crate::settings::Transforms;
+use crate::vocabulary::Vocabulary;
 
 /// Everything that compiling gave, apart from the rules themselves.
 #[derive(Debug)]
@@ -72,7 +72,8 @@ impl Compiled {
         }
     }
 
-    /// Asks the rules that decide how: every one that is satisfied applies, and the strictest value counts.
+    /// Asks the rules that decide how: every one that is satisfied applies; of limits the strictest counts, and budgets
+    /// are gathered.
     pub(crate) fn limit(
         &self,
         rules: &RuleSet,
@@ -85,10 +86,11 @@ impl Compiled {
         }
         let (_, named) = self.put(rules, &rules.controls, question)?;
         for rule in named {
-            if let Some(limits) = rule.notes.controls {
+            if let Some(limits) = &rule.notes.controls {
                 controls.max_rows = strictest(controls.max_rows, limits.max_rows);
                 controls.max_bytes = strictest(controls.max_bytes, limits.max_bytes);
                 controls.timeout_ms = strictest(controls.timeout_ms, limits.timeout_ms);
+                controls.budgets.extend(rule.budgets());
                 applied.extend([rule.id.clone()]);
             }
         }

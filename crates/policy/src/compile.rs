@@ -18,10 +18,11 @@ use crate::condition;
 use crate::diagnostic::{Diagnostics, Problem};
 use crate::refusal::BUILT_IN;
 use crate::rule::{Rule, RuleSet};
-use crate::schema::{Vocabulary, schema_text};
+use crate::schema::{is_own, schema_text};
 use crate::scope::Scope;
 use crate::settings::{Settings, Transforms};
 use crate::source::{Source, Statement, statements};
+use crate::vocabulary::Vocabulary;
 
 /// What compiling gives: the rules that enforce, and these with the shadow rules.
 #[derive(Debug)]
@@ -147,10 +148,8 @@ fn identify(sources: &[Source], drafts: Vec<Draft<'_>>, problems: &mut Vec<Probl
         seen.insert(id.clone(), source.name.clone());
         if let Ok(notes) = notes {
             match rule(id, source, &draft.policy, notes) {
-                Some(rule) => rules.push(Arc::new(rule)),
-                None => {
-                    problems.push(Problem::at(source, place(&draft.statement, "id"), "this policy has no static form"))
-                }
+                Ok(rule) => rules.push(Arc::new(rule)),
+                Err(message) => problems.push(Problem::at(source, place(&draft.statement, "id"), message)),
             }
         }
     }
@@ -178,12 +177,19 @@ fn id(draft: &Draft<'_>, seen: &BTreeMap<RuleId, String>) -> Result<RuleId, (Str
     }
 }
 
-fn rule(id: RuleId, source: &Source, policy: &Policy, notes: Notes) -> Option<Rule> {
-    let tree = policy.to_pst().ok()?;
-    let policy = policy.new_id(PolicyId::from_str(id.as_str()).ok()?);
-    Some(Rule {
+fn rule(id: RuleId, source: &Source, policy: &Policy, notes: Notes) -> Result<Rule, String> {
+    let no_form = || "this policy has no static form".to_owned();
+    let tree = policy.to_pst().map_err(|_| no_form())?;
+    let policy = policy.new_id(PolicyId::from_str(id.as_str()).map_err(|_| no_form())?);
+    let scope = Scope::of(&policy);
+    if notes.controls.is_some()
+        && let Some(verb) = scope.actions().find(|verb| is_own(verb))
+    {
+        return Err(format!("a limit on `{verb}` would never apply: only operations of protocols are limited"));
+    }
+    Ok(Rule {
         source: source.name.as_str().into(),
-        scope: Scope::of(&policy),
+        scope,
         volatile: condition::volatile(tree.body()),
         clauses: condition::clauses(tree.body()),
         id,

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cedar_policy::{Context, Entities, EntityUid};
-use sluice_model::{Approval, Controls, Hold, Level, Mask, Obligations, Principal, Refusal, RuleId, Target, Verdict};
+use sluice_model::{
+    Approval, Controls, Hold, Level, Mask, Obligations, Principal, Refusal, RuleId, Target, Verdict, Withheld,
+};
 
 use crate::ask::{Answer, Compiled, Question};
 use crate::case::{Approved, Case, Decision};
@@ -12,8 +14,7 @@ use crate::context::{Base, context};
 use crate::entity::Actor;
 use crate::refusal;
 use crate::rule::{Rule, RuleSet};
-use crate::scene::{Exposed, Scene};
-use crate::schema;
+use crate::scene::{Disclosed, Exposed, Scene};
 
 /// Decides a case by a set of rules. Total: whatever goes wrong is a denial.
 pub(crate) fn decide(compiled: &Compiled, rules: &RuleSet, case: &Case<'_>) -> Decision {
@@ -115,8 +116,14 @@ pub(crate) struct Bench<'a> {
     pub(crate) plain: Context,
 }
 
-impl<'a> Bench<'a> {
-    fn own(&'a self, actor: &'a Actor, verb: &'a EntityUid, on: &'a EntityUid, entities: &'a Entities) -> Question<'a> {
+impl Bench<'_> {
+    fn own<'q>(
+        &'q self,
+        actor: &'q Actor,
+        verb: &'q EntityUid,
+        on: &'q EntityUid,
+        entities: &'q Entities,
+    ) -> Question<'q> {
         Question { principal: &actor.uid, action: verb, resource: on, context: &self.plain, entities }
     }
 }
@@ -150,14 +157,18 @@ struct Standing {
 impl<'a> Hearing<'a> {
     fn run(&mut self) -> Result<Outcome, Stop> {
         self.deeds()?;
-        self.disclosures()?;
         if let Some(refusal) = self.tally.waits.take() {
             let approvals = std::mem::take(&mut self.tally.approvals).into_values().collect();
             return Ok(Outcome::Wait { approvals, refusal });
         }
+        let withheld = self.withheld()?;
         let masks = self.masks()?;
         let rules = std::mem::take(&mut self.tally.applied).into_iter().collect();
-        Ok(Outcome::Allow(Obligations { masks, controls: self.tally.controls, rules }))
+        let mut controls = std::mem::take(&mut self.tally.controls);
+        // A rule that applies to several accesses, or to an agent and its owner, sets its budgets once.
+        controls.budgets.sort();
+        controls.budgets.dedup();
+        Ok(Outcome::Allow(Obligations { masks, withheld, controls, rules }))
     }
 
     fn deeds(&mut self) -> Result<(), Stop> {
@@ -174,18 +185,6 @@ impl<'a> Hearing<'a> {
                 self.weigh(&question, || refusal::default_deny(actor.stands, &deed.action))?;
                 let Tally { controls, applied, .. } = &mut self.tally;
                 self.bench.compiled.limit(self.bench.rules, &question, controls, applied).map_err(Stop::Fail)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn disclosures(&mut self) -> Result<(), Stop> {
-        let scene = self.bench.scene;
-        for tag in &scene.disclosed {
-            for actor in &scene.actors {
-                let question = self.bench.own(actor, &scene.verbs.disclose, tag, &scene.entities);
-                let what = format!("send data of class `{}` to this target", tag.id().unescaped());
-                self.weigh(&question, || refusal::unpermitted(actor.stands, &what, schema::DISCLOSE))?;
             }
         }
         Ok(())
@@ -225,6 +224,35 @@ impl<'a> Hearing<'a> {
         }
     }
 
+    /// What must not reach the server as it is: of each class, what not everyone involved may send.
+    fn withheld(&mut self) -> Result<Vec<Withheld>, Stop> {
+        let bench = self.bench;
+        let mut withheld = Vec::new();
+        for disclosed in &bench.scene.disclosed {
+            let mut least = Level::Full;
+            for actor in &bench.scene.actors {
+                least = least.max(self.sendable(actor, disclosed)?);
+            }
+            if least != Level::Full {
+                let transform = bench.compiled.transforms.of([disclosed.tag], least);
+                withheld.push(Withheld { tag: disclosed.tag.clone(), transform });
+            }
+        }
+        Ok(withheld)
+    }
+
+    fn sendable(&mut self, actor: &Actor, disclosed: &Disclosed<'_>) -> Result<Level, Stop> {
+        let bench = self.bench;
+        let verbs = &bench.scene.verbs;
+        for (verb, level) in [(&verbs.disclose, Level::Full), (&verbs.disclose_token, Level::Token)] {
+            let question = bench.own(actor, verb, &disclosed.uid, &bench.scene.entities);
+            if matches!(self.ask(&question)?, Reply::Permitted) {
+                return Ok(level);
+            }
+        }
+        Ok(Level::Redact)
+    }
+
     fn masks(&mut self) -> Result<Vec<Mask>, Stop> {
         let mut masks = Vec::new();
         for exposed in &self.bench.scene.exposed {
@@ -259,13 +287,7 @@ impl<'a> Hearing<'a> {
         let bench = self.bench;
         let verbs = &bench.scene.verbs;
         let mut may = |verb| {
-            let question = Question {
-                principal: &actor.uid,
-                action: verb,
-                resource: &exposed.uid,
-                context: &bench.plain,
-                entities,
-            };
+            let question = bench.own(actor, verb, &exposed.uid, entities);
             self.ask(&question).map(|reply| matches!(reply, Reply::Permitted))
         };
         if may(&verbs.reveal)? {

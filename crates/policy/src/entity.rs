@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use cedar_policy::{Entities, Entity, EntityUid, RestrictedExpression};
 use sluice_model::{Environment, Group, Person, Principal, Resource, Tag, Target, TargetName, Who};
 
-use crate::schema::{Vocabulary, uid as entity_id};
+use crate::vocabulary::{Vocabulary, uid as entity_id};
 
 /// Whose allow is asked for: an agent needs its own and its owner's.
 #[derive(Clone, Debug)]
@@ -87,11 +87,23 @@ impl<'a> World<'a> {
         uid
     }
 
+    /// Adds the values of a class at a target, which lie in both.
+    pub(crate) fn value(&mut self, target: &Target, tag: &Tag) -> EntityUid {
+        let above = HashSet::from([self.target(target), self.tag(tag)]);
+        let uid = entity_id(&self.vocabulary.types.value, &format!("{}/{tag}", target.name));
+        self.parents.insert(uid.clone(), above);
+        uid
+    }
+
     /// Adds a resource with everything it lies in; `None` where its kind is not declared or its path does not fit.
     pub(crate) fn resource(&mut self, target: &Target, resource: &Resource) -> Option<EntityUid> {
         let mut above = self.target(target);
         if resource.kind == Resource::TARGET {
             return resource.path.is_empty().then_some(above);
+        }
+        if resource.kind == Resource::VALUE {
+            let [name] = resource.path.as_slice() else { return None };
+            return Some(self.value(target, &Tag::new(name).ok()?));
         }
         let mut kinds = Vec::new();
         let mut at = resource.kind;

@@ -83,7 +83,10 @@ impl Policies {
             let asked = [&verbs.reveal, &verbs.partial, &verbs.token].into_iter().chain(filter);
             asked.map(|verb| (verb, &exposed.uid, &plain))
         });
-        let sent = scene.disclosed.iter().map(|tag| (&verbs.disclose, tag, &plain));
+        let sent = scene
+            .disclosed
+            .iter()
+            .flat_map(|disclosed| [&verbs.disclose, &verbs.disclose_token].map(|verb| (verb, &disclosed.uid, &plain)));
         let questions = deeds.chain(sent).chain(values).flat_map(|(action, resource, context)| {
             let entities = &scene.entities;
             let of = |principal| Question { principal, action, resource, context, entities };

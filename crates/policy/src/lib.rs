@@ -5,6 +5,7 @@
 
 mod annotation;
 mod ask;
+mod budget;
 mod case;
 pub mod cases;
 mod compile;
@@ -23,6 +24,7 @@ mod scope;
 mod settings;
 mod source;
 mod verb;
+mod vocabulary;
 
 pub use case::{Approved, Case, Decision, Moment};
 pub use diagnostic::{Diagnostics, Problem};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cedar_policy::EntityUid;
-use sluice_model::{Principal, RuleId, Schema, Target};
+use sluice_model::{Controls, Principal, RuleId, Schema, Target};
 
 use crate::ask::Compiled;
 use crate::case::{Case, Decision};
@@ -58,9 +58,11 @@ impl Policies {
         self.rules.rules().map(|rule| (&rule.id, &*rule.source))
     }
 
-    /// The rules that carry limits (`@max_rows`, …) with the files they stand in: a protocol must be able to keep them.
+    /// The rules that limit results (`@max_rows`, …) with the files they stand in: a protocol must be able to keep them.
+    /// Budgets are not among these limits.
     pub fn limiting(&self) -> impl Iterator<Item = (&RuleId, &str)> {
-        self.rules.rules().filter(|rule| rule.notes.controls.is_some()).map(|rule| (&rule.id, &*rule.source))
+        let limits = |rule: &&Arc<Rule>| rule.notes.controls.as_ref().is_some_and(Controls::limits_results);
+        self.rules.rules().filter(limits).map(|rule| (&rule.id, &*rule.source))
     }
 
     /// The same policies without one rule: what would be if nobody had written it.

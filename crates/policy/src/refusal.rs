@@ -67,7 +67,14 @@ pub(crate) fn masked_filter(resource: &Resource) -> Refusal {
 /// The refusal by determining forbids: one that nothing lifts speaks first.
 pub(crate) fn forbidden(rule: &Rule) -> Refusal {
     let message = rule.notes.message.clone().unwrap_or_else(|| format!("rule `{}` forbids this", rule.id));
-    Refusal { code: Code::Policy, rule: rule.id.clone(), message, hint: rule.notes.hint.clone(), decision: None }
+    Refusal {
+        code: Code::Policy,
+        rule: rule.id.clone(),
+        message,
+        hint: rule.notes.hint.clone(),
+        retry_after_seconds: None,
+        decision: None,
+    }
 }
 
 /// A name from a catalog, without what could be read as more than a name.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cedar_policy::{Effect, Policy, PolicyId, PolicySet};
-use sluice_model::RuleId;
+use sluice_model::{Budget, RuleId};
 
 use crate::annotation::Notes;
 use crate::condition::Clause;
@@ -27,6 +27,11 @@ pub(crate) struct Rule {
 impl Rule {
     pub(crate) fn permits(&self) -> bool {
         self.policy.effect() == Effect::Permit && self.notes.controls.is_none()
+    }
+
+    /// The budgets that it sets where it applies.
+    pub(crate) fn budgets(&self) -> impl Iterator<Item = Budget> {
+        self.notes.quotas.iter().map(|quota| quota.budget(self.id.clone(), self.notes.per))
     }
 }
 

@@ -7,7 +7,8 @@ use sluice_model::{Action, Resource, Tag, Usage};
 
 use crate::case::Case;
 use crate::entity::{Actor, World};
-use crate::schema::{self, Vocabulary};
+use crate::schema;
+use crate::vocabulary::Vocabulary;
 
 /// One access as Cedar sees it.
 #[derive(Debug)]
@@ -29,6 +30,13 @@ pub(crate) struct Exposed<'a> {
     pub(crate) apart: Vec<Entities>,
 }
 
+/// One class of values that would flow to the target.
+#[derive(Debug)]
+pub(crate) struct Disclosed<'a> {
+    pub(crate) tag: &'a Tag,
+    pub(crate) uid: EntityUid,
+}
+
 /// The own verbs that are asked about values.
 #[derive(Debug)]
 pub(crate) struct Verbs {
@@ -37,6 +45,20 @@ pub(crate) struct Verbs {
     pub(crate) token: EntityUid,
     pub(crate) filter: EntityUid,
     pub(crate) disclose: EntityUid,
+    pub(crate) disclose_token: EntityUid,
+}
+
+impl Verbs {
+    fn new(vocabulary: &Vocabulary) -> Self {
+        Self {
+            reveal: vocabulary.action(schema::REVEAL),
+            partial: vocabulary.action(schema::REVEAL_PARTIAL),
+            token: vocabulary.action(schema::REVEAL_TOKEN),
+            filter: vocabulary.action(schema::FILTER),
+            disclose: vocabulary.action(schema::DISCLOSE),
+            disclose_token: vocabulary.action(schema::DISCLOSE_TOKEN),
+        }
+    }
 }
 
 /// Everything that is asked about one case.
@@ -45,7 +67,7 @@ pub(crate) struct Scene<'a> {
     pub(crate) actors: Vec<Actor>,
     pub(crate) deeds: Vec<Deed>,
     pub(crate) exposed: Vec<Exposed<'a>>,
-    pub(crate) disclosed: Vec<EntityUid>,
+    pub(crate) disclosed: Vec<Disclosed<'a>>,
     pub(crate) verbs: Verbs,
     pub(crate) entities: Entities,
 }
@@ -72,29 +94,27 @@ impl<'a> Scene<'a> {
         }
         let mut deeds = Vec::with_capacity(asked.len());
         for (action, resource) in asked {
-            if !vocabulary.permits_on(action, resource.kind) {
+            if !vocabulary.permits_on(action, resource.kind, shape.facts.group) {
                 return None;
             }
             let (verb, resource) = (world.action(action.name), world.resource(case.target, resource)?);
             deeds.push(Deed { action: *action, verb, resource });
         }
         let (uses, disclosed) = gather(case);
-        let disclosed = disclosed.into_iter().map(|tag| world.tag(tag)).collect();
+        let place = |tag| Disclosed { tag, uid: world.value(case.target, tag) };
+        let disclosed = disclosed.into_iter().map(place).collect();
         let bare = world.clone();
         let mut exposed = Vec::with_capacity(uses.len());
         for (resource, uses) in uses {
+            if resource.kind == Resource::VALUE && !is_of(resource, &uses.tags) {
+                return None;
+            }
             let uid = world.resource(case.target, resource)?;
             world.classify(&uid, uses.tags.iter().copied());
             let apart = apart(&bare, case, resource, &uses.tags)?;
             exposed.push(Exposed { resource, tags: uses.tags, uid, filtered: uses.filtered, apart });
         }
-        let verbs = Verbs {
-            reveal: vocabulary.action(schema::REVEAL),
-            partial: vocabulary.action(schema::REVEAL_PARTIAL),
-            token: vocabulary.action(schema::REVEAL_TOKEN),
-            filter: vocabulary.action(schema::FILTER),
-            disclose: vocabulary.action(schema::DISCLOSE),
-        };
+        let verbs = Verbs::new(vocabulary);
         Some(Self { actors, deeds, exposed, disclosed, verbs, entities: world.entities()? })
     }
 }
@@ -113,6 +133,11 @@ fn gather<'a>(case: &Case<'a>) -> (BTreeMap<&'a Resource, Uses<'a>>, BTreeSet<&'
         }
     }
     (uses, disclosed)
+}
+
+/// Whether a found value is tagged as what its path says it is, and as nothing else.
+fn is_of(value: &Resource, tags: &BTreeSet<&Tag>) -> bool {
+    tags.iter().map(|tag| tag.as_str()).eq(value.path.iter().map(|part| &**part))
 }
 
 fn apart(bare: &World<'_>, case: &Case<'_>, resource: &Resource, tags: &BTreeSet<&Tag>) -> Option<Vec<Entities>> {

@@ -89,6 +89,11 @@ impl Scope {
         self.actions.is_some()
     }
 
+    /// The verbs and groups of verbs that the head names.
+    pub(crate) fn actions(&self) -> impl Iterator<Item = &str> {
+        self.actions.iter().flatten().map(|named| named.id().unescaped())
+    }
+
     /// Whether the head's principal part matches.
     pub(crate) fn covers_principal(&self, principal: &EntityUid, entities: &Entities) -> bool {
         self.principal.covers(principal, entities)

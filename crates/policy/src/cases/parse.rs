@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use sluice_model::{
-    Access, ActionSpec, Digest, Environment, Exposure, Fact, FactSpec, FactType, Facts, Group, Operation, Person,
-    Principal, Resource, Schema, Shape, Stage, Tag, Target, TargetName, Text, TokenId, UnixMicros, Usage, Who,
+    Access, ActionSpec, Digest, Environment, Exposure, Fact, FactGroup, FactSpec, FactType, Facts, Group, Operation,
+    Person, Principal, Resource, Schema, Shape, Spend, Stage, Tag, Target, TargetName, Text, TokenId, UnixMicros,
+    Usage, Who,
 };
 
 use crate::case::{Approved, Moment};
-use crate::schema::{ADMIN, APPROVE, KILL, REPLAY, Vocabulary};
+use crate::schema::{ADMIN, APPROVE, KILL, REPLAY};
+use crate::vocabulary::Vocabulary;
 
 /// 2025-06-18T10:00:00Z, a Wednesday.
 const NOW: UnixMicros = UnixMicros(1_750_240_800_000_000);
@@ -20,7 +22,7 @@ const APPROVAL_SECONDS: i64 = 600;
 /// What comes before the cases.
 #[derive(Debug, Default)]
 pub(super) struct Head {
-    facts: BTreeMap<String, String>,
+    facts: Given,
     tags: BTreeMap<String, Vec<Tag>>,
 }
 
@@ -45,11 +47,11 @@ pub(super) enum What {
 
 impl Head {
     /// Reads a line if it is one of the head's; gives whether it was.
-    pub(super) fn read(&mut self, line: &str) -> Result<bool, String> {
+    pub(super) fn read(&mut self, line: &str, vocabulary: &Vocabulary) -> Result<bool, String> {
         if let Some(facts) = line.strip_prefix("facts:") {
-            for pair in facts.split_whitespace() {
-                let (name, value) = pair.split_once('=').ok_or_else(|| format!("`{pair}` is not NAME=VALUE"))?;
-                self.facts.insert(name.to_owned(), value.to_owned());
+            self.facts.read(facts)?;
+            if let Some(name) = self.facts.names().find(|name| !vocabulary.groups().any(|group| is_of(name, group))) {
+                return Err(format!("`{name}` is no fact of any protocol"));
             }
         } else if let Some(tagged) = line.strip_prefix("tag:") {
             let (path, names) = tagged.trim().split_once(' ').ok_or("a tag line is `tag: PATH TAGS`")?;
@@ -78,20 +80,50 @@ pub(super) fn asking(line: &str, head: &Head, vocabulary: &Vocabulary) -> Result
     let mut segments = operation.split(';').map(str::trim);
     let accesses = segments.next().unwrap_or_default();
     let verb = [APPROVE, REPLAY, KILL, ADMIN].into_iter().find(|verb| *verb == accesses);
-    let schema = if verb.is_none() { Some(draft.accesses(accesses)?) } else { None };
+    let carries = if verb.is_none() { Some(draft.accesses(accesses)?) } else { None };
     for segment in segments {
         draft.segment(segment)?;
     }
     let (at, approval) = (draft.at, draft.approval);
-    let what = match (verb, schema) {
+    let what = match (verb, carries) {
         (Some(verb), _) => What::Verb(verb),
-        (None, Some(schema)) => {
+        (None, Some((schema, group))) => {
             target.protocol = schema.protocol;
-            What::Operation(draft.operation(schema, line)?)
+            What::Operation(draft.operation(group, line)?)
         }
         (None, None) => return Err("no verb is asked for".to_owned()),
     };
     Ok(Asking { who: principal(who.trim())?, target, at, approval, what, expected: expected.to_owned() })
+}
+
+/// Facts as they are written: `kind=delete` for every group that has such a fact, `stmt.kind=delete` for one.
+#[derive(Debug, Default)]
+struct Given(BTreeMap<String, String>);
+
+impl Given {
+    fn read(&mut self, pairs: &str) -> Result<(), String> {
+        for pair in pairs.split_whitespace() {
+            let (name, value) = pair.split_once('=').ok_or_else(|| format!("`{pair}` is not NAME=VALUE"))?;
+            self.0.insert(name.to_owned(), value.to_owned());
+        }
+        Ok(())
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// What is written of a fact; what is written of its group alone comes first.
+    fn of(&self, group: &FactGroup, name: &str) -> Option<&str> {
+        let value = self.0.get(&format!("{}.{name}", group.name)).or_else(|| self.0.get(name));
+        value.map(String::as_str)
+    }
+}
+
+/// Whether a fact, as it is written, is one of a group.
+fn is_of(name: &str, group: &FactGroup) -> bool {
+    let plain = name.strip_prefix(group.name).and_then(|rest| rest.strip_prefix('.')).unwrap_or(name);
+    group.facts.iter().any(|spec| spec.name == plain)
 }
 
 #[derive(Debug)]
@@ -100,7 +132,7 @@ struct Draft<'a> {
     vocabulary: &'a Vocabulary,
     accesses: Vec<Access>,
     exposures: Vec<Exposure>,
-    facts: BTreeMap<String, String>,
+    facts: Given,
     at: Moment,
     approval: Option<Approved>,
     stage: Stage,
@@ -108,13 +140,13 @@ struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    const fn new(head: &'a Head, vocabulary: &'a Vocabulary) -> Self {
+    fn new(head: &'a Head, vocabulary: &'a Vocabulary) -> Self {
         Self {
             head,
             vocabulary,
             accesses: Vec::new(),
             exposures: Vec::new(),
-            facts: BTreeMap::new(),
+            facts: Given::default(),
             at: Moment { now: NOW, weekday: WEEKDAY, minute: MINUTE, client: None },
             approval: None,
             stage: Stage::Perform,
@@ -122,9 +154,10 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Reads `sql.read public.customers, sql.call public.f`; gives the protocol of the first verb.
-    fn accesses(&mut self, text: &str) -> Result<&'static Schema, String> {
-        let mut protocol = None;
+    /// Reads `sql.read public.customers, sql.call public.f`; gives the protocol of the first verb, and the facts that
+    /// all of them carry.
+    fn accesses(&mut self, text: &str) -> Result<(&'static Schema, &'static FactGroup), String> {
+        let mut first: Option<(&'static Schema, &'static str)> = None;
         for access in text.split(',') {
             let mut words = access.split_whitespace();
             let verb = words.next().ok_or("an access is `VERB [PATH]`")?;
@@ -137,9 +170,13 @@ impl<'a> Draft<'a> {
                 return Err(format!("`{extra}` is too much: accesses are separated by commas"));
             }
             self.accesses.push(Access { action: spec.action, resource });
-            protocol.get_or_insert(schema);
+            let (_, group) = first.get_or_insert((schema, spec.facts));
+            if *group != spec.facts {
+                return Err(format!("`{verb}` carries `{}` and not `{group}`: ask for it by itself", spec.facts));
+            }
         }
-        protocol.ok_or_else(|| "no verb is asked for".to_owned())
+        let carries = first.and_then(|(schema, group)| Some((schema, self.vocabulary.group(group)?)));
+        carries.ok_or_else(|| "no verb is asked for".to_owned())
     }
 
     fn segment(&mut self, segment: &str) -> Result<(), String> {
@@ -149,7 +186,7 @@ impl<'a> Draft<'a> {
             "filter" => self.expose(Usage::Filter, words)?,
             "disclose" => {
                 let tags = tags(words.next().unwrap_or_default())?;
-                self.exposures.push(Exposure { resource: Resource::target(), tags, usage: Usage::Disclose });
+                self.exposures.extend(tags.into_iter().map(|tag| Exposure::found(tag, Usage::Disclose)));
             }
             "approved" => self.approval = Some(approved(words)?),
             "at" => {
@@ -167,18 +204,18 @@ impl<'a> Draft<'a> {
             }
             "prepare" => self.stage = Stage::Prepare,
             "unparsed" => self.understood = false,
-            _ => {
-                for pair in segment.split_whitespace() {
-                    let (name, value) = pair.split_once('=').ok_or_else(|| format!("`{pair}` is not NAME=VALUE"))?;
-                    self.facts.insert(name.to_owned(), value.to_owned());
-                }
-            }
+            _ => self.facts.read(segment)?,
         }
         Ok(())
     }
 
     fn expose<'w>(&mut self, usage: Usage, mut words: impl Iterator<Item = &'w str>) -> Result<(), String> {
         let path = words.next().ok_or("a path must follow `reveal` or `filter`")?;
+        if let Some(name) = path.split_once(':').filter(|(kind, _)| *kind == Resource::VALUE).map(|(_, name)| name) {
+            let tag = Tag::new(name).map_err(|_| format!("`{name}` is no tag"))?;
+            self.exposures.push(Exposure::found(tag, usage));
+            return Ok(());
+        }
         let tags = match words.next() {
             Some(names) => tags(names)?,
             None => self.head.tags.get(path).cloned().ok_or_else(|| format!("`{path}` has no tags"))?,
@@ -191,34 +228,36 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    fn operation(self, schema: &'static Schema, line: &str) -> Result<Operation, String> {
-        let mut given = self.head.facts.clone();
-        given.extend(self.facts);
-        let mut values = Vec::with_capacity(schema.facts.len());
-        for spec in schema.facts {
-            values.push((spec.name, fact(spec, given.remove(spec.name))?));
+    fn operation(self, group: &'static FactGroup, line: &str) -> Result<Operation, String> {
+        if let Some(name) = self.facts.names().find(|name| !is_of(name, group)) {
+            return Err(format!("`{name}` is no fact of `{}`", group.name));
         }
-        if let Some(name) = given.keys().next() {
-            return Err(format!("`{name}` is no fact of {}", schema.protocol));
+        let mut values = Vec::with_capacity(group.facts.len());
+        for spec in group.facts {
+            let given = self.facts.of(group, spec.name).or_else(|| self.head.facts.of(group, spec.name));
+            values.push((spec.name, fact(spec, given.unwrap_or_default())?));
         }
         let action = self.accesses.first().map(|access| access.action).ok_or("no verb is asked for")?;
         let shape = Shape {
             action,
             accesses: self.accesses.into_iter().collect(),
             exposures: self.exposures,
-            facts: Facts { group: schema.facts_group, values },
+            facts: Facts { group: group.name, values },
             understood: self.understood,
             digest: Digest::of_parts([line.as_bytes()]),
         };
-        Ok(Operation { shape: Arc::new(shape), text: Text::new(Vec::new()), stage: self.stage, bound: None })
+        Ok(Operation {
+            shape: Arc::new(shape),
+            text: Text::new(Vec::new()),
+            stage: self.stage,
+            bound: None,
+            spend: Spend::default(),
+        })
     }
 }
 
 fn find_verb(vocabulary: &Vocabulary, verb: &str) -> Result<(&'static Schema, &'static ActionSpec), String> {
-    let found = vocabulary.schemas().iter().find_map(|schema| {
-        let spec = schema.actions.iter().find(|spec| spec.action.name == verb)?;
-        Some((*schema, spec))
-    });
+    let found = vocabulary.schemas().iter().find_map(|schema| Some((*schema, schema.action(verb)?)));
     found.ok_or_else(|| format!("`{verb}` is no verb of any protocol"))
 }
 
@@ -238,16 +277,15 @@ fn resource(
     Ok(Resource::new(kind, steps.iter().copied()))
 }
 
-fn fact(spec: &FactSpec, given: Option<String>) -> Result<Fact, String> {
-    let value = given.unwrap_or_default();
+fn fact(spec: &FactSpec, value: &str) -> Result<Fact, String> {
     Ok(match spec.of {
-        FactType::Bool => Fact::Bool(match value.as_str() {
+        FactType::Bool => Fact::Bool(match value {
             "true" => true,
             "" | "false" => false,
             _ => return Err(format!("`{}` is true or false, not `{value}`", spec.name)),
         }),
         FactType::Long if value.is_empty() => Fact::Long(0),
-        FactType::Long => Fact::Long(number(&value)?),
+        FactType::Long => Fact::Long(number(value)?),
         FactType::Text => Fact::Text(value.into()),
         FactType::Set => Fact::Set(value.split(',').filter(|item| !item.is_empty()).map(Box::from).collect()),
     })
@@ -285,7 +323,7 @@ fn principal(text: &str) -> Result<Principal, String> {
         _ => return Err(format!("`{text}` is none of user:NAME, workload:NAME, agent:NAME for user:NAME")),
     };
     let token = TokenId::new("cases").map_err(|error| error.to_string())?;
-    Ok(Principal { who, token, expires: NOW.plus_seconds(APPROVAL_SECONDS), targets: None })
+    Ok(Principal { who, token, expires: NOW.plus_seconds(APPROVAL_SECONDS), targets: None, run: None })
 }
 
 /// Reads `user:alice in analysts,staff`.

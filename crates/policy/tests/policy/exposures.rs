@@ -1,6 +1,6 @@
 //! Who sees what of protected values.
 
-use sluice_model::Usage::{Disclose, Filter, Reveal};
+use sluice_model::Usage::{Filter, Reveal};
 use sluice_model::{Exposure, Level, Principal, Resource, Tag, Transform, Verdict};
 use sluice_policy::{Policies, Settings};
 
@@ -124,16 +124,4 @@ fn transforms_come_from_the_settings_by_the_nearest_tag() {
     let policies = Policies::compile(&sources(READ), &[&SQL], &settings, 1).unwrap();
     let asking = reads().uses(&[email(Reveal), exposure(Reveal, column("age"), &["pii.age"])]);
     assert_eq!(asking.told(&policies), "allow public.customers.age=null public.customers.email=hash");
-}
-
-#[test]
-fn disclosing_needs_a_permit_and_a_forbid_wins() {
-    let sends = |tag: &str| [exposure(Disclose, Resource::target(), &[tag])];
-    let alice = || user("alice", &[]);
-    assert_eq!(told("", alice(), &sends("pii.contact")), "deny default-deny");
-    let rules = permit("disclose", "pii")
-        + &permit("disclose", "secret")
-        + r#"@id("no-keys") forbid (principal, action == Action::"disclose", resource in Tag::"secret.key");"#;
-    assert_eq!(told(&rules, alice(), &sends("pii.contact")), "allow");
-    assert_eq!(told(&rules, alice(), &sends("secret.key.aws")), "deny no-keys");
 }

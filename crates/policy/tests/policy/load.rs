@@ -67,7 +67,7 @@ fn annotations_are_typed() {
 @id("h") @timeout("5s") forbid (principal, action in Action::"read", resource);
 @id("i") @message("") @approve_scope("once") @approve("Group::x") forbid (principal, action in Action::"read", resource);"#,
         &expect![[r#"
-            a.cedar:1:10: @mesage: unknown annotation (known annotations: id, message, hint, approve, approve_count, approve_scope, approve_ttl, explain, mode, max_rows, max_bytes, timeout)
+            a.cedar:1:10: @mesage: unknown annotation (known annotations: id, message, hint, approve, approve_count, approve_scope, approve_ttl, explain, mode, max_rows, max_bytes, timeout, requests, tokens, cost, per)
             a.cedar:2:10: @mode: `maybe` is none of shadow, enforce
             a.cedar:3:10: @approve: `dba` names no group (write it as Group::name)
             a.cedar:4:10: @approve_count: it says how to approve but not who (add @approve("Group::name"))
@@ -124,7 +124,7 @@ fn a_policy_that_can_never_apply_does_not_load() {
 #[test]
 fn protocols_that_contradict_each_other_do_not_load() {
     let faults = Policies::compile(&[], &[&SQL, &SQL], &Settings::default(), 1).unwrap_err();
-    assert_eq!(faults.problems().len(), SQL.actions.len());
+    assert_eq!(faults.problems().len(), SQL.actions.len() + SQL.facts.len());
     let first = faults.problems().first().unwrap().to_string();
     assert!(first.starts_with("schema:1:1: action `postgres.connect`"), "{first}");
 }
@@ -152,6 +152,9 @@ fn the_schema_is_printed_in_cedars_own_syntax() {
         entity Target in [Env];
         // Dots make the hierarchy: Tag::"pii.contact" lies in Tag::"pii".
         entity Tag in [Tag];
+        // Values of one class that were found at a target: Value::"orders-db/pii.contact". Nothing is asked about a tag
+        // itself, only about what lies in it.
+        entity Value in [Target, Tag];
 
         type ApprovalGiven = { count: Long, expires: Long, digest_ok: Bool };
         // now and expires: seconds since 1970. weekday: 1 is Monday, 7 is Sunday. minute: of the day, site time.
@@ -167,7 +170,7 @@ fn the_schema_is_printed_in_cedars_own_syntax() {
         action "connect", "read", "write", "define", "administer", "execute", "unknown";
 
         // ssh: context.exec
-        type SshFacts = {
+        type SshExecFacts = {
         // A fact.
           login: String,
         // A fact.
@@ -178,13 +181,13 @@ fn the_schema_is_printed_in_cedars_own_syntax() {
           size: Long,
         };
         // A verb.
-        action "ssh.exec" in ["execute"] appliesTo { principal: [User, Agent, Workload], resource: [Target], context: { base: BaseContext, exec: SshFacts } };
+        action "ssh.exec" in ["execute"] appliesTo { principal: [User, Agent, Workload], resource: [Target], context: { base: BaseContext, exec: SshExecFacts } };
         // A verb.
-        action "sftp.read" in ["read"] appliesTo { principal: [User, Agent, Workload], resource: [Target], context: { base: BaseContext, exec: SshFacts } };
+        action "sftp.read" in ["read"] appliesTo { principal: [User, Agent, Workload], resource: [Target], context: { base: BaseContext, exec: SshExecFacts } };
 
         // The product's own verbs: a permit must name them, an unconstrained `action` does not cover them.
-        action "reveal", "reveal.partial", "reveal.token", "filter" appliesTo { principal: [User, Agent, Workload], resource: [Tag], context: { base: BaseContext } };
-        action "disclose" appliesTo { principal: [User, Agent, Workload], resource: [Tag], context: { base: BaseContext } };
+        action "reveal", "reveal.partial", "reveal.token", "filter" appliesTo { principal: [User, Agent, Workload], resource: [Value], context: { base: BaseContext } };
+        action "disclose", "disclose.token" appliesTo { principal: [User, Agent, Workload], resource: [Value], context: { base: BaseContext } };
         action "approve", "replay", "kill", "admin" appliesTo { principal: [User, Agent, Workload], resource: [Target, Env], context: { base: BaseContext } };
     "#]]
     .assert_eq(&schema_text(&[&SHELL]));

@@ -3,11 +3,13 @@
 use sluice_policy::cases::{self, Report};
 use sluice_policy::{Policies, Settings, Source};
 
+use crate::api::API;
 use crate::world::SQL;
 
 const FILES: &[(&str, &str)] = &[
     ("read-only.cedar", include_str!("../../../../policies/read-only.cedar")),
     ("agent-guardrails.cedar", include_str!("../../../../policies/agent-guardrails.cedar")),
+    ("llm.cedar", include_str!("../../../../policies/llm.cedar")),
     ("pii.cedar", include_str!("../../../../policies/pii.cedar")),
     ("prod-approvals.cedar", include_str!("../../../../policies/prod-approvals.cedar")),
 ];
@@ -17,7 +19,7 @@ fn load(names: &[String]) -> Policies {
     let sources: Vec<Source> =
         found.map(|(name, text)| Source { name: (*name).to_owned(), text: (*text).to_owned() }).collect();
     assert_eq!(sources.len(), names.len(), "a pack is missing");
-    Policies::compile(&sources, &[&SQL], &Settings::default(), 1).unwrap_or_else(|faults| panic!("{faults}"))
+    Policies::compile(&sources, &[&SQL, &API], &Settings::default(), 1).unwrap_or_else(|faults| panic!("{faults}"))
 }
 
 fn check(table: &str) {
@@ -37,6 +39,11 @@ fn read_only() {
 #[test]
 fn agent_guardrails() {
     check(include_str!("../../../../policies/agent-guardrails.cases"));
+}
+
+#[test]
+fn llm() {
+    check(include_str!("../../../../policies/llm.cases"));
 }
 
 #[test]
@@ -68,7 +75,7 @@ fn a_table_reports_what_is_wrong_with_it_by_line() {
     expect_test::expect![[r#"
         2: expected deny default-deny, but it is allow
         3: `sql.sing` is no verb of any protocol
-        4: `mood` is no fact of postgres
+        4: `mood` is no fact of `stmt`
         5: a case is `WHO @ ENV/TARGET | OPERATION | RULING`"#]]
     .assert_eq(&told.join("\n"));
     assert_eq!(report.passed, 0);
@@ -106,5 +113,55 @@ fn a_table_can_say_everything_that_a_policy_reads() {
     let wrong = "workload:job in ci @ dev/db | sql.read app.t ; client 10.0.0.1 | allow ; limits max_rows=6";
     let report = cases::run(&crate::world::policies(text), wrong);
     let told: Vec<&str> = report.failures.iter().map(|failure| failure.message.as_str()).collect();
-    assert_eq!(told, ["expected allow ; limits max_rows=6, but it is allow max_rows=5"]);
+    assert_eq!(told, ["expected allow ; limits max_rows=6, but it is allow ; limits max_rows=5"]);
+}
+
+#[test]
+fn a_table_can_say_what_is_withheld_found_and_counted() {
+    let text = r#"
+        @id("chat") permit (principal, action in Action::"execute", resource) when { context has llm && context.llm.parsed };
+        @id("read") permit (principal, action in Action::"read", resource) when { context has stmt && context.stmt.kind == "select" };
+        @id("call") permit (principal, action == Action::"tool.call", resource) when { context.tool.name == "search" };
+        @id("show") permit (principal, action == Action::"reveal.partial", resource in Tag::"pii.c");
+        @id("send") permit (principal, action == Action::"disclose", resource in Env::"dev");
+        @id("token") permit (principal, action == Action::"disclose.token", resource in Tag::"pii");
+        @id("rate") @requests("60/1m") permit (principal, action == Action::"llm.chat", resource);
+        @id("day") @cost("5.00/1d") @tokens("1000/24h") @per("owner") permit (principal, action == Action::"llm.chat", resource);"#;
+    let table = "
+        facts: parsed=true stmt.kind=select kind=delete tool.name=search
+        user:ann @ dev/db  | llm.chat gpt | allow ; budgets rate=requests:60/60s day=tokens:1000/1d/owner day=cost:5/1d/owner
+        user:ann @ dev/db  | llm.chat gpt ; disclose secret | allow
+        user:ann @ prod/db | llm.chat gpt ; disclose secret,pii.c | allow ; withheld secret=redact pii.c=token
+        user:ann @ prod/db | llm.chat gpt ; reveal Value:pii.c ; disclose pii | masks Value:pii.c=partial(keep_last=4) ; withheld pii=token ; limits ; budgets rate=requests:60/1m day=tokens:1000/1d/owner day=cost:5.00/1d/owner
+        user:ann @ prod/db | llm.chat gpt ; parsed=false | deny default-deny
+        user:ann @ prod/db | sql.read public.t | allow
+        user:ann @ prod/db | sql.read public.t ; stmt.kind=delete | deny default-deny
+        user:ann @ prod/db | sql.read public.t ; kind=select | allow
+        user:ann @ prod/db | tool.call search | allow
+        user:ann @ prod/db | tool.call search ; name=other | deny default-deny";
+    let report = cases::run(&crate::world::policies(text), table);
+    assert_eq!(report.failures, []);
+    assert_eq!((report.passed, report.undecisive), (10, Vec::new()));
+    let wrong = "facts: parsed=true kind=select llm.kind=x
+        user:ann @ prod/db | llm.chat gpt ; disclose pii | allow
+        user:ann @ dev/db | llm.chat gpt ; disclose pii | allow ; withheld pii=redact
+        user:ann @ prod/db | llm.chat gpt ; reveal Value:pii.c | masks pii.c=partial(keep_last=4)
+        user:ann @ dev/db | llm.chat gpt | allow ; budgets rate=requests:61/1m
+        user:ann @ dev/db | llm.chat gpt | allow ; budgets rate=requests:60
+        user:ann @ dev/db | llm.chat gpt | allow ; budget rate=requests:60/1m
+        user:ann @ dev/db | llm.chat gpt ; name=x | allow
+        user:ann @ dev/db | llm.chat gpt, tool.call search | allow";
+    let report = cases::run(&crate::world::policies(text), wrong);
+    let told: Vec<String> = report.failures.iter().map(|f| format!("{}: {}", f.line, f.message)).collect();
+    expect_test::expect![[r#"
+        1: `llm.kind` is no fact of any protocol
+        2: expected allow, but it is allow ; withheld pii=token ; budgets day=tokens:1000/1d/owner day=cost:5/1d/owner rate=requests:60/1m
+        3: expected allow ; withheld pii=redact, but it is allow ; budgets day=tokens:1000/1d/owner day=cost:5/1d/owner rate=requests:60/1m
+        4: expected masks pii.c=partial(keep_last=4), but it is masks Value:pii.c=partial(keep_last=4) ; budgets day=tokens:1000/1d/owner day=cost:5/1d/owner rate=requests:60/1m
+        5: expected allow ; budgets rate=requests:61/1m, but it is allow ; budgets day=tokens:1000/1d/owner day=cost:5/1d/owner rate=requests:60/1m
+        6: `60` is no budget
+        7: `budget rate=requests:60/1m` is none of withheld, limits, budgets
+        8: `name` is no fact of `llm`
+        9: `tool.call` carries `tool` and not `llm`: ask for it by itself"#]]
+    .assert_eq(&told.join("\n"));
 }

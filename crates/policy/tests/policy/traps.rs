@@ -2,9 +2,7 @@
 
 use sluice_model::{Action, Effect, Fact, Resource, Verdict};
 
-use crate::world::{
-    Asking, SHELL, access, agent, asks, facts_of, faults, policies, principal, reads, table, target, tell, user,
-};
+use crate::world::{Asking, access, agent, asks, faults, policies, principal, reads, table, target, tell, user};
 
 const READ: &str = r#"@id("r") permit (principal, action in Action::"read", resource);"#;
 
@@ -21,13 +19,13 @@ fn a_policy_that_errs_denies() {
     let mut asking = asks(&[access("ssh.exec", Resource::target())]);
     for text in [forbid, permit, limit] {
         let policies = policies(&text);
-        asking.shape.facts = facts_of(&SHELL, &[("size", Fact::Long(1))]);
+        asking = asking.facts(&[("size", Fact::Long(1))]);
         let decision = asking.decided(&policies);
         assert_eq!(tell(&decision.verdict), "deny policy-error");
         assert_eq!(decision.erring.iter().map(|rule| rule.as_str()).collect::<Vec<_>>(), ["f"]);
         assert!(!decision.cacheable);
     }
-    asking.shape.facts = facts_of(&SHELL, &[("size", Fact::Long(-1))]);
+    asking = asking.facts(&[("size", Fact::Long(-1))]);
     let text = format!(
         r#"{base} @id("f") forbid (principal, action == Action::"ssh.exec", resource) when {{ context.exec.size > 0 }};"#
     );
@@ -42,7 +40,7 @@ fn an_empty_set_is_in_every_list_so_facts_say_whether_they_are_known() {
     let careless = policies(&format!(r#"@id("p") {head} when {{ {list} }};"#));
     let careful = policies(&format!(r#"@id("p") {head} when {{ context.exec.parsed && {list} }};"#));
     let mut asking = asks(&[access("ssh.exec", Resource::target())]);
-    asking.shape.facts = facts_of(&SHELL, &[("parsed", Fact::Bool(false))]);
+    asking = asking.facts(&[("parsed", Fact::Bool(false))]);
     assert_eq!(asking.told(&careless), "allow");
     assert_eq!(asking.told(&careful), "deny default-deny");
     asking.shape.understood = false;
@@ -236,7 +234,7 @@ fn limits_join_to_the_strictest_and_permit_nothing() {
     let Verdict::Allow(obligations) = reads().decided(&policies(&format!("{READ} {limits}"))).verdict else {
         panic!("it must be allowed")
     };
-    let controls = obligations.controls;
+    let controls = &obligations.controls;
     assert_eq!((controls.max_rows, controls.max_bytes, controls.timeout_ms), (Some(50), Some(2048), Some(2000)));
     let rules: Vec<&str> = obligations.rules.iter().map(|rule| rule.as_str()).collect();
     assert_eq!(rules, ["a", "b", "r"]);

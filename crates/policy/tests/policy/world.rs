@@ -4,16 +4,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use sluice_model::{
-    Access, Action, ActionSpec, Digest, Effect, Environment, Exposure, Fact, FactSpec, FactType, Facts, Group,
-    Operation, Person, Principal, Resource, ResourceSpec, Schema, SessionId, Shape, Stage, Tag, Target, TargetName,
-    Text, TokenId, UnixMicros, Usage, Verdict, Who,
+    Access, Action, ActionSpec, Digest, Effect, Environment, Exposure, Fact, FactGroup, FactSpec, FactType, Facts,
+    Group, Operation, Person, Principal, Resource, ResourceSpec, Schema, SessionId, Shape, Spend, Stage, Tag, Target,
+    TargetName, Text, TokenId, UnixMicros, Usage, Verdict, Who,
 };
 use sluice_policy::{Approved, Case, Decision, Moment, Policies, Settings, Source};
 
 const TARGET: &str = Resource::TARGET;
 
-const fn verb(name: &'static str, effect: Effect, on: &'static [&'static str]) -> ActionSpec {
-    ActionSpec { action: Action { name, effect }, on, doc: "A verb." }
+const fn verb(name: &'static str, effect: Effect, on: &'static [&'static str], facts: &'static str) -> ActionSpec {
+    ActionSpec { action: Action { name, effect }, on, facts, doc: "A verb." }
 }
 
 const fn kind(kind: &'static str, within: &'static str) -> ResourceSpec {
@@ -24,25 +24,29 @@ const fn fact(name: &'static str, of: FactType) -> FactSpec {
     FactSpec { name, of, doc: "A fact." }
 }
 
+const fn group(name: &'static str, facts: &'static [FactSpec]) -> FactGroup {
+    FactGroup { name, facts }
+}
+
 /// The PostgreSQL protocol's declarations, by their shape.
 pub(crate) static SQL: Schema = Schema {
     protocol: "postgres",
     version: 1,
     actions: &[
-        verb("postgres.connect", Effect::Connect, &[TARGET]),
-        verb("sql.read", Effect::Read, &["Table"]),
-        verb("sql.describe", Effect::Read, &["Table", TARGET]),
-        verb("sql.session", Effect::Read, &[TARGET]),
-        verb("sql.write", Effect::Write, &["Table"]),
-        verb("sql.copy_in", Effect::Write, &["Table"]),
-        verb("sql.copy_out", Effect::Read, &["Table", TARGET]),
-        verb("sql.define", Effect::Define, &[TARGET, "Schema", "Table", "Function"]),
-        verb("sql.administer", Effect::Administer, &[TARGET, "Table", "Schema", "Function"]),
-        verb("sql.inspect", Effect::Administer, &["Table", TARGET]),
-        verb("sql.call", Effect::Execute, &["Function"]),
-        verb("sql.set", Effect::Administer, &["Setting"]),
-        verb("sql.listen", Effect::Execute, &["Channel", TARGET]),
-        verb("sql.unknown", Effect::Unknown, &[TARGET]),
+        verb("postgres.connect", Effect::Connect, &[TARGET], "stmt"),
+        verb("sql.read", Effect::Read, &["Table"], "stmt"),
+        verb("sql.describe", Effect::Read, &["Table", TARGET], "stmt"),
+        verb("sql.session", Effect::Read, &[TARGET], "stmt"),
+        verb("sql.write", Effect::Write, &["Table"], "stmt"),
+        verb("sql.copy_in", Effect::Write, &["Table"], "stmt"),
+        verb("sql.copy_out", Effect::Read, &["Table", TARGET], "stmt"),
+        verb("sql.define", Effect::Define, &[TARGET, "Schema", "Table", "Function"], "stmt"),
+        verb("sql.administer", Effect::Administer, &[TARGET, "Table", "Schema", "Function"], "stmt"),
+        verb("sql.inspect", Effect::Administer, &["Table", TARGET], "stmt"),
+        verb("sql.call", Effect::Execute, &["Function"], "stmt"),
+        verb("sql.set", Effect::Administer, &["Setting"], "stmt"),
+        verb("sql.listen", Effect::Execute, &["Channel", TARGET], "stmt"),
+        verb("sql.unknown", Effect::Unknown, &[TARGET], "stmt"),
     ],
     resources: &[
         kind("Schema", TARGET),
@@ -52,32 +56,58 @@ pub(crate) static SQL: Schema = Schema {
         kind("Setting", TARGET),
         kind("Channel", TARGET),
     ],
-    facts_group: "stmt",
-    facts: &[
-        fact("kind", FactType::Text),
-        fact("kinds", FactType::Set),
-        fact("has_where", FactType::Bool),
-        fact("row_changing", FactType::Bool),
-        fact("multi", FactType::Bool),
-        fact("in_transaction", FactType::Bool),
-        fact("functions", FactType::Set),
-        fact("relations", FactType::Set),
-        fact("parsed", FactType::Bool),
-    ],
+    facts: &[group(
+        "stmt",
+        &[
+            fact("kind", FactType::Text),
+            fact("kinds", FactType::Set),
+            fact("has_where", FactType::Bool),
+            fact("row_changing", FactType::Bool),
+            fact("multi", FactType::Bool),
+            fact("in_transaction", FactType::Bool),
+            fact("functions", FactType::Set),
+            fact("relations", FactType::Set),
+            fact("parsed", FactType::Bool),
+        ],
+    )],
 };
 
 /// A protocol with facts of its own and one verb in the same effect group.
 pub(crate) static SHELL: Schema = Schema {
     protocol: "ssh",
     version: 1,
-    actions: &[verb("ssh.exec", Effect::Execute, &[TARGET]), verb("sftp.read", Effect::Read, &[TARGET])],
+    actions: &[
+        verb("ssh.exec", Effect::Execute, &[TARGET], "exec"),
+        verb("sftp.read", Effect::Read, &[TARGET], "exec"),
+    ],
     resources: &[],
-    facts_group: "exec",
+    facts: &[group(
+        "exec",
+        &[
+            fact("login", FactType::Text),
+            fact("programs", FactType::Set),
+            fact("parsed", FactType::Bool),
+            fact("size", FactType::Long),
+        ],
+    )],
+};
+
+/// A protocol whose operations are of several kinds, each with facts of its own.
+pub(crate) static WEB: Schema = Schema {
+    protocol: "http",
+    version: 1,
+    actions: &[
+        verb("http.connect", Effect::Connect, &[TARGET], "http"),
+        verb("http.get", Effect::Read, &["Endpoint"], "http"),
+        verb("llm.chat", Effect::Execute, &["Model"], "llm"),
+        verb("llm.embed", Effect::Execute, &["Model"], "llm"),
+        verb("tool.call", Effect::Execute, &["Tool"], "tool"),
+    ],
+    resources: &[kind("Endpoint", TARGET), kind("Model", TARGET), kind("Tool", TARGET)],
     facts: &[
-        fact("login", FactType::Text),
-        fact("programs", FactType::Set),
-        fact("parsed", FactType::Bool),
-        fact("size", FactType::Long),
+        group("http", &[fact("path", FactType::Text), fact("parsed", FactType::Bool)]),
+        group("llm", &[fact("stream", FactType::Bool), fact("tags", FactType::Set), fact("parsed", FactType::Bool)]),
+        group("tool", &[fact("name", FactType::Text), fact("size", FactType::Long)]),
     ],
 };
 
@@ -92,13 +122,13 @@ pub(crate) fn sources(text: &str) -> Vec<Source> {
 }
 
 pub(crate) fn policies(text: &str) -> Policies {
-    Policies::compile(&sources(text), &[&SQL, &SHELL], &Settings::default(), 7)
+    Policies::compile(&sources(text), &[&SQL, &SHELL, &WEB], &Settings::default(), 7)
         .unwrap_or_else(|faults| panic!("{faults}"))
 }
 
 /// What keeps a text from compiling, one fault a line.
 pub(crate) fn faults(text: &str) -> String {
-    match Policies::compile(&sources(text), &[&SQL, &SHELL], &Settings::default(), 7) {
+    match Policies::compile(&sources(text), &[&SQL, &SHELL, &WEB], &Settings::default(), 7) {
         Ok(_) => "compiles".to_owned(),
         Err(faults) => faults.to_string(),
     }
@@ -109,7 +139,7 @@ pub(crate) fn groups(names: &[&str]) -> BTreeSet<Group> {
 }
 
 pub(crate) fn principal(who: Who) -> Principal {
-    Principal { who, token: TokenId::new("t").unwrap(), expires: NOW.plus_seconds(60), targets: None }
+    Principal { who, token: TokenId::new("t").unwrap(), expires: NOW.plus_seconds(60), targets: None, run: None }
 }
 
 pub(crate) fn user(name: &str, of: &[&str]) -> Principal {
@@ -138,7 +168,7 @@ pub(crate) fn column(name: &str) -> Resource {
 }
 
 pub(crate) fn access(verb: &'static str, resource: Resource) -> Access {
-    let spec = SQL.actions.iter().chain(SHELL.actions).find(|spec| spec.action.name == verb).unwrap();
+    let spec = [&SQL, &SHELL, &WEB].into_iter().find_map(|schema| schema.action(verb)).unwrap();
     Access { action: spec.action, resource }
 }
 
@@ -146,21 +176,20 @@ pub(crate) fn exposure(usage: Usage, resource: Resource, tags: &[&str]) -> Expos
     Exposure { resource, tags: tags.iter().map(|tag| Tag::new(tag).unwrap()).collect(), usage }
 }
 
-pub(crate) fn stmt(given: &[(&'static str, Fact)]) -> Facts {
-    facts_of(&SQL, given)
-}
-
-pub(crate) fn facts_of(schema: &'static Schema, given: &[(&'static str, Fact)]) -> Facts {
-    let value = |spec: &FactSpec| {
-        let given = given.iter().find(|(name, _)| *name == spec.name).map(|(_, fact)| fact.clone());
-        given.unwrap_or_else(|| match spec.of {
-            FactType::Bool => Fact::Bool(spec.name == "parsed"),
-            FactType::Long => Fact::Long(0),
-            FactType::Text => Fact::Text("select".into()),
-            FactType::Set => Fact::Set(Vec::new()),
-        })
-    };
-    Facts { group: schema.facts_group, values: schema.facts.iter().map(|spec| (spec.name, value(spec))).collect() }
+/// The facts of a verb's operations: as given, and otherwise those of a plain `select` that was parsed.
+pub(crate) fn facts_of(verb: &str, given: &[(&'static str, Fact)]) -> Facts {
+    let mut facts = [&SQL, &SHELL, &WEB].into_iter().find_map(|schema| schema.neutral_facts(verb)).unwrap();
+    for (name, fact) in &mut facts.values {
+        match fact {
+            Fact::Bool(value) => *value = *name == "parsed",
+            Fact::Text(value) => *value = "select".into(),
+            Fact::Long(_) | Fact::Set(_) => {}
+        }
+        if let Some((_, given)) = given.iter().find(|(of, _)| of == name) {
+            *fact = given.clone();
+        }
+    }
+    facts
 }
 
 /// Everything of one asking, with what most tests do not care about filled in.
@@ -176,11 +205,12 @@ pub(crate) struct Asking {
 
 /// A person of `analysts` does something to the production database.
 pub(crate) fn asks(accesses: &[Access]) -> Asking {
+    let action = accesses.first().unwrap().action;
     let shape = Shape {
-        action: accesses.first().unwrap().action,
+        action,
         accesses: accesses.iter().cloned().collect(),
         exposures: Vec::new(),
-        facts: stmt(&[]),
+        facts: facts_of(action.name, &[]),
         understood: true,
         digest: Digest::of_parts([]),
     };
@@ -205,7 +235,7 @@ impl Asking {
     }
 
     pub(crate) fn facts(mut self, given: &[(&'static str, Fact)]) -> Self {
-        self.shape.facts = stmt(given);
+        self.shape.facts = facts_of(self.shape.action.name, given);
         self
     }
 
@@ -225,6 +255,7 @@ impl Asking {
             text: Text::new(Vec::new()),
             stage: Stage::Perform,
             bound: None,
+            spend: Spend::default(),
         };
         ask(&Case {
             who: &self.who,
@@ -248,10 +279,14 @@ impl Asking {
 
 pub(crate) fn tell(verdict: &Verdict) -> String {
     match verdict {
-        Verdict::Allow(obligations) => obligations.masks.iter().fold("allow".to_owned(), |text, mask| {
-            let filter = if mask.filterable { "+filter" } else { "" };
-            format!("{text} {}={}{filter}", mask.resource.path.join("."), mask.transform)
-        }),
+        Verdict::Allow(obligations) => {
+            let masks = obligations.masks.iter().map(|mask| {
+                let filter = if mask.filterable { "+filter" } else { "" };
+                format!(" {}={}{filter}", mask.resource, mask.transform)
+            });
+            let withheld = obligations.withheld.iter().map(|held| format!(" -{}={}", held.tag, held.transform));
+            std::iter::once("allow".to_owned()).chain(masks).chain(withheld).collect()
+        }
         Verdict::Deny(refusal) => format!("deny {}", refusal.rule),
         Verdict::Hold(hold) => format!("hold {} for {}", hold.refusal.rule, hold.approvals.len()),
     }

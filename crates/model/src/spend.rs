@@ -1,0 +1,16 @@
+//! What operations use up of a budget.
+
+/// An amount of everything that budgets count.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub struct Spend {
+    pub requests: u64,
+    /// Tokens of a language model, in and out together.
+    pub tokens: u64,
+    /// Millionths of the currency unit that prices are configured in.
+    pub cost_micros: u64,
+}
+
+impl Spend {
+    /// One request and nothing else.
+    pub const REQUEST: Self = Self { requests: 1, tokens: 0, cost_micros: 0 };
+}
