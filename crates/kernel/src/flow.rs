@@ -4,22 +4,23 @@
 //! operation, check the operation, write the frame down, send. Everything that goes out was appended to the recording
 //! first, and [`Flow::run`] commits the recording before it lets a link write a byte (I3).
 
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use sluice_model::{Code, OpId, Operation, Refusal, Ruling, Stage, Verdict};
-use sluice_policy::Approved;
+use sluice_model::{OpId, Operation, Refusal, Ruling, Spend, Stage, Verdict};
 use sluice_recording::{self as recording, Event, Outcome};
 use sluice_wire::{FlowError, Frame, Input, Link, LinkError, Machine, Note, Outbox, Side, Step};
 
 use crate::clock;
-use crate::gate::Gate;
-use crate::hold::{Held, Settled};
+use crate::hold::Settled;
+use crate::ledger::{Ledger, Reservation};
 use crate::limits::Limits;
 use crate::ports::{Approve, BoxFuture};
 use crate::register::{Place, Signal};
 use crate::state::{Ahead, Ended, Waiting};
+use crate::stay::Stay;
 use crate::tape::Tape;
 
 /// Events handled between two commits at most, so that neither side starves.
@@ -30,7 +31,10 @@ pub(crate) struct Flow<'a, M: Machine, C, S> {
     pub(crate) machine: M,
     pub(crate) client: C,
     pub(crate) server: S,
-    pub(crate) gate: &'a mut Gate,
+    pub(crate) stay: &'a Stay,
+    pub(crate) ledger: &'a Ledger,
+    /// What operations have reserved of their budgets and not settled.
+    pub(crate) reserved: BTreeMap<OpId, Reservation>,
     pub(crate) tape: &'a mut Tape,
     pub(crate) place: &'a mut Place,
     pub(crate) approve: &'a Arc<dyn Approve>,
@@ -40,6 +44,8 @@ pub(crate) struct Flow<'a, M: Machine, C, S> {
     pub(crate) waiting: Waiting,
     pub(crate) ahead: Ahead<M::Frame>,
     pub(crate) ended: Ended,
+    /// Beats while people are asked.
+    pub(crate) nudges: tokio::time::Interval,
 }
 
 /// One thing that happened.
@@ -49,6 +55,8 @@ enum Happening<F> {
     Signal(Signal),
     Filed(Result<(), Refusal>),
     Settled(Settled),
+    /// People still have not answered.
+    Nudge,
     Returned,
 }
 
@@ -171,7 +179,10 @@ where
         match &mut self.waiting {
             Waiting::Nothing => Poll::Pending,
             Waiting::Filing(filing, _) => filing.as_mut().poll(cx).map(Happening::Filed),
-            Waiting::People(people, _) => people.as_mut().poll(cx).map(Happening::Settled),
+            Waiting::People(people, _) => match people.as_mut().poll(cx) {
+                Poll::Ready(settled) => Poll::Ready(Happening::Settled(settled)),
+                Poll::Pending => self.nudges.poll_tick(cx).map(|_| Happening::Nudge),
+            },
             Waiting::Errand(errand) => errand.as_mut().poll(cx).map(|()| Happening::Returned),
         }
     }
@@ -191,6 +202,7 @@ where
             Happening::Signal(Signal::Revoke(refusal)) => self.revoke(refusal),
             Happening::Filed(filed) => self.filed(filed),
             Happening::Settled(settled) => self.settle(&settled),
+            Happening::Nudge => self.nudge(),
             Happening::Returned => {
                 self.waiting = Waiting::Nothing;
                 self.tell(Input::Returned)
@@ -199,7 +211,7 @@ where
     }
 
     /// Tells the machine something and does what it asks for.
-    fn tell(&mut self, input: Input<M::Frame>) -> Result<(), FlowError> {
+    pub(crate) fn tell(&mut self, input: Input<M::Frame>) -> Result<(), FlowError> {
         self.machine.handle(input, &mut self.outbox)?;
         while let Some(step) = self.outbox.pop() {
             match step {
@@ -207,7 +219,12 @@ where
                 Step::ToServer(op, frame) => self.send_server(op, frame)?,
                 Step::ToClient(op, frame) => self.send_client(op, frame)?,
                 Step::Withdraw(op) => self.take_back(op)?,
-                Step::Done(op) => self.tape.done(op)?,
+                Step::Leave(op) => self.leave_standing(op)?,
+                Step::Settle(op, spent) => self.settle_budgets(op, spent),
+                Step::Done(op) => {
+                    self.reserved.remove(&op);
+                    self.tape.done(op)?;
+                }
                 Step::Note(note) => self.note(&note)?,
                 Step::Errand(errand) => self.run_errand(errand.0)?,
                 Step::Close => self.ended.flow = true,
@@ -236,15 +253,6 @@ where
         self.tape.write(&Event::Noted(recording::Noted { kind: note.kind.into(), pairs }))
     }
 
-    /// Ends the wait for people if it is for this operation. A request that is still being filed is taken back when the
-    /// machine hears of it and asks again.
-    fn take_back(&mut self, op: OpId) -> Result<(), FlowError> {
-        match &self.waiting {
-            Waiting::People(_, held) if held.op == op => self.settle(&Settled::alone(Outcome::Withdrawn)),
-            Waiting::Nothing | Waiting::Filing(..) | Waiting::People(..) | Waiting::Errand(_) => Ok(()),
-        }
-    }
-
     fn run_errand(&mut self, errand: BoxFuture<'static, ()>) -> Result<(), FlowError> {
         if !matches!(self.waiting, Waiting::Nothing) {
             return Err(FlowError::AskedTwice);
@@ -258,8 +266,9 @@ where
             return Err(FlowError::AskedTwice);
         }
         self.tape.asked(op, &operation)?;
-        let answer = self.gate.rule(&operation, clock::now());
-        let verdict = self.tape.ruled(op, answer.verdict, answer.cached)?;
+        let answer = self.stay.rulings.rule(&self.stay.asker, &operation, clock::now());
+        let verdict = self.within_budgets(op, &operation, answer.verdict);
+        let verdict = self.tape.ruled(op, verdict, answer.cached)?;
         match verdict {
             Verdict::Allow(obligations) => self.rule(op, Ruling::Allow(obligations)),
             Verdict::Deny(refusal) => self.rule(op, Ruling::Deny(refusal)),
@@ -271,97 +280,35 @@ where
         }
     }
 
-    fn rule(&mut self, op: OpId, ruling: Ruling) -> Result<(), FlowError> {
+    /// An allow, as far as the budgets that it names have room. Preparing performs nothing, so it uses nothing.
+    pub(crate) fn within_budgets(&mut self, op: OpId, operation: &Operation, verdict: Verdict) -> Verdict {
+        let Verdict::Allow(obligations) = &verdict else { return verdict };
+        let budgets = &obligations.controls.budgets;
+        if budgets.is_empty() || operation.stage == Stage::Prepare {
+            return verdict;
+        }
+        match self.ledger.reserve(budgets, &self.stay.asker.who, operation.spend, clock::now()) {
+            Ok(reservation) => {
+                self.reserved.insert(op, reservation);
+                verdict
+            }
+            Err(refusal) => Verdict::Deny(Arc::new(refusal)),
+        }
+    }
+
+    fn settle_budgets(&mut self, op: OpId, spent: Spend) {
+        if let Some(reservation) = self.reserved.remove(&op) {
+            self.ledger.settle(&reservation, spent);
+        }
+    }
+
+    pub(crate) fn rule(&mut self, op: OpId, ruling: Ruling) -> Result<(), FlowError> {
         if matches!(ruling, Ruling::Allow(_)) {
             self.tape.allow(op);
         }
         // The machine's answer joins the steps that `tell` is draining.
         self.machine.handle(Input::Ruled(op, ruling), &mut self.outbox)?;
         Ok(())
-    }
-
-    fn hold(&mut self, op: OpId, operation: Operation, hold: Arc<sluice_model::Hold>) -> Result<(), FlowError> {
-        let id = crate::random::hold_id().map_err(|_| FlowError::Unrecorded)?;
-        let held = Held::new(id, op, operation, hold, self.gate, self.role, self.limits.hold_seconds);
-        self.tape.held(&held)?;
-        let filing = held.file(self.approve, self.gate);
-        self.waiting = Waiting::Filing(filing, Box::new(held));
-        Ok(())
-    }
-
-    fn filed(&mut self, filed: Result<(), Refusal>) -> Result<(), FlowError> {
-        let held = match std::mem::replace(&mut self.waiting, Waiting::Nothing) {
-            Waiting::Filing(_, held) => held,
-            other @ (Waiting::Nothing | Waiting::People(..) | Waiting::Errand(_)) => {
-                self.waiting = other;
-                return Ok(());
-            }
-        };
-        let op = held.op;
-        match filed {
-            Ok(()) => {
-                let notice = held.notice.clone();
-                self.waiting = Waiting::People(held.wait(self.approve), held);
-                self.place.holding.set(true);
-                self.tell(Input::Held(op, notice))
-            }
-            Err(refusal) => {
-                let verdict = self.tape.ruled(op, Verdict::Deny(Arc::new(refusal)), false)?;
-                self.tell(Input::Ruled(op, ruling(verdict)))
-            }
-        }
-    }
-
-    /// Ends the wait for people with an outcome. One that comes too late changes nothing.
-    fn settle(&mut self, settled: &Settled) -> Result<(), FlowError> {
-        let held = match std::mem::replace(&mut self.waiting, Waiting::Nothing) {
-            Waiting::People(_, held) => held,
-            other @ (Waiting::Nothing | Waiting::Filing(..) | Waiting::Errand(_)) => {
-                self.waiting = other;
-                return Ok(());
-            }
-        };
-        self.place.holding.set(false);
-        self.tape.settled(&held, settled)?;
-        if settled.outcome == Outcome::Withdrawn {
-            // The flow goes on meanwhile; a request that stays behind can no longer be used up by anyone.
-            tokio::spawn(withdrawing(self.approve, &held));
-        }
-        let verdict = self.verdict_after(&held, settled);
-        let ruling = ruling(self.tape.ruled(held.op, verdict, false)?);
-        if matches!(ruling, Ruling::Allow(_)) {
-            self.tape.allow(held.op);
-        }
-        self.tell(Input::Ruled(held.op, ruling))
-    }
-
-    fn verdict_after(&mut self, held: &Held, settled: &Settled) -> Verdict {
-        let refusal = match settled.outcome {
-            Outcome::Approved => return self.rule_approved(held, settled),
-            Outcome::Withdrawn => {
-                Refusal::builtin(Code::Withdrawn, "hold-withdrawn", "the request for approval was withdrawn")
-            }
-            Outcome::Denied => Refusal::builtin(Code::Policy, "hold-denied", "the request for approval was denied"),
-            Outcome::Expired => Refusal::builtin(Code::Expired, "hold-expired", "nobody approved the request in time"),
-            Outcome::Revoked => Refusal::builtin(Code::Revoked, "hold-revoked", "the session ended while it waited"),
-        };
-        Verdict::Deny(Arc::new(refusal))
-    }
-
-    /// The approval counts only if policies in force now, told of it, allow the same operation.
-    fn rule_approved(&mut self, held: &Held, settled: &Settled) -> Verdict {
-        let approved = Approved {
-            count: u32::try_from(settled.people.len()).unwrap_or(u32::MAX),
-            expires: settled.expires,
-            digest_ok: true,
-        };
-        let verdict = self.gate.rule_approved(&held.operation, clock::now(), approved);
-        if held.still_stands(self.gate, self.role) {
-            return verdict;
-        }
-        let changed = Refusal::builtin(Code::Policy, "hold-stale", "policies changed while the request waited")
-            .with_hint("Run it again; it is decided anew.");
-        Verdict::Deny(Arc::new(changed))
     }
 
     fn end(&mut self, side: Side) -> Result<(), FlowError> {
@@ -393,13 +340,8 @@ fn happening<F>(side: Side, frame: Result<Option<F>, LinkError>) -> Result<Happe
     })
 }
 
-fn withdrawing(approve: &Arc<dyn Approve>, held: &Held) -> BoxFuture<'static, ()> {
-    let (approve, id) = (Arc::clone(approve), held.notice.id.clone());
-    Box::pin(async move { approve.withdraw(id, clock::now()).await })
-}
-
 /// What a machine is told of a verdict after which nobody is asked any more.
-fn ruling(verdict: Verdict) -> Ruling {
+pub(crate) fn ruling(verdict: Verdict) -> Ruling {
     match verdict {
         Verdict::Allow(obligations) => Ruling::Allow(obligations),
         Verdict::Deny(refusal) => Ruling::Deny(refusal),

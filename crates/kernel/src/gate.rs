@@ -2,29 +2,30 @@
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
-use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
-use sluice_model::{Digest, Operation, Principal, SessionId, Shape, Stage, Target, UnixMicros, Verdict};
+use sluice_model::{Digest, Operation, Shape, Stage, UnixMicros, Verdict};
 use sluice_policy::{Approved, Case, Decision, Moment, Slice};
 
 use crate::laws::Laws;
+use crate::stay::Asker;
 
-/// Rules on the operations of one session.
-pub(crate) struct Gate {
+/// The rulings of one session, shared by its flows.
+pub(crate) struct Rulings {
     laws: Arc<ArcSwap<Laws>>,
+    known: Mutex<Known>,
+    room: usize,
+}
+
+/// What is known under the laws in force.
+struct Known {
     in_force: Arc<Laws>,
-    slice: Slice,
-    who: Principal,
-    target: Target,
-    session: SessionId,
-    client: IpAddr,
+    slice: Arc<Slice>,
     /// By exact text, which is quick to look up.
     ruled: HashMap<(Digest, Stage), Verdict>,
     /// By what policies see: texts that differ in a constant only are ruled on once.
     meant: HashMap<Meaning, Verdict>,
-    room: usize,
 }
 
 /// A verdict, and whether it was given before to an equal operation.
@@ -33,92 +34,107 @@ pub(crate) struct Answer {
     pub(crate) cached: bool,
 }
 
-/// Who asks, at what, from where.
-pub(crate) struct Asker {
-    pub(crate) who: Principal,
-    pub(crate) target: Target,
-    pub(crate) session: SessionId,
-    pub(crate) client: IpAddr,
+/// Laws, and the part of their policies that one session needs.
+struct Bench {
+    laws: Arc<Laws>,
+    slice: Arc<Slice>,
 }
 
-impl Gate {
-    pub(crate) fn new(laws: Arc<ArcSwap<Laws>>, asker: Asker, room: usize) -> Self {
-        let Asker { who, target, session, client } = asker;
+impl Rulings {
+    pub(crate) fn new(laws: Arc<ArcSwap<Laws>>, asker: &Asker, room: usize) -> Self {
         let in_force = laws.load_full();
-        let slice = in_force.policies.slice(&who, &target);
-        Self { laws, in_force, slice, who, target, session, client, ruled: HashMap::new(), meant: HashMap::new(), room }
+        let slice = Arc::new(in_force.policies.slice(&asker.who, &asker.target));
+        let known = Known { in_force, slice, ruled: HashMap::new(), meant: HashMap::new() };
+        Self { laws, known: Mutex::new(known), room }
     }
 
     /// Rules on an operation under the policies in force at this moment.
-    pub(crate) fn rule(&mut self, operation: &Operation, now: UnixMicros) -> Answer {
-        self.take_new_laws();
+    pub(crate) fn rule(&self, asker: &Asker, operation: &Operation, now: UnixMicros) -> Answer {
         let key = (operation.shape.digest, operation.stage);
-        if let Some(verdict) = self.ruled.get(&key) {
-            return Answer { verdict: verdict.clone(), cached: true };
-        }
         let meaning = Meaning { shape: Arc::clone(&operation.shape), stage: operation.stage };
-        if let Some(verdict) = self.meant.get(&meaning).cloned() {
-            self.remember(key, &verdict);
-            return Answer { verdict, cached: true };
-        }
-        let decision = self.decide(operation, now, None);
-        if decision.cacheable {
-            self.remember(key, &decision.verdict);
-            if self.meant.len() >= self.room {
-                self.meant.clear();
+        let bench = {
+            let mut known = self.current(asker);
+            if let Some(verdict) = known.ruled.get(&key) {
+                return Answer { verdict: verdict.clone(), cached: true };
             }
-            self.meant.insert(meaning, decision.verdict.clone());
+            if let Some(verdict) = known.meant.get(&meaning).cloned() {
+                known.remember(self.room, key, &verdict);
+                return Answer { verdict, cached: true };
+            }
+            known.bench()
+        };
+        // Other flows of the session are ruled on meanwhile.
+        let decision = bench.decide(asker, operation, now, None);
+        if decision.cacheable {
+            let mut known = self.current(asker);
+            if Arc::ptr_eq(&known.in_force, &bench.laws) {
+                known.remember(self.room, key, &decision.verdict);
+                if known.meant.len() >= self.room {
+                    known.meant.clear();
+                }
+                known.meant.insert(meaning, decision.verdict.clone());
+            }
         }
         Answer { verdict: decision.verdict, cached: false }
     }
 
     /// Rules once more on an operation that people have approved.
-    pub(crate) fn rule_approved(&mut self, operation: &Operation, now: UnixMicros, approved: Approved) -> Verdict {
-        self.take_new_laws();
-        self.decide(operation, now, Some(approved)).verdict
+    pub(crate) fn rule_approved(
+        &self,
+        asker: &Asker,
+        operation: &Operation,
+        now: UnixMicros,
+        approved: Approved,
+    ) -> Verdict {
+        let bench = self.current(asker).bench();
+        bench.decide(asker, operation, now, Some(approved)).verdict
     }
 
-    /// The epoch of the policies in force.
+    /// The epoch of the policies that the last ruling was given under.
     pub(crate) fn epoch(&self) -> u64 {
-        self.in_force.policies.epoch()
+        self.known().in_force.policies.epoch()
     }
 
-    pub(crate) const fn who(&self) -> &Principal {
-        &self.who
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) const fn target(&self) -> &Target {
-        &self.target
+    /// What is known, under the newest laws.
+    fn current(&self, asker: &Asker) -> MutexGuard<'_, Known> {
+        let mut known = self.known();
+        let laws = self.laws.load();
+        if !Arc::ptr_eq(&laws, &known.in_force) {
+            known.in_force = Arc::clone(&laws);
+            known.slice = Arc::new(known.in_force.policies.slice(&asker.who, &asker.target));
+            known.ruled.clear();
+            known.meant.clear();
+        }
+        known
+    }
+}
+
+impl Known {
+    fn bench(&self) -> Bench {
+        Bench { laws: Arc::clone(&self.in_force), slice: Arc::clone(&self.slice) }
     }
 
-    pub(crate) const fn session(&self) -> &SessionId {
-        &self.session
-    }
-
-    fn remember(&mut self, key: (Digest, Stage), verdict: &Verdict) {
-        if self.ruled.len() >= self.room {
+    fn remember(&mut self, room: usize, key: (Digest, Stage), verdict: &Verdict) {
+        if self.ruled.len() >= room {
             self.ruled.clear();
         }
         self.ruled.insert(key, verdict.clone());
     }
+}
 
-    fn take_new_laws(&mut self) {
-        let laws = self.laws.load();
-        if !Arc::ptr_eq(&laws, &self.in_force) {
-            self.in_force = Arc::clone(&laws);
-            self.slice = self.in_force.policies.slice(&self.who, &self.target);
-            self.ruled.clear();
-            self.meant.clear();
-        }
-    }
-
-    fn decide(&self, operation: &Operation, now: UnixMicros, approval: Option<Approved>) -> Decision {
-        let (weekday, minute) = self.in_force.zone.calendar(now);
-        let at = Moment { now, weekday, minute, client: Some(self.client) };
-        let case = Case { who: &self.who, target: &self.target, operation, at, session: &self.session, approval };
+impl Bench {
+    fn decide(&self, asker: &Asker, operation: &Operation, now: UnixMicros, approval: Option<Approved>) -> Decision {
+        let (weekday, minute) = self.laws.zone.calendar(now);
+        let at = Moment { now, weekday, minute, client: Some(asker.client) };
+        let session = &asker.session;
+        let case = Case { who: &asker.who, target: &asker.target, operation, at, session, approval };
         let decision = self.slice.decide(&case);
         for rule in &decision.erring {
-            tracing::error!(rule = %rule, session = %self.session, "a policy failed to evaluate and denied");
+            tracing::error!(rule = %rule, session = %session, "a policy failed to evaluate and denied");
         }
         decision
     }

@@ -8,8 +8,8 @@ use sluice_recording::Outcome;
 use sluice_wire::HoldNotice;
 
 use crate::clock;
-use crate::gate::Gate;
 use crate::ports::{ApprovalRequest, Approve, BoxFuture, Settlement};
+use crate::stay::Stay;
 
 /// The version of what an approval digest covers.
 const DIGEST_VERSION: &[u8] = b"sluice-approval-1";
@@ -20,8 +20,16 @@ pub(crate) struct Held {
     pub(crate) operation: Operation,
     pub(crate) hold: Arc<Hold>,
     pub(crate) notice: HoldNotice,
-    digest: Digest,
+    pub(crate) digest: Digest,
     requested: UnixMicros,
+}
+
+/// A request that stands although its flow waits no longer.
+#[derive(Clone, Debug)]
+pub(crate) struct Standing {
+    pub(crate) id: HoldId,
+    pub(crate) requested: UnixMicros,
+    pub(crate) expires: UnixMicros,
 }
 
 /// How the wait ended.
@@ -45,7 +53,7 @@ impl Held {
         op: OpId,
         operation: Operation,
         hold: Arc<Hold>,
-        gate: &Gate,
+        stay: &Stay,
         role: &str,
         cap_seconds: u32,
     ) -> Self {
@@ -63,21 +71,41 @@ impl Held {
             expires: requested.plus_seconds(i64::from(ttl)),
             wait_seconds: ttl,
         };
-        let digest = digest(&operation, &hold, gate, role);
+        let digest = digest(&operation, &hold, stay, role);
         Self { op, operation, hold, notice, digest, requested }
+    }
+
+    /// The same as a request that was filed before and still stands.
+    pub(crate) fn resume(mut self, standing: Standing) -> Self {
+        let left = standing.expires.seconds().saturating_sub(clock::now().seconds());
+        self.notice.id = standing.id;
+        self.notice.expires = standing.expires;
+        self.notice.wait_seconds = u32::try_from(left).unwrap_or(0);
+        self.requested = standing.requested;
+        self
+    }
+
+    /// Seconds since people were asked.
+    pub(crate) fn asked_seconds(&self) -> u32 {
+        u32::try_from(clock::now().seconds().saturating_sub(self.requested.seconds())).unwrap_or(0)
+    }
+
+    /// The request, for an equal operation to take up.
+    pub(crate) fn standing(&self) -> Standing {
+        Standing { id: self.notice.id.clone(), requested: self.requested, expires: self.notice.expires }
     }
 
     /// Files the request.
     pub(crate) fn file(
         &self,
         approve: &Arc<dyn Approve>,
-        gate: &Gate,
+        stay: &Stay,
     ) -> BoxFuture<'static, Result<(), sluice_model::Refusal>> {
         let request = ApprovalRequest {
             id: self.notice.id.clone(),
-            session: gate.session().clone(),
-            principal: gate.who().clone(),
-            target: gate.target().name.clone(),
+            session: stay.asker.session.clone(),
+            principal: stay.asker.who.clone(),
+            target: stay.asker.target.name.clone(),
             action: self.operation.shape.action.name,
             rule: self.hold.refusal.rule.clone(),
             message: self.notice.message.clone(),
@@ -120,23 +148,23 @@ impl Held {
     }
 
     /// Whether the approval is still for the same operation under the same policies (I6).
-    pub(crate) fn still_stands(&self, gate: &Gate, role: &str) -> bool {
-        digest(&self.operation, &self.hold, gate, role) == self.digest
+    pub(crate) fn still_stands(&self, stay: &Stay, role: &str) -> bool {
+        digest(&self.operation, &self.hold, stay, role) == self.digest
     }
 }
 
 /// What an approval is for: version, principal and owner, target, role, protocol, operation, scope, policy epoch.
-fn digest(operation: &Operation, hold: &Hold, gate: &Gate, role: &str) -> Digest {
-    let who = gate.who().to_string();
+fn digest(operation: &Operation, hold: &Hold, stay: &Stay, role: &str) -> Digest {
+    let who = stay.asker.who.to_string();
     let scopes = format!("{:?}", hold.approvals.iter().map(|approval| approval.scope).collect::<Vec<_>>());
     let operation = operation.digest();
-    let epoch = gate.epoch().to_be_bytes();
+    let epoch = stay.rulings.epoch().to_be_bytes();
     Digest::of_parts([
         DIGEST_VERSION,
         who.as_bytes(),
-        gate.target().name.as_str().as_bytes(),
+        stay.asker.target.name.as_str().as_bytes(),
         role.as_bytes(),
-        gate.target().protocol.as_bytes(),
+        stay.asker.target.protocol.as_bytes(),
         &operation.0,
         scopes.as_bytes(),
         &epoch,

@@ -1,25 +1,31 @@
 //! The broker, as protocols see it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use sluice_model::{Code, Group, Principal, Refusal, SessionId, Target, TargetName, Verdict};
+use sluice_model::{Code, FlowId, Group, Principal, Refusal, SessionId, Target, TargetName, Verdict};
 use sluice_policy::{Moment, Place as Where, Verb};
 use sluice_wire::{
-    Authenticated, Broker, Claim, Credential, FlowError, Interrupt, Link, Machine, Outbox, Peer, ScramParameters,
+    Authenticated, Broker, Claim, Credential, FlowError, Interrupt, Link, Machine, Objects, Outbox, Peer,
+    ScramParameters,
 };
 
 use crate::clock::{self, Stopwatch};
 use crate::flow::Flow;
-use crate::gate::{Asker, Gate};
+use crate::gate::Rulings;
 use crate::laws::Laws;
+use crate::ledger::Ledger;
 use crate::limits::Limits;
-use crate::ports::{Approve, Closing, Identify, Keep, Lend, Opening};
+use crate::ownership::Ownership;
+use crate::ports::{Approve, Identify, Keep, Lend, Opening, Unrecorded};
 use crate::random;
 use crate::register::{Live, Place, Register};
+use crate::shared::SharedStays;
 use crate::state::{Ahead, Ended, Waiting};
+use crate::stay::{Asker, Freshness, Reel, Stay};
 use crate::tape::Tape;
 
 /// How often open sessions are checked against revocations, expiry and new policies.
@@ -39,6 +45,8 @@ pub struct Kernel {
     limits: Limits,
     laws: Arc<ArcSwap<Laws>>,
     register: Arc<Register>,
+    shared: SharedStays,
+    ledger: Arc<Ledger>,
 }
 
 impl fmt::Debug for Ports {
@@ -53,12 +61,22 @@ impl fmt::Debug for Kernel {
     }
 }
 
-/// Leave to be at a target, and everything its flow needs.
+/// Leave for one flow at a target, and everything that flow needs.
 pub struct Grant {
-    gate: Gate,
+    stay: Arc<Stay>,
+    flow: FlowId,
     place: Place,
     tape: Tape,
-    credential: Credential,
+    credential: Arc<Credential>,
+    sharing: Sharing,
+    keep: Arc<dyn Keep>,
+}
+
+/// Whether a session ends with its one flow.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Sharing {
+    Alone,
+    Shared,
 }
 
 impl Kernel {
@@ -66,7 +84,14 @@ impl Kernel {
     #[must_use]
     pub fn new(ports: Ports, limits: Limits, laws: Laws) -> Arc<Self> {
         let laws = Arc::new(ArcSwap::from_pointee(laws));
-        Arc::new(Self { ports, limits, laws, register: Arc::default() })
+        Arc::new(Self {
+            ports,
+            limits,
+            laws,
+            register: Arc::default(),
+            shared: SharedStays::default(),
+            ledger: Arc::default(),
+        })
     }
 
     /// Puts new laws in force: every flow takes them between two operations.
@@ -113,7 +138,29 @@ impl Kernel {
         let mut ticks = tokio::time::interval(WATCH_EVERY);
         loop {
             ticks.tick().await;
-            self.register.revoke(|live| self.judge(live));
+            self.keep_spent().await;
+            self.ledger.forget_passed(clock::now());
+            let revoked = self.register.revoke(|live| self.judge(live));
+            self.close(self.shared.take_idle(self.limits.idle_seconds), "idle").await;
+            self.close(self.shared.take_these(&revoked.quiet), "idle").await;
+            self.close(self.shared.take_these(&revoked.busy), "revoked").await;
+        }
+    }
+
+    /// Goes on with the counters of budgets that an earlier run left.
+    pub async fn resume_budgets(&self) -> Result<(), Unrecorded> {
+        self.ledger.resume(self.ports.keep.spent().await?);
+        Ok(())
+    }
+
+    /// Writes down what has changed. What cannot be written now is written with the next change.
+    async fn keep_spent(&self) {
+        let changed = self.ledger.changed();
+        if changed.is_empty() {
+            return;
+        }
+        if let Err(error) = self.ports.keep.keep_spent(changed).await {
+            tracing::error!(error = %error, "what budgets have left could not be written down");
         }
     }
 
@@ -122,11 +169,14 @@ impl Kernel {
         let closing = || Refusal::builtin(Code::Revoked, "shutdown", "the broker is shutting down");
         let drained = async {
             while self.register.len() > 0 {
-                self.register.revoke(|_| Some(closing()));
+                let open = self.register.revoke(|_| Some(closing()));
+                self.close(self.shared.take_these(&open.quiet), "idle").await;
+                self.close(self.shared.take_these(&open.busy), "revoked").await;
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
         let _left_behind = tokio::time::timeout(deadline, drained).await;
+        self.keep_spent().await;
     }
 
     /// Why an open session must end now.
@@ -144,8 +194,8 @@ impl Kernel {
         let Some(target) = laws.targets.get(&live.target.name) else { return Some(gone()) };
         let Some(connect) = laws.connecting(target) else { return Some(gone()) };
         let asker = asker(&live.principal, target, &live.session, live.peer);
-        let mut gate = Gate::new(Arc::clone(&self.laws), asker, 1);
-        match gate.rule(&connect, now).verdict {
+        let rulings = Rulings::new(Arc::clone(&self.laws), &asker, 1);
+        match rulings.rule(&asker, &connect, now).verdict {
             Verdict::Allow(_) => None,
             Verdict::Deny(_) | Verdict::Hold(_) => Some(gone()),
         }
@@ -158,14 +208,15 @@ impl Kernel {
         name: &TargetName,
         peer: Peer,
         session: &SessionId,
-    ) -> Result<Gate, Refusal> {
+    ) -> Result<(Asker, Rulings), Refusal> {
         let laws = self.laws.load();
         let scoped = who.targets.as_ref().is_none_or(|targets| targets.contains(name));
         let target = laws.targets.get(name).filter(|_| scoped).ok_or_else(no_such_target)?;
         let connect = laws.connecting(target).ok_or_else(no_such_target)?;
-        let mut gate = Gate::new(Arc::clone(&self.laws), asker(who, target, session, peer), self.limits.cached_rulings);
-        match gate.rule(&connect, clock::now()).verdict {
-            Verdict::Allow(_) => Ok(gate),
+        let asker = asker(who, target, session, peer);
+        let rulings = Rulings::new(Arc::clone(&self.laws), &asker, self.limits.cached_rulings);
+        match rulings.rule(&asker, &connect, clock::now()).verdict {
+            Verdict::Allow(_) => Ok((asker, rulings)),
             Verdict::Deny(_) => Err(no_such_target()),
             Verdict::Hold(_) => Err(Refusal::builtin(
                 Code::Unsupported,
@@ -175,80 +226,121 @@ impl Kernel {
         }
     }
 
-    async fn open_session(&self, who: &Principal, name: &TargetName, peer: Peer) -> Result<Grant, Refusal> {
+    async fn open_stay(&self, who: &Principal, name: &TargetName, peer: Peer) -> Result<Arc<Stay>, Refusal> {
         if self.register.len() >= self.limits.sessions {
             return Err(Refusal::builtin(Code::Limit, "sessions", "the broker has too many open sessions"));
         }
         self.ports.keep.admits().map_err(|error| cannot_record(&error))?;
         let session = random::session_id().map_err(|_| unavailable())?;
-        let gate = self.rule_connect(who, name, peer, &session)?;
+        let (asker, rulings) = self.rule_connect(who, name, peer, &session)?;
         let credential = self.ports.lend.lend(name).await?;
         let opening = Opening {
             session: session.clone(),
             principal: who.clone(),
-            target: gate.target().clone(),
+            target: asker.target.clone(),
             peer,
-            policy_epoch: gate.epoch(),
-            schema_version: self.laws.load().schema_version(gate.target()),
+            policy_epoch: rulings.epoch(),
+            schema_version: self.laws.load().schema_version(&asker.target),
             at: clock::now(),
         };
-        let live = Live {
-            session: session.clone(),
-            principal: who.clone(),
-            target: gate.target().clone(),
-            peer,
-            since: opening.at,
-        };
+        let live = Live { session, principal: who.clone(), target: asker.target.clone(), peer, since: opening.at };
         let watch = Stopwatch::start();
         let recorder = self.ports.keep.begin(opening).await.map_err(|error| cannot_record(&error))?;
-        let tape = Tape::new(recorder, watch, self.limits, session.to_string());
-        let place = self.register.enter(live);
-        Ok(Grant { gate, place, tape, credential })
+        let registered = self.register.enter(live);
+        tracing::info!(session = %asker.session, principal = %who, target = %name, "the session began");
+        Ok(Stay::new(asker, rulings, Reel::new(recorder, watch), registered, credential))
     }
-}
 
-impl Grant {
-    async fn finish(self, reason: &'static str) {
-        let session = self.gate.session().clone();
-        let counts = self.tape.counts;
-        let closing = Closing {
-            reason,
-            at: clock::now(),
-            operations: counts.operations,
-            refused: counts.refused,
-            bytes_to_client: counts.to_client,
-            bytes_to_server: counts.to_server,
-        };
-        let (recorder, nanos) = self.tape.into_recorder();
-        tracing::info!(session = %session, reason, operations = counts.operations, refused = counts.refused, "the session ended");
-        if let Err(error) = recorder.finish(nanos, closing).await {
-            tracing::error!(session = %session, error = %error, "the recording could not be closed");
+    async fn open_session(&self, who: &Principal, name: &TargetName, peer: Peer) -> Result<Grant, Refusal> {
+        let stay = self.open_stay(who, name, peer).await?;
+        let credential = stay.credential(u64::MAX).0;
+        self.grant(stay, credential, Sharing::Alone).ok_or_else(unavailable)
+    }
+
+    async fn join_session(&self, who: &Principal, name: &TargetName, peer: Peer) -> Result<Grant, Refusal> {
+        // A session that ends at this very moment is found once; the next look opens another.
+        for _ in 0..2 {
+            let stay = self.shared.find(who, name, peer, || self.open_stay(who, name, peer)).await?;
+            let credential = self.current_credential(&stay).await?;
+            if let Some(grant) = self.grant(stay, credential, Sharing::Shared) {
+                return Ok(grant);
+            }
         }
-        drop(self.place);
+        Err(unavailable())
+    }
+
+    /// The credential, asked for again when it is old: keys are rotated without touching a client.
+    async fn current_credential(&self, stay: &Stay) -> Result<Arc<Credential>, Refusal> {
+        match stay.credential(self.limits.lend_seconds) {
+            (credential, Freshness::Fresh) => Ok(credential),
+            (_, Freshness::Stale) => Ok(stay.lend(self.ports.lend.lend(&stay.asker.target.name).await?)),
+        }
+    }
+
+    fn grant(&self, stay: Arc<Stay>, credential: Arc<Credential>, sharing: Sharing) -> Option<Grant> {
+        let flow = stay.enter()?;
+        let place = stay.registered.place(flow);
+        let tape = Tape::new(Arc::clone(&stay), flow, self.limits);
+        let keep = Arc::clone(&self.ports.keep);
+        Some(Grant { stay, flow, place, tape, credential, sharing, keep })
+    }
+
+    /// Finishes sessions that nobody enters any more. Requests that still stand there stand for nobody.
+    async fn close(&self, stays: Vec<Arc<Stay>>, reason: &'static str) {
+        for stay in stays {
+            for standing in stay.all_standing() {
+                self.ports.approve.withdraw(standing.id, clock::now()).await;
+            }
+            stay.finish(reason).await;
+        }
+    }
+
+    /// Ends a flow, and with it a session of which it is the only one.
+    async fn finish(&self, mut grant: Grant, reason: &'static str) {
+        grant.tape.finish();
+        if grant.sharing == Sharing::Shared {
+            // The session goes on: what this flow wrote does not wait for another's commit.
+            let _said_where_it_failed = grant.tape.commit();
+        }
+        let Grant { stay, place, tape, sharing, .. } = grant;
+        drop(place);
+        stay.leave(tape.counts);
+        if sharing == Sharing::Alone && stay.end_if_idle(0) {
+            self.close(vec![stay], reason).await;
+        }
     }
 }
 
 impl fmt::Debug for Grant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Grant").field("session", self.gate.session()).finish_non_exhaustive()
+        f.debug_struct("Grant")
+            .field("session", &self.stay.asker.session)
+            .field("flow", &self.flow)
+            .finish_non_exhaustive()
     }
 }
 
 impl sluice_wire::Grant for Grant {
     fn principal(&self) -> &Principal {
-        self.gate.who()
+        &self.stay.asker.who
     }
 
     fn target(&self) -> &TargetName {
-        &self.gate.target().name
+        &self.stay.asker.target.name
     }
 
     fn session(&self) -> &SessionId {
-        self.gate.session()
+        &self.stay.asker.session
     }
 
-    fn credential(&self) -> &Credential {
+    fn credential(&self) -> &Arc<Credential> {
         &self.credential
+    }
+
+    fn objects(&self) -> Arc<dyn Objects> {
+        let asker = &self.stay.asker;
+        let (target, who) = (asker.target.name.clone(), asker.who.to_string());
+        Arc::new(Ownership { keep: Arc::clone(&self.keep), target, who })
     }
 
     fn interrupt(&self) -> Arc<dyn Interrupt> {
@@ -269,15 +361,12 @@ impl Broker for Kernel {
 
     async fn open(&self, who: &Principal, target: &TargetName, peer: Peer) -> Result<Grant, Refusal> {
         let opened = self.open_session(who, target, peer).await;
-        match &opened {
-            Ok(grant) => tracing::info!(
-                session = %grant.gate.session(), principal = %who, target = %target, "the session began"
-            ),
-            Err(refusal) => tracing::info!(
-                principal = %who, target = %target, rule = %refusal.rule, "a session was refused"
-            ),
-        }
-        opened
+        opened.inspect_err(|refusal| say_refused(who, target, refusal))
+    }
+
+    async fn join(&self, who: &Principal, target: &TargetName, peer: Peer) -> Result<Grant, Refusal> {
+        let joined = self.join_session(who, target, peer).await;
+        joined.inspect_err(|refusal| say_refused(who, target, refusal))
     }
 
     async fn carry<M, C, S>(&self, grant: Grant, machine: M, client: C, server: S) -> Result<(), FlowError>
@@ -291,7 +380,9 @@ impl Broker for Kernel {
             machine,
             client,
             server,
-            gate: &mut grant.gate,
+            stay: &grant.stay,
+            ledger: &self.ledger,
+            reserved: BTreeMap::new(),
             tape: &mut grant.tape,
             place: &mut grant.place,
             approve: &self.ports.approve,
@@ -301,16 +392,17 @@ impl Broker for Kernel {
             waiting: Waiting::Nothing,
             ahead: Ahead::default(),
             ended: Ended::default(),
+            nudges: nudges(self.limits.nudge_seconds),
         };
         let result = Box::pin(flow.run()).await;
-        grant.finish(reason(&result)).await;
+        self.finish(grant, reason(&result)).await;
         result
     }
 
     async fn abandon(&self, grant: Grant, reason: &Refusal) {
         let mut grant = grant;
         let _best_effort = grant.tape.refused(reason);
-        grant.finish("refused").await;
+        self.finish(grant, "refused").await;
     }
 }
 
@@ -330,6 +422,16 @@ fn asker(who: &Principal, target: &Target, session: &SessionId, peer: Peer) -> A
     Asker { who: who.clone(), target: target.clone(), session: session.clone(), client: peer.address.ip() }
 }
 
+fn say_refused(who: &Principal, target: &TargetName, refusal: &Refusal) {
+    tracing::info!(principal = %who, target = %target, rule = %refusal.rule, "a session was refused");
+}
+
+fn nudges(seconds: u64) -> tokio::time::Interval {
+    let mut beat = tokio::time::interval(Duration::from_secs(seconds.max(1)));
+    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    beat
+}
+
 fn no_such_target() -> Refusal {
     Refusal::builtin(Code::Policy, "no-such-target", "there is no such target, or you may not connect to it")
         .with_hint("Ask an administrator which targets your groups may use.")
@@ -339,7 +441,7 @@ fn unavailable() -> Refusal {
     Refusal::builtin(Code::Unavailable, "internal", "the broker cannot open a session at the moment")
 }
 
-fn cannot_record(error: &crate::ports::Unrecorded) -> Refusal {
+fn cannot_record(error: &Unrecorded) -> Refusal {
     tracing::error!(error = %error, "a session was refused because it cannot be recorded");
     Refusal::builtin(Code::Unrecorded, "unrecorded", "sessions cannot be recorded at the moment, so none is opened")
 }

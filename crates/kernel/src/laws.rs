@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sluice_model::{
-    Access, Digest, Effect, Operation, Resource, Schema, Shape, Stage, Target, TargetName, Text, UnixMicros,
+    Access, Digest, Effect, Operation, Resource, Schema, Shape, Spend, Stage, Target, TargetName, Text, UnixMicros,
 };
 use sluice_policy::Policies;
 
@@ -45,11 +45,17 @@ impl Laws {
             action: connect,
             accesses: std::iter::once(Access { action: connect, resource: Resource::target() }).collect(),
             exposures: Vec::new(),
-            facts: schema.neutral_facts(),
+            facts: schema.neutral_facts(connect.name)?,
             understood: true,
             digest: Digest::of_parts([connect.name.as_bytes()]),
         };
-        Some(Operation { shape: Arc::new(shape), text: Text::new(""), stage: Stage::Perform, bound: None })
+        Some(Operation {
+            shape: Arc::new(shape),
+            text: Text::new(""),
+            stage: Stage::Perform,
+            bound: None,
+            spend: Spend::default(),
+        })
     }
 
     /// The version of a target's schema, for the record.

@@ -9,17 +9,23 @@ mod hold;
 mod kernel;
 mod laws;
 mod leave;
+mod ledger;
 mod limits;
+mod ownership;
+mod people;
 mod ports;
 mod random;
 mod register;
+mod shared;
 mod state;
+mod stay;
 mod tape;
 
 pub use kernel::{Grant, Kernel, Ports};
 pub use laws::{Laws, Zone};
 pub use limits::Limits;
 pub use ports::{
-    ApprovalRequest, Approve, BoxFuture, Closing, Identify, Keep, Lend, Opening, Recorder, Settlement, Unrecorded,
+    ApprovalRequest, Approve, BoxFuture, Closing, Identify, Keep, Lend, Opening, Recorder, Settlement, Spent,
+    Unrecorded,
 };
 pub use register::Live;

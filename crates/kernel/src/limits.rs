@@ -15,6 +15,12 @@ pub struct Limits {
     pub recorded_bytes: u64,
     /// Seconds that a hold waits at most, whatever its rule says.
     pub hold_seconds: u32,
+    /// Seconds between two words to a client that waits for people.
+    pub nudge_seconds: u64,
+    /// Seconds that a session which several flows share may be without one before it ends.
+    pub idle_seconds: u64,
+    /// Seconds after which a shared session asks for its credential again.
+    pub lend_seconds: u64,
     /// Seconds that a closing flow may take to hand its last bytes to its peers.
     pub linger_seconds: u64,
 }
@@ -28,6 +34,9 @@ impl Limits {
         cached_rulings: 1_024,
         recorded_bytes: 1 << 20,
         hold_seconds: 3_600,
+        nudge_seconds: 1,
+        idle_seconds: 60,
+        lend_seconds: 5,
         linger_seconds: 5,
     };
 }

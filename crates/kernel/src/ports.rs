@@ -4,10 +4,11 @@ use std::future::Future;
 use std::pin::Pin;
 
 use sluice_model::{
-    Approval, Digest, FlowId, HoldId, Principal, Refusal, RuleId, SessionId, Target, TargetName, TokenId, UnixMicros,
+    Approval, Digest, FlowId, HoldId, Principal, Refusal, RuleId, SessionId, Target, TargetName, TokenId, Unit,
+    UnixMicros,
 };
 use sluice_recording::Event;
-use sluice_wire::{Authenticated, Claim, Credential, Peer, ScramParameters};
+use sluice_wire::{Authenticated, Claim, Credential, Object, Peer, ScramParameters};
 use thiserror::Error;
 
 /// A future behind a trait object.
@@ -51,7 +52,8 @@ pub struct Opening {
 /// The facts with which a session closes.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Closing {
-    /// A word from a closed set: `client`, `client-lost`, `server-lost`, `revoked`, `violation`, `unrecorded`, `refused`.
+    /// A word from a closed set: `client`, `client-lost`, `server-lost`, `revoked`, `violation`, `unrecorded`,
+    /// `refused`, `idle`.
     pub reason: &'static str,
     pub at: UnixMicros,
     pub operations: u64,
@@ -60,13 +62,42 @@ pub struct Closing {
     pub bytes_to_server: u64,
 }
 
-/// Keeps sessions and their recordings.
+/// What has been used up of one budget in one window: a counter that outlives the process.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Spent {
+    pub rule: RuleId,
+    pub unit: Unit,
+    pub window_seconds: u32,
+    /// Whose counter it is; empty where the rule has one for all.
+    pub whose: String,
+    /// The number of the window since 1970, in lengths of a window.
+    pub window: i64,
+    pub used: u64,
+}
+
+/// Keeps sessions and their recordings, who made what at targets, and what budgets have left.
 pub trait Keep: Send + Sync {
     /// Whether another session may be opened: there is room to record it.
     fn admits(&self) -> Result<(), Unrecorded>;
 
     /// Opens a session's row and recording; its `opened` event is durable on return.
     fn begin(&self, opening: Opening) -> BoxFuture<'_, Result<Box<dyn Recorder>, Unrecorded>>;
+
+    /// The counters of budgets whose window has not passed.
+    fn spent(&self) -> BoxFuture<'_, Result<Vec<Spent>, Unrecorded>>;
+
+    /// Writes down who made objects at a target; what has an owner keeps it.
+    fn claim(&self, target: TargetName, owner: String, objects: Vec<Object>) -> BoxFuture<'_, Result<(), Unrecorded>>;
+
+    /// The owner of each object at a target, in the same order.
+    fn owners(
+        &self,
+        target: TargetName,
+        objects: Vec<Object>,
+    ) -> BoxFuture<'_, Result<Vec<Option<String>>, Unrecorded>>;
+
+    /// Writes counters of budgets down, each in the place of the one before, and forgets passed windows.
+    fn keep_spent(&self, spent: Vec<Spent>) -> BoxFuture<'_, Result<(), Unrecorded>>;
 }
 
 /// One session's recording. Any error is final.
@@ -77,8 +108,8 @@ pub trait Recorder: Send + Sync {
     /// Hands everything appended to the operating system. Nothing described by it has gone out before.
     fn commit(&mut self) -> Result<(), Unrecorded>;
 
-    /// Makes everything committed durable.
-    fn sync(&mut self) -> BoxFuture<'_, Result<(), Unrecorded>>;
+    /// Makes everything committed durable. The future stands alone, so that other flows go on writing meanwhile.
+    fn sync(&mut self) -> BoxFuture<'static, Result<(), Unrecorded>>;
 
     /// Writes the closing event and footer and closes the session's row.
     fn finish(self: Box<Self>, nanos: u64, closing: Closing) -> BoxFuture<'static, Result<(), Unrecorded>>;

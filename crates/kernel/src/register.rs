@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use dashmap::DashMap;
-use sluice_model::{Principal, Refusal, SessionId, Target, UnixMicros};
+use sluice_model::{FlowId, Principal, Refusal, SessionId, Target, UnixMicros};
 use sluice_wire::{Interrupt, Interrupted, Peer};
 use tokio::sync::mpsc;
 
@@ -39,13 +39,32 @@ pub(crate) struct Register {
 #[derive(Debug)]
 struct Entry {
     live: Live,
-    signals: mpsc::Sender<Signal>,
+    flows: Vec<(FlowId, mpsc::Sender<Signal>)>,
+    /// A flow of it was told to end.
+    cut: bool,
 }
 
-/// A session's place in the register; it leaves when this is dropped.
+/// Sessions that were told to end.
+#[derive(Debug, Default)]
+pub(crate) struct Revoked {
+    /// Those with a flow that was cut.
+    pub(crate) busy: Vec<SessionId>,
+    /// Those without one: nobody misses anything.
+    pub(crate) quiet: Vec<SessionId>,
+}
+
+/// A session's entry in the register; it leaves when told to, and when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Registered {
+    register: Arc<Register>,
+    session: SessionId,
+}
+
+/// A flow's place in its session's entry; it leaves when this is dropped.
 pub(crate) struct Place {
     register: Arc<Register>,
     session: SessionId,
+    flow: FlowId,
     pub(crate) signals: mpsc::Receiver<Signal>,
     pub(crate) holding: Arc<Holding>,
 }
@@ -75,12 +94,11 @@ impl Interrupt for Holding {
 }
 
 impl Register {
-    pub(crate) fn enter(self: &Arc<Self>, live: Live) -> Place {
-        let (sender, signals) = mpsc::channel(SIGNALS);
+    /// Enters a session.
+    pub(crate) fn enter(self: &Arc<Self>, live: Live) -> Registered {
         let session = live.session.clone();
-        let holding = Arc::new(Holding { waits: AtomicBool::new(false), signals: sender.clone() });
-        self.sessions.insert(session.clone(), Entry { live, signals: sender });
-        Place { register: Arc::clone(self), session, signals, holding }
+        self.sessions.insert(session.clone(), Entry { live, flows: Vec::new(), cut: false });
+        Registered { register: Arc::clone(self), session }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -91,18 +109,50 @@ impl Register {
         self.sessions.iter().map(|entry| entry.live.clone()).collect()
     }
 
-    /// Ends the sessions for which `judge` has a refusal. A full queue already holds a signal that ends its wait.
-    pub(crate) fn revoke(&self, judge: impl Fn(&Live) -> Option<Refusal>) {
-        for entry in &self.sessions {
-            if let Some(refusal) = judge(&entry.live) {
-                let _ended = entry.signals.try_send(Signal::Revoke(refusal));
+    /// Ends the flows of the sessions for which `judge` has a refusal, and names those sessions. A full queue already
+    /// holds a signal that ends its wait.
+    pub(crate) fn revoke(&self, judge: impl Fn(&Live) -> Option<Refusal>) -> Revoked {
+        let mut revoked = Revoked::default();
+        for mut entry in self.sessions.iter_mut() {
+            let Some(refusal) = judge(&entry.live) else { continue };
+            entry.cut |= !entry.flows.is_empty();
+            for (_, signals) in &entry.flows {
+                let _ended = signals.try_send(Signal::Revoke(refusal.clone()));
             }
+            let list = if entry.cut { &mut revoked.busy } else { &mut revoked.quiet };
+            list.push(entry.live.session.clone());
         }
+        revoked
+    }
+}
+
+impl Registered {
+    /// A place for one flow of the session.
+    pub(crate) fn place(&self, flow: FlowId) -> Place {
+        let (sender, signals) = mpsc::channel(SIGNALS);
+        let holding = Arc::new(Holding { waits: AtomicBool::new(false), signals: sender.clone() });
+        if let Some(mut entry) = self.register.sessions.get_mut(&self.session) {
+            entry.flows.push((flow, sender));
+        }
+        Place { register: Arc::clone(&self.register), session: self.session.clone(), flow, signals, holding }
+    }
+
+    /// Takes the session out.
+    pub(crate) fn leave(&self) {
+        self.register.sessions.remove(&self.session);
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.register.sessions.remove(&self.session);
+        if let Some(mut entry) = self.register.sessions.get_mut(&self.session) {
+            entry.flows.retain(|(flow, _)| *flow != self.flow);
+        }
     }
 }

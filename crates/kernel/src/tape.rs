@@ -1,30 +1,29 @@
 //! A flow's recording and its ledger of operations: what was allowed, and how much of each was written down.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use sluice_model::{DecisionId, FlowId, OpId, Operation, Refusal, Verdict};
 use sluice_recording::{self as recording, Capped, Event, Toward};
 use sluice_wire::FlowError;
 
-use crate::clock::Stopwatch;
 use crate::hold::{Held, Settled};
 use crate::limits::Limits;
-use crate::ports::{Recorder, Unrecorded};
+use crate::ports::Unrecorded;
+use crate::stay::Stay;
 
 /// A frame is written down in pieces of at most this many bytes.
 const PIECE_BYTES: usize = 512 * 1024;
 
-/// The recording of one session, as its flow writes it.
+/// The recording of a session, as one flow writes into it.
 pub(crate) struct Tape {
-    recorder: Box<dyn Recorder>,
+    stay: Arc<Stay>,
     flow: FlowId,
-    watch: Stopwatch,
     /// Few at a time, and asked for in order: an ordered map finds them without hashing.
     open: BTreeMap<OpId, Open>,
     last_asked: OpId,
     limits: Limits,
-    session: String,
-    /// How the ids of this session's decisions begin.
+    /// How the ids of this flow's decisions begin.
     decisions: String,
     /// The time of everything written since the last commit: one batch is handled without waiting.
     at_ns: Option<u64>,
@@ -33,13 +32,22 @@ pub(crate) struct Tape {
     pub(crate) counts: Counts,
 }
 
-/// What a session amounted to.
+/// What a flow, or a session, amounted to.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) operations: u64,
     pub(crate) refused: u64,
     pub(crate) to_client: u64,
     pub(crate) to_server: u64,
+}
+
+impl Counts {
+    pub(crate) const fn add(&mut self, more: Self) {
+        self.operations = self.operations.saturating_add(more.operations);
+        self.refused = self.refused.saturating_add(more.refused);
+        self.to_client = self.to_client.saturating_add(more.to_client);
+        self.to_server = self.to_server.saturating_add(more.to_server);
+    }
 }
 
 /// One operation that is not done.
@@ -57,18 +65,16 @@ impl Open {
 
 impl Tape {
     /// Starts the ledger with the connection itself as the one allowed operation.
-    pub(crate) fn new(recorder: Box<dyn Recorder>, watch: Stopwatch, limits: Limits, session: String) -> Self {
+    pub(crate) fn new(stay: Arc<Stay>, flow: FlowId, limits: Limits) -> Self {
         let mut connect = Open::new(u64::MAX);
         connect.allowed = true;
         Self {
-            recorder,
-            flow: FlowId(0),
-            watch,
+            flow,
             open: BTreeMap::from([(OpId::CONNECT, connect)]),
             last_asked: OpId::CONNECT,
             limits,
-            decisions: decisions(&session),
-            session,
+            decisions: decisions(stay.asker.session.as_str(), flow),
+            stay,
             at_ns: None,
             dirty: false,
             sync_due: false,
@@ -78,8 +84,8 @@ impl Tape {
 
     pub(crate) fn write(&mut self, event: &Event<'_>) -> Result<(), FlowError> {
         self.dirty = true;
-        let at_ns = *self.at_ns.get_or_insert_with(|| self.watch.nanos());
-        self.recorder.append(self.flow, at_ns, event).map_err(|error| self.unrecorded(&error))
+        let at_ns = *self.at_ns.get_or_insert_with(|| self.stay.reel.watch.nanos());
+        self.stay.reel.append(self.flow, at_ns, event).map_err(|error| self.unrecorded(&error))
     }
 
     /// Hands everything written to the operating system.
@@ -89,7 +95,7 @@ impl Tape {
         }
         self.dirty = false;
         self.at_ns = None;
-        self.recorder.commit().map_err(|error| self.unrecorded(&error))
+        self.stay.reel.commit().map_err(|error| self.unrecorded(&error))
     }
 
     /// Makes it durable if something was written that must be: a verdict that is not a plain allow.
@@ -97,7 +103,7 @@ impl Tape {
         if !std::mem::take(&mut self.sync_due) {
             return Ok(());
         }
-        let synced = self.recorder.sync().await;
+        let synced = self.stay.reel.sync().await;
         synced.map_err(|error| self.unrecorded(&error))
     }
 
@@ -124,7 +130,7 @@ impl Tape {
                 self.counts.refused += 1;
                 self.sync_due = true;
                 let mut refusal = refusal;
-                std::sync::Arc::make_mut(&mut refusal).decision = Some(decision.clone());
+                Arc::make_mut(&mut refusal).decision = Some(decision.clone());
                 Verdict::Deny(refusal)
             }
             Verdict::Hold(_) => {
@@ -206,16 +212,15 @@ impl Tape {
         self.write(&Event::Done(op))
     }
 
-    /// Accounts for every operation that never got done, and gives the recorder back to be finished.
-    pub(crate) fn into_recorder(mut self) -> (Box<dyn Recorder>, u64) {
+    /// Accounts for every operation that never got done.
+    pub(crate) fn finish(&mut self) {
         self.at_ns = None;
         let left: Vec<OpId> = self.open.keys().copied().collect();
         for op in left {
             if self.done(op).is_err() {
-                break;
+                return;
             }
         }
-        (self.recorder, self.watch.nanos())
     }
 
     fn decision(&self, op: OpId) -> DecisionId {
@@ -224,14 +229,17 @@ impl Tape {
     }
 
     fn unrecorded(&self, error: &Unrecorded) -> FlowError {
-        tracing::error!(session = %self.session, error = %error, "the recording failed");
+        tracing::error!(session = %self.stay.asker.session, error = %error, "the recording failed");
         FlowError::Unrecorded
     }
 }
 
-/// How the ids of a session's decisions begin: the end of its own id tells it from the sessions around it.
-fn decisions(session: &str) -> String {
+/// How the ids of a flow's decisions begin: the end of the session's id tells it from the sessions around it.
+fn decisions(session: &str, flow: FlowId) -> String {
     let skip = session.chars().count().saturating_sub(8);
     let tail: String = session.chars().skip(skip).collect();
-    format!("d-{tail}-")
+    match flow {
+        FlowId(0) => format!("d-{tail}-"),
+        FlowId(later) => format!("d-{tail}-{later}."),
+    }
 }

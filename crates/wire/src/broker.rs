@@ -2,12 +2,13 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use sluice_model::{Principal, Refusal, Secret, SessionId, TargetName};
 use thiserror::Error;
 
-use crate::{Link, LinkError, Machine, Violation};
+use crate::{Link, LinkError, Machine, Objects, Violation};
 
 /// Who is at the other end of an accepted connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -68,14 +69,16 @@ pub enum Interrupted {
     Nothing,
 }
 
-/// Leave to be at a target, given by `open`; the only way to a credential.
+/// Leave for one flow at a target, given by `open` or `join`; the only way to a credential.
 pub trait Grant: Send + Sync {
     fn principal(&self) -> &Principal;
     fn target(&self) -> &TargetName;
     fn session(&self) -> &SessionId;
-    fn credential(&self) -> &Credential;
+    fn credential(&self) -> &Arc<Credential>;
+    /// Who made what at the target.
+    fn objects(&self) -> Arc<dyn Objects>;
     /// A handle for other connections of the same client.
-    fn interrupt(&self) -> std::sync::Arc<dyn Interrupt>;
+    fn interrupt(&self) -> Arc<dyn Interrupt>;
 }
 
 /// The broker, as a protocol sees it.
@@ -88,8 +91,17 @@ pub trait Broker: Send + Sync + 'static {
     /// Checks a claim.
     fn authenticate(&self, claim: Claim) -> impl Future<Output = Result<Authenticated, Refusal>> + Send;
 
-    /// Rules on connecting and opens a session. A missing and a forbidden target are refused alike.
+    /// Rules on connecting and opens a session of one flow. A missing and a forbidden target are refused alike.
     fn open(
+        &self,
+        who: &Principal,
+        target: &TargetName,
+        peer: Peer,
+    ) -> impl Future<Output = Result<Self::Grant, Refusal>> + Send;
+
+    /// Rules on connecting and gives a flow of the session that the same credential already has at this target from
+    /// this address; opens that session where there is none. It ends once it has had no flow for a while.
+    fn join(
         &self,
         who: &Principal,
         target: &TargetName,
@@ -109,7 +121,7 @@ pub trait Broker: Send + Sync + 'static {
         C: Link<Frame = M::Frame>,
         S: Link<Frame = M::Frame>;
 
-    /// Ends a session whose flow never began (the server could not be reached), with the reason.
+    /// Ends a flow that never began (the server could not be reached), with the reason.
     fn abandon(&self, grant: Self::Grant, reason: &Refusal) -> impl Future<Output = ()> + Send;
 }
 

@@ -3,16 +3,20 @@
 //! A protocol's tests implement [`Subject`] and write [`suite!`](suite) once:
 //!
 //! 1. *split*: any cutting of the bytes gives the same steps;
-//! 2. *leave*: nothing reaches the server unruled;
+//! 2. *leave*: nothing reaches the server unruled, and nothing that a server asks for reaches the client unruled;
 //! 3. *silence*: where all is allowed and nothing masked, the bytes that come out are the bytes that went in;
-//! 4. *refusal*: a denial is a valid protocol error and the flow stays usable;
-//! 5. *canary*: a masked value is in no frame to the client and in no note;
+//! 4. *refusal*: a denial is a valid protocol error and the client's stream stays usable;
+//! 5. *canary*: a masked value is in no frame to the client, in no question about an answer and in no note;
 //! 6. *bound*: what a flow holds has a stated limit;
 //! 7. *calm*: no input panics, and no input breaks the second law.
+//!
+//! What a client sends is one stream. It is one flow, or one flow after another where a flow is one exchange, which is
+//! what [`Subject::phase`] tells: each has a machine, codecs and a server of its own and counts its operations anew.
 //!
 //! [`Rig`] is the kernel's order without the kernel; [`transcript`] compares whole conversations with readable files;
 //! [`Fuzz`] is the body of a fuzz target.
 
+mod bound;
 mod escape;
 mod fuzz;
 mod judge;
@@ -23,12 +27,13 @@ mod subject;
 mod trace;
 pub mod transcript;
 
+pub use bound::bound;
 pub use escape::{escape, unescape};
 pub use fuzz::Fuzz;
 pub use judge::{Judge, a_hold, a_refusal};
-pub use laws::{Breach, Law, bound, calm, canary, leave, refusal, silence, split};
+pub use laws::{Breach, Law, calm, canary, leave, refusal, silence, split};
 pub use rig::Rig;
-pub use subject::{CANARY, Endless, Masked, Move, Server, Subject, Talk};
+pub use subject::{CANARY, Endless, Flood, Masked, Move, Phase, Server, Subject, Talk};
 pub use trace::{Event, Trace};
 
 /// Gives a protocol's tests the seven laws: `suite!(Subject)`.

@@ -13,6 +13,8 @@ pub enum Input<F> {
     Ruled(OpId, Ruling),
     /// The answer to an `Ask` has to wait for people; a `Ruled` follows.
     Held(OpId, HoldNotice),
+    /// The people who were asked have not answered yet; said every second or so, with the seconds since they were asked.
+    Waiting(OpId, u32),
     /// The errand is done.
     Returned,
     /// The session must end now, with these words.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
-use sluice_model::{OpId, Operation};
+use sluice_model::{OpId, Operation, Spend};
 
 /// One step.
 #[derive(Debug)]
@@ -18,6 +18,11 @@ pub enum Step<F> {
     ToClient(OpId, F),
     /// Nobody needs the answer to this question any more: if people are asked, they are told so. A `Ruled` still follows.
     Withdraw(OpId),
+    /// The flow waits no longer for the people who were asked, but the request stands: an equal operation of the same
+    /// session takes it up. A `Ruled` still follows.
+    Leave(OpId),
+    /// What an operation used up in truth, where its budgets were reserved by an estimate.
+    Settle(OpId, Spend),
     /// Nothing more follows for this operation; its allow is withdrawn.
     Done(OpId),
     /// Write a fact down that no frame shows.
@@ -75,6 +80,16 @@ impl<F> Outbox<F> {
     /// Takes a question back.
     pub fn withdraw(&mut self, op: OpId) {
         self.steps.push_back(Step::Withdraw(op));
+    }
+
+    /// Stops waiting for people, and leaves the request standing.
+    pub fn leave(&mut self, op: OpId) {
+        self.steps.push_back(Step::Leave(op));
+    }
+
+    /// Says what an operation used up.
+    pub fn settle(&mut self, op: OpId, spent: Spend) {
+        self.steps.push_back(Step::Settle(op, spent));
     }
 
     /// Ends an operation.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
@@ -20,7 +21,12 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 pub struct Io {
     pub stream: Box<dyn Stream>,
     pub peer: Peer,
+    /// Ends when the broker takes nothing new any more: a connection without work in hand closes.
+    pub ending: Ending,
 }
+
+/// A future that ends when the broker begins to stop.
+pub type Ending = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl fmt::Debug for Io {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

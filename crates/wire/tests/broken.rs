@@ -95,6 +95,8 @@ impl<const FLAW: char> Machinery<FLAW> {
             (_, Step::ToServer(op, frame)) => out.to_server(op, frame),
             (_, Step::ToClient(op, frame)) => out.to_client(op, frame),
             (_, Step::Withdraw(op)) => out.withdraw(op),
+            (_, Step::Leave(op)) => out.leave(op),
+            (_, Step::Settle(op, spent)) => out.settle(op, spent),
             (_, Step::Done(op)) => out.done(op),
             (_, Step::Note(note)) => out.note(note.kind, note.values),
             (_, Step::Errand(errand)) => out.errand(errand.0),

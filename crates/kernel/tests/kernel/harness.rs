@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use sluice_kernel::{BoxFuture, Identify, Kernel, Laws, Lend, Limits, Ports, Zone};
+use sluice_kernel::{BoxFuture, Grant, Identify, Kernel, Laws, Lend, Limits, Ports, Zone};
 use sluice_model::{
     Code, Environment, Group, Person, Principal, Refusal, Target, TargetName, TokenId, UnixMicros, Who,
 };
@@ -105,7 +105,7 @@ impl World {
         let ports = Ports {
             identify: Arc::clone(&revoked) as _,
             lend: Arc::new(Purse),
-            keep: Arc::new(Shelf { log: log.clone(), faults }),
+            keep: Arc::new(Shelf { log: log.clone(), faults, budgets: Mutex::default() }),
             approve: Arc::clone(&people) as _,
         };
         let kernel = Kernel::new(ports, limits, laws(policies, 1));
@@ -115,6 +115,16 @@ impl World {
     /// Opens a session and has a machine carry it.
     pub(crate) async fn carry<M: Machine<Frame = Line> + 'static>(&self, machine: M) -> Session {
         let grant = self.kernel.open(&ana(), &target_name("shop"), peer()).await.unwrap();
+        self.carry_under(grant, machine)
+    }
+
+    /// Joins the session of the same credential and has a machine carry the flow.
+    pub(crate) async fn share<M: Machine<Frame = Line> + 'static>(&self, machine: M) -> Session {
+        let grant = self.kernel.join(&ana(), &target_name("shop"), peer()).await.unwrap();
+        self.carry_under(grant, machine)
+    }
+
+    fn carry_under<M: Machine<Frame = Line> + 'static>(&self, grant: Grant, machine: M) -> Session {
         let interrupt = grant.interrupt();
         let (client, near_client) = tokio::io::duplex(self.room);
         let (server, near_server) = tokio::io::duplex(self.room);
@@ -133,6 +143,10 @@ impl World {
 
     pub(crate) async fn carry_toy(&self) -> Session {
         self.carry(Toy::default()).await
+    }
+
+    pub(crate) async fn share_toy(&self) -> Session {
+        self.share(Toy::default()).await
     }
 
     /// Puts other policies in force.
@@ -221,6 +235,7 @@ pub(crate) fn ana() -> Principal {
         token: TokenId::new("t-ana").unwrap(),
         expires: UnixMicros(i64::MAX),
         targets: None,
+        run: None,
     }
 }
 

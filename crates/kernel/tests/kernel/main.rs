@@ -17,5 +17,6 @@ mod holds;
 mod open;
 mod order;
 mod recorder;
+mod shared;
 #[path = "../../../wire/tests/toy/mod.rs"]
 mod toy;

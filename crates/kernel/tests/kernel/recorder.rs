@@ -4,10 +4,10 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
-use sluice_kernel::{BoxFuture, Closing, Keep, Opening, Recorder, Unrecorded};
-use sluice_model::FlowId;
+use sluice_kernel::{BoxFuture, Closing, Keep, Opening, Recorder, Spent, Unrecorded};
+use sluice_model::{FlowId, TargetName};
 use sluice_recording::{Event, Toward};
-use sluice_wire::{Link, LinkError};
+use sluice_wire::{Link, LinkError, Object};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
 /// What happened, in one order for recorder and streams.
@@ -102,6 +102,8 @@ pub(crate) struct Faults {
 pub(crate) struct Shelf {
     pub(crate) log: Log,
     pub(crate) faults: Faults,
+    /// What was kept of budgets last.
+    pub(crate) budgets: Mutex<Vec<Spent>>,
 }
 
 struct Reel {
@@ -123,6 +125,26 @@ impl Keep for Shelf {
         let reel: Box<dyn Recorder> = Box::new(Reel { log: self.log.clone(), faults: self.faults, calls: [0; 3] });
         let begun = if self.faults.begin { Err(failure()) } else { Ok(reel) };
         Box::pin(std::future::ready(begun))
+    }
+
+    fn spent(&self) -> BoxFuture<'_, Result<Vec<Spent>, Unrecorded>> {
+        Box::pin(std::future::ready(Ok(self.budgets.lock().unwrap().clone())))
+    }
+
+    fn claim(&self, _: TargetName, _: String, _: Vec<Object>) -> BoxFuture<'_, Result<(), Unrecorded>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn owners(&self, _: TargetName, objects: Vec<Object>) -> BoxFuture<'_, Result<Vec<Option<String>>, Unrecorded>> {
+        Box::pin(std::future::ready(Ok(vec![None; objects.len()])))
+    }
+
+    fn keep_spent(&self, spent: Vec<Spent>) -> BoxFuture<'_, Result<(), Unrecorded>> {
+        let key = |one: &Spent| (one.rule.clone(), one.unit, one.window_seconds, one.whose.clone());
+        let mut kept = self.budgets.lock().unwrap();
+        kept.retain(|old| spent.iter().all(|new| key(new) != key(old)));
+        kept.extend(spent);
+        Box::pin(std::future::ready(Ok(())))
     }
 }
 
@@ -162,7 +184,7 @@ impl Recorder for Reel {
         Ok(())
     }
 
-    fn sync(&mut self) -> BoxFuture<'_, Result<(), Unrecorded>> {
+    fn sync(&mut self) -> BoxFuture<'static, Result<(), Unrecorded>> {
         let synced = self.call(2, self.faults.sync);
         if synced.is_ok() {
             self.log.push(Entry::Synced);

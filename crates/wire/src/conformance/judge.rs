@@ -89,6 +89,22 @@ pub fn a_refusal() -> Refusal {
     refusal.with_hint("Ask for something else.")
 }
 
+/// The words for an operation whose request was taken back.
+pub(crate) fn withdrawn() -> Refusal {
+    Refusal::builtin(Code::Withdrawn, "hold-withdrawn", "the request for approval was withdrawn")
+}
+
+/// The words for an operation whose request stands, although its flow waits no longer.
+pub(crate) fn pending() -> Refusal {
+    let refusal = Refusal::builtin(Code::Pending, "hold-pending", "the request still waits for approval");
+    refusal.with_hint("Ask for exactly the same again; the request stands until it expires.")
+}
+
+/// The words for a client whose server is gone.
+pub(crate) fn lost() -> Refusal {
+    Refusal::builtin(Code::Unavailable, "server-lost", "the connection to the server was lost")
+}
+
 /// A hold as a policy gives it.
 #[must_use]
 pub fn a_hold() -> Hold {

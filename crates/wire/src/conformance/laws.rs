@@ -11,15 +11,12 @@ use thiserror::Error;
 use super::fuzz::Fuzz;
 use super::judge::{Judge, a_refusal, holds};
 use super::play::{Cut, People, Play};
-use super::rig::Rig;
-use super::subject::{CANARY, Endless, Masked, Subject, Talk};
+use super::subject::{CANARY, Masked, Subject, Talk};
 use super::trace::{Event, Trace};
 use crate::Side;
 
 /// Longest script of surprises, in bytes.
 const SURPRISES: usize = 512;
-/// Bytes of an endless message that are delivered at a time.
-const CHUNK_BYTES: usize = 64 * 1024;
 
 /// The seven laws.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -61,7 +58,7 @@ impl Breach {
 }
 
 /// Passes where a condition holds.
-fn check(law: Law, holds: bool, what: impl FnOnce() -> String) -> Result<(), Breach> {
+pub(super) fn check(law: Law, holds: bool, what: impl FnOnce() -> String) -> Result<(), Breach> {
     if holds { Ok(()) } else { Err(Breach::of(law, what())) }
 }
 
@@ -92,7 +89,7 @@ impl Court {
 
 /// Law 1: any cutting of the bytes gives the same steps.
 pub fn split<S: Subject>() -> Result<(), Breach> {
-    let talks: Vec<Talk> = S::talks().into_iter().chain(S::carrying()).collect();
+    let talks: Vec<Talk> = S::talks().into_iter().chain(S::carrying()).chain(S::returning()).collect();
     check(Law::Split, !talks.is_empty(), || "there is no conversation to cut".to_owned())?;
     for talk in &talks {
         for court in COURTS {
@@ -111,8 +108,10 @@ pub fn split<S: Subject>() -> Result<(), Breach> {
     Ok(())
 }
 
-/// Law 2: nothing of an operation reaches the server before it is allowed.
+/// Law 2: nothing of an operation reaches the server before it is allowed; nor the client, where it is the one who
+/// would carry it out.
 pub fn leave<S: Subject>() -> Result<(), Breach> {
+    S::returning().iter().try_for_each(stays_away::<S>)?;
     let talks = S::carrying();
     check(Law::Leave, !talks.is_empty(), || "no conversation carries the canary".to_owned())?;
     for talk in &talks {
@@ -146,6 +145,30 @@ pub fn leave<S: Subject>() -> Result<(), Breach> {
     Ok(())
 }
 
+/// An operation that a server asks for is at its client if, and only if, it is allowed.
+fn stays_away<S: Subject>(talk: &Talk) -> Result<(), Breach> {
+    for court in COURTS {
+        let play = court.play::<S>(talk, Cut::Whole)?;
+        let there = is_told::<S>(play.rig.sent(Side::Client));
+        let allowed = court.name == ALLOWED.name || court.name == APPROVED.name;
+        check(Law::Leave, there == allowed, || {
+            let what = if there { "the client was told" } else { "the client was not told" };
+            format!("`{}` with {}: {what}\n{}", talk.name, court.name, play.rig.trace())
+        })?;
+    }
+    let mut held = Play::<S>::new(Judge::hold_those(CANARY), Cut::Whole, People::Wait);
+    held.play(talk)?;
+    check(Law::Leave, held.rig.is_held(), || format!("`{}` was never held", talk.name))?;
+    check(Law::Leave, !is_told::<S>(held.rig.sent(Side::Client)), || {
+        format!("`{}`: the client was told while people were asked\n{}", talk.name, held.rig.trace())
+    })
+}
+
+/// Whether a client that read these bytes knows the canary.
+fn is_told<S: Subject>(read: &[u8]) -> bool {
+    holds(read, CANARY.as_bytes()) || holds(&S::understood(read), CANARY.as_bytes())
+}
+
 /// Whether the canary only left under operations that hold it and were allowed.
 fn is_all_ruled(trace: &Trace) -> bool {
     let canary = CANARY.as_bytes();
@@ -160,6 +183,11 @@ fn is_all_ruled(trace: &Trace) -> bool {
             && asked.contains(op)
         {
             allowed.insert(*op);
+        }
+        // Another flow counts its operations anew.
+        if *event == Event::Closed {
+            asked.clear();
+            allowed.clear();
         }
         if let Event::Sent { op, toward: Side::Server, bytes } = event {
             return !holds(bytes, canary) || allowed.contains(op);
@@ -182,11 +210,11 @@ pub fn silence<S: Subject>() -> Result<(), Breach> {
     Ok(())
 }
 
-/// Law 4: a denial is a valid protocol error, and the flow stays usable.
+/// Law 4: a denial is a valid protocol error, and the client's stream stays usable.
 pub fn refusal<S: Subject>() -> Result<(), Breach> {
     let follow_up = S::follow_up();
     let fresh = ALLOWED.play::<S>(&follow_up, Cut::Whole)?;
-    for talk in S::carrying() {
+    for talk in S::carrying().into_iter().chain(S::returning()) {
         for (how, judge) in [("denied", Judge::deny_those(CANARY)), ("held and denied", Judge::hold_those(CANARY))] {
             let mut play = Play::<S>::new(judge, Cut::Whole, People::Deny);
             play.play(&talk)?;
@@ -199,14 +227,14 @@ pub fn refusal<S: Subject>() -> Result<(), Breach> {
             let usable = new(Side::Client, client) == fresh.rig.sent(Side::Client)
                 && new(Side::Server, server) == fresh.rig.sent(Side::Server);
             check(Law::Refusal, usable, || {
-                format!("after `{}`, {how}, the flow is not usable:\n{}", talk.name, play.rig.trace())
+                format!("after `{}`, {how}, the stream is not usable:\n{}", talk.name, play.rig.trace())
             })?;
         }
     }
     Ok(())
 }
 
-/// Law 5: a masked value is in no frame to the client and in no note.
+/// Law 5: a masked value is in no frame to the client, in no question about an answer and in no note.
 pub fn canary<S: Subject>() -> Result<(), Breach> {
     let all = S::masked();
     check(Law::Canary, !all.is_empty(), || "no conversation is masked".to_owned())?;
@@ -215,64 +243,35 @@ pub fn canary<S: Subject>() -> Result<(), Breach> {
         for cut in [Cut::Whole, Cut::Pieces(vec![1]), Cut::Pieces(vec![7, 2, 31])] {
             let mut play = Play::<S>::new(Judge::allow_with(obligations.clone()), cut, People::Approve);
             play.play(&talk)?;
-            let there =
-                holds(&play.server_said, CANARY.as_bytes()) || holds(bare.rig.sent(Side::Client), CANARY.as_bytes());
+            let there = is_told::<S>(&play.server_said) || is_told::<S>(bare.rig.sent(Side::Client));
             check(Law::Canary, there, || format!("`{}`: the server never says the canary", talk.name))?;
-            let tells = |event: &Event| {
-                let Event::Noted(note) = event else { return false };
-                note.values.iter().any(|(_, value)| value.contains(CANARY))
-            };
-            let noted = play.rig.trace().events().iter().any(tells);
-            check(Law::Canary, !noted && !holds(play.rig.sent(Side::Client), CANARY.as_bytes()), || {
-                format!("`{}` shows the canary:\n{}", talk.name, play.rig.trace())
-            })?;
+            let shown = is_told::<S>(play.rig.sent(Side::Client)) || play.rig.trace().events().iter().any(tells);
+            check(Law::Canary, !shown, || format!("`{}` shows the canary:\n{}", talk.name, play.rig.trace()))?;
         }
     }
     Ok(())
 }
 
-/// Law 6: what a flow holds has a stated limit.
-pub fn bound<S: Subject>() -> Result<(), Breach> {
-    for endless in S::endless() {
-        codec_is_bounded::<S>(endless)?;
-    }
-    let mut rig = Rig::<S>::new(Judge::allow_all());
-    let (message, limit) = (S::unanswered(), S::unanswered_limit());
-    for taken in 0..=limit {
-        if !rig.takes_client_frames() {
-            return check(Law::Bound, taken == limit, || {
-                format!("{taken} messages were taken without an answer and not the stated {limit}")
-            });
+/// Whether a step that is written down says the canary, beside the frames.
+fn tells(event: &Event) -> bool {
+    let canary = CANARY.as_bytes();
+    match event {
+        Event::Noted(note) => note.values.iter().any(|(_, value)| value.contains(CANARY)),
+        Event::Asked { text, bound, .. } => {
+            holds(text, canary) || bound.as_ref().is_some_and(|bound| holds(bound, canary))
         }
-        rig.deliver(Side::Client, &message)?;
+        Event::Ruled { .. }
+        | Event::Held(_)
+        | Event::Withdrawn(_)
+        | Event::Left(_)
+        | Event::Sent { .. }
+        | Event::Settled(..)
+        | Event::Done(_)
+        | Event::Errand
+        | Event::Returned
+        | Event::Closed
+        | Event::Broke(_) => false,
     }
-    Err(Breach::of(Law::Bound, format!("more than the stated {limit} messages are taken without an answer")))
-}
-
-/// A codec refuses, or passes in pieces, what has no end.
-fn codec_is_bounded<S: Subject>(endless: Endless) -> Result<(), Breach> {
-    use crate::Codec as _;
-    let limit = S::codec_limit_bytes();
-    let mut codec = S::codec();
-    let mut unread = bytes::BytesMut::from(endless.begins);
-    let chunk = vec![endless.goes_on; CHUNK_BYTES.min(limit.max(1))];
-    let mut delivered = 0_usize;
-    while delivered <= limit.saturating_mul(2) {
-        loop {
-            match codec.decode(endless.from, &mut unread) {
-                Err(_) => return Ok(()),
-                Ok(Some(_)) => {}
-                Ok(None) => break,
-            }
-        }
-        let held = unread.len();
-        check(Law::Bound, held <= limit, || {
-            format!("`{}`: the codec holds {held} bytes and its limit is {limit}", endless.name)
-        })?;
-        unread.extend_from_slice(&chunk);
-        delivered = delivered.saturating_add(chunk.len());
-    }
-    Ok(())
 }
 
 /// Law 7: no input panics, and whatever comes in, nothing leaves that is not allowed.

@@ -1,4 +1,4 @@
-//! A conversation between a client's script, a flow and a server.
+//! A conversation between a client's script, its flows and their servers.
 
 use super::judge::{Judge, a_refusal};
 use super::laws::Breach;
@@ -23,21 +23,52 @@ pub(crate) enum People {
     Wait,
 }
 
-/// A flow, its server, and what both peers said.
+/// A stream of a client, its servers, and what both peers said.
 pub(crate) struct Play<S: Subject> {
     pub(crate) rig: Rig<S>,
-    server: S::Server,
+    server: Served<S>,
     cut: Cut,
     people: People,
-    /// Everything the client sent and the server answered.
+    /// Everything the client sent and the servers answered.
     pub(crate) client_said: Vec<u8>,
     pub(crate) server_said: Vec<u8>,
+    /// The same, one by one.
+    pub(crate) turns: Vec<(Side, Vec<u8>)>,
+}
+
+/// The server of the flow that a rig is at.
+pub(crate) struct Served<S: Subject> {
+    server: S::Server,
+    flow: usize,
+}
+
+impl<S: Subject> Default for Served<S> {
+    fn default() -> Self {
+        Self { server: S::server(), flow: 0 }
+    }
+}
+
+impl<S: Subject> Served<S> {
+    pub(crate) fn hear(&mut self, rig: &Rig<S>, bytes: &[u8]) -> Vec<u8> {
+        if self.flow != rig.flows() {
+            *self = Self { server: S::server(), flow: rig.flows() };
+        }
+        self.server.hear(bytes)
+    }
 }
 
 impl<S: Subject> Play<S> {
     pub(crate) fn new(judge: Judge, cut: Cut, people: People) -> Self {
         let rig = Rig::new(judge);
-        Self { rig, server: S::server(), cut, people, client_said: Vec::new(), server_said: Vec::new() }
+        Self {
+            rig,
+            server: Served::default(),
+            cut,
+            people,
+            client_said: Vec::new(),
+            server_said: Vec::new(),
+            turns: Vec::new(),
+        }
     }
 
     /// Plays a conversation to its end, or to the end of the flow.
@@ -46,6 +77,7 @@ impl<S: Subject> Play<S> {
             match next {
                 Move::Client(bytes) => {
                     self.client_said.extend_from_slice(bytes);
+                    self.turns.push((Side::Client, bytes.clone()));
                     self.deliver(Side::Client, bytes)?;
                 }
                 Move::Server(bytes) => self.server_says(bytes)?,
@@ -60,7 +92,7 @@ impl<S: Subject> Play<S> {
         loop {
             let asked = self.rig.take_sent(Side::Server);
             if !asked.is_empty() {
-                let answer = self.server.hear(&asked);
+                let answer = self.server.hear(&self.rig, &asked);
                 self.server_says(&answer)?;
             } else if self.rig.is_held() && self.people != People::Wait {
                 self.rig.settle(self.people == People::Approve, a_refusal())?;
@@ -72,6 +104,7 @@ impl<S: Subject> Play<S> {
 
     fn server_says(&mut self, bytes: &[u8]) -> Result<(), Breach> {
         self.server_said.extend_from_slice(bytes);
+        self.turns.push((Side::Server, bytes.to_vec()));
         self.deliver(Side::Server, bytes)
     }
 
@@ -80,9 +113,10 @@ impl<S: Subject> Play<S> {
             Cut::Whole => vec![usize::MAX],
             Cut::Pieces(lengths) => lengths.clone(),
         };
-        let mut rest = bytes;
+        let (mut rest, flow) = (bytes, self.rig.flows());
         for length in lengths.iter().cycle() {
-            if rest.is_empty() {
+            // What a server still says to a flow that is over reaches nobody.
+            if rest.is_empty() || from == Side::Server && self.rig.flows() != flow {
                 break;
             }
             let (piece, left) = rest.split_at(rest.len().min((*length).max(1)));

@@ -1,32 +1,40 @@
-//! The kernel's order without the kernel: one flow, in memory, with its rules checked at every step.
+//! The kernel's order without the kernel: one client's stream, in memory, with its rules checked at every step.
 
-use std::collections::BTreeSet;
+mod steps;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::BytesMut;
-use sluice_model::{Code, Hold, HoldId, OpId, Operation, Refusal, Ruling, Stage, UnixMicros, Verdict};
+use sluice_model::{Digest, Hold, HoldId, OpId, Refusal, Ruling};
 
-use super::judge::Judge;
+use super::judge::{Judge, lost, withdrawn};
 use super::laws::{Breach, Law};
-use super::subject::Subject;
+use super::subject::{Phase, Subject};
 use super::trace::{Event, Trace};
 use crate::outbox::Errand;
-use crate::{Codec, Frame as _, HoldNotice, Input, Machine, Outbox, Side, Step, Violation};
+use crate::{Codec, Input, Machine, Outbox, Side, Step, Violation};
 
-/// One flow of a subject.
+type FrameOf<S> = <<S as Subject>::Machine as Machine>::Frame;
+
+/// A client's stream through a subject: one flow, or one after another where a flow is one exchange.
 pub struct Rig<S: Subject> {
     machine: S::Machine,
     client: Lane<S::Codec>,
     server: Lane<S::Codec>,
     judge: Judge,
-    outbox: Outbox<<S::Machine as Machine>::Frame>,
+    outbox: Outbox<FrameOf<S>>,
     waiting: Waiting,
+    /// Requests that stand although their flows wait no longer, by what is asked for.
+    standing: BTreeMap<Digest, HoldId>,
     /// Asked and not done.
     open: BTreeSet<OpId>,
     allowed: BTreeSet<OpId>,
     last_asked: OpId,
+    /// How many flows there were before this one.
+    flows: usize,
     over: bool,
     trace: Trace,
 }
@@ -44,23 +52,40 @@ struct Lane<C> {
     sent: Vec<u8>,
     /// How much of `sent` was taken.
     taken: usize,
-    ended: bool,
+    end: End,
 }
 
 impl<C> Lane<C> {
     fn new(codec: C) -> Self {
-        Self { codec, inbound: BytesMut::new(), sent: Vec::new(), taken: 0, ended: false }
+        Self { codec, inbound: BytesMut::new(), sent: Vec::new(), taken: 0, end: End::Open }
     }
+}
+
+/// How far the end of a side's stream is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum End {
+    Open,
+    /// It comes after what is not read yet.
+    Coming,
+    Told,
 }
 
 enum Waiting {
     Nothing,
-    People(OpId, Arc<Hold>),
+    People(Held),
     Errand(Errand),
 }
 
+/// What people are asked about.
+struct Held {
+    op: OpId,
+    hold: Arc<Hold>,
+    id: HoldId,
+    digest: Digest,
+}
+
 impl<S: Subject> Rig<S> {
-    /// A new flow under a judge.
+    /// A new stream under a judge.
     #[must_use]
     pub fn new(judge: Judge) -> Self {
         Self {
@@ -70,9 +95,11 @@ impl<S: Subject> Rig<S> {
             judge,
             outbox: Outbox::default(),
             waiting: Waiting::Nothing,
+            standing: BTreeMap::new(),
             open: BTreeSet::new(),
             allowed: BTreeSet::from([OpId::CONNECT]),
             last_asked: OpId::CONNECT,
+            flows: 0,
             over: false,
             trace: Trace::default(),
         }
@@ -86,7 +113,7 @@ impl<S: Subject> Rig<S> {
     /// Bytes arrive from a side.
     pub fn deliver(&mut self, from: Side, bytes: &[u8]) -> Result<(), Breach> {
         let lane = self.lane(from);
-        if !lane.ended {
+        if lane.end == End::Open {
             lane.inbound.extend_from_slice(bytes);
         }
         self.pump()
@@ -94,27 +121,51 @@ impl<S: Subject> Rig<S> {
 
     /// People answer the hold, if there is one.
     pub fn settle(&mut self, approved: bool, refusal: Refusal) -> Result<(), Breach> {
-        let Waiting::People(op, hold) = std::mem::replace(&mut self.waiting, Waiting::Nothing) else {
-            return Ok(());
-        };
+        let Some(held) = self.no_longer_held() else { return Ok(()) };
         let ruling =
-            if approved { Ruling::Allow(Arc::clone(&hold.obligations)) } else { Ruling::Deny(Arc::new(refusal)) };
-        self.rule(op, ruling)?;
+            if approved { Ruling::Allow(Arc::clone(&held.hold.obligations)) } else { Ruling::Deny(Arc::new(refusal)) };
+        self.rule(held.op, ruling)?;
         self.drain()?;
+        self.pump()
+    }
+
+    /// The request for approval is taken back, if there is one.
+    pub fn withdraw(&mut self) -> Result<(), Breach> {
+        self.settle(false, withdrawn())
+    }
+
+    /// People have not answered the hold for so many seconds, if there is one.
+    pub fn wait(&mut self, seconds: u32) -> Result<(), Breach> {
+        let Waiting::People(held) = &self.waiting else { return Ok(()) };
+        let op = held.op;
+        self.tell(Input::Waiting(op, seconds))?;
         self.pump()
     }
 
     /// A side sends the end of its stream.
     pub fn end(&mut self, side: Side) -> Result<(), Breach> {
-        if std::mem::replace(&mut self.lane(side).ended, true) || self.over {
+        let lane = self.lane(side);
+        if lane.end == End::Open {
+            lane.end = End::Coming;
+        }
+        self.pump()
+    }
+
+    /// The connection to the server fails, which is the end of the flow: the machine has one word for its client.
+    pub fn lose(&mut self) -> Result<(), Breach> {
+        if self.over {
             return Ok(());
         }
-        if side == Side::Client {
-            self.settle(false, super::judge::a_refusal())?;
+        self.over = true;
+        if self.machine.handle(Input::Revoked(lost()), &mut self.outbox).is_ok() {
+            while let Some(step) = self.outbox.pop() {
+                if let Step::ToClient(op, frame) = step {
+                    self.send(op, Side::Client, frame)?;
+                }
+            }
         }
-        self.tell(Input::Ended(side))?;
-        self.over |= self.client.ended && self.server.ended;
-        self.pump()
+        self.trace.push(Event::Closed);
+        Ok(())
     }
 
     /// The session is revoked, which is the end of the flow.
@@ -127,7 +178,7 @@ impl<S: Subject> Rig<S> {
     }
 
     /// Tells the machine something that a kernel would not say at this moment: an answer, while it waits for none.
-    pub fn surprise(&mut self, input: Input<<S::Machine as Machine>::Frame>) -> Result<(), Breach> {
+    pub fn surprise(&mut self, input: Input<FrameOf<S>>) -> Result<(), Breach> {
         if self.over || !matches!(self.waiting, Waiting::Nothing) {
             return Ok(());
         }
@@ -157,6 +208,15 @@ impl<S: Subject> Rig<S> {
         }
     }
 
+    /// How many bytes of a side were not read.
+    #[must_use]
+    pub fn unread(&self, from: Side) -> usize {
+        match from {
+            Side::Client => self.client.inbound.len(),
+            Side::Server => self.server.inbound.len(),
+        }
+    }
+
     /// Every step.
     #[must_use]
     pub const fn trace(&self) -> &Trace {
@@ -169,16 +229,16 @@ impl<S: Subject> Rig<S> {
         matches!(self.waiting, Waiting::People(..))
     }
 
-    /// Whether the flow has ended.
+    /// How many flows have ended and made room for another.
+    #[must_use]
+    pub const fn flows(&self) -> usize {
+        self.flows
+    }
+
+    /// Whether the stream has ended.
     #[must_use]
     pub const fn is_over(&self) -> bool {
         self.over
-    }
-
-    /// Whether more of the client's frames would be taken.
-    #[must_use]
-    pub fn takes_client_frames(&self) -> bool {
-        !self.over && matches!(self.waiting, Waiting::Nothing) && self.machine.wants().client
     }
 
     /// Operations that were asked for and are not done.
@@ -194,36 +254,105 @@ impl<S: Subject> Rig<S> {
         }
     }
 
-    /// Hands the machine every frame that it takes.
+    /// Hands the machine every frame that it takes, and every end that is due.
     fn pump(&mut self) -> Result<(), Breach> {
         while !self.over {
+            match S::phase(&self.client.codec) {
+                Phase::Open => {}
+                Phase::Over => {
+                    self.conclude()?;
+                    self.begin_anew();
+                    continue;
+                }
+                Phase::Torn => return self.conclude(),
+            }
             if self.errand_returned() {
                 self.trace.push(Event::Returned);
                 self.tell(Input::Returned)?;
                 continue;
             }
             match self.next_input() {
+                Ok(Some(Input::Ended(Side::Client))) => self.client_leaves()?,
                 Ok(Some(input)) => self.tell(input)?,
                 Ok(None) => break,
                 Err(violation) => self.broke(violation),
             }
+            self.over |= self.client.end == End::Told && self.server.end == End::Told;
         }
         Ok(())
     }
 
-    fn next_input(&mut self) -> Result<Option<Input<<S::Machine as Machine>::Frame>>, Violation> {
+    fn next_input(&mut self) -> Result<Option<Input<FrameOf<S>>>, Violation> {
         let wants = self.machine.wants();
-        if wants.server
-            && let Some(frame) = self.server.codec.decode(Side::Server, &mut self.server.inbound)?
-        {
-            return Ok(Some(Input::FromServer(frame)));
+        if wants.server {
+            if let Some(frame) = self.server.codec.decode(Side::Server, &mut self.server.inbound)? {
+                return Ok(Some(Input::FromServer(frame)));
+            }
+            if self.server.end == End::Coming {
+                self.server.end = End::Told;
+                return Ok(Some(Input::Ended(Side::Server)));
+            }
         }
-        if self.takes_client_frames()
-            && let Some(frame) = self.client.codec.decode(Side::Client, &mut self.client.inbound)?
-        {
+        let takes = matches!(self.waiting, Waiting::Nothing) && wants.client;
+        if takes && let Some(frame) = self.client.codec.decode(Side::Client, &mut self.client.inbound)? {
             return Ok(Some(Input::FromClient(frame)));
         }
+        // A client that leaves while people are asked is noticed.
+        if (takes || self.is_held()) && self.client.end == End::Coming {
+            self.client.end = End::Told;
+            return Ok(Some(Input::Ended(Side::Client)));
+        }
         Ok(None)
+    }
+
+    /// The client's part of the flow is over: nobody waits for people any more, and the machine is told.
+    fn client_leaves(&mut self) -> Result<(), Breach> {
+        if let Some(held) = self.no_longer_held() {
+            self.client.inbound.clear();
+            self.rule(held.op, Ruling::Deny(Arc::new(withdrawn())))?;
+            self.drain()?;
+        }
+        if self.over { Ok(()) } else { self.tell(Input::Ended(Side::Client)) }
+    }
+
+    /// The flow's exchange is over, and so is the flow.
+    fn conclude(&mut self) -> Result<(), Breach> {
+        self.client_leaves()?;
+        if self.trace.last() != Some(&Event::Closed) {
+            return Err(breach("a flow goes on after its exchange"));
+        }
+        match self.open.first() {
+            None => Ok(()),
+            Some(op) => {
+                let trace = &self.trace;
+                let what = format!("operation {} is left open by an exchange that is over:\n{trace}", op.0);
+                Err(Breach::of(Law::Bound, what))
+            }
+        }
+    }
+
+    /// The next flow of the stream. A connection to the server ends with its flow, and with what was on its way.
+    fn begin_anew(&mut self) {
+        self.machine = S::machine();
+        self.client.codec = S::codec();
+        self.server.codec = S::codec();
+        self.server.inbound.clear();
+        self.server.taken = self.server.sent.len();
+        self.server.end = End::Open;
+        self.allowed = BTreeSet::from([OpId::CONNECT]);
+        self.last_asked = OpId::CONNECT;
+        self.flows = self.flows.saturating_add(1);
+        self.over = self.client.end == End::Told;
+    }
+
+    fn no_longer_held(&mut self) -> Option<Held> {
+        match std::mem::replace(&mut self.waiting, Waiting::Nothing) {
+            Waiting::People(held) => Some(held),
+            other @ (Waiting::Nothing | Waiting::Errand(_)) => {
+                self.waiting = other;
+                None
+            }
+        }
     }
 
     fn errand_returned(&mut self) -> bool {
@@ -241,137 +370,12 @@ impl<S: Subject> Rig<S> {
         while self.outbox.pop().is_some() {}
     }
 
-    fn tell(&mut self, input: Input<<S::Machine as Machine>::Frame>) -> Result<(), Breach> {
+    fn tell(&mut self, input: Input<FrameOf<S>>) -> Result<(), Breach> {
         if let Err(violation) = self.machine.handle(input, &mut self.outbox) {
             self.broke(violation);
             return Ok(());
         }
         self.drain()
-    }
-
-    fn drain(&mut self) -> Result<(), Breach> {
-        while let Some(step) = self.outbox.pop() {
-            match step {
-                Step::Ask(op, operation) => self.ask(op, &operation)?,
-                Step::ToServer(op, frame) => self.send(op, Side::Server, frame)?,
-                Step::ToClient(op, frame) => self.send(op, Side::Client, frame)?,
-                Step::Withdraw(op) => self.take_back(op)?,
-                Step::Done(op) => {
-                    self.open.remove(&op);
-                    self.allowed.remove(&op);
-                    self.trace.push(Event::Done(op));
-                }
-                Step::Note(note) => self.trace.push(Event::Noted(note)),
-                Step::Errand(errand) => {
-                    if !matches!(self.waiting, Waiting::Nothing) {
-                        return Err(breach("an errand was sent out while the flow waited"));
-                    }
-                    self.waiting = Waiting::Errand(errand);
-                    self.trace.push(Event::Errand);
-                }
-                Step::Close => {
-                    self.over = true;
-                    self.trace.push(Event::Closed);
-                }
-            }
-        }
-        if self.is_held() && !self.over && self.machine.wants().client {
-            return Err(breach("the machine takes client frames while a question is open"));
-        }
-        Ok(())
-    }
-
-    fn ask(&mut self, op: OpId, operation: &Operation) -> Result<(), Breach> {
-        self.trace.push(Event::asked(op, operation));
-        if !matches!(self.waiting, Waiting::Nothing) {
-            return Err(breach(format!("operation {} was asked about while the flow waited", op.0)));
-        }
-        if op <= self.last_asked {
-            return Err(breach(format!("operation {} was asked about again", op.0)));
-        }
-        if self.outbox.pop().is_some() {
-            return Err(breach(format!("a step followed the question about operation {}", op.0)));
-        }
-        if self.machine.wants().client {
-            return Err(breach("the machine takes client frames while a question is open"));
-        }
-        self.last_asked = op;
-        self.open.insert(op);
-        match self.judge.rule(operation) {
-            Verdict::Allow(obligations) => self.rule(op, Ruling::Allow(obligations)),
-            Verdict::Deny(refusal) => self.rule(op, Ruling::Deny(refusal)),
-            Verdict::Hold(hold) if operation.stage == Stage::Prepare => {
-                self.rule(op, Ruling::Allow(Arc::clone(&hold.obligations)))
-            }
-            Verdict::Hold(hold) => self.hold(op, hold),
-        }
-    }
-
-    /// Nobody is asked any more.
-    fn take_back(&mut self, op: OpId) -> Result<(), Breach> {
-        self.trace.push(Event::Withdrawn(op));
-        match &self.waiting {
-            Waiting::People(held, _) if *held == op => self.waiting = Waiting::Nothing,
-            Waiting::Nothing | Waiting::People(..) | Waiting::Errand(_) => return Ok(()),
-        }
-        let refusal = Refusal::builtin(Code::Withdrawn, "hold-withdrawn", "the request for approval was withdrawn");
-        self.rule(op, Ruling::Deny(Arc::new(refusal)))
-    }
-
-    fn rule(&mut self, op: OpId, ruling: Ruling) -> Result<(), Breach> {
-        let word = match &ruling {
-            Ruling::Allow(_) => "allow",
-            Ruling::Deny(_) => "deny",
-        };
-        if matches!(ruling, Ruling::Allow(_)) {
-            self.allowed.insert(op);
-        }
-        self.trace.push(Event::Ruled { op, word });
-        if let Err(violation) = self.machine.handle(Input::Ruled(op, ruling), &mut self.outbox) {
-            self.broke(violation);
-        }
-        Ok(())
-    }
-
-    fn hold(&mut self, op: OpId, hold: Arc<Hold>) -> Result<(), Breach> {
-        let id = HoldId::new(format!("h-{}", op.0)).map_err(|error| breach(error.to_string()))?;
-        let notice = HoldNotice {
-            id,
-            message: hold.refusal.message.clone(),
-            approvers: "1 of group `approvers`".to_owned(),
-            expires: UnixMicros(60_000_000),
-            wait_seconds: 60,
-        };
-        self.trace.push(Event::Held(op));
-        self.waiting = Waiting::People(op, hold);
-        if let Err(violation) = self.machine.handle(Input::Held(op, notice), &mut self.outbox) {
-            self.broke(violation);
-        }
-        Ok(())
-    }
-
-    fn send(&mut self, op: OpId, toward: Side, frame: <S::Machine as Machine>::Frame) -> Result<(), Breach> {
-        match toward {
-            Side::Server if !self.allowed.contains(&op) => {
-                return Err(breach(format!(
-                    "a frame was offered to the server under operation {} without an allow",
-                    op.0
-                )));
-            }
-            Side::Client if op != OpId::CONNECT && !self.open.contains(&op) => {
-                return Err(breach(format!("a frame was sent to the client under operation {}, which is over", op.0)));
-            }
-            Side::Client | Side::Server => {}
-        }
-        let wire = frame.wire().to_vec();
-        let lane = self.lane(toward);
-        let bytes = lane.codec.encode(frame);
-        if *bytes != *wire {
-            return Err(breach("the codec sends other bytes than the frame shows the recorder"));
-        }
-        lane.sent.extend_from_slice(&bytes);
-        self.trace.push(Event::Sent { op, toward, bytes: wire });
-        Ok(())
     }
 }
 

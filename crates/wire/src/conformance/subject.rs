@@ -3,6 +3,7 @@
 use sluice_model::{Obligations, Refusal};
 
 use super::escape::{escape, unescape};
+use super::judge::Judge;
 use crate::{Codec, Machine, Side};
 
 /// A word that must stay where it is: in a request that is denied, or in an answer that is masked.
@@ -32,7 +33,13 @@ pub trait Subject {
     /// Conversations with [`CANARY`] in the text or the values of an operation, in every way a client can ask for one.
     fn carrying() -> Vec<Talk>;
 
-    /// A conversation that works on any flow that is still usable.
+    /// Conversations in whose answers the server asks for an operation with [`CANARY`] in it that the client would carry
+    /// out; none where servers do not ask.
+    fn returning() -> Vec<Talk> {
+        Vec::new()
+    }
+
+    /// A conversation that works on any stream of a client that is still usable.
     fn follow_up() -> Talk;
 
     /// Whether what a client read holds a valid error with the words of a refusal.
@@ -41,17 +48,39 @@ pub trait Subject {
     /// Conversations whose answers hold [`CANARY`] where it is not masked.
     fn masked() -> Vec<Masked>;
 
+    /// What a client makes of the bytes that it read, beside the bytes themselves: escapes undone, pieces put together.
+    fn understood(_read: &[u8]) -> Vec<u8> {
+        Vec::new()
+    }
+
     /// Most bytes that a codec leaves unread before it takes a frame or refuses.
     fn codec_limit_bytes() -> usize;
 
     /// Beginnings after which a peer could go on for ever.
     fn endless() -> Vec<Endless>;
 
+    /// Conversations after which a side goes on for ever.
+    fn floods() -> Vec<Flood> {
+        Vec::new()
+    }
+
     /// A message that the server has to answer.
     fn unanswered() -> Vec<u8>;
 
-    /// Most such messages that a machine takes while no answer comes.
+    /// Most such messages that are taken while no answer comes.
     fn unanswered_limit() -> usize;
+
+    /// What the transport adds behind a frame that no record shows, such as the end of a body. Nothing where a frame's
+    /// bytes are all that is sent.
+    fn framing() -> &'static [&'static [u8]] {
+        &[]
+    }
+
+    /// Where a flow is after what its client's codec has read and written. A flow that is a whole connection stays open
+    /// until a side ends it.
+    fn phase(_client: &Self::Codec) -> Phase {
+        Phase::Open
+    }
 
     /// Bytes of one message or more from a side, as lines of a transcript.
     fn show(_from: Side, bytes: &[u8]) -> Vec<String> {
@@ -69,7 +98,7 @@ pub trait Subject {
     }
 }
 
-/// A server in memory.
+/// A server in memory; every flow has one of its own.
 pub trait Server {
     /// Takes bytes and gives the bytes that it answers.
     fn hear(&mut self, bytes: &[u8]) -> Vec<u8>;
@@ -105,6 +134,29 @@ pub struct Masked {
     pub talk: Talk,
     /// What its operations are allowed with.
     pub obligations: Obligations,
+}
+
+/// Where a flow is, as the link of its client sees it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Phase {
+    /// It goes on.
+    Open,
+    /// It was one exchange and is over; what the client sends next begins another flow.
+    Over,
+    /// It is over in the middle of an answer, and with it the client's stream.
+    Torn,
+}
+
+/// A conversation after which a side sends the same over and over.
+#[derive(Clone, Debug)]
+pub struct Flood {
+    pub name: &'static str,
+    pub talk: Talk,
+    pub judge: fn() -> Judge,
+    pub from: Side,
+    pub goes_on: Vec<u8>,
+    /// Most bytes that the flow takes before it passes something on, refuses, or reads no further.
+    pub limit_bytes: usize,
 }
 
 /// The beginning of something without an end.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use sluice_model::{OpId, Operation, Stage};
+use sluice_model::{OpId, Operation, Spend, Stage};
 
 use super::escape::escape;
 use crate::{Note, Side, Violation};
@@ -26,12 +26,16 @@ pub enum Event {
     /// It waits for people.
     Held(OpId),
     Withdrawn(OpId),
-    /// A frame that went out.
+    /// The flow waits no longer, and the request stands.
+    Left(OpId),
+    /// What went out of a frame.
     Sent {
         op: OpId,
         toward: Side,
         bytes: Vec<u8>,
     },
+    /// What an operation used up.
+    Settled(OpId, Spend),
     /// An operation that is over.
     Done(OpId),
     /// A fact written down.
@@ -46,7 +50,7 @@ pub enum Event {
     Broke(Violation),
 }
 
-/// Everything a flow did, in order. Frames of one operation that follow each other are one event, because a frame may
+/// Everything a stream's flows did, in order. Frames of one operation that follow each other are one event, because a frame may
 /// stand for a run of messages.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Trace(Vec<Event>);
@@ -81,6 +85,10 @@ impl Trace {
         &self.0
     }
 
+    pub(crate) fn last(&self) -> Option<&Event> {
+        self.0.last()
+    }
+
     pub(crate) fn take(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.0)
     }
@@ -110,6 +118,10 @@ impl fmt::Display for Event {
             Self::Ruled { op, word } => write!(f, "{word} {}", op.0),
             Self::Held(op) => write!(f, "held {}", op.0),
             Self::Withdrawn(op) => write!(f, "withdrawn {}", op.0),
+            Self::Left(op) => write!(f, "left standing {}", op.0),
+            Self::Settled(op, Spend { requests, tokens, cost_micros }) => {
+                write!(f, "spent {}: requests={requests} tokens={tokens} cost_micros={cost_micros}", op.0)
+            }
             Self::Sent { op, toward, bytes } => write!(f, "to {toward} {}: {}", op.0, escape(bytes)),
             Self::Done(op) => write!(f, "done {}", op.0),
             Self::Noted(note) => {

@@ -19,7 +19,10 @@
 //! | `with NAME TEXT` | operations that hold the text are allowed with [`Subject::obligations`] of that name |
 //! | `allow` | everything is allowed from here on |
 //! | `approve`, `reject` | people answer the hold |
+//! | `wait SECONDS` | they have not answered it since so many seconds |
+//! | `withdraw` | the request for approval is taken back |
 //! | `end client`, `end server` | a side ends its stream |
+//! | `lose server` | the connection to the server fails |
 //! | `revoke` | the session is revoked |
 
 use std::fs;
@@ -126,6 +129,9 @@ fn happen<S: Subject>(line: &str, rig: &mut Rig<S>, rules: &mut Vec<Rule>) -> Re
         "server" => rig.deliver(Side::Server, &S::spell(Side::Server, rest)?),
         "approve" => rig.settle(true, a_refusal()),
         "reject" => rig.settle(false, a_refusal()),
+        "wait" => rig.wait(rest.parse().map_err(|_| format!("`{rest}` is no number of seconds"))?),
+        "withdraw" => rig.withdraw(),
+        "lose" if rest == "server" => rig.lose(),
         "end" if rest == "client" => rig.end(Side::Client),
         "end" if rest == "server" => rig.end(Side::Server),
         "revoke" => rig.revoke(a_refusal()),

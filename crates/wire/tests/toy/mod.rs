@@ -23,8 +23,8 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use sluice_model::{
-    Access, Action, ActionSpec, Digest, Effect, Exposure, Fact, FactSpec, FactType, Facts, OpId, Operation, Refusal,
-    Resource, ResourceSpec, Ruling, Schema, Shape, Stage, Tag, Text, Usage,
+    Access, Action, ActionSpec, Digest, Effect, Exposure, Fact, FactGroup, FactSpec, FactType, Facts, OpId, Operation,
+    Refusal, Resource, ResourceSpec, Ruling, Schema, Shape, Spend, Stage, Tag, Text, Usage,
 };
 use sluice_wire::{HoldNotice, Input, Outbox, Side, Violation, Wants};
 
@@ -43,13 +43,15 @@ pub static SCHEMA: Schema = Schema {
     protocol: "toy",
     version: 1,
     actions: &[
-        ActionSpec { action: CONNECT, on: &[Resource::TARGET], doc: "Connect." },
-        ActionSpec { action: READ, on: &["Item"], doc: "Read an item." },
-        ActionSpec { action: WRITE, on: &["Item"], doc: "Write an item." },
+        ActionSpec { action: CONNECT, on: &[Resource::TARGET], facts: "toy", doc: "Connect." },
+        ActionSpec { action: READ, on: &["Item"], facts: "toy", doc: "Read an item." },
+        ActionSpec { action: WRITE, on: &["Item"], facts: "toy", doc: "Write an item." },
     ],
     resources: &[ResourceSpec { kind: "Item", within: Resource::TARGET, doc: "An item." }],
-    facts_group: "toy",
-    facts: &[FactSpec { name: "name", of: FactType::Text, doc: "The item's name." }],
+    facts: &[FactGroup {
+        name: "toy",
+        facts: &[FactSpec { name: "name", of: FactType::Text, doc: "The item's name." }],
+    }],
 };
 
 /// One line, or a run of rows.
@@ -242,7 +244,13 @@ pub fn operation(action: Action, name: &str, text: &Bytes) -> Operation {
         understood: true,
         digest: Digest::of_parts([&text[..]]),
     };
-    Operation { shape: Arc::new(shape), text: Text::new(text.clone()), stage: Stage::Perform, bound: None }
+    Operation {
+        shape: Arc::new(shape),
+        text: Text::new(text.clone()),
+        stage: Stage::Perform,
+        bound: None,
+        spend: Spend::default(),
+    }
 }
 
 impl sluice_wire::Machine for Toy {
@@ -258,6 +266,7 @@ impl sluice_wire::Machine for Toy {
                     out.to_client(op, Line::of(&format!("held {id} {message}")));
                 }
             }
+            Input::Waiting(..) => {}
             Input::Returned => {
                 if std::mem::take(&mut self.renewing) {
                     out.to_client(OpId::CONNECT, Line::of("renewed"));

@@ -1,0 +1,207 @@
+//! A session as its flows share it: who is where, the recording, the rulings, the credential.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use sluice_model::{Digest, FlowId, Principal, SessionId, Target};
+use sluice_recording::Event;
+use sluice_wire::Credential;
+
+use crate::clock::{self, Stopwatch};
+use crate::gate::Rulings;
+use crate::hold::Standing;
+use crate::ports::{Closing, Recorder, Unrecorded};
+use crate::register::Registered;
+use crate::tape::Counts;
+
+/// Who asks, at what, from where, in which session.
+#[derive(Debug)]
+pub(crate) struct Asker {
+    pub(crate) who: Principal,
+    pub(crate) target: Target,
+    pub(crate) session: SessionId,
+    pub(crate) client: IpAddr,
+}
+
+/// One session.
+pub(crate) struct Stay {
+    pub(crate) asker: Asker,
+    pub(crate) rulings: Rulings,
+    pub(crate) reel: Reel,
+    pub(crate) registered: Registered,
+    credential: ArcSwap<Lent>,
+    flows: Mutex<Flows>,
+    standing: Mutex<HashMap<Digest, Standing>>,
+}
+
+/// A credential and when it was lent.
+struct Lent {
+    credential: Arc<Credential>,
+    at: Instant,
+}
+
+/// The flows of a session.
+#[derive(Debug)]
+struct Flows {
+    next: u32,
+    open: u32,
+    /// Nobody enters any more.
+    ended: bool,
+    idle_since: Instant,
+    counts: Counts,
+}
+
+/// The recording of a session; its flows write into it in turn.
+pub(crate) struct Reel {
+    recorder: Mutex<Option<Box<dyn Recorder>>>,
+    pub(crate) watch: Stopwatch,
+}
+
+impl Stay {
+    pub(crate) fn new(
+        asker: Asker,
+        rulings: Rulings,
+        reel: Reel,
+        registered: Registered,
+        credential: Credential,
+    ) -> Arc<Self> {
+        let lent = Lent { credential: Arc::new(credential), at: Instant::now() };
+        let flows = Flows { next: 0, open: 0, ended: false, idle_since: Instant::now(), counts: Counts::default() };
+        Arc::new(Self {
+            asker,
+            rulings,
+            reel,
+            registered,
+            credential: ArcSwap::from_pointee(lent),
+            flows: Mutex::new(flows),
+            standing: Mutex::default(),
+        })
+    }
+
+    /// Begins a flow; `None` once the session has ended.
+    pub(crate) fn enter(&self) -> Option<FlowId> {
+        let mut flows = lock(&self.flows);
+        if flows.ended {
+            return None;
+        }
+        let flow = FlowId(flows.next);
+        flows.next = flows.next.checked_add(1)?;
+        flows.open = flows.open.saturating_add(1);
+        Some(flow)
+    }
+
+    /// Ends a flow.
+    pub(crate) fn leave(&self, counts: Counts) {
+        let mut flows = lock(&self.flows);
+        flows.counts.add(counts);
+        flows.open = flows.open.saturating_sub(1);
+        flows.idle_since = Instant::now();
+    }
+
+    /// Lets nobody enter any more, if no flow is open and none was for some seconds; true for the one caller that is to
+    /// finish the session.
+    pub(crate) fn end_if_idle(&self, seconds: u64) -> bool {
+        let mut flows = lock(&self.flows);
+        let ends = !flows.ended && flows.open == 0 && flows.idle_since.elapsed().as_secs() >= seconds;
+        flows.ended |= ends;
+        ends
+    }
+
+    /// The credential, and whether it was lent long enough ago to be asked for again.
+    pub(crate) fn credential(&self, fresh_seconds: u64) -> (Arc<Credential>, Freshness) {
+        let lent = self.credential.load();
+        let stale = lent.at.elapsed().as_secs() >= fresh_seconds;
+        (Arc::clone(&lent.credential), if stale { Freshness::Stale } else { Freshness::Fresh })
+    }
+
+    /// Replaces the credential.
+    pub(crate) fn lend(&self, credential: Credential) -> Arc<Credential> {
+        let credential = Arc::new(credential);
+        self.credential.store(Arc::new(Lent { credential: Arc::clone(&credential), at: Instant::now() }));
+        credential
+    }
+
+    /// Keeps a request for approval that its flow has left.
+    pub(crate) fn keep_standing(&self, digest: Digest, standing: Standing) {
+        let now = clock::now();
+        let mut all = lock(&self.standing);
+        all.retain(|_, standing| standing.expires > now);
+        all.insert(digest, standing);
+    }
+
+    /// Takes the request that stands for an equal operation, if one does.
+    pub(crate) fn take_standing(&self, digest: &Digest) -> Option<Standing> {
+        let standing = lock(&self.standing).remove(digest)?;
+        (standing.expires > clock::now()).then_some(standing)
+    }
+
+    /// Every request that still stands.
+    pub(crate) fn all_standing(&self) -> Vec<Standing> {
+        lock(&self.standing).drain().map(|(_, standing)| standing).collect()
+    }
+
+    /// Writes the closing event and footer.
+    pub(crate) async fn finish(&self, reason: &'static str) {
+        let counts = lock(&self.flows).counts;
+        let session = &self.asker.session;
+        let closing = Closing {
+            reason,
+            at: clock::now(),
+            operations: counts.operations,
+            refused: counts.refused,
+            bytes_to_client: counts.to_client,
+            bytes_to_server: counts.to_server,
+        };
+        tracing::info!(session = %session, reason, operations = counts.operations, refused = counts.refused, "the session ended");
+        let Some(recorder) = self.reel.take() else { return };
+        if let Err(error) = recorder.finish(self.reel.watch.nanos(), closing).await {
+            tracing::error!(session = %session, error = %error, "the recording could not be closed");
+        }
+        self.registered.leave();
+    }
+}
+
+/// Whether a credential may still be used without asking again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Freshness {
+    Fresh,
+    Stale,
+}
+
+impl Reel {
+    pub(crate) fn new(recorder: Box<dyn Recorder>, watch: Stopwatch) -> Self {
+        Self { recorder: Mutex::new(Some(recorder)), watch }
+    }
+
+    pub(crate) fn append(&self, flow: FlowId, at_ns: u64, event: &Event<'_>) -> Result<(), Unrecorded> {
+        self.recorder(|recorder| recorder.append(flow, at_ns, event))
+    }
+
+    /// Hands everything appended by any flow to the operating system.
+    pub(crate) fn commit(&self) -> Result<(), Unrecorded> {
+        self.recorder(|recorder| recorder.commit())
+    }
+
+    /// Makes everything committed durable.
+    pub(crate) async fn sync(&self) -> Result<(), Unrecorded> {
+        self.recorder(|recorder| Ok(recorder.sync()))?.await
+    }
+
+    fn recorder<T>(&self, act: impl FnOnce(&mut dyn Recorder) -> Result<T, Unrecorded>) -> Result<T, Unrecorded> {
+        match lock(&self.recorder).as_deref_mut() {
+            Some(recorder) => act(recorder),
+            None => Err(Unrecorded("the recording is closed".to_owned())),
+        }
+    }
+
+    fn take(&self) -> Option<Box<dyn Recorder>> {
+        lock(&self.recorder).take()
+    }
+}
+
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
