@@ -457,11 +457,19 @@ async fn reloading_replaces_all_issuers_or_none() {
 }
 
 #[tokio::test]
+async fn an_issuer_names_no_run() {
+    let setup = Setup::new();
+    let identity = setup.identity(vec![config(setup.publish(&published()))]);
+    let token = Secret::from(with(&json!({ "run": "r-1" })));
+    assert_eq!(identity.check_token(&token, NOW).await.unwrap().run, None);
+}
+
+#[tokio::test]
 async fn every_changed_character_of_a_token_is_noticed() {
     let setup = Setup::new();
     let identity = setup.identity(vec![]);
     let who = Who::User(Person { name: "alice".to_owned(), groups: BTreeSet::new() });
-    let request = MintRequest { who, targets: None, ttl_seconds: None, id: TokenId::new("t").unwrap() };
+    let request = MintRequest { who, targets: None, ttl_seconds: None, id: TokenId::new("t").unwrap(), run: None };
     let token = mint(&setup.keys, Lifetimes::STANDARD, request, NOW).unwrap();
     let token = token.expose_secret();
     for (place, old) in token.char_indices() {

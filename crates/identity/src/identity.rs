@@ -14,7 +14,7 @@ use crate::fetch::Fetcher;
 use crate::issuer::{Issuer, IssuerConfig};
 use crate::keys::Keys;
 use crate::keyset::Key;
-use crate::mint::{self, Lifetimes};
+use crate::mint::{self, Lifetimes, Said};
 use crate::revocation::Revocations;
 use crate::scram::{Iterations, ScramSecrets, Stranger};
 use crate::token::Envelope;
@@ -106,7 +106,7 @@ impl Identity {
         } else {
             let issuer = self.issuers.load().get(envelope.issuer()?).map(Arc::clone);
             let vouched = issuer.ok_or(TokenError::UnknownIssuer)?.check(envelope, now).await?;
-            Principal { who: vouched.who, token: vouched.id, expires: vouched.expires, targets: None }
+            Principal { who: vouched.who, token: vouched.id, expires: vouched.expires, targets: None, run: None }
         };
         if self.revocations.is_revoked(&principal.token) {
             return Err(TokenError::Revoked);
@@ -120,8 +120,8 @@ impl Identity {
             return Err(TokenError::UnknownKey);
         }
         let verified = verify::verify(envelope, &self.profile, &self.key, now)?;
-        let said = mint::read(verified.claims)?;
-        Ok(Principal { who: said.who, token: said.id, expires: verified.expires, targets: said.targets })
+        let Said { who, id: token, targets, run } = mint::read(verified.claims)?;
+        Ok(Principal { who, token, expires: verified.expires, targets, run })
     }
 
     /// Runs the same computation for users that exist and users that do not.

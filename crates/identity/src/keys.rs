@@ -75,7 +75,10 @@ impl Keys {
     }
 
     /// A secret that lives as long as the signing key, for one purpose.
-    pub(crate) fn derive(&self, purpose: &str) -> Result<Zeroizing<[u8; 32]>, KeysError> {
+    ///
+    /// # Errors
+    /// When the key cannot be read.
+    pub fn derive(&self, purpose: &str) -> Result<Zeroizing<[u8; 32]>, KeysError> {
         let seed = self.pair.seed().and_then(|seed| seed.as_be_bytes()).map_err(|_| KeysError::Generate)?;
         let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, seed.as_ref()), purpose.as_bytes());
         let mut secret = Zeroizing::new([0; 32]);

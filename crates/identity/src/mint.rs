@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use sluice_model::{Group, Person, Secret, TargetName, TokenId, UnixMicros, Who};
+use sluice_model::{Group, Person, RunId, Secret, TargetName, TokenId, UnixMicros, Who};
 
 use crate::algorithm::Algorithm;
 use crate::error::{MintError, TokenError};
@@ -62,6 +62,8 @@ pub struct MintRequest {
     pub ttl_seconds: Option<u32>,
     /// The handle of its revocation.
     pub id: TokenId,
+    /// The run it is for.
+    pub run: Option<RunId>,
 }
 
 /// Mints a token at a moment.
@@ -92,6 +94,7 @@ pub fn mint(keys: &Keys, lifetimes: Lifetimes, request: MintRequest, now: UnixMi
         act: parties.act,
         workload_issuer: parties.workload_issuer,
         targets: request.targets,
+        run: request.run,
     };
     let header = format!(r#"{{"alg":"EdDSA","kid":"{}","typ":"{TYPE}"}}"#, keys.id());
     let body = serde_json::to_vec(&claims).map_err(|_| MintError::Sign)?;
@@ -122,14 +125,15 @@ pub(crate) struct Said {
     pub(crate) who: Who,
     pub(crate) id: TokenId,
     pub(crate) targets: Option<BTreeSet<TargetName>>,
+    pub(crate) run: Option<RunId>,
 }
 
 /// Reads the claims of a verified token; an unknown one refuses the token.
 pub(crate) fn read(claims: Map<String, Value>) -> Result<Said, TokenError> {
     let claims: Claims = serde_json::from_value(Value::Object(claims)).map_err(|_| TokenError::Claims)?;
-    let Claims { role, sub, groups, act, workload_issuer, jti: id, targets, .. } = claims;
+    let Claims { role, sub, groups, act, workload_issuer, jti: id, targets, run, .. } = claims;
     let who = Parties { role, sub, groups, act, workload_issuer }.who()?;
-    Ok(Said { who, id, targets })
+    Ok(Said { who, id, targets, run })
 }
 
 /// Whether a text can name a principal: OpenID Connect Core §2 allows a subject 255 ASCII characters; of those, the
@@ -177,6 +181,8 @@ struct Claims {
     workload_issuer: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     targets: Option<BTreeSet<TargetName>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    run: Option<RunId>,
 }
 
 /// Who a token speaks for, in its own words.

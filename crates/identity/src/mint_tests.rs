@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sluice_model::{ExposeSecret as _, Group, Person, TargetName, TokenId, Who};
+use sluice_model::{ExposeSecret as _, Group, Person, RunId, TargetName, TokenId, Who};
 
 use super::{Lifetimes, MintRequest, mint};
 use crate::error::{MintError, TokenError};
@@ -22,7 +22,7 @@ fn agent() -> Who {
 }
 
 fn request(who: Who) -> MintRequest {
-    MintRequest { who, targets: None, ttl_seconds: None, id: TokenId::new("t-1").unwrap() }
+    MintRequest { who, targets: None, ttl_seconds: None, id: TokenId::new("t-1").unwrap(), run: None }
 }
 
 #[tokio::test]
@@ -32,11 +32,13 @@ async fn every_kind_of_principal_comes_back_as_it_went_in() {
     let workload = Who::Workload { name: "ci:42".to_owned(), issuer: "ci".to_owned(), groups: group("ci") };
     for who in [Who::User(alice()), agent(), workload] {
         let targets = Some(BTreeSet::from([TargetName::new("orders").unwrap()]));
-        let request = MintRequest { targets: targets.clone(), ttl_seconds: Some(60), ..request(who.clone()) };
+        let run = Some(RunId::new("r-1").unwrap());
+        let (targets_of, run_of) = (targets.clone(), run.clone());
+        let request = MintRequest { targets: targets_of, ttl_seconds: Some(60), run: run_of, ..request(who.clone()) };
         let token = mint(&setup.keys, Lifetimes::STANDARD, request, NOW).unwrap();
         let principal = identity.check_token(&token, NOW).await.unwrap();
         assert_eq!(principal.who, who);
-        assert_eq!(principal.targets, targets);
+        assert_eq!((principal.targets, principal.run), (targets, run));
         assert_eq!(principal.token.as_str(), "t-1");
         assert_eq!(principal.expires, NOW.plus_seconds(60));
     }

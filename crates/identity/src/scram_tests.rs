@@ -95,6 +95,7 @@ fn login(setup: &Setup, user: &str) -> Secret {
         token: TokenId::new(format!("scram:{user}")).unwrap(),
         expires: NOW.plus_seconds(100),
         targets: None,
+        run: None,
     };
     setup.logins.put(user, ScramLogin { verifier, principal });
     password

@@ -62,6 +62,7 @@ fn opened<'a>(left: &mut Left<'a>) -> Result<Opened<'a>, Malformed> {
         policy_epoch: left.text()?,
         anchor: UnixMicros(i64::from_le_bytes(left.array()?)),
         broker_version: left.text()?,
+        run: if left.0.is_empty() { None } else { Some(left.text()?) },
     })
 }
 

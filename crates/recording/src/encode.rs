@@ -115,6 +115,10 @@ fn opened(out: &mut Vec<u8>, opened: &Opened<'_>) {
     text(out, &opened.policy_epoch);
     out.extend_from_slice(&opened.anchor.0.to_le_bytes());
     text(out, &opened.broker_version);
+    // Last, and nothing where there is none: such an event is what it was before there were runs.
+    if let Some(run) = &opened.run {
+        text(out, run);
+    }
 }
 
 fn asked(out: &mut Vec<u8>, asked: &Asked<'_>) {

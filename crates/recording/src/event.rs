@@ -111,6 +111,8 @@ pub struct Opened<'a> {
     /// The wall-clock time that `at_ns` counts from.
     pub anchor: UnixMicros,
     pub broker_version: Cow<'a, str>,
+    /// The run that the session belongs to; recordings of before there were runs have none.
+    pub run: Option<Cow<'a, str>>,
 }
 
 impl<'a> Opened<'a> {
@@ -210,7 +212,7 @@ pub struct Ruled<'a> {
     pub op: OpId,
     pub verdict: Word,
     pub rules: Vec<Cow<'a, str>>,
-    /// One `kind path transform` for each mask.
+    /// One `kind path transform` for each mask, one `disclose tag transform` for each class withheld from the server.
     pub masks: Vec<Cow<'a, str>>,
     /// What the user was told; empty for an allow.
     pub message: Cow<'a, str>,
@@ -236,11 +238,13 @@ impl<'a> Ruled<'a> {
             let path = mask.resource.path.join(".");
             format!("{} {path} {}", mask.resource.kind, mask.transform).into()
         });
+        let withheld = obligations.iter().flat_map(|o| o.withheld.iter());
+        let withheld = withheld.map(|withheld| format!("disclose {} {}", withheld.tag, withheld.transform).into());
         Self {
             op,
             verdict: word,
             rules,
-            masks: masks.collect(),
+            masks: masks.chain(withheld).collect(),
             message: refusal.map_or("", |refusal| refusal.message.as_str()).into(),
             decision: decision.as_str().into(),
             cached: false,
@@ -355,4 +359,30 @@ pub struct Gap<'a> {
 pub struct Closed<'a> {
     pub reason: Cow<'a, str>,
     pub counters: Vec<(Cow<'a, str>, u64)>,
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use std::sync::Arc;
+
+    use sluice_model::{Mask, Obligations, Resource, Tag, Transform, Withheld};
+
+    use super::*;
+
+    #[test]
+    fn a_verdict_says_what_is_masked_and_what_is_withheld() {
+        let tag = Tag::new("pii.contact").unwrap();
+        let mask = |resource| Mask { resource, transform: Transform::Redact, filterable: false };
+        let obligations = Obligations {
+            masks: vec![mask(Resource::new("Column", ["public", "t", "email"])), mask(Resource::value(&tag))],
+            withheld: vec![Withheld { tag, transform: Transform::Token }],
+            ..Obligations::default()
+        };
+        let (verdict, decision) = (Verdict::Allow(Arc::new(obligations)), DecisionId::new("d-1").unwrap());
+        assert_eq!(
+            Ruled::of(OpId(1), &verdict, &decision).masks,
+            ["Column public.t.email redact", "Value pii.contact redact", "disclose pii.contact token"]
+        );
+    }
 }

@@ -129,7 +129,11 @@ fn opened(out: &mut impl Write, event: &Opened<'_>) -> fmt::Result {
         inert(&event.policy_epoch),
         event.anchor.0,
         inert(&event.broker_version),
-    )
+    )?;
+    match &event.run {
+        Some(run) => write!(out, " run={}", inert(run)),
+        None => Ok(()),
+    }
 }
 
 fn asked(out: &mut impl Write, event: &Asked<'_>) -> fmt::Result {

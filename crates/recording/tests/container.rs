@@ -31,6 +31,7 @@ fn samples() -> Vec<Event<'static>> {
             policy_epoch: "7".into(),
             anchor: UnixMicros(-5),
             broker_version: "0.0.0".into(),
+            run: Some("r-1".into()),
         }),
         Event::Asked(Asked {
             op: OpId(1),
@@ -320,7 +321,7 @@ fn the_transcript_is_inert_and_complete() {
     let text = transcript.into_inner();
     let expected = "\
 0.000001 #0 opened session=s-1 principal=\"agent:triage for user:ana\" token=t-1 target=shop environment=prod \
-protocol=postgres schema=3 client=127.0.0.1:5000 policies=7 anchor_us=-5 broker=0.0.0
+protocol=postgres schema=3 client=127.0.0.1:5000 policies=7 anchor_us=-5 broker=0.0.0 run=r-1
 0.000002 #1 asked op=1 perform sql.read \"select \\x1b[31m1\" bound=\"\" kind=\"select\" \
 [sql.read Table public.customers]
 0.000003 #2 ruled op=1 hold rules=[prod-write] masks=[Column public.customers.email partial(keep_last=4)] \
@@ -402,4 +403,33 @@ proptest! {
         let clean = matches!(result, Ok(Verified { end: End::Clean, .. }));
         prop_assert!(!clean);
     }
+}
+
+/// A recording of a program that knew no runs, byte for byte.
+const WITHOUT_RUNS: &str = "\
+    736c7569637265630100000000401e18240a06000300732d31275c5dea5345474d0000000062000000620000000000000000000000000000\
+    00000000000100000000000000228e8893406d6f1cf3ea57307c600c4967880439ff04ea0e01bf739b207aeeec0000000010d6f8f54f0000\
+    0001000003732d310108757365723a616e610105737461666603742d310473686f700470726f6408706f737467726573030e3132372e302e\
+    302e313a35303030013700401e18240a060005302e302e300b0000000b000906636c69656e7400c6d4de799177ee3f1a15ac19f396573b2b\
+    35ae2f5080df0f6099a5ca330ef4c38cd57721464f4f540000000001000000000000000200000000000000c6d4de799177ee3f1a15ac19f3\
+    96573b2b35ae2f5080df0f6099a5ca330ef4c39c838168687f4904d0848ed3fa4d390608c406307e6a6b2cc1f66ab4937c29d5fd384681";
+
+#[test]
+fn recordings_of_before_there_were_runs_are_read_and_written_as_they_were() {
+    let digits: Vec<u32> = WITHOUT_RUNS.chars().filter_map(|digit| digit.to_digit(16)).collect();
+    let bytes: Vec<u8> = digits.chunks_exact(2).map(|pair| u8::try_from(pair[0] * 16 + pair[1]).unwrap()).collect();
+    let mut reader = Reader::open(bytes.as_slice()).unwrap();
+    let Some(Stored { event: Event::Opened(opened), .. }) = reader.next_event().unwrap() else {
+        panic!("the first event opens the session")
+    };
+    assert_eq!((&*opened.target, &*opened.broker_version, &opened.run), ("shop", "0.0.0", &None));
+    let mut again = Vec::new();
+    let (mut writer, _) = Writer::begin(&header(), &mut again);
+    writer.append(FlowId(0), 0, &Event::Opened(opened)).unwrap();
+    let closed = Closed { reason: "client".into(), counters: vec![] };
+    writer.append(FlowId(0), 9, &Event::Closed(closed)).unwrap();
+    let _root = writer.finish(&mut again);
+    assert!(again == bytes, "a session without a run is written as before");
+    while reader.next_event().unwrap().is_some() {}
+    assert_eq!(reader.verified().unwrap().end, End::Clean);
 }

@@ -3,9 +3,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sluice_kernel::{BoxFuture, Closing, Keep, Opening, Recorder, Unrecorded, clock};
-use sluice_model::{FlowId, SessionId};
+use sluice_kernel::{BoxFuture, Closing, Keep, Opening, Recorder, Spent, Unrecorded, clock};
+use sluice_model::{FlowId, SessionId, TargetName};
 use sluice_recording::{Actor, Closed, Event, Opened};
+use sluice_wire::Object;
 
 use crate::{RecordingError, RecordingFile, Recordings, SessionEnd, SessionStart, Store, StoreError};
 
@@ -96,6 +97,29 @@ impl Keep for Keeper {
             Ok(tape)
         })
     }
+
+    fn spent(&self) -> BoxFuture<'_, Result<Vec<Spent>, Unrecorded>> {
+        Box::pin(async move { self.rows.store.spent(clock::now()).await.map_err(unstored) })
+    }
+
+    fn claim(&self, target: TargetName, owner: String, objects: Vec<Object>) -> BoxFuture<'_, Result<(), Unrecorded>> {
+        Box::pin(async move {
+            let claimed = self.rows.store.claim_objects(&target, &owner, &objects, clock::now()).await;
+            claimed.map_err(unstored)
+        })
+    }
+
+    fn owners(
+        &self,
+        target: TargetName,
+        objects: Vec<Object>,
+    ) -> BoxFuture<'_, Result<Vec<Option<String>>, Unrecorded>> {
+        Box::pin(async move { self.rows.store.object_owners(&target, &objects).await.map_err(unstored) })
+    }
+
+    fn keep_spent(&self, spent: Vec<Spent>) -> BoxFuture<'_, Result<(), Unrecorded>> {
+        Box::pin(async move { self.rows.store.keep_spent(&spent, clock::now()).await.map_err(unstored) })
+    }
 }
 
 /// The rows of sessions. One that cannot be closed, on a full disk say, is closed as soon as it can be.
@@ -143,7 +167,7 @@ impl Recorder for Tape {
         self.file.commit().map_err(unrecorded)
     }
 
-    fn sync(&mut self) -> BoxFuture<'_, Result<(), Unrecorded>> {
+    fn sync(&mut self) -> BoxFuture<'static, Result<(), Unrecorded>> {
         let sync = self.file.syncer();
         Box::pin(blocking(sync))
     }
@@ -188,6 +212,7 @@ fn opened<'a>(opening: &'a Opening, broker_version: &'a str) -> Opened<'a> {
         policy_epoch: opening.policy_epoch.to_string().into(),
         anchor: opening.at,
         broker_version: broker_version.into(),
+        run: opening.principal.run.as_ref().map(|run| run.as_str().into()),
     }
 }
 

@@ -1,10 +1,14 @@
-//! Sessions, tokens and approvals in SQLite; recordings on disk; the kernel's ports `Keep` and `Approve` over both.
+//! Sessions, tokens, approvals and budgets in SQLite; recordings on disk; the kernel's ports `Keep` and `Approve` over
+//! both.
 //!
 //! **Invariant:** a failure here refuses or ends a session. Nothing falls back to going on without a record.
 
 mod approvals;
+mod budgets;
+mod edges;
 mod holds;
 mod keep;
+mod objects;
 mod recordings;
 mod sessions;
 mod sqlite;
@@ -13,8 +17,11 @@ mod tokens;
 use thiserror::Error;
 
 pub use approvals::{Approvals, HoldFilter, HoldRow, MAX_OPEN_HOLDS, NotCounted, State, Tally, Vote};
+pub use budgets::Budgets;
+pub use edges::{Confidence, Edge, Edges, Place, Tie};
 pub use holds::Holds;
 pub use keep::Keeper;
+pub use objects::Owned;
 pub use recordings::{
     Archive, ArchiveReport, Checked, Limits, LocalDisk, RecordingError, RecordingFile, Recordings, Recovered,
 };
@@ -23,9 +30,9 @@ pub use sqlite::Sqlite;
 pub use tokens::{Revoked, ScramSecret, TokenRow, Tokens};
 
 /// What the broker keeps besides recordings, as operations of its domain.
-pub trait Store: Sessions + Tokens + Approvals {}
+pub trait Store: Sessions + Tokens + Approvals + Budgets + Edges + Owned {}
 
-impl<T: Sessions + Tokens + Approvals> Store for T {}
+impl<T: Sessions + Tokens + Approvals + Budgets + Edges + Owned> Store for T {}
 
 /// The store could not do what it was asked for.
 #[derive(Debug, Error)]

@@ -1,7 +1,7 @@
 //! Sessions, as the list of them knows them; what happened in one stands in its recording.
 
 use sluice_kernel::BoxFuture;
-use sluice_model::{Environment, Principal, SessionId, TargetName, UnixMicros};
+use sluice_model::{Environment, Principal, RunId, SessionId, TargetName, UnixMicros};
 
 use crate::StoreError;
 
@@ -9,6 +9,7 @@ use crate::StoreError;
 #[derive(Clone, Debug, Eq, PartialEq, serde::Serialize)]
 pub struct SessionStart {
     pub id: SessionId,
+    /// Who opened it, and in which run.
     pub principal: Principal,
     pub target: TargetName,
     pub environment: Environment,
@@ -64,6 +65,8 @@ pub struct SessionFilter {
     /// Opened at this moment or later.
     pub since: Option<UnixMicros>,
     pub open: Option<bool>,
+    /// Of this run.
+    pub run: Option<RunId>,
     pub limit: u32,
 }
 
@@ -71,7 +74,7 @@ impl SessionFilter {
     /// The newest sessions, whatever they are.
     #[must_use]
     pub const fn newest(limit: u32) -> Self {
-        Self { target: None, person: None, since: None, open: None, limit }
+        Self { target: None, person: None, since: None, open: None, run: None, limit }
     }
 }
 

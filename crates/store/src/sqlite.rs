@@ -1,6 +1,9 @@
 //! The embedded store.
 
 mod approvals;
+mod budgets;
+mod edges;
+mod objects;
 mod schema;
 mod sessions;
 #[cfg(test)]

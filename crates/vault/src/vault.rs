@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use schemars::JsonSchema;
@@ -22,6 +23,15 @@ pub struct Lending {
     /// Its secret, by reference; absent where the target trusts the connection itself.
     #[serde(default)]
     pub secret: Option<SecretSource>,
+    /// Further secrets of the same login, lent in turn: one that cannot be read is passed over.
+    #[serde(default)]
+    pub more: Vec<SecretSource>,
+}
+
+impl Lending {
+    fn sources(&self) -> impl Iterator<Item = &SecretSource> + Clone {
+        self.secret.iter().chain(&self.more)
+    }
 }
 
 /// Every secret that cannot be lent, at once.
@@ -40,18 +50,22 @@ impl fmt::Display for Missing {
 
 /// Lends target credentials. A lease is read when it is asked for, wiped when it is dropped, and never kept here.
 #[derive(Debug)]
-pub struct Vault(RwLock<Arc<BTreeMap<TargetName, Lending>>>);
+pub struct Vault {
+    lendings: RwLock<Arc<BTreeMap<TargetName, Lending>>>,
+    /// How many leases were asked for: several secrets take turns.
+    turn: AtomicUsize,
+}
 
 impl Vault {
     /// A vault over the credentials of all targets.
     #[must_use]
     pub fn new(lendings: BTreeMap<TargetName, Lending>) -> Self {
-        Self(RwLock::new(Arc::new(lendings)))
+        Self { lendings: RwLock::new(Arc::new(lendings)), turn: AtomicUsize::new(0) }
     }
 
     /// Replaces the configured credentials as a whole.
     pub fn reload(&self, lendings: BTreeMap<TargetName, Lending>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(lendings);
+        *self.lendings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(lendings);
     }
 
     /// Reads every secret once and reports all that cannot be lent, for `sluice check`. Blocks on the file system.
@@ -62,25 +76,31 @@ impl Vault {
         let missing: Vec<_> = self
             .lendings()
             .iter()
-            .filter_map(|(target, lending)| Some((target.clone(), lending.secret.as_ref()?.read().err()?)))
+            .flat_map(|(target, lending)| lending.sources().map(move |source| (target, source)))
+            .filter_map(|(target, source)| Some((target.clone(), source.read().err()?)))
             .collect();
         if missing.is_empty() { Ok(()) } else { Err(Missing(missing)) }
     }
 
     fn lendings(&self) -> Arc<BTreeMap<TargetName, Lending>> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.lendings.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     async fn lease(&self, target: &TargetName) -> Result<Credential, Refusal> {
-        let Some(Lending { user, secret }) = self.lendings().get(target).cloned() else {
+        let Some(lending) = self.lendings().get(target).cloned() else {
             tracing::warn!(%target, "a credential of a target without one was asked for");
             return Err(unavailable());
         };
-        let secret = match secret {
-            None => None,
-            Some(source) => Some(read(target, source).await?),
-        };
-        Ok(Credential { user, secret })
+        let count = lending.sources().count();
+        let first = self.turn.fetch_add(1, Ordering::Relaxed).checked_rem(count).unwrap_or(0);
+        let mut lent = Ok(None);
+        for source in lending.sources().cycle().skip(first).take(count) {
+            lent = read(target, source.clone()).await.map(Some);
+            if lent.is_ok() {
+                break;
+            }
+        }
+        Ok(Credential { user: lending.user, secret: lent? })
     }
 }
 

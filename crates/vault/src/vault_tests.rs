@@ -18,7 +18,11 @@ fn write(path: &Path, secret: &str) {
 }
 
 fn lending(reference: Option<&str>) -> Lending {
-    Lending { user: "broker".to_owned(), secret: reference.map(|text| SecretSource::parse(text).unwrap()) }
+    Lending {
+        user: "broker".to_owned(),
+        secret: reference.map(|text| SecretSource::parse(text).unwrap()),
+        more: Vec::new(),
+    }
 }
 
 fn vault(lendings: &[(&str, Option<&str>)]) -> Vault {

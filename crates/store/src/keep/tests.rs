@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use sluice_kernel::{ApprovalRequest, Approve as _, Settlement};
 use sluice_model::{
-    Approval, Digest, Environment, Group, HoldId, OpId, Person, Principal, RuleId, Scope, Target, TargetName, TokenId,
-    UnixMicros, Who,
+    Approval, Digest, Environment, Group, HoldId, OpId, Person, Principal, RuleId, RunId, Scope, Target, TargetName,
+    TokenId, Unit, UnixMicros, Who,
 };
 use sluice_recording::{Content, Passed, Stored, Toward};
 use sluice_wire::Peer;
@@ -45,6 +45,7 @@ fn user(name: &str, group: &str) -> Principal {
         token: TokenId::new("t-1").unwrap(),
         expires: NOW.plus_seconds(60),
         targets: None,
+        run: None,
     }
 }
 
@@ -79,7 +80,9 @@ fn closing() -> Closing {
 async fn a_session_is_kept_from_its_opening_to_its_close() {
     let bench = Bench::new(LIMITS).await;
     let session = SessionId::new("s-1").unwrap();
-    let mut recorder = bench.keeper.begin(opening("s-1")).await.unwrap();
+    let mut opening = opening("s-1");
+    opening.principal.run = Some(RunId::new("r-1").unwrap());
+    let mut recorder = bench.keeper.begin(opening).await.unwrap();
     assert!(bench.store.show_session(&session).await.unwrap().unwrap().end.is_none());
     let passed = Passed { op: OpId(1), toward: Toward::Client, frame: Content(b"Z") };
     recorder.append(FlowId(0), 10, &Event::Passed(passed)).unwrap();
@@ -95,7 +98,7 @@ async fn a_session_is_kept_from_its_opening_to_its_close() {
         unreachable!("the first event opens the session")
     };
     assert_eq!((&*opened.client, &*opened.policy_epoch), ("127.0.0.1:5000", "7"));
-    assert_eq!(opened.broker_version, "0.0.0-test");
+    assert_eq!((&*opened.broker_version, opened.run.as_deref()), ("0.0.0-test", Some("r-1")));
     assert!(replay.next_event().unwrap().is_some());
     let last = replay.next_event().unwrap().unwrap().event;
     assert_eq!(last, Event::Closed(closed(&closing())));
@@ -201,4 +204,24 @@ async fn the_port_consumes_an_approval_once() {
     holds.approve(&filed.id, &user("bob", "dba"), NOW).await.unwrap();
     assert!(holds.consume(filed.id.clone(), filed.digest, NOW).await);
     assert!(!holds.consume(filed.id.clone(), filed.digest, NOW).await);
+}
+
+#[tokio::test]
+async fn the_port_keeps_budgets_until_their_window_has_passed() {
+    let bench = Bench::new(LIMITS).await;
+    let day = clock::now().seconds().div_euclid(86_400);
+    let spent = |window| Spent {
+        rule: RuleId::new("daily").unwrap(),
+        unit: Unit::Tokens,
+        window_seconds: 86_400,
+        whose: "user:ana".to_owned(),
+        window,
+        used: 7,
+    };
+    bench.keeper.keep_spent(vec![spent(day)]).await.unwrap();
+    // A test that runs over midnight sees the next day.
+    let kept = bench.keeper.spent().await.unwrap();
+    assert!(kept == [spent(day)] || clock::now().seconds().div_euclid(86_400) > day);
+    bench.keeper.keep_spent(vec![spent(day - 1)]).await.unwrap();
+    assert_eq!(bench.keeper.spent().await.unwrap(), []);
 }

@@ -4,7 +4,7 @@ use sqlx::{Row as _, SqlitePool};
 
 use crate::StoreError;
 
-const STEPS: &[&str] = &[
+pub(super) const STEPS: &[&str] = &[
     "create table sessions (
         id text primary key, principal text not null, person text, target text not null, environment text not null,
         protocol text not null, client text not null, policy_epoch integer not null, opened integer not null,
@@ -36,6 +36,23 @@ const STEPS: &[&str] = &[
         hold text not null references holds (id), person text not null, groups text not null, at integer not null,
         primary key (hold, person)
     ) strict;",
+    "alter table sessions add column run text;
+    create index sessions_by_run on sessions (run) where run is not null;
+    create table edges (
+        run text not null, from_session text not null, from_flow integer not null, from_op integer not null,
+        to_session text not null, to_flow integer not null, to_op integer not null, kind text not null,
+        confidence text not null,
+        primary key (run, from_session, from_flow, from_op, to_session, to_flow, to_op, kind)
+    ) strict, without rowid;
+    create table budgets (
+        rule text not null, unit text not null, window_seconds integer not null, whose text not null,
+        window integer not null, used integer not null,
+        primary key (rule, unit, window_seconds, whose)
+    ) strict, without rowid;
+    create table objects (
+        target text not null, class text not null, id text not null, owner text not null, made integer not null,
+        primary key (target, class, id)
+    ) strict, without rowid;",
 ];
 
 /// Takes the steps that a store has not taken yet, each with its mark in one transaction.

@@ -1,7 +1,7 @@
 //! Sessions in SQLite.
 
 use sluice_kernel::BoxFuture;
-use sluice_model::{Environment, SessionId, TargetName, UnixMicros};
+use sluice_model::{Environment, RunId, SessionId, TargetName, UnixMicros};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
@@ -13,7 +13,7 @@ impl Sessions for Sqlite {
         boxed(async move {
             sqlx::query(
                 "insert into sessions (id, principal, person, target, environment, protocol, client, policy_epoch, \
-                 opened) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                 opened, run) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )
             .bind(start.id.as_str())
             .bind(to_json(&start.principal, "principal")?)
@@ -24,6 +24,7 @@ impl Sessions for Sqlite {
             .bind(&start.client)
             .bind(signed(start.policy_epoch))
             .bind(start.opened.0)
+            .bind(start.principal.run.as_ref().map(RunId::as_str))
             .execute(&self.write)
             .await?;
             Ok(())
@@ -54,13 +55,14 @@ impl Sessions for Sqlite {
             let rows = sqlx::query(
                 "select * from sessions where (?1 is null or target = ?1) and (?2 is null or person = ?2) \
                  and (?3 is null or opened >= ?3) and (?4 is null or (closed is null) = ?4) \
-                 order by opened desc, id desc limit ?5",
+                 and (?6 is null or run = ?6) order by opened desc, id desc limit ?5",
             )
             .bind(filter.target.as_ref().map(TargetName::as_str))
             .bind(filter.person.as_deref())
             .bind(filter.since.map(|since| since.0))
             .bind(filter.open)
             .bind(filter.limit)
+            .bind(filter.run.as_ref().map(RunId::as_str))
             .fetch_all(&self.read)
             .await?;
             rows.iter().map(session).collect()

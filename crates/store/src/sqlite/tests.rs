@@ -3,17 +3,17 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 
-use sluice_kernel::ApprovalRequest;
+use sluice_kernel::{ApprovalRequest, Spent};
 use sluice_model::{
-    Approval, Digest, Environment, Group, HoldId, Person, Principal, RuleId, Scope, SessionId, TargetName, TokenId,
-    UnixMicros, Who,
+    Approval, Digest, Environment, FlowId, Group, HoldId, OpId, Person, Principal, RuleId, RunId, Scope, SessionId,
+    TargetName, TokenId, Unit, UnixMicros, Who,
 };
 use tempfile::TempDir;
 
-use super::Sqlite;
+use super::{Sqlite, schema};
 use crate::{
-    Approvals, HoldFilter, MAX_OPEN_HOLDS, NotCounted, ScramSecret, SessionEnd, SessionFilter, SessionStart, Sessions,
-    State, StoreError, Tally, TokenRow, Tokens,
+    Approvals, Budgets, Confidence, Edge, Edges, HoldFilter, MAX_OPEN_HOLDS, NotCounted, Place, ScramSecret,
+    SessionEnd, SessionFilter, SessionStart, Sessions, State, StoreError, Tally, Tie, TokenRow, Tokens,
 };
 
 const NOW: UnixMicros = UnixMicros(1_700_000_000_000_000);
@@ -29,7 +29,7 @@ fn person(name: &str, groups: &[&str]) -> Person {
 }
 
 fn principal(who: Who) -> Principal {
-    Principal { who, token: TokenId::new("t-1").unwrap(), expires: NOW.plus_seconds(3600), targets: None }
+    Principal { who, token: TokenId::new("t-1").unwrap(), expires: NOW.plus_seconds(3600), targets: None, run: None }
 }
 
 fn user(name: &str, groups: &[&str]) -> Principal {
@@ -110,6 +110,102 @@ async fn a_store_opens_again_is_private_and_refuses_a_newer_schema() {
     again.close().await;
     let error = Sqlite::open(&path).await.unwrap_err();
     assert!(matches!(error, StoreError::FromTheFuture { found: 999, .. }));
+}
+
+#[tokio::test]
+async fn a_store_of_before_there_were_runs_is_brought_up_to_date() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("sluice.db");
+    std::fs::write(&path, b"").unwrap();
+    let old = sqlx::SqlitePool::connect_with(sqlx::sqlite::SqliteConnectOptions::new().filename(&path)).await.unwrap();
+    sqlx::raw_sql(*schema::STEPS.first().unwrap()).execute(&old).await.unwrap();
+    sqlx::raw_sql(
+        "create table schema_version (version integer primary key) strict; insert into schema_version values (1)",
+    )
+    .execute(&old)
+    .await
+    .unwrap();
+    let principal = r#"{"who":{"kind":"user","name":"ana","groups":[]},"token":"t-1","expires":1,"targets":null}"#;
+    sqlx::query("insert into sessions values ('s-1', ?, 'ana', 'shop', 'prod', 'postgres', 'here', 1, 5, null, null, null, null, null, null)")
+        .bind(principal)
+        .execute(&old)
+        .await
+        .unwrap();
+    old.close().await;
+    let store = Sqlite::open(&path).await.unwrap();
+    let row = store.show_session(&SessionId::new("s-1").unwrap()).await.unwrap().unwrap();
+    assert_eq!((row.start.principal.name(), &row.start.principal.run), ("ana", &None));
+    assert!(store.edges(&RunId::new("r-1").unwrap()).await.unwrap().is_empty());
+    let version: i64 =
+        sqlx::query_scalar("select max(version) from schema_version").fetch_one(&store.read).await.unwrap();
+    assert_eq!(version, i64::try_from(schema::STEPS.len()).unwrap());
+}
+
+#[tokio::test]
+async fn the_sessions_of_a_run_are_found() {
+    let (_dir, store) = store().await;
+    let run = |name: &str| Some(RunId::new(name).unwrap());
+    let of = |id: &str, run| session(id, Principal { run, ..agent("triage", "ana") }, NOW);
+    for start in [of("s-1", run("r-1")), of("s-2", None), of("s-3", run("r-2")), of("s-4", run("r-1"))] {
+        store.open_session(&start).await.unwrap();
+    }
+    let listed = async |run: Option<RunId>| -> Vec<String> {
+        let rows = store.list_sessions(&SessionFilter { run, ..SessionFilter::newest(10) }).await.unwrap();
+        rows.into_iter().map(|row| row.start.id.to_string()).collect()
+    };
+    assert_eq!(listed(run("r-1")).await, ["s-4", "s-1"]);
+    assert_eq!(listed(run("r-3")).await, [""; 0]);
+    assert_eq!(listed(None).await.len(), 4);
+    let row = store.show_session(&SessionId::new("s-4").unwrap()).await.unwrap().unwrap();
+    assert_eq!(row.start.principal.run, run("r-1"));
+}
+
+#[tokio::test]
+async fn edges_of_a_run_are_replaced_as_a_whole() {
+    let (_dir, store) = store().await;
+    let place =
+        |session: &str, flow, op| Place { session: SessionId::new(session).unwrap(), flow: FlowId(flow), op: OpId(op) };
+    let edge = |tie, confidence| Edge { from: place("s-1", 4, 2), to: place("s-2", 0, 1), tie, confidence };
+    let first = [
+        edge(Tie::Calls, Confidence::ExactId),
+        edge(Tie::Causes, Confidence::Digest),
+        edge(Tie::Returns, Confidence::Time),
+    ];
+    let (run, other) = (RunId::new("r-1").unwrap(), RunId::new("r-2").unwrap());
+    store.replace_edges(&run, &first).await.unwrap();
+    store.replace_edges(&other, &first[..1]).await.unwrap();
+    store.replace_edges(&run, &first).await.unwrap();
+    assert_eq!(store.edges(&run).await.unwrap(), first);
+    let second = [edge(Tie::Causes, Confidence::Time)];
+    store.replace_edges(&run, &second).await.unwrap();
+    assert_eq!(store.edges(&run).await.unwrap(), second);
+    assert_eq!(store.edges(&other).await.unwrap(), first[..1]);
+}
+
+#[tokio::test]
+async fn counters_of_budgets_survive_until_their_window_has_passed() {
+    let (dir, store) = store().await;
+    let minute = NOW.seconds().div_euclid(60);
+    let spent = |whose: &str, unit, window, used| Spent {
+        rule: RuleId::new("agent-rate").unwrap(),
+        unit,
+        window_seconds: 60,
+        whose: whose.to_owned(),
+        window,
+        used,
+    };
+    let ana = |window, used| spent("user:ana", Unit::Requests, window, used);
+    store.keep_spent(&[ana(minute, 1), spent("", Unit::Cost, minute, 9)], NOW).await.unwrap();
+    store.keep_spent(&[ana(minute, 3)], NOW).await.unwrap();
+    store.close().await;
+    let store = Sqlite::open(&dir.path().join("sluice.db")).await.unwrap();
+    let both = [spent("", Unit::Cost, minute, 9), ana(minute, 3)];
+    assert_eq!(store.spent(NOW).await.unwrap(), both);
+    let end = UnixMicros((minute + 1) * 60_000_000);
+    assert_eq!(store.spent(UnixMicros(end.0 - 1)).await.unwrap().len(), 2);
+    assert_eq!(store.spent(end).await.unwrap(), []);
+    store.keep_spent(&[ana(minute + 1, 1)], end).await.unwrap();
+    assert_eq!(store.spent(NOW).await.unwrap(), [ana(minute + 1, 1)], "the passed one is deleted");
 }
 
 #[tokio::test]
