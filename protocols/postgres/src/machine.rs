@@ -231,6 +231,7 @@ impl sluice_wire::Machine for PostgresMachine {
             Input::FromServer(frame) => self.reply(frame, out)?,
             Input::Ruled(op, ruling) => self.ruled(op, ruling, out),
             Input::Held(op, notice) => self.held(op, &notice, out),
+            Input::Waiting(..) => {}
             Input::Returned => self.catalog = CatalogState::Fresh,
             Input::Revoked(refusal) => self.end_session(&refusal, out),
             Input::Ended(side) => self.ended(side, out),

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use sluice_model::{
-    Access, Action, Code, Digest, Exposure, Fact, Facts, Operation, Refusal, Resource, Shape, Stage, Text, Usage,
+    Access, Action, Code, Digest, Exposure, Fact, Facts, Operation, Refusal, Resource, Shape, Spend, Stage, Text, Usage,
 };
 use sluice_sql::{Analysis, Catalog, Object, Prepared, Verb};
 
@@ -36,7 +36,13 @@ impl Known {
     #[must_use]
     pub(crate) fn operation(&self, stage: Stage, bound: Option<Bytes>) -> Operation {
         let bound = bound.map(Text::new);
-        Operation { shape: Arc::clone(&self.shape), text: Text::new(self.text.clone()), stage, bound }
+        Operation {
+            shape: Arc::clone(&self.shape),
+            text: Text::new(self.text.clone()),
+            stage,
+            bound,
+            spend: Spend::REQUEST,
+        }
     }
 }
 
@@ -234,7 +240,7 @@ fn facts(analysis: &Analysis) -> Facts {
     let kinds: BTreeSet<&str> = analysis.statements.iter().map(|statement| statement.kind.name()).collect();
     let relations = analysis.relations.iter().map(|(schema, name)| format!("{schema}.{name}").into());
     Facts {
-        group: schema::SCHEMA.facts_group,
+        group: schema::STMT,
         values: vec![
             ("kind", Fact::Text(kind.into())),
             ("kinds", Fact::Set(kinds.into_iter().map(Box::from).collect())),

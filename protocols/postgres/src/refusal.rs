@@ -14,9 +14,10 @@ use crate::message::{Report, put_cstr};
 #[must_use]
 pub(crate) const fn sqlstate(code: Code) -> &'static str {
     match code {
-        Code::Policy | Code::Unsupported | Code::Expired => "42501",
+        Code::Policy | Code::Unsupported | Code::Expired | Code::Pending => "42501",
         Code::NotUnderstood => "42601",
         Code::Limit => "54000",
+        Code::Budget => "53400",
         Code::Withdrawn => "57014",
         Code::Revoked => "57P01",
         Code::Unrecorded => "58030",
@@ -43,6 +44,8 @@ struct Detail<'a> {
     rule: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     decision: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_seconds: Option<u32>,
 }
 
 /// How much ends with the error.
@@ -61,7 +64,8 @@ pub(crate) fn error(refusal: &Refusal, ends: Ends) -> Frame {
         (Ends::Session, code) => ("FATAL", sqlstate(code)),
     };
     let decision = refusal.decision.as_ref().map(sluice_model::DecisionId::as_str);
-    let detail = Detail { code: refusal.code, rule: refusal.rule.as_str(), decision };
+    let (rule, retry_after_seconds) = (refusal.rule.as_str(), refusal.retry_after_seconds);
+    let detail = Detail { code: refusal.code, rule, decision, retry_after_seconds };
     let detail = serde_json::to_string(&detail).unwrap_or_default();
     let hint = refusal.hint.as_deref();
     Report { severity, sqlstate, message: &refusal.message, detail: Some(&detail), hint }.error()
@@ -157,6 +161,15 @@ mod tests {
     fn shown(fields: &[(u8, &str)], hush: Hush) -> String {
         let frame = sanitise(server_error(fields), hush, b"SELECT x FROM \"Orders\"").unwrap();
         String::from_utf8_lossy(frame.body()).replace('\0', "|")
+    }
+
+    #[test]
+    fn a_used_up_budget_says_when_to_come_back() {
+        let refusal = Refusal::builtin(Code::Budget, "agent-rate", "too many requests").with_retry_after(12);
+        let frame = error(&refusal, Ends::Statement);
+        let text = String::from_utf8_lossy(frame.body()).replace('\0', "|");
+        assert!(text.contains("C53400|"), "{text}");
+        assert!(text.contains(r#"{"code":"budget","rule":"agent-rate","retry_after_seconds":12}"#), "{text}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The verbs, resources and facts of SQL, as policies see them.
 
-use sluice_model::{Action, ActionSpec, Effect, FactSpec, FactType, Resource, ResourceSpec, Schema};
+use sluice_model::{Action, ActionSpec, Effect, FactGroup, FactSpec, FactType, Resource, ResourceSpec, Schema};
 
 const TARGET: &str = Resource::TARGET;
 
@@ -17,10 +17,14 @@ pub(crate) const SETTING: &str = "Setting";
 /// A notification channel.
 pub(crate) const CHANNEL: &str = "Channel";
 
+/// The one group of facts: every operation is a statement.
+pub(crate) const STMT: &str = "stmt";
+
 macro_rules! actions {
     ($($name:ident = $text:literal $effect:ident on [$($kind:expr),+] $doc:literal;)+) => {
         $(#[doc = $doc] pub(crate) const $name: Action = Action { name: $text, effect: Effect::$effect };)+
-        const ACTIONS: &[ActionSpec] = &[$(ActionSpec { action: $name, on: &[$($kind),+], doc: $doc }),+];
+        const ACTIONS: &[ActionSpec] =
+            &[$(ActionSpec { action: $name, on: &[$($kind),+], facts: STMT, doc: $doc }),+];
     };
 }
 
@@ -58,15 +62,16 @@ pub const SCHEMA: Schema = Schema {
         ResourceSpec { kind: SETTING, within: TARGET, doc: "A run-time setting." },
         ResourceSpec { kind: CHANNEL, within: TARGET, doc: "A notification channel." },
     ],
-    facts_group: "stmt",
-    facts: &[
-        fact("kind", FactType::Text, "The headline statement: `select`, `update`, `drop`, …"),
-        fact("kinds", FactType::Set, "Every kind of statement in the text, nested ones included."),
-        fact("has_where", FactType::Bool, "Every UPDATE and DELETE has a WHERE."),
-        fact("row_changing", FactType::Bool, "Rows may be inserted, updated or deleted."),
-        fact("multi", FactType::Bool, "The text holds more than one statement."),
-        fact("functions", FactType::Set, "Functions called, as `schema.name`; complete only if `parsed`."),
-        fact("relations", FactType::Set, "Relations named, as `schema.name`; complete only if `parsed`."),
-        fact("parsed", FactType::Bool, "The text was understood; otherwise it is refused whatever policies say."),
-    ],
+    facts: &[FactGroup { name: STMT, facts: FACTS }],
 };
+
+const FACTS: &[FactSpec] = &[
+    fact("kind", FactType::Text, "The headline statement: `select`, `update`, `drop`, …"),
+    fact("kinds", FactType::Set, "Every kind of statement in the text, nested ones included."),
+    fact("has_where", FactType::Bool, "Every UPDATE and DELETE has a WHERE."),
+    fact("row_changing", FactType::Bool, "Rows may be inserted, updated or deleted."),
+    fact("multi", FactType::Bool, "The text holds more than one statement."),
+    fact("functions", FactType::Set, "Functions called, as `schema.name`; complete only if `parsed`."),
+    fact("relations", FactType::Set, "Relations named, as `schema.name`; complete only if `parsed`."),
+    fact("parsed", FactType::Bool, "The text was understood; otherwise it is refused whatever policies say."),
+];

@@ -53,7 +53,7 @@ impl Stand {
         let stand = self.clone();
         let peer = Peer { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 4)) };
         let serving = tokio::spawn(async move {
-            let io = Io { stream: Box::new(theirs), peer };
+            let io = Io { stream: Box::new(theirs), peer, ending: Box::pin(std::future::pending()) };
             stand.protocol.serve(io, Arc::clone(&stand.targets), &stand.toy).await
         });
         (ours, serving)

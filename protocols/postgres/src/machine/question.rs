@@ -75,8 +75,11 @@ impl PostgresMachine {
         if let Some(refusal) = &question.known.refusal {
             return Err(refusal.clone());
         }
-        if obligations.controls != sluice_model::Controls::default() {
+        if obligations.controls.limits_results() {
             return Err(unsupported("controls", "row, byte and time limits are not available for SQL yet"));
+        }
+        if !obligations.withheld.is_empty() {
+            return Err(unsupported("withheld", "values cannot be withheld from an SQL server"));
         }
         self.refuse_in_flux(&question.known.analysis)?;
         match &question.asked {

@@ -12,8 +12,8 @@ use sluice_model::{
     Code, ExposeSecret as _, Person, Principal, Refusal, Secret, SessionId, TargetName, TokenId, UnixMicros, Who,
 };
 use sluice_wire::{
-    Authenticated, Broker, Claim, Credential, FlowError, Grant, Interrupt, Interrupted, Link, LinkError, Machine, Peer,
-    ScramParameters,
+    Authenticated, Broker, Claim, Credential, FlowError, Grant, Interrupt, Interrupted, Link, LinkError, Machine,
+    NoObjects, Objects, Peer, ScramParameters,
 };
 use tempfile::TempDir;
 
@@ -43,7 +43,7 @@ pub(crate) struct ToyGrant {
     principal: Principal,
     target: TargetName,
     session: SessionId,
-    credential: Credential,
+    credential: Arc<Credential>,
 }
 
 struct Idle;
@@ -64,8 +64,11 @@ impl Grant for ToyGrant {
     fn session(&self) -> &SessionId {
         &self.session
     }
-    fn credential(&self) -> &Credential {
+    fn credential(&self) -> &Arc<Credential> {
         &self.credential
+    }
+    fn objects(&self) -> Arc<dyn Objects> {
+        Arc::new(NoObjects)
     }
     fn interrupt(&self) -> Arc<dyn Interrupt> {
         Arc::new(Idle)
@@ -78,6 +81,7 @@ pub(crate) fn alice() -> Principal {
         token: TokenId::new("t-1").unwrap(),
         expires: UnixMicros(i64::MAX),
         targets: None,
+        run: None,
     }
 }
 
@@ -116,12 +120,16 @@ impl Broker for Toy {
             return Err(Refusal::builtin(Code::Policy, "no-such-target", "there is no such target"));
         }
         let (user, secret) = &self.credential;
-        let credential = Credential { user: user.clone(), secret: secret.clone().map(Secret::from) };
+        let credential = Arc::new(Credential { user: user.clone(), secret: secret.clone().map(Secret::from) });
         let session = SessionId::new("s-1").unwrap();
         Ok(ToyGrant { principal: who.clone(), target: target.clone(), session, credential })
     }
 
     /// Passes frames on as they are: what is tested here is everything around the machine.
+    async fn join(&self, who: &Principal, target: &TargetName, peer: Peer) -> Result<ToyGrant, Refusal> {
+        self.open(who, target, peer).await
+    }
+
     async fn carry<M, C, S>(&self, _grant: ToyGrant, _machine: M, client: C, server: S) -> Result<(), FlowError>
     where
         M: Machine,
