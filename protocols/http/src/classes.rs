@@ -1,0 +1,185 @@
+//! What counts as a protected value at a target: detectors, and members of JSON bodies.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sluice_mask::json::{BadRule, Document, KeyRules, Kind, mask_strings};
+use sluice_mask::{BUILTINS, DetectorError, Detectors, Spec, Tokens};
+use sluice_model::{Obligations, Resource, Tag, Transform};
+use thiserror::Error;
+
+use crate::target::{Detector, Target};
+use crate::veil::{Shelf, Veil, Weave, notice};
+
+/// Tokens of one principal that are remembered.
+const TOKENS: usize = 4_096;
+/// Principals whose tokens are remembered.
+const SHELVES: usize = 1_024;
+
+/// The detectors and key rules of one target.
+#[derive(Debug)]
+pub(crate) struct Classes {
+    detectors: Arc<Detectors>,
+    tokens: Arc<Detectors>,
+    rules: KeyRules,
+    tags: BTreeSet<Tag>,
+}
+
+/// Why they do not compile.
+#[derive(Debug, Error)]
+pub(crate) enum Unclassified {
+    #[error(transparent)]
+    Detector(#[from] DetectorError),
+    #[error(transparent)]
+    Key(#[from] BadRule),
+    #[error("the detector `{0}` has a pattern and no tag")]
+    Untagged(String),
+}
+
+impl Classes {
+    /// What a target's configuration says.
+    pub(crate) fn of(target: &Target) -> Result<Self, Unclassified> {
+        let specs = match &target.detectors {
+            None => BUILTINS.iter().map(|name| Spec::builtin(name)).collect::<Result<Vec<_>, _>>()?,
+            Some(chosen) => chosen.iter().map(spec).collect::<Result<Vec<_>, _>>()?,
+        };
+        let detectors = Detectors::compile(&specs)?;
+        let keys = target.keys.iter().flat_map(|(pattern, tags)| tags.iter().map(move |tag| (pattern, tag.clone())));
+        let rules = KeyRules::compile(&keys.collect::<Vec<_>>())?;
+        let tags = detectors.tags().chain(rules.tags()).cloned().collect();
+        Ok(Self { detectors: Arc::new(detectors), tokens: Arc::new(Detectors::tokens()?), rules, tags })
+    }
+
+    /// Every class that a value may be of.
+    pub(crate) fn tags(&self) -> impl Iterator<Item = &Tag> {
+        self.tags.iter()
+    }
+
+    pub(crate) const fn detectors(&self) -> &Arc<Detectors> {
+        &self.detectors
+    }
+
+    pub(crate) const fn tokens(&self) -> &Arc<Detectors> {
+        &self.tokens
+    }
+
+    pub(crate) const fn rules(&self) -> &KeyRules {
+        &self.rules
+    }
+
+    /// The classes of the values in a text.
+    pub(crate) fn found_in(&self, text: &str) -> BTreeSet<Tag> {
+        let mut tags = BTreeSet::new();
+        notice(&self.detectors, text, &mut tags, &mut String::new());
+        tags
+    }
+
+    /// The classes of the values in a document.
+    pub(crate) fn found_within(&self, document: &Document) -> BTreeSet<Tag> {
+        let (mut tags, mut scratch) = (BTreeSet::new(), String::new());
+        let _no_edits = mask_strings(document, &self.rules, |leaf, text| {
+            tags.extend(leaf.tag().cloned());
+            if leaf.node().kind() != Kind::Number || text.len() >= 13 {
+                notice(&self.detectors, text, &mut tags, &mut scratch);
+            }
+            None
+        });
+        tags
+    }
+}
+
+fn spec(detector: &Detector) -> Result<Spec, Unclassified> {
+    let Detector { name, tag, pattern } = detector;
+    Ok(match (pattern, tag) {
+        (Some(pattern), Some(tag)) => Spec::custom(name, tag.clone(), pattern),
+        (Some(_), None) => return Err(Unclassified::Untagged(name.clone())),
+        (None, Some(tag)) => Spec::builtin(name)?.tagged(tag.clone()),
+        (None, None) => Spec::builtin(name)?,
+    })
+}
+
+/// The veils of one target: what its obligations come to.
+pub(crate) struct Veils {
+    classes: Arc<Classes>,
+    key: [u8; 32],
+    everything: Veil,
+    /// By principal and what is masked for it: tokens are put back only for whoever had them made, and only while as
+    /// much may be seen.
+    shelves: Mutex<BTreeMap<String, Shelf>>,
+}
+
+impl Veils {
+    pub(crate) fn new(classes: Classes, key: [u8; 32]) -> Self {
+        let classes = Arc::new(classes);
+        let transforms = classes.tags().map(|tag| (tag.clone(), Transform::Redact)).collect();
+        let everything =
+            Veil::new(Weave { classes: Arc::clone(&classes), transforms, key, noted: None, restored: None });
+        Self { classes, key, everything, shelves: Mutex::default() }
+    }
+
+    pub(crate) fn tags(&self) -> impl Iterator<Item = &Tag> {
+        self.classes.tags()
+    }
+
+    pub(crate) fn found_in(&self, text: &str) -> BTreeSet<Tag> {
+        self.classes.found_in(text)
+    }
+
+    pub(crate) fn found_within(&self, document: &Document) -> BTreeSet<Tag> {
+        self.classes.found_within(document)
+    }
+
+    /// Redacts whatever is found: for records and for people who approve.
+    pub(crate) const fn everything(&self) -> &Veil {
+        &self.everything
+    }
+
+    /// Over what goes to the server.
+    pub(crate) fn toward_server(&self, obligations: &Obligations, who: &str) -> Veil {
+        let transforms: Vec<(Tag, Transform)> =
+            obligations.withheld.iter().map(|withheld| (withheld.tag.clone(), withheld.transform.clone())).collect();
+        // A value goes back only to whoever may see it.
+        let masked = |tag: &Tag| obligations.masks.iter().any(|mask| mask.resource == Resource::value(tag));
+        let tokens = transforms.iter().any(|(tag, transform)| *transform == Transform::Token && !masked(tag));
+        let noted = tokens.then(|| self.shelf(&shelf_name(who, obligations)));
+        Veil::new(Weave { classes: Arc::clone(&self.classes), transforms, key: self.key, noted, restored: None })
+    }
+
+    /// Over what goes to the client.
+    pub(crate) fn toward_client(&self, obligations: &Obligations, who: &str) -> Veil {
+        let masks = obligations.masks.iter().filter(|mask| mask.resource.kind == Resource::VALUE);
+        let transforms = masks.filter_map(|mask| {
+            let tag = Tag::new(mask.resource.path.first()?).ok()?;
+            Some((tag, mask.transform.clone()))
+        });
+        let restored = self.known_shelf(&shelf_name(who, obligations));
+        let weave = Weave {
+            classes: Arc::clone(&self.classes),
+            transforms: transforms.collect(),
+            key: self.key,
+            noted: None,
+            restored,
+        };
+        Veil::new(weave)
+    }
+
+    fn known_shelf(&self, name: &str) -> Option<Shelf> {
+        self.shelves.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    fn shelf(&self, name: &str) -> Shelf {
+        let mut shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
+        if shelves.len() >= SHELVES && !shelves.contains_key(name) {
+            shelves.pop_first();
+        }
+        let new = || Arc::new(Mutex::new(Tokens::new(TOKENS)));
+        Arc::clone(shelves.entry(name.to_owned()).or_insert_with(new))
+    }
+}
+
+/// Whose tokens, made while what was masked.
+fn shelf_name(who: &str, obligations: &Obligations) -> String {
+    let masked = obligations.masks.iter().map(|mask| mask.resource.to_string());
+    let masked: BTreeSet<String> = masked.collect();
+    masked.into_iter().fold(who.to_owned(), |name, masked| format!("{name}\n{masked}"))
+}

@@ -1,0 +1,241 @@
+//! Connections to servers: pooled, checked, and never to an address that no target may be at.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderName, HeaderValue};
+use http::{HeaderMap, Uri};
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
+use hyper_util::client::legacy::{Client, Error};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
+use sluice_model::ExposeSecret as _;
+use sluice_wire::Credential;
+use thiserror::Error as ThisError;
+use tower_service::Service;
+
+use crate::frame::Request;
+use crate::pipe::Outlet;
+use crate::target::{Auth, ServerTls, Target};
+
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How long a connection without a request is kept.
+const IDLE: Duration = Duration::from_secs(60);
+/// The most idle connections to one server.
+const IDLE_PER_HOST: usize = 256;
+
+type Pool = Client<HttpsConnector<HttpConnector<Screened>>, Outlet>;
+
+/// A request on its way.
+pub(crate) type Sending = Pin<Box<dyn Future<Output = Result<http::Response<Incoming>, DialError>> + Send>>;
+
+/// Why a server cannot be asked.
+#[derive(Debug, ThisError)]
+pub(crate) enum DialError {
+    #[error("the system has no certificate authorities; name a file with `tls: {{ca: …}}`")]
+    NoAuthorities,
+    #[error("the authorities in the `ca` file cannot be read")]
+    Unreadable,
+    #[error("TLS cannot be configured")]
+    Tls(#[from] rustls::Error),
+    #[error("the credential cannot stand in a header")]
+    Credential,
+    #[error("the address is malformed")]
+    Address(#[from] http::Error),
+    #[error("the request failed: {0}")]
+    Request(#[source] Error),
+}
+
+/// The pools of connections, one for each way of protecting them.
+#[derive(Default)]
+pub(crate) struct Pools(Mutex<HashMap<ServerTls, Pool>>);
+
+/// One target's server.
+pub(crate) struct Origin {
+    pool: Pool,
+    base: Uri,
+    auth: Auth,
+    headers: HeaderMap,
+}
+
+impl Pools {
+    /// The server of a target.
+    pub(crate) fn origin(&self, target: &Target) -> Result<Origin, DialError> {
+        let pool = {
+            let mut pools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            match pools.get(&target.tls) {
+                Some(pool) => pool.clone(),
+                None => {
+                    let pool = pool(&target.tls)?;
+                    pools.insert(target.tls.clone(), pool.clone());
+                    pool
+                }
+            }
+        };
+        let mut headers = HeaderMap::new();
+        for (name, value) in &target.headers {
+            let name = HeaderName::try_from(name.as_str()).map_err(http::Error::from)?;
+            headers.insert(name, HeaderValue::try_from(value.as_str()).map_err(http::Error::from)?);
+        }
+        let base = Uri::try_from(target.url.trim_end_matches('/')).map_err(http::Error::from)?;
+        Ok(Origin { pool, base, auth: target.auth.clone(), headers })
+    }
+}
+
+impl Origin {
+    /// Sends a request with the target's credential: it is put in here, below everything that is recorded.
+    pub(crate) fn send(&self, head: &Request, credential: &Credential, body: Outlet) -> Result<Sending, DialError> {
+        let base = self.base.path().trim_end_matches('/');
+        let uri = Uri::builder()
+            .scheme(self.base.scheme_str().unwrap_or("https"))
+            .authority(self.base.authority().map_or("", |authority| authority.as_str()))
+            .path_and_query(format!("{base}{}", head.path))
+            .build()?;
+        let mut request = http::Request::new(body);
+        *request.method_mut() = head.method.clone();
+        *request.uri_mut() = uri;
+        let headers = request.headers_mut();
+        headers.clone_from(&head.headers);
+        headers.extend(self.headers.clone());
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        self.authorize(headers, credential)?;
+        let sending = self.pool.request(request);
+        Ok(Box::pin(async move { sending.await.map_err(DialError::Request) }))
+    }
+
+    fn authorize(&self, headers: &mut HeaderMap, credential: &Credential) -> Result<(), DialError> {
+        let Some(secret) = &credential.secret else { return Ok(()) };
+        let secret = secret.expose_secret();
+        let (name, text) = match &self.auth {
+            Auth::None => return Ok(()),
+            Auth::Bearer => (AUTHORIZATION, format!("Bearer {secret}")),
+            Auth::Basic => {
+                (AUTHORIZATION, format!("Basic {}", STANDARD.encode(format!("{}:{secret}", credential.user))))
+            }
+            Auth::Header(name) => {
+                (HeaderName::try_from(name.as_str()).map_err(|_| DialError::Credential)?, secret.to_owned())
+            }
+        };
+        let mut value = HeaderValue::try_from(text).map_err(|_| DialError::Credential)?;
+        value.set_sensitive(true);
+        headers.insert(name, value);
+        Ok(())
+    }
+}
+
+fn pool(tls: &ServerTls) -> Result<Pool, DialError> {
+    let mut connector = HttpConnector::new_with_resolver(Screened(GaiResolver::new()));
+    connector.enforce_http(false);
+    connector.set_nodelay(true);
+    connector.set_connect_timeout(Some(CONNECT));
+    let secured = HttpsConnectorBuilder::new().with_tls_config(client_config(tls)?);
+    let connector = match tls {
+        ServerTls::DangerousPlaintext => secured.https_or_http(),
+        ServerTls::VerifyFull | ServerTls::Ca(_) => secured.https_only(),
+    }
+    .enable_all_versions()
+    .wrap_connector(connector);
+    Ok(Client::builder(TokioExecutor::new())
+        .pool_idle_timeout(IDLE)
+        .pool_max_idle_per_host(IDLE_PER_HOST)
+        .pool_timer(TokioTimer::new())
+        .build(connector))
+}
+
+fn client_config(tls: &ServerTls) -> Result<ClientConfig, DialError> {
+    let mut roots = RootCertStore::empty();
+    match tls {
+        ServerTls::VerifyFull => {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            if roots.is_empty() {
+                return Err(DialError::NoAuthorities);
+            }
+        }
+        ServerTls::Ca(file) => read_authorities(file, &mut roots)?,
+        ServerTls::DangerousPlaintext => {}
+    }
+    let provider: Arc<CryptoProvider> = Arc::new(aws_lc_rs::default_provider());
+    Ok(ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
+}
+
+fn read_authorities(file: &Path, roots: &mut RootCertStore) -> Result<(), DialError> {
+    let all = CertificateDer::pem_file_iter(file).map_err(|_| DialError::Unreadable)?;
+    for certificate in all {
+        roots.add(certificate.map_err(|_| DialError::Unreadable)?)?;
+    }
+    if roots.is_empty() { Err(DialError::Unreadable) } else { Ok(()) }
+}
+
+/// Resolves names to addresses that a target may be at; the connection is made to what was checked.
+#[derive(Clone)]
+pub(crate) struct Screened(GaiResolver);
+
+impl Service<Name> for Screened {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let resolving = self.0.call(name);
+        Box::pin(async move {
+            let found: Vec<SocketAddr> = resolving.await?.filter(|address| may_be_dialled(address.ip())).collect();
+            if found.is_empty() {
+                return Err(io::Error::new(
+                    io::ErrorKind::PermissionDenied,
+                    "the name has no address that may be used",
+                ));
+            }
+            Ok(found.into_iter())
+        })
+    }
+}
+
+/// Whether a target may be at an address: never where a cloud's metadata is served, and nowhere unspecified.
+pub(crate) const fn may_be_dialled(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => !v4.is_link_local() && !v4.is_unspecified() && !v4.is_broadcast() && !v4.is_multicast(),
+        IpAddr::V6(v6) => {
+            let metadata = matches!(v6.segments(), [0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0254]);
+            !v6.is_unicast_link_local() && !v6.is_unspecified() && !v6.is_multicast() && !metadata
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn addresses_of_metadata_are_never_dialled() {
+        for refused in ["169.254.169.254", "0.0.0.0", "fe80::1", "::", "fd00:ec2::254", "::ffff:169.254.169.254"] {
+            assert!(!may_be_dialled(refused.parse().unwrap()), "{refused}");
+        }
+        for fine in ["127.0.0.1", "10.1.2.3", "192.0.2.1", "::1", "2001:db8::1", "fd00::1"] {
+            assert!(may_be_dialled(fine.parse().unwrap()), "{fine}");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! A call that a model asks for, as an operation.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use sluice_mask::json::{Document, Kind, Leaf, Limits, Step};
+use sluice_model::{Access, Digest, Exposure, Fact, Facts, Operation, Resource, Shape, Spend, Stage, Tag, Text, Usage};
+
+use super::rules::Rules;
+use super::screen::{CallKind, ToolCall};
+use crate::classes::Veils;
+use crate::request::tag_fact;
+use crate::schema::{CALL, CALL_TOOL, TOOL};
+use crate::veil::Veil;
+
+/// Arguments that are told to policies; a call with more counts as not parsed.
+const MOST_ARGUMENTS: usize = 256;
+/// The longest argument that is told to policies, in bytes.
+const MOST_BYTES: usize = 4_096;
+/// The longest text of a call that people are shown, in bytes.
+const TEXT_BYTES: usize = 16 * 1024;
+const LIMITS: Limits = Limits { size_bytes: 1 << 20, depth: 64, nodes: 65_536 };
+
+/// What policies are told of the arguments.
+#[derive(Default)]
+struct Arguments {
+    parsed: bool,
+    values: Vec<Box<str>>,
+    keys: BTreeSet<String>,
+    tags: BTreeSet<Tag>,
+}
+
+/// The operation that a call is. Values that a detector finds are not in its facts and its text, but their classes are;
+/// its digest covers its exact name and arguments.
+pub(super) fn operation(call: &ToolCall, model: &str, rules: &Rules, classes: &Veils) -> Operation {
+    let exact = full_name(call);
+    // A model can name a call after a value.
+    let name = classes.everything().scrub(&exact).into_owned();
+    let mut arguments = arguments(&call.arguments, classes);
+    arguments.tags.extend(classes.found_in(&exact));
+    let exposures = arguments.tags.iter().map(|tag| Exposure::found(tag.clone(), Usage::Reveal)).collect();
+    let facts = Facts {
+        group: CALL,
+        values: vec![
+            ("name", Fact::Text(name.as_str().into())),
+            ("kind", Fact::Text(kind(call.kind).into())),
+            ("parsed", Fact::Bool(arguments.parsed)),
+            ("args", Fact::Set(arguments.values)),
+            ("keys", Fact::Set(arguments.keys.into_iter().map(String::into_boxed_str).collect())),
+            ("destructive", Fact::Bool(rules.destroys(&exact) || rules.destroys(&call.name))),
+            ("model", Fact::Text(model.into())),
+            ("tags", tag_fact(&arguments.tags)),
+        ],
+    };
+    let access = Access { action: CALL_TOOL, resource: Resource::new(TOOL, [name.as_str()]) };
+    let shape = Shape {
+        action: CALL_TOOL,
+        accesses: std::iter::once(access).collect(),
+        exposures,
+        facts,
+        // What is known to no rule is no call that anybody can judge.
+        understood: call.kind != CallKind::Unknown && !call.name.is_empty(),
+        digest: Digest::of_parts([kind(call.kind).as_bytes(), exact.as_bytes(), &call.arguments]),
+    };
+    let shown = shown(&call.arguments, classes.everything());
+    let text = Text::new(format!("{name}({shown})"));
+    Operation { shape: shape.into(), text, stage: Stage::Perform, bound: None, spend: Spend::REQUEST }
+}
+
+fn full_name(call: &ToolCall) -> String {
+    match &call.scope {
+        Some(scope) => format!("{scope}.{}", call.name),
+        None => call.name.clone(),
+    }
+}
+
+const fn kind(kind: CallKind) -> &'static str {
+    match kind {
+        CallKind::Function => "function",
+        CallKind::Custom => "custom",
+        CallKind::Shell => "shell",
+        CallKind::LocalShell => "local_shell",
+        CallKind::ApplyPatch => "apply_patch",
+        CallKind::Computer => "computer",
+        CallKind::McpApproval => "mcp_approval",
+        CallKind::ToolSearch => "tool_search",
+        CallKind::Unknown => "unknown",
+    }
+}
+
+fn arguments(bytes: &Bytes, classes: &Veils) -> Arguments {
+    let Ok(document) = Document::parse(bytes.clone(), LIMITS) else {
+        let tags = classes.found_in(&String::from_utf8_lossy(bytes));
+        return Arguments { tags, ..Arguments::default() };
+    };
+    let mut told = Arguments { parsed: true, tags: classes.found_within(&document), ..Arguments::default() };
+    let everything = classes.everything();
+    document.walk(|leaf| {
+        if leaf.node().kind() == Kind::Name {
+            return;
+        }
+        let path = everything.scrub(&path(leaf)).into_owned();
+        let value = match leaf.node().text() {
+            Some(text) => everything.scrub(&text).into_owned(),
+            None => String::from_utf8_lossy(leaf.node().raw()).into_owned(),
+        };
+        told.parsed &= told.values.len() < MOST_ARGUMENTS && value.len() <= MOST_BYTES;
+        if told.parsed {
+            told.values.push(format!("{path}={value}").into_boxed_str());
+            told.keys.insert(path);
+        }
+    });
+    if !told.parsed {
+        told.values.clear();
+        told.keys.clear();
+    }
+    told
+}
+
+/// `items[0].id`.
+fn path(leaf: &Leaf<'_>) -> String {
+    let mut path = String::new();
+    for step in leaf.path() {
+        match step {
+            Step::Member(name) => {
+                if !path.is_empty() {
+                    path.push('.');
+                }
+                path.push_str(&name);
+            }
+            Step::Item(index) => {
+                path.push('[');
+                path.push_str(&index.to_string());
+                path.push(']');
+            }
+        }
+    }
+    path
+}
+
+/// The arguments as people are shown them.
+fn shown(bytes: &Bytes, everything: &Veil) -> String {
+    let text = match Document::parse(bytes.clone(), LIMITS) {
+        Ok(document) => String::from_utf8_lossy(&everything.edits(&document).apply()).into_owned(),
+        Err(_) => everything.scrub(&String::from_utf8_lossy(bytes)).into_owned(),
+    };
+    text.get(..text.floor_char_boundary(TEXT_BYTES)).unwrap_or_default().to_owned()
+}

@@ -1,0 +1,233 @@
+//! What is expected of an answer, and how it is looked at.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use http::StatusCode;
+use sluice_model::{Operation, Ruling, Spend};
+use sluice_wire::Owner;
+use std::sync::Arc;
+
+use super::called;
+use super::made::Made;
+use super::routes::{Answer, Yield};
+use super::screen::Firewall;
+use super::screen::{CallRuling, End, Next, Options, Screen, Shape, UsageChunk};
+use super::{ask::Model, estimate::cost_micros};
+use crate::answer::{Look, Seen, bad_answer};
+use crate::dialects::{Sight, rest};
+use crate::media::Media;
+use crate::refusal::Words;
+use crate::served::Served;
+use crate::sse::Decoder;
+use crate::veil::Veil;
+
+/// Comments of one stream: they keep it alive and say nothing.
+const MOST_COMMENTS: u64 = 100_000;
+
+/// What a request leads to.
+pub(crate) struct Expectation {
+    pub(super) served: Arc<Served>,
+    pub(super) shape: Shape,
+    /// Kinds of bodies that a success may have.
+    pub(super) answers: Vec<Answer>,
+    pub(super) firewall: Firewall,
+    pub(super) usage_chunk: UsageChunk,
+    /// The model as the client names it, and what the server calls it.
+    pub(super) model: Option<String>,
+    pub(super) real_model: Option<String>,
+    pub(super) priced: Option<Model>,
+    /// Objects that a success makes known, and the class of those that it lists.
+    pub(super) creates: Vec<Yield>,
+    pub(super) lists: Option<&'static str>,
+    /// The models that may be named, where the answer is the list of models.
+    pub(super) models: Option<BTreeSet<String>>,
+}
+
+impl Expectation {
+    /// How an answer of that kind is to be looked at.
+    pub(crate) fn sight(
+        &mut self,
+        status: StatusCode,
+        media: Media,
+        veil: &Veil,
+        opaque: Option<Box<Operation>>,
+    ) -> Look {
+        if !status.is_success() {
+            // What a server says of its own failure is JSON in this API; anything else is not shown.
+            return match media {
+                Media::Json => Look::Whole(self.glass(veil)),
+                Media::Lines | Media::Events | Media::Text | Media::Opaque => Look::Refuse(unreadable_error(status)),
+            };
+        }
+        let fits = |answer| self.answers.contains(&answer);
+        match media {
+            Media::Json if fits(Answer::Json) || fits(Answer::Empty) => Look::Whole(self.glass(veil)),
+            Media::Events if fits(Answer::Sse) => Look::Pieces(self.glass(veil)),
+            // Files may be of any kind.
+            Media::Json | Media::Lines | Media::Text | Media::Events if fits(Answer::Binary) => {
+                rest::sight(media, veil, opaque, Options::MAX_BYTES)
+            }
+            Media::Text | Media::Lines if fits(Answer::Text) => {
+                rest::sight(Media::Text, veil, opaque, Options::MAX_BYTES)
+            }
+            Media::Opaque if fits(Answer::Binary) => rest::sight(media, veil, opaque, Options::MAX_BYTES),
+            Media::Opaque if fits(Answer::Empty) => Look::Verbatim,
+            Media::Json | Media::Lines | Media::Text | Media::Events | Media::Opaque => Look::Refuse(bad_answer(
+                "answer-type",
+                "the server's answer is of a kind that this operation does not have",
+            )),
+        }
+    }
+
+    fn glass(&self, veil: &Veil) -> Sight {
+        let alias = self.model.clone().filter(|model| self.real_model.as_ref().is_some_and(|real| real != model));
+        let event_bytes = usize::try_from(self.served.limits.event_bytes).unwrap_or(usize::MAX);
+        let options = Options {
+            usage_chunk: self.usage_chunk,
+            firewall: self.firewall,
+            max_call_bytes: Options::MAX_BYTES.min(event_bytes),
+            max_event_bytes: event_bytes.max(usize::try_from(self.served.limits.response_bytes).unwrap_or(usize::MAX)),
+            model_alias: alias,
+        };
+        Sight::Openai(Box::new(Glass {
+            served: Arc::clone(&self.served),
+            model: self.model.clone().unwrap_or_default(),
+            priced: self.priced.clone(),
+            screen: Screen::new(veil.clone(), self.shape, options),
+            decoder: Decoder::new(event_bytes),
+            broken: false,
+            whole: false,
+            over: false,
+            made: Made::new(self.served.objects, &self.creates, self.lists).showing_models(self.models.clone()),
+        }))
+    }
+}
+
+fn unreadable_error(status: StatusCode) -> Words {
+    let mut words = bad_answer("server-error", "the server answered with an error that is not shown");
+    if status.is_client_error() || status.is_server_error() {
+        words.status = status;
+    }
+    words
+}
+
+/// Looks at one answer.
+pub(crate) struct Glass {
+    served: Arc<Served>,
+    model: String,
+    priced: Option<Model>,
+    screen: Screen,
+    decoder: Decoder,
+    /// The stream could not be read on.
+    broken: bool,
+    whole: bool,
+    over: bool,
+    made: Made,
+}
+
+impl Glass {
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.decoder.push(bytes);
+        if self.decoder.comments() > MOST_COMMENTS && !self.broken {
+            self.broken = true;
+            self.screen.fail(&bad_answer("event-stream", "the server's stream has more comments than the limit"));
+        }
+        while !self.broken {
+            match self.decoder.next() {
+                // What is wrong with an event, the screen says to the client itself.
+                Ok(Some(event)) => self.broken = self.screen.event(event).is_err(),
+                Ok(None) => return,
+                Err(_) => {
+                    self.broken = true;
+                    self.screen.fail(&bad_answer("event-stream", "the server's stream of events is malformed"));
+                }
+            }
+        }
+    }
+
+    pub(crate) fn whole(&mut self, body: Bytes) {
+        self.whole = true;
+        if let Some(body) = self.made.read(body) {
+            self.show(body);
+        }
+    }
+
+    /// Whose the listed objects are.
+    pub(crate) fn told(&mut self, owners: &[Owner]) {
+        if let Some(body) = self.made.only_own(owners) {
+            self.show(body);
+        }
+    }
+
+    fn show(&mut self, body: Bytes) {
+        if let Err(fault) = self.screen.body(body) {
+            tracing::debug!(fault = %fault, "a server's answer cannot be shown");
+        }
+    }
+
+    pub(crate) fn end(&mut self) {
+        let torn = self.decoder.finish();
+        self.screen.end(if torn { End::Broken } else { End::Clean });
+    }
+
+    pub(crate) fn ruled(&mut self, ruling: &Ruling) {
+        self.screen.ruled(match ruling {
+            Ruling::Allow(_) => CallRuling::Allow,
+            Ruling::Deny(refusal) => {
+                CallRuling::Refuse { message: refusal.message.clone(), rule: refusal.rule.to_string() }
+            }
+        });
+    }
+
+    pub(crate) fn next(&mut self) -> Option<Seen> {
+        if self.over {
+            return None;
+        }
+        if let Some(objects) = self.made.question() {
+            return Some(Seen::Whose(objects));
+        }
+        if !self.whole {
+            self.made.note(self.screen.notes().object.as_deref());
+        }
+        if let Some(objects) = self.made.claim() {
+            return Some(Seen::Claim(objects));
+        }
+        Some(match self.screen.next()? {
+            Next::Bytes(bytes) => Seen::Bytes(bytes),
+            Next::Ask(call) => {
+                let rules = self.served.openai.as_ref()?;
+                let operation = called::operation(&call, &self.model, rules, &self.served.classes);
+                let everything = self.served.classes.everything();
+                let shown = |text: &str| everything.scrub(text).into_owned();
+                Seen::Ask(Box::new(operation), vec![("id", shown(&call.id)), ("name", shown(&call.name))])
+            }
+            Next::Finished => {
+                self.over = true;
+                match self.screen.fault().filter(|_| self.whole) {
+                    Some(fault) => Seen::Refuse(bad_answer(fault.code(), "the server's answer cannot be shown")),
+                    None => Seen::Over,
+                }
+            }
+        })
+    }
+
+    pub(crate) fn fail(&mut self, words: &Words) {
+        self.screen.fail(words);
+    }
+
+    /// What the answer says that it used up.
+    pub(crate) fn spent(&self) -> Option<Spend> {
+        let usage = self.screen.usage()?;
+        let cost_micros = self
+            .priced
+            .as_ref()
+            .map_or(0, |model| cost_micros(usage.input_tokens, usage.cached_tokens, usage.output_tokens, model));
+        let tokens = usage.total_tokens.max(usage.input_tokens.saturating_add(usage.output_tokens));
+        Some(Spend { requests: 1, tokens, cost_micros })
+    }
+
+    pub(crate) fn has_room(&self) -> bool {
+        self.screen.has_room()
+    }
+}

@@ -1,0 +1,183 @@
+//! Objects that an answer tells of: made by the request, or listed.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use sluice_mask::json::{Document, Edits, Node};
+use sluice_wire::{Object, Owner};
+
+use super::routes::{Pointer, Yield};
+use crate::dialects::rest::JSON_LIMITS;
+use crate::target::Objects;
+
+/// The objects of one answer, where objects belong to whoever made them.
+#[derive(Debug, Default)]
+pub(super) struct Made {
+    owned: bool,
+    creates: Vec<Yield>,
+    lists: Option<&'static str>,
+    /// Not yet written down.
+    unclaimed: Vec<Object>,
+    /// The object that the stream is about has been noted.
+    noted: bool,
+    /// The models that may be named, where the answer is the list of models.
+    models: Option<BTreeSet<String>>,
+    /// A list that waits for its owners, and what it lists.
+    list: Option<Document>,
+    asked: Option<Vec<Object>>,
+}
+
+impl Made {
+    pub(super) fn new(whose: Objects, creates: &[Yield], lists: Option<&'static str>) -> Self {
+        match whose {
+            Objects::Owned => Self { owned: true, creates: creates.to_vec(), lists, ..Self::default() },
+            Objects::Shared => Self::default(),
+        }
+    }
+
+    /// The list of models shows those only that may be named.
+    pub(super) fn showing_models(mut self, models: Option<BTreeSet<String>>) -> Self {
+        self.models = models;
+        self
+    }
+
+    /// Reads a whole body; gives it back unless it is a list whose owners have to be known first.
+    pub(super) fn read(&mut self, body: Bytes) -> Option<Bytes> {
+        if let Some(models) = &self.models {
+            return Some(only_these(body, models));
+        }
+        if !self.owned {
+            return Some(body);
+        }
+        // What is no JSON is refused by whoever looks at it next.
+        let Ok(document) = Document::parse(body.clone(), JSON_LIMITS) else { return Some(body) };
+        for made in &self.creates {
+            let mut ids = Vec::new();
+            collect(document.root(), &made.at.steps().collect::<Vec<_>>(), &mut ids);
+            self.unclaimed.extend(ids.into_iter().map(|id| Object { class: made.class.to_owned(), id }));
+        }
+        let Some(class) = self.lists else { return Some(body) };
+        let listed: Vec<Object> =
+            items(document.root()).map(|item| Object { class: class.to_owned(), id: id(item) }).collect();
+        if listed.is_empty() {
+            return Some(body);
+        }
+        self.asked = Some(listed);
+        self.list = Some(document);
+        None
+    }
+
+    /// The objects whose owners have to be known.
+    pub(super) fn question(&mut self) -> Option<Vec<Object>> {
+        self.asked.take()
+    }
+
+    /// The list without what is not the client's own.
+    pub(super) fn only_own(&mut self, owners: &[Owner]) -> Option<Bytes> {
+        let document = self.list.take()?;
+        let mut edits = Edits::new(&document);
+        for (index, item) in items(document.root()).enumerate() {
+            if owners.get(index) != Some(&Owner::Own) {
+                edits.remove(item).ok()?;
+            }
+        }
+        // The ends of a page name objects as well.
+        for name in ["first_id", "last_id"] {
+            let end = document.root().get(name).and_then(|node| Some((node, node.text()?)));
+            if let Some((node, end)) = end {
+                let own =
+                    items(document.root()).zip(owners).any(|(item, owner)| *owner == Owner::Own && id(item) == end);
+                if !own {
+                    edits.replace_raw(node, "null").ok()?;
+                }
+            }
+        }
+        Some(edits.apply())
+    }
+
+    /// Notes the object that a stream is about.
+    pub(super) fn note(&mut self, object: Option<&str>) {
+        let (true, false, Some(id), Some(made)) = (self.owned, self.noted, object, self.creates.first()) else {
+            return;
+        };
+        self.noted = true;
+        self.unclaimed.push(Object { class: made.class.to_owned(), id: id.to_owned() });
+    }
+
+    /// The objects to write down before anything more is released.
+    pub(super) fn claim(&mut self) -> Option<Vec<Object>> {
+        (!self.unclaimed.is_empty()).then(|| std::mem::take(&mut self.unclaimed))
+    }
+}
+
+/// A list without the items of other names.
+fn only_these(body: Bytes, names: &BTreeSet<String>) -> Bytes {
+    let Ok(document) = Document::parse(body.clone(), JSON_LIMITS) else { return body };
+    let mut edits = Edits::new(&document);
+    for item in items(document.root()).filter(|item| !names.contains(&id(*item))) {
+        // INVARIANT: an item of a list of this document can be removed.
+        let _removed = edits.remove(item);
+    }
+    edits.apply()
+}
+
+fn items(root: Node<'_>) -> impl Iterator<Item = Node<'_>> {
+    root.get("data").into_iter().flat_map(|data| data.items())
+}
+
+fn id(item: Node<'_>) -> String {
+    item.get("id").and_then(|id| id.text()).unwrap_or_default().into_owned()
+}
+
+/// Every text at a pointer.
+fn collect(node: Node<'_>, steps: &[&str], found: &mut Vec<String>) {
+    match steps.split_first() {
+        None => found.extend(node.text().filter(|id| !id.is_empty()).map(|id| id.into_owned())),
+        Some((&Pointer::EVERY, rest)) => {
+            node.items().for_each(|item| collect(item, rest, found));
+            node.members().for_each(|(_, member)| collect(member, rest, found));
+        }
+        Some((name, rest)) => {
+            if let Some(member) = node.get(name) {
+                collect(member, rest, found);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn object(class: &str, id: &str) -> Object {
+        Object { class: class.to_owned(), id: id.to_owned() }
+    }
+
+    #[test]
+    fn lists_keep_what_is_the_clients_own() {
+        let mut made = Made { owned: true, lists: Some("file"), ..Made::default() };
+        let body = Bytes::from_static(
+            br#"{"data":[{"id":"a"},{"id":"b"}, {"id":"c"}],"first_id":"a","last_id":"c","has_more":false}"#,
+        );
+        assert_eq!(made.read(body), None);
+        assert_eq!(made.question().unwrap(), [object("file", "a"), object("file", "b"), object("file", "c")]);
+        let own = made.only_own(&[Owner::Other, Owner::Own, Owner::Nobody]).unwrap();
+        assert_eq!(own, r#"{"data":[{"id":"b"}],"first_id":null,"last_id":null,"has_more":false}"#.as_bytes());
+    }
+
+    #[test]
+    fn the_list_of_models_shows_those_that_may_be_named() {
+        let mut made = Made::default().showing_models(Some(BTreeSet::from(["b".to_owned()])));
+        let body = Bytes::from_static(br#"{"object":"list","data":[{"id":"a"},{"id":"b"}]}"#);
+        assert_eq!(made.read(body).unwrap(), r#"{"object":"list","data":[{"id":"b"}]}"#.as_bytes());
+    }
+
+    #[test]
+    fn where_objects_are_shared_nothing_is_read() {
+        let mut made = Made::new(Objects::Shared, &[], Some("file"));
+        let body = Bytes::from_static(br#"{"data":[{"id":"a"}]}"#);
+        assert_eq!(made.read(body.clone()), Some(body));
+        assert_eq!((made.question(), made.claim()), (None, None));
+    }
+}

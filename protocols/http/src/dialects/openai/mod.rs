@@ -1,0 +1,21 @@
+//! The API of OpenAI, and what is compatible with it: routes, requests, answers, calls of tools.
+
+mod ask;
+mod called;
+mod estimate;
+mod expect;
+mod hosted;
+mod images;
+mod made;
+mod multipart;
+mod parts;
+mod request;
+mod routes;
+mod rules;
+mod screen;
+mod tools;
+
+pub(crate) use expect::{Expectation, Glass};
+pub(crate) use parts::Parts;
+pub(crate) use request::{prepare, read};
+pub(crate) use rules::Rules;

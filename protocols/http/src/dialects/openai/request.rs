@@ -1,0 +1,395 @@
+//! A request of this dialect: led to its route, read, and made an operation.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+use sluice_mask::json::Document;
+use sluice_model::{Access, Action, Fact, Facts, Operation, Resource, Shape as Asking, Spend, Stage, Text};
+use sluice_wire::{Object, Side};
+
+use super::ask::{self, Asked, AskedForm, Mention, Unfit, Usage, When};
+use super::estimate::cost_micros;
+use super::expect::Expectation;
+use super::multipart::Form;
+use super::parts::Parts;
+use super::routes::{Allowed, Answer, Body as Kind, Found, Route};
+use super::screen::{Firewall, Shape, UsageChunk};
+use super::tools::{Kind as Runs, Offered};
+use crate::dialects::Expected;
+use crate::flaw::Flaw;
+use crate::frame::{Length, Request, Response};
+use crate::machine::Turned;
+use crate::refusal::Words;
+use crate::request::{Body, Prepared, Question, Reading, decoded, document, tag_fact, text};
+use crate::schema::{self, LLM, MODEL, OFFER, SEND_LLM_OPAQUE, TAKE_LLM_OPAQUE, TOOL, TRACE};
+use crate::served::Served;
+use crate::target::Dialect;
+use crate::validate::Media;
+
+/// Where agents hand their traces in.
+const TRACES: &str = "/traces/ingest";
+
+/// Reads a head.
+pub(crate) fn read(head: &Request, served: &Arc<Served>) -> Result<Turned, Words> {
+    let (path, query) = address(head);
+    if path == TRACES && head.method == Method::POST {
+        return Ok(Turned::Read(Reading::new(head, served)));
+    }
+    let route = find(head, path, served)?;
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let name = decoded(pair.split('=').next().unwrap_or(pair));
+        if !route.allows_query(&name) {
+            return Err(unfit(Unfit::unknown(&name)));
+        }
+    }
+    if head.body == Length::None {
+        return Ok(Turned::Ask(Box::new(prepare(head, Bytes::new(), served)?)));
+    }
+    if !route.takes_body() {
+        return Err(Words::of_flaw(Flaw::malformed("this operation takes no body")));
+    }
+    Ok(Turned::Read(Reading::new(head, served)))
+}
+
+/// Reads a whole request.
+pub(crate) fn prepare(head: &Request, bytes: Bytes, served: &Arc<Served>) -> Result<Prepared, Words> {
+    let (path, _) = address(head);
+    if path == TRACES {
+        return traces(head, bytes, served);
+    }
+    let route = find(head, path, served)?;
+    let media = head.headers.get(http::header::CONTENT_TYPE).map(Media::read).transpose().map_err(Words::of_flaw)?;
+    let essence = media.as_ref().map_or("", |media| media.essence.as_str());
+    match essence {
+        _ if bytes.is_empty() => without_body(head, route, served),
+        "application/json" if route.takes(Kind::Json) => json(head, route, &document(bytes)?, served),
+        "multipart/form-data" if route.takes(Kind::Multipart) => {
+            let boundary = media.and_then(|media| media.boundary).unwrap_or_default();
+            let form = Form::read(bytes.clone(), &boundary).map_err(Words::of_flaw)?;
+            multipart(head, route, Parts::new(form, bytes), served)
+        }
+        "application/sdp" if route.takes(Kind::Sdp) => session_description(head, route, text(bytes)?, served),
+        _ => Err(Words::of_flaw(Flaw::new(
+            415,
+            "content_type",
+            "the body is of a type that this operation does not take",
+        ))),
+    }
+}
+
+/// Path and query below the base; the version may be named or left out.
+fn address(head: &Request) -> (&str, &str) {
+    let (path, query) = head.path.split_once('?').unwrap_or((&head.path, ""));
+    (path.strip_prefix("/v1").filter(|rest| rest.starts_with('/')).unwrap_or(path), query)
+}
+
+fn find<'a>(head: &Request, path: &'a str, served: &'a Served) -> Result<&'a Route, Words> {
+    let Some(rules) = &served.openai else { return Err(no_such_route()) };
+    // What may be read may be asked for its head.
+    let method = if head.method == Method::HEAD { "GET" } else { head.method.as_str() };
+    match rules.routes.find(method, path) {
+        Found::Route { route, .. } => Ok(route),
+        Found::UnknownPath => Err(no_such_route()),
+        Found::MethodNotAllowed(Allowed { .. }) => {
+            Err(Words::of_flaw(Flaw::new(405, "method_not_allowed", "the operation has no such method")))
+        }
+    }
+}
+
+fn no_such_route() -> Words {
+    Words::of_flaw(Flaw::new(404, "unknown_operation", "the API has no such operation, or it is not served here"))
+}
+
+fn unfit(unfit: Unfit) -> Words {
+    Words::of_flaw(unfit.flaw).with_param(unfit.param)
+}
+
+fn without_body(head: &Request, route: &Route, served: &Arc<Served>) -> Result<Prepared, Words> {
+    Call::of(head, route, served, Body::None).prepared(Vec::new(), Told::default())
+}
+
+fn json(head: &Request, route: &Route, document: &Document, served: &Arc<Served>) -> Result<Prepared, Words> {
+    let Some(rules) = &served.openai else { return Err(no_such_route()) };
+    let asked = ask::read(route, document, &rules.for_bodies()).map_err(unfit)?;
+    let told = Told::of(&asked);
+    let accesses = accesses(route.action(), &asked.models, &asked.tools, told.opaque);
+    let edited = if asked.edits.is_empty() { None } else { Some(asked.edits.apply()) };
+    let body = match edited {
+        Some(bytes) => self::document(bytes)?,
+        None => document.clone(),
+    };
+    drop(asked);
+    let call = Call::of(head, route, served, Body::Json(Box::new(body)));
+    call.prepared(accesses, told)
+}
+
+fn multipart(head: &Request, route: &Route, parts: Parts, served: &Arc<Served>) -> Result<Prepared, Words> {
+    let Some(rules) = &served.openai else { return Err(no_such_route()) };
+    let asked = ask::read_form(route, parts.form(), &rules.for_bodies()).map_err(unfit)?;
+    let parts = parts.changed(&asked.changes)?;
+    let told = Told::of_form(&asked, parts.is_opaque());
+    let accesses = accesses(route.action(), &asked.models, &asked.tools, told.opaque);
+    Call::of(head, route, served, Body::Multipart(Box::new(parts))).prepared(accesses, told)
+}
+
+/// A bare session description names no model, so it cannot be told whether it may be used.
+fn session_description(head: &Request, route: &Route, text: String, served: &Arc<Served>) -> Result<Prepared, Words> {
+    match &served.openai {
+        Some(rules) if rules.names_models() => Err(Words::of_flaw(Flaw::new(
+            403,
+            "model_not_allowed",
+            "the request names no model, and only some may be used here",
+        ))),
+        Some(_) | None => Call::of(head, route, served, Body::Text(text)).prepared(Vec::new(), Told::default()),
+    }
+}
+
+/// What is asked for of each thing: the model, the tools that it is offered, what cannot be looked into.
+fn accesses(action: Action, models: &BTreeSet<String>, tools: &BTreeSet<Offered>, opaque: bool) -> Vec<Access> {
+    let models = models.iter().map(|name| Access { action, resource: Resource::new(MODEL, [name.as_str()]) });
+    let tools = tools.iter().map(|tool| Access { action: OFFER, resource: Resource::new(TOOL, [tool.family()]) });
+    let opaque = opaque.then(|| Access { action: SEND_LLM_OPAQUE, resource: Resource::target() });
+    models.chain(tools).chain(opaque).collect()
+}
+
+/// What a body tells policies and budgets.
+#[derive(Default)]
+struct Told {
+    model: Option<String>,
+    real_model: Option<String>,
+    stream: bool,
+    background: bool,
+    opaque: bool,
+    injected: bool,
+    tools: BTreeSet<String>,
+    hosted: BTreeSet<String>,
+    hosts: BTreeSet<String>,
+    messages: usize,
+    input_tokens: u64,
+    output_tokens: u64,
+    results: Vec<String>,
+    objects: Vec<Object>,
+    tier: Option<String>,
+    approves: usize,
+    credentials: usize,
+}
+
+impl Told {
+    fn of(asked: &Asked<'_>) -> Self {
+        Self {
+            model: asked.model.clone(),
+            real_model: asked.real_model.clone(),
+            stream: asked.stream == ask::Stream::Events,
+            background: asked.when == When::Later,
+            opaque: asked.inline > 0,
+            injected: asked.usage == Usage::Injected,
+            tools: named(&asked.tools, Side::Client),
+            hosted: named(&asked.tools, Side::Server),
+            hosts: asked.fetched.iter().map(|fetched| fetched.host.clone()).collect(),
+            messages: asked.messages,
+            input_tokens: asked.estimate.input_tokens,
+            output_tokens: asked.estimate.output_tokens,
+            objects: objects(&asked.ids),
+            tier: asked.tier.clone(),
+            approves: asked.approvals.iter().filter(|approval| approval.answer == ask::Answer::Approve).count(),
+            credentials: asked.credentials,
+            results: asked.outputs.iter().map(|output| output.call.clone()).collect(),
+        }
+    }
+}
+
+impl Told {
+    fn of_form(asked: &AskedForm, opaque: bool) -> Self {
+        Self {
+            model: asked.model.clone(),
+            real_model: asked.real_model.clone(),
+            stream: asked.stream == ask::Stream::Events,
+            opaque: opaque || asked.inline > 0,
+            tools: named(&asked.tools, Side::Client),
+            hosted: named(&asked.tools, Side::Server),
+            hosts: asked.fetched.iter().map(|fetched| fetched.host.clone()).collect(),
+            input_tokens: asked.estimate.input_tokens,
+            output_tokens: asked.estimate.output_tokens,
+            objects: objects(&asked.ids),
+            ..Self::default()
+        }
+    }
+}
+
+/// The tools that a side runs.
+fn named(tools: &BTreeSet<Offered>, side: Side) -> BTreeSet<String> {
+    let runs = |tool: &&Offered| match tool.kind {
+        Runs::Function | Runs::Custom => side == Side::Client,
+        Runs::Hosted | Runs::Remote => side == Side::Server,
+    };
+    tools.iter().filter(runs).map(|tool| tool.family().to_owned()).collect()
+}
+
+fn objects(ids: &BTreeSet<Mention>) -> Vec<Object> {
+    ids.iter().map(|id| Object { class: id.class.to_owned(), id: id.id.clone() }).collect()
+}
+
+/// A request and where it is led.
+struct Call<'a> {
+    head: &'a Request,
+    route: &'a Route,
+    served: &'a Arc<Served>,
+    body: Body,
+}
+
+impl<'a> Call<'a> {
+    const fn of(head: &'a Request, route: &'a Route, served: &'a Arc<Served>, body: Body) -> Self {
+        Self { head, route, served, body }
+    }
+
+    /// The operation, and what is sent and expected under it.
+    fn prepared(self, accesses: Vec<Access>, told: Told) -> Result<Prepared, Words> {
+        let Self { head, route, served, body } = self;
+        let action = route.action();
+        let mut told = told;
+        told.objects = owned(head, told.objects, served);
+        let mut tags = body.tags(served);
+        tags.extend(served.classes.found_in(&decoded(&head.path)));
+        let facts = facts(head, route, &told, &body, tag_fact(&tags));
+        let priced = told.model.as_deref().and_then(|name| {
+            let rules = served.openai.as_ref()?;
+            rules.models.find(name)?.model.cloned()
+        });
+        let spend = Spend {
+            requests: 1,
+            tokens: told.input_tokens.saturating_add(told.output_tokens),
+            cost_micros: priced
+                .as_ref()
+                .map_or(0, |model| cost_micros(told.input_tokens, 0, told.output_tokens, model)),
+        };
+        let opaque = Box::new(opaque_answer(head, facts.clone()));
+        let question = Question { head, body: &body, served, action, tags: &tags, facts };
+        let operation = question.operation(accesses, spend);
+        let expectation = Expectation {
+            served: Arc::clone(served),
+            shape: shape(route),
+            answers: Answer::KINDS.into_iter().filter(|answer| route.answers(*answer)).collect(),
+            firewall: firewall(route.action()),
+            usage_chunk: if told.injected { UsageChunk::Swallow } else { UsageChunk::Pass },
+            model: told.model,
+            real_model: told.real_model,
+            priced,
+            creates: route.creates().to_vec(),
+            lists: route.lists(),
+            models: (route.template() == "/models").then(|| served.openai.as_ref()?.named_models()).flatten(),
+        };
+        let expected = Expected {
+            dialect: Dialect::Openai,
+            method: head.method.clone(),
+            opaque: Some(opaque),
+            openai: Some(Box::new(expectation)),
+            spent: None,
+            event_bytes: usize::try_from(served.limits.event_bytes).unwrap_or(usize::MAX),
+        };
+        let mut head = head.clone();
+        let (path, query) = address(&head);
+        head.path = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
+        Ok(Prepared { operation, head, body, expected, own: None, objects: told.objects, results: told.results })
+    }
+}
+
+/// The objects of a request that belong to whoever made them: those in its path, and those in its body.
+fn owned(head: &Request, mentioned: Vec<Object>, served: &Served) -> Vec<Object> {
+    let Some(rules) = &served.openai else { return Vec::new() };
+    let (path, _) = address(head);
+    let ids = match rules.routes.find(head.method.as_str(), path) {
+        Found::Route { ids, .. } => {
+            ids.iter().map(|id| Object { class: id.class.to_owned(), id: id.value.to_owned() }).collect()
+        }
+        Found::MethodNotAllowed(_) | Found::UnknownPath => Vec::new(),
+    };
+    let all: BTreeSet<Object> = ids.into_iter().chain(mentioned).collect();
+    all.into_iter().filter(|object| rules.routes.is_owned(&object.class)).collect()
+}
+
+fn facts(head: &Request, route: &Route, told: &Told, body: &Body, tags: Fact) -> Facts {
+    let long = |number: u64| Fact::Long(i64::try_from(number).unwrap_or(i64::MAX));
+    let set = |names: &BTreeSet<String>| Fact::Set(names.iter().map(|name| name.as_str().into()).collect());
+    Facts {
+        group: LLM,
+        values: vec![
+            ("method", Fact::Text(head.method.as_str().into())),
+            ("route", Fact::Text(route.template().into())),
+            ("model", Fact::Text(told.model.as_deref().unwrap_or_default().into())),
+            ("stream", Fact::Bool(told.stream)),
+            ("background", Fact::Bool(told.background)),
+            ("tools", set(&told.tools)),
+            ("hosted_tools", set(&told.hosted)),
+            ("hosts", set(&told.hosts)),
+            ("messages", long(told.messages as u64)),
+            ("input_tokens", long(told.input_tokens)),
+            ("output_tokens", long(told.output_tokens)),
+            ("body_bytes", Fact::Long(body.length(head))),
+            ("opaque", Fact::Bool(told.opaque)),
+            ("mints", Fact::Bool(route.mints())),
+            ("tier", Fact::Text(told.tier.as_deref().unwrap_or_default().into())),
+            ("approves", long(told.approves as u64)),
+            ("credentials", long(told.credentials as u64)),
+            ("tags", tags),
+        ],
+    }
+}
+
+/// Whether an answer can hold calls of tools.
+fn firewall(action: Action) -> Firewall {
+    const SILENT: [Action; 6] =
+        [schema::EMBED, schema::MODERATE, schema::MODELS, schema::IMAGE, schema::AUDIO, schema::FILE];
+    if SILENT.contains(&action) { Firewall::Off } else { Firewall::On }
+}
+
+fn shape(route: &Route) -> Shape {
+    match route.template() {
+        "/chat/completions" => Shape::Chat,
+        "/completions" => Shape::Completions,
+        path if path.starts_with("/responses") => Shape::Responses,
+        _ => Shape::Other,
+    }
+}
+
+fn opaque_answer(head: &Request, facts: Facts) -> Operation {
+    crate::request::opaque_answer(head, TAKE_LLM_OPAQUE, facts)
+}
+
+/// Traces of an agent: recorded with its session, and sent to nobody.
+fn traces(head: &Request, bytes: Bytes, served: &Arc<Served>) -> Result<Prepared, Words> {
+    let body = Body::Json(Box::new(document(bytes)?));
+    let tags = body.tags(served);
+    let mut facts = schema::SCHEMA.neutral_facts(TRACE.name).unwrap_or(Facts { group: LLM, values: Vec::new() });
+    for (name, fact) in &mut facts.values {
+        match *name {
+            "method" => *fact = Fact::Text("POST".into()),
+            "route" => *fact = Fact::Text(TRACES.into()),
+            "body_bytes" => *fact = Fact::Long(body.length(head)),
+            "tags" => *fact = tag_fact(&tags),
+            _ => {}
+        }
+    }
+    let question = Question { head, body: &body, served, action: TRACE, tags: &tags, facts };
+    let mut operation =
+        question.operation(vec![Access { action: TRACE, resource: Resource::target() }], Spend::REQUEST);
+    // Nothing flows to the server, whatever the traces hold.
+    let shape: Asking = Asking { exposures: Vec::new(), ..operation.shape.as_ref().clone() };
+    operation = Operation {
+        shape: shape.into(),
+        text: Text::new(operation.text.content().clone()),
+        stage: Stage::Perform,
+        ..operation
+    };
+    let own = (Response::new(StatusCode::NO_CONTENT, HeaderMap::new()), Bytes::new());
+    Ok(Prepared {
+        operation,
+        head: head.clone(),
+        body,
+        expected: Expected::nothing(),
+        own: Some(own),
+        objects: Vec::new(),
+        results: Vec::new(),
+    })
+}

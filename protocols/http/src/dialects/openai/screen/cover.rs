@@ -1,0 +1,106 @@
+//! What is changed in any document on its way to the client.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use sluice_mask::json::{Document, Edits, Kind, Limits, Node};
+
+use crate::veil::{Strainer, Veil};
+
+use super::{Fault, words::quoted};
+
+/// Of whole bodies, and of what is made here out of events; whoever reads a body has its own limit on the size.
+pub(super) const LIMITS: Limits = Limits { size_bytes: 64 << 20, ..Limits::STANDARD };
+
+/// The veil, what the API says in other ways than text, and the name of the model that the client used.
+#[derive(Clone)]
+pub(super) struct Cover {
+    veil: Veil,
+    alias: Option<String>,
+}
+
+impl Cover {
+    pub(super) fn new(veil: Veil, alias: Option<String>) -> Self {
+        Self { veil, alias }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.veil.is_open()
+    }
+
+    pub(super) fn strainer(&self) -> Strainer {
+        self.veil.strainer()
+    }
+
+    pub(super) fn scrub<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        self.veil.scrub(text)
+    }
+
+    /// Everything that is changed in a document whose texts are whole.
+    pub(super) fn edits<'d>(&self, document: &'d Document) -> Result<Edits<'d>, Fault> {
+        let mut edits = self.veiled(document)?;
+        self.rename(document.root(), &mut edits)?;
+        Ok(edits)
+    }
+
+    /// What is changed to hide something.
+    pub(super) fn veiled<'d>(&self, document: &'d Document) -> Result<Edits<'d>, Fault> {
+        if self.is_open() {
+            return Ok(Edits::new(document));
+        }
+        let mut edits = self.veil.edits(document);
+        conceal(document.root(), &mut edits)?;
+        Ok(edits)
+    }
+
+    /// Puts the client's name of the model where the server's is.
+    pub(super) fn rename(&self, root: Node<'_>, edits: &mut Edits<'_>) -> Result<(), Fault> {
+        if let Some(alias) = &self.alias {
+            for path in [&["model"][..], &["response", "model"]] {
+                if let Some(model) = root.at(path).filter(|model| model.kind() == Kind::String) {
+                    edits.replace_text(model, alias)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The document as the client may see it.
+    pub(super) fn apply(&self, json: impl Into<Bytes>) -> Result<Bytes, Fault> {
+        let document = Document::parse(json, LIMITS)?;
+        Ok(self.edits(&document)?.apply())
+    }
+}
+
+/// Takes out what spells a text in other ways: probabilities of its tokens, their numbers, and its sound.
+///
+/// `INVARIANT:` a document has a limit on its depth, and so has this recursion.
+fn conceal(node: Node<'_>, edits: &mut Edits<'_>) -> Result<(), Fault> {
+    for item in node.items() {
+        conceal(item, edits)?;
+    }
+    for (name, value) in node.members() {
+        if name.ends_with("logprobs") || name.ends_with("token_ids") {
+            erase(value, edits)?;
+        } else if name == "audio" || name == "input_audio" {
+            if let Some(data) = value.get("data") {
+                erase(data, edits)?;
+            }
+            conceal(value, edits)?;
+        } else {
+            conceal(value, edits)?;
+        }
+    }
+    Ok(())
+}
+
+/// Puts the empty value of its kind in the place of a value.
+pub(super) fn erase(node: Node<'_>, edits: &mut Edits<'_>) -> Result<(), Fault> {
+    match node.kind() {
+        Kind::String if node.raw() != b"\"\"" => edits.replace_raw(node, &quoted(""))?,
+        Kind::Array if node.items().next().is_some() => edits.replace_raw(node, "[]")?,
+        Kind::Object | Kind::Number => edits.replace_raw(node, "null")?,
+        Kind::String | Kind::Array | Kind::Null | Kind::Bool | Kind::Name => {}
+    }
+    Ok(())
+}

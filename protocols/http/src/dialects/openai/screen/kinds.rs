@@ -1,0 +1,122 @@
+//! What kind of event an event is, and what it is about.
+//!
+//! Kinds are those of the [streaming events](https://platform.openai.com/docs/api-reference/responses-streaming) of
+//! Responses, of images, speech and transcripts, and of Assistants, whose events have a name and no `type`.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use sluice_mask::json::{Kind, Node};
+
+use super::desk::Stage;
+use super::{Fault, Shape};
+
+/// The longest kind of event.
+const MAX_KIND_BYTES: usize = 96;
+
+/// How the data of an event is built.
+#[derive(Clone, Eq, PartialEq)]
+pub(super) enum Form<'a> {
+    /// A chunk: `choices`, or nothing but `usage`.
+    Chunk,
+    /// An object that says its own type, or an event of Assistants.
+    Typed(Cow<'a, str>),
+    /// An `error`, and nothing else to go by.
+    Error,
+}
+
+/// The form of an event, if its route has it. What is known by no rule is a fault.
+pub(super) fn form_of<'a>(shape: Shape, name: Option<&str>, root: Node<'a>) -> Result<Form<'a>, Fault> {
+    let has = |key: &str| root.get(key).is_some_and(|value| !value.is_null());
+    let kind = root.get("type").and_then(|kind| kind.text());
+    match (shape, kind) {
+        (Shape::Responses | Shape::Other, Some(kind)) if is_kind(&kind) => {
+            if name.is_some_and(|name| name != kind) {
+                return Err(Fault::Contradiction);
+            }
+            Ok(Form::Typed(kind))
+        }
+        (Shape::Other, None) if name.is_some_and(|name| name.starts_with("thread.") && is_kind(name)) => {
+            Ok(Form::Typed(Cow::Owned(name.unwrap_or_default().to_owned())))
+        }
+        (Shape::Chat | Shape::Completions | Shape::Other, _) if has("choices") => Ok(Form::Chunk),
+        (_, _) if has("error") => Ok(Form::Error),
+        (Shape::Chat | Shape::Completions | Shape::Other, _) if has("usage") => Ok(Form::Chunk),
+        (Shape::Chat | Shape::Completions | Shape::Responses | Shape::Other, _) => Err(Fault::UnknownEvent),
+    }
+}
+
+/// How far a stream is after an event of that kind, if that is news.
+pub(super) fn stage_after(kind: &str) -> Option<Stage> {
+    // More images may come after one.
+    let stage = if kind.starts_with("image_") { Stage::Complete } else { Stage::Ended };
+    TERMINAL.contains(&kind).then_some(stage)
+}
+
+/// Tells whether a chunk holds nothing but the usage.
+pub(super) fn is_of_usage(root: Node<'_>) -> bool {
+    let usage = root.get("usage").is_some_and(|usage| usage.kind() == Kind::Object);
+    usage && root.get("choices").is_none_or(|choices| choices.items().next().is_none())
+}
+
+/// The texts that are whole before this event, as lines of a scope; `None` if it ends none.
+pub(super) fn ended_by(kind: &str, root: Node<'_>) -> Option<String> {
+    if TERMINAL.contains(&kind) {
+        return Some(String::new());
+    }
+    let (base, end) = kind.rsplit_once('.')?;
+    let object = kind.starts_with("thread.");
+    match end {
+        "done" if WHOLES.contains(&base) => Some(scope_of(None, kind, root)),
+        "done" => Some(scope_of(Some(base), kind, root)),
+        "completed" | "incomplete" | "failed" | "cancelled" | "expired" if object => {
+            Some(scope_of(Some(base), kind, root))
+        }
+        _ => None,
+    }
+}
+
+/// Which text a piece belongs to, as lines: the kind without its end, every index, and whose it is.
+pub(super) fn scope_of(base: Option<&str>, kind: &str, root: Node<'_>) -> String {
+    let mut scope = String::new();
+    if let Some(base) = base {
+        scope.push_str(base);
+        scope.push('\n');
+    }
+    let object = kind.starts_with("thread.");
+    for (name, value) in root.members() {
+        let index = name.ends_with("_index");
+        let names = index || (name == "item_id" && base.is_some()) || (name == "id" && object);
+        if names && !name.contains('\n') && matches!(value.kind(), Kind::Number | Kind::String) {
+            let raw = str::from_utf8(value.raw()).unwrap_or_default();
+            let _infallible = writeln!(scope, "{}={raw}", name);
+        }
+    }
+    scope
+}
+
+fn is_kind(kind: &str) -> bool {
+    kind.len() <= MAX_KIND_BYTES
+        && kind.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'_' | b'.'))
+        && (KINDS.contains(&kind) || PREFIXES.iter().any(|prefix| kind.starts_with(prefix)))
+}
+
+const KINDS: [&str; 2] = ["error", "keepalive"];
+
+const PREFIXES: [&str; 7] =
+    ["conversation.", "image_edit.", "image_generation.", "response.", "speech.audio.", "thread.", "transcript."];
+
+const TERMINAL: [&str; 9] = [
+    "error",
+    "image_edit.completed",
+    "image_generation.completed",
+    "response.cancelled",
+    "response.completed",
+    "response.failed",
+    "response.incomplete",
+    "speech.audio.done",
+    "transcript.text.done",
+];
+
+/// Things that hold several texts; the event of the end of one ends all of them.
+const WHOLES: [&str; 3] = ["response.content_part", "response.output_item", "response.reasoning_summary_part"];

@@ -1,0 +1,226 @@
+//! Any HTTP API: what its answers hold is masked by detectors and key rules, as far as it can be looked into.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+use sluice_mask::json::{Document, Fault, Limits, escape_into};
+use sluice_model::Operation;
+
+use super::Sight;
+use crate::answer::{Look, Seen, bad_answer};
+use crate::media::Media;
+use crate::refusal::Words;
+use crate::sse::{Decoder, Event};
+use crate::veil::{Strainer, Veil};
+
+/// JSON bodies of any API.
+pub(crate) const JSON_LIMITS: Limits = Limits { size_bytes: 64 << 20, depth: 128, nodes: 4_000_000 };
+
+/// How an answer of this dialect is to be looked at.
+pub(crate) fn sight(media: Media, veil: &Veil, opaque: Option<Box<Operation>>, event_bytes: usize) -> Look {
+    if veil.is_open() {
+        return Look::Verbatim;
+    }
+    let sheet = |of: Of| Sight::Rest(Box::new(Sheet { veil: veil.clone(), of, seen: VecDeque::new() }));
+    match (media, opaque) {
+        (Media::Json, _) => Look::Whole(sheet(Of::Json)),
+        (Media::Lines, _) => Look::Pieces(sheet(Of::Lines {
+            rest: BytesMut::new(),
+            document: Box::new(Document::null(JSON_LIMITS)),
+            limit: event_bytes,
+        })),
+        (Media::Events, _) => Look::Pieces(sheet(Of::Events(Box::new(Decoder::new(event_bytes))))),
+        (Media::Text, _) => Look::Pieces(sheet(Of::Text { strainer: veil.strainer(), half: Vec::new() })),
+        (Media::Opaque, Some(operation)) => Look::Opaque(operation),
+        (Media::Opaque, None) => Look::Refuse(bad_answer("opaque-answer", "the server's answer cannot be looked into")),
+    }
+}
+
+/// Looks at one body.
+pub(crate) struct Sheet {
+    veil: Veil,
+    of: Of,
+    seen: VecDeque<Seen>,
+}
+
+enum Of {
+    Json,
+    Lines {
+        rest: BytesMut,
+        document: Box<Document>,
+        limit: usize,
+    },
+    Events(Box<Decoder>),
+    /// `half` is the beginning of a character whose end has not come.
+    Text {
+        strainer: Strainer,
+        half: Vec<u8>,
+    },
+    Over,
+}
+
+impl Sheet {
+    pub(crate) fn whole(&mut self, body: Bytes) {
+        if body.is_empty() {
+            return self.release(body);
+        }
+        match Document::parse(body, JSON_LIMITS) {
+            Ok(document) => {
+                let masked = self.veil.edits(&document).apply();
+                self.release(masked);
+            }
+            Err(fault) => self.refuse(unreadable(fault)),
+        }
+    }
+
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        match &mut self.of {
+            Of::Lines { rest, .. } => {
+                rest.extend_from_slice(bytes);
+                self.lines();
+            }
+            Of::Events(decoder) => {
+                decoder.push(bytes);
+                self.events();
+            }
+            Of::Text { strainer, half } => {
+                half.extend_from_slice(bytes);
+                let mut out = String::new();
+                match whole_characters(half) {
+                    Some(text) => strainer.push(&text, &mut out),
+                    None => return self.refuse(unreadable_text()),
+                }
+                self.release(Bytes::from(out));
+            }
+            Of::Json | Of::Over => {}
+        }
+    }
+
+    pub(crate) fn end(&mut self) {
+        match std::mem::replace(&mut self.of, Of::Over) {
+            Of::Lines { rest, mut document, .. } => {
+                if !rest.is_empty() {
+                    self.line(rest.freeze(), &mut document);
+                }
+            }
+            Of::Text { mut strainer, half } => {
+                if !half.is_empty() {
+                    return self.refuse(unreadable_text());
+                }
+                let mut out = String::new();
+                strainer.finish(&mut out);
+                self.release(Bytes::from(out));
+            }
+            // An event that is not whole is dropped, as every reader of events does.
+            Of::Events(_) | Of::Json | Of::Over => {}
+        }
+        self.seen.push_back(Seen::Over);
+    }
+
+    fn lines(&mut self) {
+        loop {
+            let Of::Lines { rest, limit, .. } = &mut self.of else { return };
+            let Some(at) = rest.iter().position(|byte| *byte == b'\n') else {
+                if rest.len() > *limit {
+                    self.refuse(bad_answer("event-size", "a line of the server's answer is larger than the limit"));
+                }
+                return;
+            };
+            let line = rest.split_to(at.saturating_add(1)).freeze();
+            let Of::Lines { document, .. } = &mut self.of else { return };
+            let mut taken = std::mem::replace(document, Box::new(Document::null(JSON_LIMITS)));
+            self.line(line, &mut taken);
+            if let Of::Lines { document, .. } = &mut self.of {
+                *document = taken;
+            }
+        }
+    }
+
+    fn line(&mut self, line: Bytes, document: &mut Document) {
+        if line.iter().all(u8::is_ascii_whitespace) {
+            return self.release(line);
+        }
+        let ends = line.ends_with(b"\n");
+        match document.reparse(line) {
+            Ok(()) => {
+                let mut masked = BytesMut::from(&*self.veil.edits(document).apply());
+                if ends && !masked.ends_with(b"\n") {
+                    masked.extend_from_slice(b"\n");
+                }
+                self.release(masked.freeze());
+            }
+            Err(fault) => self.refuse(unreadable(fault)),
+        }
+    }
+
+    fn events(&mut self) {
+        loop {
+            let Of::Events(decoder) = &mut self.of else { return };
+            match decoder.next() {
+                Ok(Some(event)) => {
+                    let masked = self.event(event);
+                    self.release(masked.encode());
+                }
+                Ok(None) => return,
+                Err(_) => return self.refuse(bad_answer("event-stream", "the server's stream of events is malformed")),
+            }
+        }
+    }
+
+    /// The text of one event: JSON by its members, anything else as one text.
+    fn event(&self, event: Event) -> Event {
+        let name = event.name.map(|name| self.veil.scrub(&name).into());
+        let data = match Document::parse(event.data.clone(), JSON_LIMITS) {
+            Ok(document) => self.veil.edits(&document).apply(),
+            Err(_) => Bytes::from(self.veil.scrub(&String::from_utf8_lossy(&event.data)).into_owned()),
+        };
+        Event { name, data }
+    }
+
+    pub(crate) fn next(&mut self) -> Option<Seen> {
+        self.seen.pop_front()
+    }
+
+    /// An event that says why, where the body is a stream of events.
+    pub(crate) fn fail(&mut self, words: &Words) {
+        if let Of::Events(_) = std::mem::replace(&mut self.of, Of::Over) {
+            let mut data = String::from("{\"error\":{\"code\":\"");
+            escape_into(&words.code, &mut data);
+            data.push_str("\",\"message\":\"");
+            escape_into(&words.message, &mut data);
+            data.push_str("\"}}");
+            let event = Event { name: Some("error".into()), data: Bytes::from(data) };
+            self.seen.push_back(Seen::Bytes(event.encode()));
+        }
+    }
+
+    fn release(&mut self, bytes: Bytes) {
+        if !bytes.is_empty() || matches!(self.of, Of::Json) {
+            self.seen.push_back(Seen::Bytes(bytes));
+        }
+    }
+
+    fn refuse(&mut self, words: Words) {
+        self.seen.push_back(Seen::Refuse(words));
+    }
+}
+
+/// Takes the whole characters off the front; `None` where the bytes are no UTF-8.
+fn whole_characters(half: &mut Vec<u8>) -> Option<String> {
+    let whole = match std::str::from_utf8(half) {
+        Ok(_) => half.len(),
+        Err(error) if error.error_len().is_none() => error.valid_up_to(),
+        Err(_) => return None,
+    };
+    let rest = half.split_off(whole);
+    String::from_utf8(std::mem::replace(half, rest)).ok()
+}
+
+pub(crate) fn unreadable(fault: Fault) -> Words {
+    tracing::debug!(fault = %fault, "a server's answer is no JSON");
+    bad_answer("answer-json", "the server's answer is not the JSON that it says it is")
+}
+
+fn unreadable_text() -> Words {
+    bad_answer("answer-text", "the server's answer is not the text that it says it is")
+}

@@ -1,0 +1,40 @@
+//! HTTP and the LLM APIs spoken over it: a strict door, a pure machine per exchange, pooled servers.
+
+mod answer;
+mod blot;
+mod check;
+mod classes;
+mod dial;
+mod dialects;
+mod door;
+mod exchange;
+mod flaw;
+mod frame;
+mod gathered;
+mod link;
+mod machine;
+mod media;
+mod patience;
+mod pipe;
+mod refusal;
+mod replay;
+mod replayed;
+mod request;
+mod schema;
+mod serve;
+mod served;
+mod setup;
+mod sse;
+mod strict;
+mod target;
+mod validate;
+mod veil;
+
+pub use check::check;
+pub use frame::{Frame, Interim, Length, Request, Response};
+pub use machine::HttpMachine;
+pub use replay::{Replay, asked as replay_asked};
+pub use schema::SCHEMA;
+pub use serve::{Cleartext, Http, Settings as HttpSettings, server_config};
+pub use setup::Setup;
+pub use target::{Dialect, Target};

@@ -1,0 +1,182 @@
+//! The client's side of one exchange.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use http::Version;
+use http::header::{HeaderName, HeaderValue};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use sluice_wire::{Link, LinkError, Violation};
+use tokio::sync::oneshot;
+
+use crate::door::Door;
+use crate::frame::{Frame, Length, Request};
+use crate::pipe::{Inlet, Outlet, pipe};
+
+/// What hyper is answered with.
+pub(crate) type Answer = http::Response<Outlet>;
+
+/// The client, as the relay loop sees it.
+pub(crate) struct ClientLink {
+    head: Option<Box<Request>>,
+    body: Option<Incoming>,
+    answer: Option<oneshot::Sender<Answer>>,
+    inlet: Option<Inlet>,
+    /// Where interim responses can be slipped in; HTTP/2 has no such place.
+    door: Option<Arc<Door>>,
+    version: Version,
+    /// A header of the broker's own on every answer.
+    label: Option<(HeaderName, HeaderValue)>,
+}
+
+impl ClientLink {
+    /// The link for a request; its answer goes to `answer`.
+    pub(crate) fn new(
+        head: Request,
+        body: Incoming,
+        answer: oneshot::Sender<Answer>,
+        door: Option<Arc<Door>>,
+        version: Version,
+    ) -> Self {
+        Self {
+            head: Some(Box::new(head)),
+            body: Some(body),
+            answer: Some(answer),
+            inlet: None,
+            door,
+            version,
+            label: None,
+        }
+    }
+
+    /// Puts a header on the answer.
+    pub(crate) fn label(&mut self, name: HeaderName, value: &str) {
+        self.label = HeaderValue::try_from(value).ok().map(|value| (name, value));
+    }
+
+    /// Answers without a flow.
+    pub(crate) fn answer_with(mut self, answer: Answer) {
+        if let Some(sender) = self.answer.take() {
+            let _gone = sender.send(answer);
+        }
+    }
+
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame>, LinkError>> {
+        let Some(body) = &mut self.body else { return Poll::Ready(Ok(None)) };
+        loop {
+            match ready!(Pin::new(&mut *body).poll_frame(cx)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(bytes) if bytes.is_empty() => {}
+                    Ok(bytes) => return Poll::Ready(Ok(Some(Frame::Data(bytes)))),
+                    Err(_) => return Poll::Ready(Err(Violation::client("trailers are not accepted").into())),
+                },
+                Some(Err(error)) => return Poll::Ready(Err(broken(&error))),
+                None => {
+                    self.body = None;
+                    return Poll::Ready(Ok(Some(Frame::End)));
+                }
+            }
+        }
+    }
+
+    /// Ready once the client has taken its answer whole, or has gone.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match (&self.inlet, &mut self.answer) {
+            (Some(inlet), _) => inlet.poll_gone(cx),
+            (None, Some(answer)) => answer.poll_closed(cx),
+            (None, None) => Poll::Ready(()),
+        }
+    }
+
+    fn respond(&mut self, head: crate::frame::Response) {
+        let Some(answer) = self.answer.take() else { return };
+        let (inlet, outlet) = pipe(Length::Unknown);
+        let mut response = http::Response::new(outlet);
+        *response.status_mut() = head.status;
+        *response.headers_mut() = head.headers;
+        if let Some((name, value)) = self.label.take() {
+            response.headers_mut().insert(name, value);
+        }
+        if self.version == Version::HTTP_10 {
+            *response.version_mut() = Version::HTTP_10;
+        }
+        self.inlet = Some(inlet);
+        // A client that has gone is noticed by `poll_next`.
+        let _gone = answer.send(response);
+    }
+}
+
+/// A body that cannot be read: the client's fault where it is malformed, else its absence.
+fn broken(error: &hyper::Error) -> LinkError {
+    if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
+        return LinkError::Io(io::Error::from(io::ErrorKind::UnexpectedEof));
+    }
+    Violation::client("the request body is malformed").into()
+}
+
+impl Link for ClientLink {
+    type Frame = Frame;
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame>, LinkError>> {
+        if let Some(head) = self.head.take() {
+            return Poll::Ready(Ok(Some(Frame::Request(head))));
+        }
+        if self.body.is_some()
+            && let Poll::Ready(frame) = self.poll_body(cx)
+        {
+            return Poll::Ready(frame);
+        }
+        self.poll_gone(cx).map(|()| Ok(None))
+    }
+
+    fn feed(&mut self, frame: Frame) {
+        match (frame, &self.inlet) {
+            (Frame::Response(head), _) => self.respond(*head),
+            (Frame::Interim(_), _) => {
+                if let (Some(door), Some(_)) = (&self.door, &self.answer) {
+                    door.say_processing();
+                }
+            }
+            (Frame::Data(bytes), Some(inlet)) => inlet.push(bytes),
+            (Frame::End, Some(inlet)) => {
+                inlet.end();
+                // What is left of a request that has its answer is not read: hyper closes the connection.
+                self.body = None;
+            }
+            (Frame::Broken, Some(inlet)) => inlet.break_off(),
+            // Nothing follows an answer that was never begun.
+            (Frame::Data(_) | Frame::End | Frame::Broken | Frame::Request(_), _) => {}
+        }
+    }
+
+    fn discard(&mut self) {
+        if let Some(inlet) = &self.inlet {
+            inlet.discard();
+        }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        match &self.inlet {
+            Some(inlet) => inlet.poll_taken(cx).map(Ok),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn backlog(&self) -> usize {
+        self.inlet.as_ref().map_or(0, Inlet::backlog)
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        if let Some(inlet) = &self.inlet {
+            inlet.break_off();
+        }
+        // Hyper lets go of the body once it has taken all of it, or the client has gone.
+        match &self.inlet {
+            Some(inlet) => inlet.poll_gone(cx).map(Ok),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The two sides of an exchange over hyper, as the relay loop drives them.
+
+mod client;
+mod server;
+
+pub(crate) use client::{Answer, ClientLink};
+pub(crate) use server::{Patience, ServerLink};

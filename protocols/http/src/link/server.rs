@@ -1,0 +1,187 @@
+//! The server's side of one exchange: a request over a pooled connection.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use http_body::Body as _;
+use hyper::body::Incoming;
+use sluice_wire::{Credential, Link, LinkError, Violation};
+use tokio::time::{Instant, Sleep, sleep};
+
+use crate::blot::Blot;
+use crate::dial::{Origin, Sending};
+use crate::frame::{Frame, Request, Response};
+use crate::pipe::{Inlet, pipe};
+
+/// How long a server may take.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Patience {
+    /// Until it begins to answer.
+    pub(crate) response: Duration,
+    /// Between two bytes of an answer.
+    pub(crate) idle: Duration,
+    /// For everything.
+    pub(crate) total: Duration,
+}
+
+/// The server, as the relay loop sees it. Dropping it takes an unfinished request back.
+pub(crate) struct ServerLink {
+    origin: Arc<Origin>,
+    credential: Arc<Credential>,
+    patience: Patience,
+    at: At,
+    blot: Blot,
+    inlet: Option<Inlet>,
+    /// When the wait for the next byte is over, and when everything is.
+    idle: Pin<Box<Sleep>>,
+    end: Instant,
+}
+
+enum At {
+    /// Nothing was asked.
+    Silent,
+    Asked(Sending),
+    /// The head has come and was not taken.
+    Answered(Box<Response>, Incoming),
+    Answering(Incoming),
+    /// All of the body was taken, but not its end.
+    Ending,
+    Over,
+}
+
+impl ServerLink {
+    /// The link to an origin, with the credential that requests carry.
+    pub(crate) fn new(origin: Arc<Origin>, credential: Arc<Credential>, patience: Patience) -> Self {
+        let end = Instant::now() + patience.total;
+        let idle = Box::pin(sleep(patience.response));
+        let blot = Blot::new(credential.secret.as_ref());
+        Self { origin, credential, patience, at: At::Silent, blot, inlet: None, idle, end }
+    }
+
+    fn ask(&mut self, head: &Request) {
+        let (inlet, outlet) = pipe(head.body);
+        self.at = match self.origin.send(head, &self.credential, outlet) {
+            Ok(sending) => At::Asked(sending),
+            Err(refused) => At::Asked(Box::pin(std::future::ready(Err(refused)))),
+        };
+        self.inlet = Some(inlet);
+        self.wait(self.patience.response);
+    }
+
+    /// Begins the wait for the next byte.
+    fn wait(&mut self, patience: Duration) {
+        let until = (Instant::now() + patience).min(self.end);
+        self.idle.as_mut().reset(until);
+    }
+
+    /// Moves a request on its way.
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        let At::Asked(sending) = &mut self.at else { return Poll::Ready(Ok(())) };
+        let Poll::Ready(answer) = sending.as_mut().poll(cx) else { return self.poll_late(cx) };
+        let answer = answer.map_err(io::Error::other)?;
+        let (parts, body) = answer.into_parts();
+        self.at = At::Answered(Box::new(Response::new(parts.status, parts.headers)), body);
+        self.wait(self.patience.idle);
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_late<T>(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, LinkError>> {
+        ready!(self.idle.as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+    }
+
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame>, LinkError>> {
+        loop {
+            let At::Answering(body) = &mut self.at else { return Poll::Ready(Ok(None)) };
+            let Poll::Ready(frame) = Pin::new(body).poll_frame(cx) else { return self.poll_late(cx) };
+            match frame {
+                None => {
+                    let rest = self.blot.finish();
+                    if rest.is_empty() {
+                        self.at = At::Over;
+                        return Poll::Ready(Ok(Some(Frame::End)));
+                    }
+                    self.at = At::Ending;
+                    return Poll::Ready(Ok(Some(Frame::Data(rest))));
+                }
+                Some(Err(error)) => return Poll::Ready(Err(io::Error::other(error).into())),
+                Some(Ok(frame)) => {
+                    self.wait(self.patience.idle);
+                    // Trailers say nothing that was decided on.
+                    let Ok(bytes) = frame.into_data() else { continue };
+                    let bytes = self.blot.push(bytes);
+                    if !bytes.is_empty() {
+                        return Poll::Ready(Ok(Some(Frame::Data(bytes))));
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Link for ServerLink {
+    type Frame = Frame;
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame>, LinkError>> {
+        ready!(self.poll_answer(cx))?;
+        match std::mem::replace(&mut self.at, At::Silent) {
+            At::Silent => Poll::Pending,
+            At::Answered(head, body) => {
+                self.at = At::Answering(body);
+                Poll::Ready(Ok(Some(Frame::Response(head))))
+            }
+            answering @ At::Answering(_) => {
+                self.at = answering;
+                self.poll_body(cx)
+            }
+            At::Ending => {
+                self.at = At::Over;
+                Poll::Ready(Ok(Some(Frame::End)))
+            }
+            At::Over => {
+                self.at = At::Over;
+                Poll::Ready(Ok(None))
+            }
+            At::Asked(_) => Poll::Ready(Err(Violation::server("the request was lost").into())),
+        }
+    }
+
+    fn feed(&mut self, frame: Frame) {
+        match (frame, &self.inlet) {
+            (Frame::Request(head), _) => self.ask(&head),
+            (Frame::Data(bytes), Some(inlet)) => inlet.push(bytes),
+            (Frame::End, Some(inlet)) => inlet.end(),
+            (Frame::Broken, Some(inlet)) => inlet.break_off(),
+            (Frame::Data(_) | Frame::End | Frame::Broken | Frame::Response(_) | Frame::Interim(_), _) => {}
+        }
+    }
+
+    fn discard(&mut self) {
+        if let Some(inlet) = &self.inlet {
+            inlet.discard();
+        }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        // What goes wrong with the request is for `poll_next` to say, after an answer that came early.
+        match &self.inlet {
+            Some(inlet) => inlet.poll_taken(cx).map(Ok),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn backlog(&self) -> usize {
+        self.inlet.as_ref().map_or(0, Inlet::backlog)
+    }
+
+    fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        // An unfinished request is taken back: hyper closes its connection, or resets its stream.
+        self.at = At::Over;
+        self.inlet = None;
+        Poll::Ready(Ok(()))
+    }
+}
