@@ -127,6 +127,12 @@ impl Broker for Guest {
         Ok(grant)
     }
 
+    async fn join(&self, who: &Principal, target: &TargetName, peer: Peer) -> Result<Grant, Refusal> {
+        let grant = self.kernel.join(who, target, peer).await?;
+        self.welcome();
+        Ok(grant)
+    }
+
     async fn carry<M, C, S>(&self, grant: Grant, machine: M, client: C, server: S) -> Result<(), FlowError>
     where
         M: Machine,

@@ -25,7 +25,7 @@ pub(crate) struct Listener {
     name: &'static str,
     server: Arc<dyn Server>,
     kernel: Arc<Kernel>,
-    admission: Admission,
+    admission: Arc<Admission>,
 }
 
 impl Listener {
@@ -35,11 +35,16 @@ impl Listener {
         name: &'static str,
         server: Arc<dyn Server>,
         kernel: Arc<Kernel>,
-        admission: Admission,
+        admission: Arc<Admission>,
     ) -> Result<Self> {
         let help = "is another broker running, or is the address not of this machine?";
         let socket = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}: {help}"))?;
         Ok(Self { socket, name, server, kernel, admission })
+    }
+
+    /// The protocol that is spoken on it.
+    pub(crate) const fn name(&self) -> &'static str {
+        self.name
     }
 
     /// The address that was bound.
@@ -60,7 +65,7 @@ impl Listener {
             match accepted {
                 Ok((stream, address)) => {
                     pause = FIRST_PAUSE;
-                    self.take(stream, address, &mut connections);
+                    self.take(stream, address, &stop, &mut connections);
                 }
                 Err(error) => {
                     // EMFILE and ENOBUFS last until somebody lets go: trying again at once would spin.
@@ -74,7 +79,7 @@ impl Listener {
         while connections.join_next().await.is_some() {}
     }
 
-    fn take(&self, stream: TcpStream, address: SocketAddr, connections: &mut JoinSet<()>) {
+    fn take(&self, stream: TcpStream, address: SocketAddr, stop: &Stop, connections: &mut JoinSet<()>) {
         let place = match self.admission.admit(address.ip()) {
             Ok(place) => place,
             Err(full) => {
@@ -84,11 +89,13 @@ impl Listener {
         let guest = Guest::new(Arc::clone(&self.kernel), place);
         let server = Arc::clone(&self.server);
         let name = self.name;
+        let mut stop = stop.clone();
         connections.spawn(async move {
             if let Err(error) = stream.set_nodelay(true) {
                 return debug!(protocol = name, client = %address, error = %error, "the connection is gone");
             }
-            let io = Io { stream: Box::new(stream), peer: Peer { address } };
+            let ending = Box::pin(async move { stop.told().await });
+            let io = Io { stream: Box::new(stream), peer: Peer { address }, ending };
             report(name, address, server.serve(io, &guest).await);
         });
     }

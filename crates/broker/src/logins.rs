@@ -89,6 +89,7 @@ mod tests {
             token: TokenId::new("t").unwrap(),
             expires: UnixMicros(1),
             targets: None,
+            run: None,
         };
         let secret = stored("alice", &principal, &verifier).unwrap();
         let back = login(&secret).unwrap();

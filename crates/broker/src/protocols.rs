@@ -9,17 +9,20 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::admission::Guest;
+use anyhow::Result;
 use arc_swap::ArcSwap;
 use schemars::SchemaGenerator;
+use sluice_http::{Http, HttpSettings};
 use sluice_model::{Schema, Tag, TargetName};
 use sluice_postgres::{Cleartext, Deadlines, Postgres, PostgresSettings, ServerTls};
 use sluice_wire::{Credential, Finding, FlowError, Io, Protocol, Targets};
 
 use crate::config::{Fault, Node, read};
-use crate::replay::{PostgresReplay, Replayer};
+use crate::replay::{HttpReplay, PostgresReplay, Replayer};
+use crate::tls::Certificate;
 
 /// Every protocol, in the order of the documentation.
-pub(crate) const PROTOCOLS: &[&dyn Lane] = &[&PostgresLane];
+pub(crate) const PROTOCOLS: &[&dyn Lane] = &[&PostgresLane, &HttpLane];
 
 /// A future behind a trait object.
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -27,6 +30,13 @@ pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// A protocol's half of a target's configuration.
 #[derive(Clone)]
 pub(crate) struct Half(Arc<dyn Any + Send + Sync>);
+
+impl Half {
+    /// The half, if it is of this type.
+    pub(crate) fn of<T: 'static>(&self) -> Option<&T> {
+        self.0.downcast_ref()
+    }
+}
 
 impl fmt::Debug for Half {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -37,9 +47,13 @@ impl fmt::Debug for Half {
 /// What a listener was set up with.
 #[derive(Clone, Debug)]
 pub(crate) struct ListenerSettings {
-    pub(crate) tls: Arc<rustls::ServerConfig>,
-    /// Passwords without TLS from loopback clients.
+    pub(crate) certificate: Arc<Certificate>,
+    /// Passwords and tokens without TLS from loopback clients.
     pub(crate) dangerous_cleartext_loopback: bool,
+    /// The names that HTTP clients may call the listener by.
+    pub(crate) http_hosts: Vec<String>,
+    /// What stable stand-ins for values are made with.
+    pub(crate) mask_key: [u8; 32],
 }
 
 /// One protocol, as the registry knows it.
@@ -56,6 +70,12 @@ pub(crate) trait Lane: Send + Sync {
     /// The tags that a target's half puts on its resources.
     fn tags(&self, half: &Half) -> BTreeSet<Tag>;
 
+    /// How the broker signs in to its targets.
+    fn login(&self) -> Login;
+
+    /// Whether it can put stable stand-ins in the place of values.
+    fn stand_ins(&self) -> StandIns;
+
     /// What can be found out about a target.
     fn check<'a>(&self, half: &'a Half, credential: Option<Credential>) -> BoxFuture<'a, Vec<Finding>>;
 
@@ -63,7 +83,23 @@ pub(crate) trait Lane: Send + Sync {
     fn replayer(&self) -> Box<dyn Replayer>;
 
     /// A server of this protocol, with no target yet.
-    fn server(&self, settings: &ListenerSettings) -> Arc<dyn Server>;
+    fn server(&self, settings: &ListenerSettings) -> Result<Arc<dyn Server>>;
+}
+
+/// Whether a protocol can put stable stand-ins, tokens and hashes, in the place of values.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum StandIns {
+    Made,
+    Never,
+}
+
+/// How the broker signs in to targets of a protocol.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Login {
+    /// As a role with a name.
+    Named,
+    /// With a key that needs none.
+    Keyed,
 }
 
 /// Serves the accepted connections of one protocol.
@@ -135,6 +171,14 @@ impl Lane for PostgresLane {
         target.into_iter().flat_map(|target| target.columns.values().flatten().cloned()).collect()
     }
 
+    fn login(&self) -> Login {
+        Login::Named
+    }
+
+    fn stand_ins(&self) -> StandIns {
+        StandIns::Never
+    }
+
     fn check<'a>(&self, half: &'a Half, credential: Option<Credential>) -> BoxFuture<'a, Vec<Finding>> {
         Box::pin(async move {
             match half.0.downcast_ref::<sluice_postgres::Target>() {
@@ -148,11 +192,78 @@ impl Lane for PostgresLane {
         Box::new(PostgresReplay::default())
     }
 
-    fn server(&self, settings: &ListenerSettings) -> Arc<dyn Server> {
+    fn server(&self, settings: &ListenerSettings) -> Result<Arc<dyn Server>> {
         let cleartext =
             if settings.dangerous_cleartext_loopback { Cleartext::DangerousLoopback } else { Cleartext::Never };
-        let tls = Some(Arc::clone(&settings.tls));
-        let protocol = Postgres::new(PostgresSettings { tls, cleartext, deadlines: Deadlines::STANDARD });
-        Arc::new(Spoken { protocol, targets: ArcSwap::from_pointee(Targets::from_iter([])) })
+        let tls = Some(settings.certificate.serve(sluice_postgres::server_config)?);
+        Ok(spoken(Postgres::new(PostgresSettings { tls, cleartext, deadlines: Deadlines::STANDARD })))
     }
+}
+
+/// HTTP.
+struct HttpLane;
+
+static HTTP_SCHEMA: Schema = Http::SCHEMA;
+
+impl Lane for HttpLane {
+    fn schema(&self) -> &'static Schema {
+        &HTTP_SCHEMA
+    }
+
+    fn read(&self, node: &Node, dir: &Path, faults: &mut Vec<Fault>) -> Option<Half> {
+        let mut target = read::<sluice_http::Target>(node, faults)?;
+        target.relative_to(dir);
+        let wrong = target.mistakes();
+        if wrong.is_empty() {
+            return Some(Half(Arc::new(target)));
+        }
+        faults.extend(wrong.into_iter().map(|wrong| Fault::new(wrong, node.span.clone())));
+        None
+    }
+
+    fn shape(&self, generator: &mut SchemaGenerator) -> schemars::Schema {
+        generator.subschema_for::<sluice_http::Target>()
+    }
+
+    fn tags(&self, half: &Half) -> BTreeSet<Tag> {
+        half.0.downcast_ref::<sluice_http::Target>().map(sluice_http::Target::tags).unwrap_or_default()
+    }
+
+    fn login(&self) -> Login {
+        Login::Keyed
+    }
+
+    fn stand_ins(&self) -> StandIns {
+        StandIns::Made
+    }
+
+    fn check<'a>(&self, half: &'a Half, credential: Option<Credential>) -> BoxFuture<'a, Vec<Finding>> {
+        let found = match half.0.downcast_ref::<sluice_http::Target>() {
+            Some(target) => sluice_http::check(target, credential.as_ref()),
+            None => vec![Finding::Wrong("the target is of another protocol".to_owned())],
+        };
+        Box::pin(std::future::ready(found))
+    }
+
+    fn replayer(&self) -> Box<dyn Replayer> {
+        Box::new(HttpReplay::default())
+    }
+
+    fn server(&self, settings: &ListenerSettings) -> Result<Arc<dyn Server>> {
+        let cleartext = if settings.dangerous_cleartext_loopback {
+            sluice_http::Cleartext::DangerousLoopback
+        } else {
+            sluice_http::Cleartext::Never
+        };
+        Ok(spoken(Http::new(HttpSettings {
+            tls: Some(settings.certificate.serve(sluice_http::server_config)?),
+            cleartext,
+            authorities: settings.http_hosts.clone(),
+            mask_key: settings.mask_key,
+        })))
+    }
+}
+
+fn spoken<P: Protocol>(protocol: P) -> Arc<dyn Server> {
+    Arc::new(Spoken { protocol, targets: ArcSwap::from_pointee(Targets::from_iter([])) })
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use sluice_identity::Keys;
 use sluice_vault::Vault;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
@@ -25,8 +26,8 @@ const GRACE: Duration = Duration::from_secs(2);
 /// A running broker.
 pub(crate) struct Running {
     pub(crate) world: Arc<World>,
-    /// Where PostgreSQL clients connect.
-    pub(crate) address: SocketAddr,
+    /// Where clients of each protocol connect, in the order of the documentation.
+    pub(crate) addresses: Vec<(&'static str, SocketAddr)>,
     drain: Duration,
     stopper: Stopper,
     /// Listeners and the control socket: they end when told to.
@@ -45,23 +46,36 @@ impl Running {
         let listener = listener_settings(config, &paths)?;
         let world = Arc::new(World::build(config, &listener).await?);
         warn_of_missing_secrets(config).await;
-        let (name, server) = world.server("postgres").context("the protocol `postgres` is not in this binary")?;
-        let admission = Admission::new(&config.limits);
-        let postgres =
-            Listener::bind(config.listen.postgres, name, server, Arc::clone(&world.kernel), admission).await?;
-        let address = postgres.address()?;
+        let admission = Arc::new(Admission::new(&config.limits));
+        let mut listeners = Vec::new();
+        for (protocol, address) in config.listen.addresses() {
+            let (name, server) =
+                world.server(protocol).with_context(|| format!("the protocol `{protocol}` is not in this binary"))?;
+            let kernel = Arc::clone(&world.kernel);
+            listeners.push(Listener::bind(address, name, server, kernel, Arc::clone(&admission)).await?);
+        }
+        let addresses: Result<Vec<_>> =
+            listeners.iter().map(|listener| Ok((listener.name(), listener.address()?))).collect();
+        let addresses = addresses?;
 
         let (stopper, stop) = shutdown::stop();
         let mut serving = JoinSet::new();
         let desk =
             Desk { kernel: Arc::clone(&world.kernel), store: world.store.clone(), holds: Arc::clone(&world.holds) };
         serving.spawn(socket.run(desk, stop.clone()));
-        serving.spawn(postgres.run(stop));
+        for listener in listeners {
+            serving.spawn(listener.run(stop.clone()));
+        }
         let mut upkeep = JoinSet::new();
         let tended = Arc::clone(&world);
         upkeep.spawn(async move { tended.tend().await });
         let drain = Duration::from_secs(u64::from(config.limits.drain_seconds));
-        Ok(Self { world, address, drain, stopper, serving, upkeep })
+        Ok(Self { world, addresses, drain, stopper, serving, upkeep })
+    }
+
+    /// Where clients of a protocol connect.
+    pub(crate) fn address(&self, protocol: &str) -> Option<SocketAddr> {
+        self.addresses.iter().find(|(name, _)| *name == protocol).map(|(_, address)| *address)
     }
 
     /// Accepts nobody any more, ends the sessions, and leaves once they are gone or their time is over.
@@ -90,22 +104,27 @@ async fn warn_of_missing_secrets(config: &Config) {
 }
 
 fn listener_settings(config: &Config, paths: &Paths) -> Result<ListenerSettings> {
-    let tls = match &config.listen.tls {
+    let certificate = match &config.listen.tls {
         Some(files) => tls::configured(files)?,
         None => {
-            let (tls, development) = tls::development(&paths.tls())?;
+            let (certificate, development) = tls::development(&paths.tls())?;
             let authority = development.authority.display();
             if development.made {
                 info!(authority = %authority, "a development certificate was made; clients trust it by this file");
             } else {
                 info!(authority = %authority, "the development certificate is in use");
             }
-            tls
+            certificate
         }
     };
     let dangerous_cleartext_loopback = config.listen.dangerous_cleartext_loopback;
     if dangerous_cleartext_loopback {
         warn!("passwords without TLS are accepted from loopback clients");
     }
-    Ok(ListenerSettings { tls, dangerous_cleartext_loopback })
+    Ok(ListenerSettings {
+        certificate: Arc::new(certificate),
+        dangerous_cleartext_loopback,
+        http_hosts: config.listen.http_hosts.clone(),
+        mask_key: *Keys::open(&paths.keys())?.derive("http values")?,
+    })
 }

@@ -28,7 +28,10 @@ pub(crate) async fn run(global: &Global) -> Result<u8> {
             Err(error) => return Err(error),
         },
     };
-    info!(protocol = "postgres", address = %running.address, targets = config.targets.len(), "the broker is ready");
+    let targets = config.targets.len();
+    for (protocol, address) in running.addresses.iter().rev() {
+        info!(protocol, address = %address, targets, "the broker is ready");
+    }
     let signal = loop {
         tokio::select! {
             signal = endings.next() => break signal,
@@ -78,7 +81,10 @@ fn reload(world: &World, file: &Path, first: &Config, reloads: &mut Reloads) {
 
 fn needing_restart(first: &Config, now: &Config) -> Vec<&'static str> {
     let tls = |config: &Config| config.listen.tls.as_ref().map(|tls| (tls.cert.clone(), tls.key.clone()));
-    let listen = |config: &Config| (config.listen.postgres, tls(config), config.listen.dangerous_cleartext_loopback);
+    let listen = |config: &Config| {
+        let listen = &config.listen;
+        (listen.addresses(), listen.http_hosts.clone(), tls(config), listen.dangerous_cleartext_loopback)
+    };
     let changed = [
         ("listen", listen(first) != listen(now)),
         ("data_dir", first.data_dir != now.data_dir),

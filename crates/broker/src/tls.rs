@@ -26,13 +26,31 @@ pub(crate) struct Development {
     pub(crate) made: bool,
 }
 
-/// The configured certificate, as rustls serves it.
-pub(crate) fn configured(files: &ServerCertificate) -> Result<Arc<ServerConfig>> {
-    server_config(&files.cert, &files.key)
+/// A certificate chain and its key, for every protocol to serve in its own way.
+#[derive(Debug)]
+pub(crate) struct Certificate {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
+
+impl Certificate {
+    /// What a protocol makes of it.
+    pub(crate) fn serve(
+        &self,
+        config: fn(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) -> Result<ServerConfig, rustls::Error>,
+    ) -> Result<Arc<ServerConfig>> {
+        let made = config(self.chain.clone(), self.key.clone_key());
+        Ok(Arc::new(made.context("the certificate and the private key do not belong together")?))
+    }
+}
+
+/// The configured certificate.
+pub(crate) fn configured(files: &ServerCertificate) -> Result<Certificate> {
+    certificate(&files.cert, &files.key)
 }
 
 /// The development certificate, made on first use in a folder.
-pub(crate) fn development(folder: &Path) -> Result<(Arc<ServerConfig>, Development)> {
+pub(crate) fn development(folder: &Path) -> Result<(Certificate, Development)> {
     let paths = [folder.join("ca.pem"), folder.join("server.pem"), folder.join("server.key")];
     let [authority, cert, key] = &paths;
     let made = !(authority.exists() && cert.exists() && key.exists());
@@ -40,11 +58,11 @@ pub(crate) fn development(folder: &Path) -> Result<(Arc<ServerConfig>, Developme
         make(folder, authority, cert, key)
             .with_context(|| format!("the development certificate cannot be made in `{}`", folder.display()))?;
     }
-    let config = server_config(cert, key)?;
-    Ok((config, Development { authority: authority.clone(), made }))
+    let served = certificate(cert, key)?;
+    Ok((served, Development { authority: authority.clone(), made }))
 }
 
-fn server_config(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>> {
+fn certificate(cert: &Path, key: &Path) -> Result<Certificate> {
     let chain = CertificateDer::pem_file_iter(cert)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .with_context(|| format!("`{}` cannot be read as PEM certificates", cert.display()))?;
@@ -53,9 +71,9 @@ fn server_config(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>> {
     }
     let secret = PrivateKeyDer::from_pem_file(key)
         .with_context(|| format!("`{}` cannot be read as a PEM private key", key.display()))?;
-    let config = sluice_postgres::server_config(chain, secret)
+    sluice_postgres::server_config(chain.clone(), secret.clone_key())
         .with_context(|| format!("`{}` and `{}` do not belong together", cert.display(), key.display()))?;
-    Ok(Arc::new(config))
+    Ok(Certificate { chain, key: secret })
 }
 
 /// The certificate is written last, so that a broken first start is made again.

@@ -71,7 +71,11 @@ impl World {
             approve: Arc::clone(&holds) as _,
         };
         let kernel = Kernel::new(ports, config.limits.kernel(), laws(config, policies));
-        let servers = PROTOCOLS.iter().map(|lane| (lane.schema().protocol, lane.server(listener))).collect();
+        kernel.resume_budgets().await.context("what budgets have left cannot be read")?;
+        let mut servers = Vec::with_capacity(PROTOCOLS.len());
+        for lane in PROTOCOLS {
+            servers.push((lane.schema().protocol, lane.server(listener)?));
+        }
         let world = Self { kernel, store, holds, keeper, identity, vault, revoked, logins, servers };
         world.point_servers(config);
         // Nobody signs in before what was revoked earlier is known.

@@ -211,6 +211,23 @@ fn explain_says_why() {
 }
 
 #[test]
+fn explain_says_what_is_masked_withheld_and_counted() {
+    let site = site();
+    let budget =
+        "@id(\"rate\") @requests(\"60/1m\") permit (principal, action == Action::\"sql.session\", resource);\n";
+    fs::write(site.path().join("policies/budget.cedar"), budget).unwrap();
+    let ask = ["policy", "explain", "--user", "alice", "--target", "shop", "--action", "sql.session"];
+    let about = [&ask[..], &["--reveal", "pii.contact", "--disclose", "secret"]].concat();
+    let text = said(&sluice(site.path(), &about));
+    let expected =
+        "masked: Value:pii.contact=redact, withheld from the target: secret=redact, budgets: rate=requests:60/1m";
+    assert!(text.contains(expected), "{text}");
+    assert!(text.contains("disclose.token Value::\"shop/secret\""), "{text}");
+    let json = said(&sluice(site.path(), &[&about[..], &["--output", "json"]].concat()));
+    assert!(json.contains("\"window_seconds\"") && json.contains("\"withheld\""), "{json}");
+}
+
+#[test]
 fn the_packs_pass_their_own_cases() {
     let packs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../policies");
     let tested = sluice(&packs, &["policy", "test", "."]);
@@ -222,7 +239,7 @@ fn the_demo_with_the_built_in_database_shows_what_it_promises() {
     let dir = tempfile::tempdir().unwrap();
     let shown = sluice(dir.path(), &["demo", "--check", "--builtin"]);
     assert_eq!(code(&shown), 0, "{}", said(&shown));
-    assert_eq!(said(&shown).matches("ok     ").count(), 10, "{}", said(&shown));
+    assert_eq!(said(&shown).matches("ok     ").count(), 13, "{}", said(&shown));
 }
 
 /// A running `sluice serve` whose log is read line by line.

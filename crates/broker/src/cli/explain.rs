@@ -7,8 +7,8 @@ use clap::Args;
 use serde_json::json;
 use sluice_kernel::clock;
 use sluice_model::{
-    Access, ActionSpec, Digest, Exposure, Fact, FactType, Facts, Operation, Principal, Resource, Schema, SessionId,
-    Shape, Stage, Tag, TargetName, Text, TokenId, Usage, Verdict,
+    Access, ActionSpec, Digest, Exposure, Fact, FactGroup, FactType, Facts, Obligations, Operation, Principal,
+    Resource, Schema, SessionId, Shape, Spend, Stage, Tag, TargetName, Text, TokenId, Usage, Verdict,
 };
 use sluice_policy::{Asked, Case, Explanation, Moment, NearMiss, Outcome};
 
@@ -33,12 +33,16 @@ pub(crate) struct Arguments {
     /// A fact of the operation; may be repeated. Facts that are left out are false, 0, empty; `parsed` is true.
     #[arg(long = "fact", value_name = "NAME=VALUE")]
     facts: Vec<String>,
-    /// A tagged column that the result shows, `schema.table.column=tag`; may be repeated.
-    #[arg(long = "reveal", value_name = "PATH=TAG")]
+    /// A tagged column that the result shows, `schema.table.column=tag`, or a class of values found in it, `tag`; may be
+    /// repeated.
+    #[arg(long = "reveal", value_name = "[PATH=]TAG")]
     reveals: Vec<String>,
     /// A tagged column that decides a condition, `schema.table.column=tag`; may be repeated.
     #[arg(long = "filter", value_name = "PATH=TAG")]
     filters: Vec<String>,
+    /// A class of values that the target would be sent; may be repeated.
+    #[arg(long = "disclose", value_name = "TAG")]
+    disclosed: Vec<String>,
     #[arg(long, default_value = "text")]
     output: Format,
 }
@@ -66,6 +70,7 @@ pub(crate) fn run(global: &Global, arguments: Arguments) -> Result<u8> {
         token: TokenId::new("explain")?,
         expires: now.plus_seconds(60),
         targets: None,
+        run: None,
     };
     let (weekday, minute) = sluice_kernel::Zone { utc_offset_minutes: config.utc_offset_minutes }.calendar(now);
     let at = Moment { now, weekday, minute, client: None };
@@ -81,7 +86,7 @@ pub(crate) fn run(global: &Global, arguments: Arguments) -> Result<u8> {
 }
 
 fn operation(arguments: &Arguments, schema: &'static Schema) -> Result<Operation> {
-    let Some(spec) = schema.actions.iter().find(|spec| spec.action.name == arguments.action) else {
+    let Some(spec) = schema.action(&arguments.action) else {
         let known: Vec<&str> = schema.actions.iter().map(|spec| spec.action.name).collect();
         bail!("no verb is called `{}`; there are: {}", arguments.action, known.join(", "));
     };
@@ -97,15 +102,24 @@ fn operation(arguments: &Arguments, schema: &'static Schema) -> Result<Operation
             exposures.push(exposure(text, usage, schema)?);
         }
     }
+    for name in &arguments.disclosed {
+        exposures.push(Exposure::found(tag(name)?, Usage::Disclose));
+    }
     let shape = Shape {
         action: spec.action,
         accesses,
         exposures,
-        facts: facts(&arguments.facts, schema)?,
+        facts: facts(&arguments.facts, schema.group(spec.facts).context("the verb has no facts")?)?,
         understood: true,
         digest: Digest::of_parts([b"explain".as_slice()]),
     };
-    Ok(Operation { shape: Arc::new(shape), text: Text::new(""), stage: Stage::Perform, bound: None })
+    Ok(Operation {
+        shape: Arc::new(shape),
+        text: Text::new(""),
+        stage: Stage::Perform,
+        bound: None,
+        spend: Spend::default(),
+    })
 }
 
 fn resource(text: &str, spec: &ActionSpec, schema: &'static Schema) -> Result<Resource> {
@@ -134,9 +148,13 @@ fn at_depth(kind: &'static str, path: &str, schema: &'static Schema) -> Result<R
     Ok(Resource::new(kind, parts))
 }
 
-/// The innermost kind of the protocol is what carries tags.
+fn tag(name: &str) -> Result<Tag> {
+    Tag::new(name).with_context(|| format!("`{name}` is not a tag"))
+}
+
+/// The innermost kind of the protocol is what carries tags; a value that was found has no path.
 fn exposure(text: &str, usage: Usage, schema: &'static Schema) -> Result<Exposure> {
-    let (path, tag) = text.split_once('=').with_context(|| format!("`{text}` is not PATH=TAG"))?;
+    let Some((path, name)) = text.split_once('=') else { return Ok(Exposure::found(tag(text)?, usage)) };
     let outer = |spec: &&sluice_model::ResourceSpec| {
         let depth = |kind: &'static str| {
             std::iter::successors(Some(kind), |kind| {
@@ -147,13 +165,12 @@ fn exposure(text: &str, usage: Usage, schema: &'static Schema) -> Result<Exposur
         depth(spec.kind)
     };
     let kind = schema.resources.iter().max_by_key(outer).context("the protocol has no resources")?.kind;
-    let tags = vec![Tag::new(tag).with_context(|| format!("`{tag}` is not a tag"))?];
-    Ok(Exposure { resource: at_depth(kind, path, schema)?, tags, usage })
+    Ok(Exposure { resource: at_depth(kind, path, schema)?, tags: vec![tag(name)?], usage })
 }
 
-fn facts(given: &[String], schema: &'static Schema) -> Result<Facts> {
+fn facts(given: &[String], group: &'static FactGroup) -> Result<Facts> {
     let mut values = Vec::new();
-    for spec in schema.facts {
+    for spec in group.facts {
         let text = given.iter().find_map(|fact| fact.strip_prefix(spec.name)?.strip_prefix('='));
         let wrong = || format!("the fact `{}` cannot have that value", spec.name);
         let fact = match (spec.of, text) {
@@ -169,13 +186,13 @@ fn facts(given: &[String], schema: &'static Schema) -> Result<Facts> {
         values.push((spec.name, fact));
     }
     let known = |fact: &&String| {
-        !schema.facts.iter().any(|spec| fact.strip_prefix(spec.name).is_some_and(|rest| rest.starts_with('=')))
+        !group.facts.iter().any(|spec| fact.strip_prefix(spec.name).is_some_and(|rest| rest.starts_with('=')))
     };
     if let Some(unknown) = given.iter().find(known) {
-        let names: Vec<&str> = schema.facts.iter().map(|spec| spec.name).collect();
+        let names: Vec<&str> = group.facts.iter().map(|spec| spec.name).collect();
         bail!("`{unknown}` is not NAME=VALUE of a known fact; there are: {}", names.join(", "));
     }
-    Ok(Facts { group: schema.facts_group, values })
+    Ok(Facts { group: group.name, values })
 }
 
 fn print(explanation: &Explanation) {
@@ -196,15 +213,7 @@ fn print(explanation: &Explanation) {
 fn headline(verdict: &Verdict) -> String {
     let style = |word: &str, style| styled(word, style, colours());
     match verdict {
-        Verdict::Allow(obligations) => {
-            let masks: Vec<String> = obligations
-                .masks
-                .iter()
-                .map(|mask| format!("{}={}", mask.resource.path.join("."), mask.transform))
-                .collect();
-            let with = if masks.is_empty() { String::new() } else { format!(", masked: {}", masks.join(", ")) };
-            format!("{}{with}", style("allow", Style::Good))
-        }
+        Verdict::Allow(obligations) => format!("{}{}", style("allow", Style::Good), terms(obligations)),
         Verdict::Deny(refusal) => {
             let hint = refusal.hint.as_ref().map_or_else(String::new, |hint| format!(" ({})", one_line(hint)));
             format!("{} by `{}`: {}{hint}", style("deny", Style::Bad), refusal.rule, one_line(&refusal.message))
@@ -221,6 +230,17 @@ fn headline(verdict: &Verdict) -> String {
             )
         }
     }
+}
+
+/// What an allow asks for.
+fn terms(obligations: &Obligations) -> String {
+    let masks = obligations.masks.iter().map(|mask| format!("{}={}", mask.resource, mask.transform));
+    let withheld = obligations.withheld.iter().map(|withheld| format!("{}={}", withheld.tag, withheld.transform));
+    let budgets = obligations.controls.budgets.iter().map(ToString::to_string);
+    let lists: [(&str, Vec<String>); 3] =
+        [("masked", masks.collect()), ("withheld from the target", withheld.collect()), ("budgets", budgets.collect())];
+    let told = lists.into_iter().filter(|(_, list)| !list.is_empty());
+    told.map(|(what, list)| format!(", {what}: {}", list.join(", "))).collect()
 }
 
 fn question(asked: &Asked) -> String {
@@ -250,8 +270,15 @@ fn as_json(explanation: &Explanation) -> serde_json::Value {
         Verdict::Allow(obligations) => json!({
             "verdict": "allow", "rules": obligations.rules,
             "masks": obligations.masks.iter().map(|mask| json!({
-                "path": mask.resource.path.join("."), "transform": mask.transform.to_string(),
+                "path": mask.resource.to_string(), "transform": mask.transform.to_string(),
                 "filterable": mask.filterable,
+            })).collect::<Vec<_>>(),
+            "withheld": obligations.withheld.iter().map(|withheld| json!({
+                "tag": withheld.tag, "transform": withheld.transform.to_string(),
+            })).collect::<Vec<_>>(),
+            "budgets": obligations.controls.budgets.iter().map(|budget| json!({
+                "rule": budget.rule, "unit": budget.unit, "amount": budget.amount,
+                "window_seconds": budget.window_seconds, "per": budget.per,
             })).collect::<Vec<_>>(),
         }),
         Verdict::Deny(refusal) => {

@@ -8,6 +8,7 @@ mod explain;
 mod output;
 mod policy;
 mod replay;
+mod run;
 mod scram;
 mod sessions;
 mod token;
@@ -78,6 +79,16 @@ enum Command {
     /// Mint, list and revoke tokens.
     #[command(subcommand)]
     Token(token::Command),
+    /// Run a command with a token of its own: whatever it does at any target is one run, recorded and replayed as one.
+    #[command(after_help = "The command finds PGHOST, PGPORT, PGUSER, PGPASSWORD, OPENAI_BASE_URL, OPENAI_API_KEY, \
+                            SLUICE_RUN and SLUICE_TOKEN in its environment; the token is revoked when it ends.\n\n\
+                            Exit codes: the command's own; 128 and the number of the signal that ended it; 126 and 127 \
+                            if it cannot be run or is not there; 1 if it was not begun.\n\n\
+                            Example:\n  sluice run --user alice --group analysts -- psql shop\n  \
+                            SLUICE_TOKEN=… sluice run --agent robo --purpose 'weekly report' --targets shop,openai \\\n      \
+                            -- python report.py\n  \
+                            eval \"$(sluice run --user alice --group analysts --print-env)\"")]
+    Run(Box<run::Arguments>),
     /// Make logins for tools that insist on a user name and a password.
     #[command(subcommand)]
     Scram(scram::Command),
@@ -87,8 +98,11 @@ enum Command {
     /// Look at recorded sessions.
     #[command(subcommand)]
     Sessions(sessions::Command),
-    /// Replay a recorded session as its client saw it.
-    #[command(after_help = "Example:\n  sluice replay 5d8881125f69 --speed 4\n  sluice replay 5d8881125f69 --no-wait")]
+    /// Replay a recorded session as its client saw it, or all sessions of a run on one timeline.
+    #[command(
+        after_help = "Example:\n  sluice replay 5d8881125f69 --speed 4\n  sluice replay 5d8881125f69 --no-wait\n  \
+                            sluice replay r-0198f3b2-7c1e-7d30-9a57-5c2f1f0e6a11"
+    )]
     Replay(replay::Arguments),
     /// Verify recordings.
     #[command(subcommand)]
@@ -115,6 +129,7 @@ impl Cli {
             Command::Check(arguments) => check::run(global, &arguments).await?,
             Command::Config(command) => config::run(command)?,
             Command::Token(command) => token::run(global, command).await?,
+            Command::Run(arguments) => run::run(global, *arguments).await?,
             Command::Scram(command) => scram::run(global, command).await?,
             Command::Policy(command) => policy::run(global, command)?,
             Command::Sessions(command) => sessions::run(global, command).await?,

@@ -2,17 +2,19 @@
 
 use anyhow::{Context as _, Result};
 use clap::Args;
+use sluice_model::RunId;
 use sluice_recording::Reader;
-use sluice_store::Archive;
+use sluice_store::{Archive, Sqlite};
 
-use super::output::colours;
-use super::{DONE, Format, Global, out};
+use super::output::{colours, hint};
+use super::sessions::{Found, find, of_run};
+use super::{DONE, Format, Global, WRONG, out};
 use crate::paths::Paths;
-use crate::replay::{Form, Pace, replay};
+use crate::replay::{Form, Pace, Part, connect, replay, replay_run};
 
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
-    /// The session's id, the beginning or the end of it, or a recording's file.
+    /// The id of a session or of a run, the beginning or the end of it, or a recording's file.
     id: String,
     /// How many times as fast as it happened.
     #[arg(long, default_value = "1", value_parser = speed, value_name = "N")]
@@ -52,8 +54,35 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Result<u8> {
     };
     let paths = Paths::of(&config.data_dir);
     let store = super::stored(&paths).await?;
-    let id = super::sessions::resolve(&store, &arguments.id).await?;
-    let reader = Archive::at(paths.recordings()).replay(&id)?;
-    replay(reader, pace, form, |line| out(line)).await?;
-    Ok(DONE)
+    let archive = Archive::at(paths.recordings());
+    match find(&store, &arguments.id).await? {
+        Found::Session(id) => {
+            replay(archive.replay(&id)?, pace, form, |line| out(line)).await?;
+            Ok(DONE)
+        }
+        Found::Run(run) => whole_run(&store, &archive, &run, pace, form).await,
+    }
+}
+
+/// Replays every session of a run whose recording is there.
+async fn whole_run(store: &Sqlite, archive: &Archive, run: &RunId, pace: Pace, form: Form) -> Result<u8> {
+    let sessions = of_run(store, run).await?;
+    let edges = connect(store, archive, run, &sessions).await?;
+    let (mut parts, mut code) = (Vec::new(), DONE);
+    for row in &sessions {
+        match archive.replay(&row.start.id) {
+            Ok(reader) => {
+                parts.push(Part { session: row.start.id.clone(), name: row.start.target.to_string(), reader });
+            }
+            Err(error) => {
+                hint(format_args!("sluice: the session {} cannot be replayed: {error}", row.start.id));
+                code = WRONG;
+            }
+        }
+    }
+    if let Form::Text { .. } = form {
+        out(format_args!("run {run}: {} sessions", sessions.len()));
+    }
+    replay_run(parts, &edges, pace, form, |line| out(line)).await?;
+    Ok(code)
 }

@@ -61,7 +61,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result<u8> {
     }
     let id = TokenId::new(uuid::Uuid::now_v7().to_string())?;
     let expires = now.plus_seconds(i64::from(ttl));
-    let principal = Principal { who: create.who.who()?, token: id.clone(), expires, targets: None };
+    let principal = Principal { who: create.who.who()?, token: id.clone(), expires, targets: None, run: None };
     let (password, verifier) = ScramVerifier::mint(ITERATIONS)?;
     let secret = logins::stored(&create.login, &principal, &verifier).context("the login cannot be stored")?;
     let label = Some(format!("login {}", create.login));

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use sluice_identity::{Keys, MintRequest, mint};
 use sluice_kernel::clock;
-use sluice_model::{ExposeSecret as _, Group, Person, Principal, Secret, TargetName, TokenId, UnixMicros, Who};
+use sluice_model::{ExposeSecret as _, Group, Person, Principal, RunId, Secret, TargetName, TokenId, UnixMicros, Who};
 use sluice_store::{Sqlite, TokenRow, Tokens as _};
 
 use super::output::{hint, one_line, table, time};
@@ -103,25 +103,31 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result<u8> {
 
 /// A token to be minted, checked.
 #[derive(Debug)]
-struct Request {
-    who: Who,
-    targets: Option<BTreeSet<TargetName>>,
-    ttl_seconds: u32,
-    label: Option<String>,
+pub(super) struct Request {
+    pub(super) who: Who,
+    pub(super) targets: Option<BTreeSet<TargetName>>,
+    pub(super) ttl_seconds: u32,
+    pub(super) label: Option<String>,
+    pub(super) run: Option<RunId>,
 }
 
 impl Request {
     fn from(create: Create) -> Result<Self> {
-        let name =
-            |name: &String| TargetName::new(name).with_context(|| format!("`{name}` is not the name of a target"));
-        let targets: BTreeSet<TargetName> = create.targets.iter().map(name).collect::<Result<_>>()?;
         Ok(Self {
             who: create.who.who()?,
-            targets: (!targets.is_empty()).then_some(targets),
+            targets: target_names(&create.targets)?,
             ttl_seconds: seconds(&create.ttl)?,
             label: create.label,
+            run: None,
         })
     }
+}
+
+/// The scope that names of targets make; none makes none.
+pub(super) fn target_names(names: &[String]) -> Result<Option<BTreeSet<TargetName>>> {
+    let name = |name: &String| TargetName::new(name).with_context(|| format!("`{name}` is not the name of a target"));
+    let targets: BTreeSet<TargetName> = names.iter().map(name).collect::<Result<_>>()?;
+    Ok((!targets.is_empty()).then_some(targets))
 }
 
 impl Subject {
@@ -134,7 +140,8 @@ impl Subject {
     }
 }
 
-fn groups(names: &[String]) -> Result<BTreeSet<Group>> {
+/// Groups by their names.
+pub(super) fn groups(names: &[String]) -> Result<BTreeSet<Group>> {
     names.iter().map(|name| Group::new(name).with_context(|| format!("`{name}` is not the name of a group"))).collect()
 }
 
@@ -154,17 +161,22 @@ pub(crate) fn seconds(text: &str) -> Result<u32> {
 
 /// Mints a token for every target.
 pub(crate) async fn create_token(paths: &Paths, who: Who, ttl_seconds: u32, label: &str) -> Result<Secret> {
-    let request = Request { who, targets: None, ttl_seconds, label: Some(label.to_owned()) };
+    let request = Request { who, targets: None, ttl_seconds, label: Some(label.to_owned()), run: None };
     Ok(mint_token(paths, request).await?.0)
 }
 
 /// Mints a token and writes down what is kept of it, before anybody can use it.
-async fn mint_token(paths: &Paths, request: Request) -> Result<(Secret, TokenRow)> {
+pub(super) async fn mint_token(paths: &Paths, request: Request) -> Result<(Secret, TokenRow)> {
     let now = clock::now();
     let id = TokenId::new(uuid::Uuid::now_v7().to_string())?;
     let expires = now.plus_seconds(i64::from(request.ttl_seconds));
-    let principal =
-        Principal { who: request.who.clone(), token: id.clone(), expires, targets: request.targets.clone() };
+    let principal = Principal {
+        who: request.who.clone(),
+        token: id.clone(),
+        expires,
+        targets: request.targets.clone(),
+        run: request.run.clone(),
+    };
     paths.make()?;
     let keys = Keys::open(&paths.keys())?;
     let mint_request = MintRequest {
@@ -172,6 +184,7 @@ async fn mint_token(paths: &Paths, request: Request) -> Result<(Secret, TokenRow
         targets: request.targets,
         ttl_seconds: Some(request.ttl_seconds),
         id: id.clone(),
+        run: request.run,
     };
     let token = mint(&keys, LIFETIMES, mint_request, now)?;
     let row =
@@ -190,7 +203,7 @@ async fn list(paths: &Paths, output: Format) -> Result<u8> {
         Format::Json => tokens.iter().for_each(|row| {
             out(json!({
                 "id": row.id, "kind": row.kind, "principal": row.principal.to_string(),
-                "groups": row.principal.groups(), "targets": row.principal.targets,
+                "groups": row.principal.groups(), "targets": row.principal.targets, "run": row.principal.run,
                 "created": time(row.created), "expires": time(row.expires),
                 "label": row.label, "state": state(row, now),
             }));

@@ -53,11 +53,26 @@ pub(crate) struct Listen {
     #[serde(deserialize_with = "address")]
     #[schemars(with = "String")]
     pub(crate) postgres: SocketAddr,
+    /// Address and port for HTTP clients, those of LLM APIs among them; nobody listens where it is left out.
+    #[serde(default, deserialize_with = "optional_address")]
+    #[schemars(with = "Option<String>")]
+    pub(crate) http: Option<SocketAddr>,
+    /// The names that HTTP clients may call the listener by, such as `broker.example.com`; any where there is none.
+    #[serde(default)]
+    pub(crate) http_hosts: Vec<String>,
     /// The certificate shown to clients; without it a development certificate is made.
     pub(crate) tls: Option<ServerCertificate>,
-    /// Accepts passwords without TLS from clients on the loopback interface.
+    /// Accepts passwords and tokens without TLS from clients on the loopback interface.
     #[serde(default)]
     pub(crate) dangerous_cleartext_loopback: bool,
+}
+
+impl Listen {
+    /// The protocols that are listened for, and where.
+    pub(crate) fn addresses(&self) -> Vec<(&'static str, SocketAddr)> {
+        let http = self.http.map(|address| ("http", address));
+        std::iter::once(("postgres", self.postgres)).chain(http).collect()
+    }
 }
 
 /// A certificate chain and its key.
@@ -92,7 +107,7 @@ pub(crate) struct Class {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TargetEntry {
-    /// The protocol it speaks: `postgres`.
+    /// The protocol it speaks: `postgres` or `http`.
     #[expect(dead_code, reason = "read before the others: it says how the rest is read")]
     pub(crate) protocol: String,
     /// The environment it stands in, such as `prod`; policies name it.
@@ -109,15 +124,23 @@ pub(crate) const TARGET_KEYS: &[&str] = &["protocol", "environment", "credential
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CredentialEntry {
-    /// The login role at the target.
+    /// The login role at the target; for HTTP the user of basic authentication, else nothing.
+    #[serde(default)]
     pub(crate) user: String,
     /// `env:NAME` or `file:/PATH`; left out where the target trusts the connection itself.
     pub(crate) password: Option<SecretSource>,
+    /// Several keys of one target, taken in turn; clients never notice that one is exchanged.
+    #[serde(default)]
+    pub(crate) keys: Vec<SecretSource>,
 }
 
 fn address<'de, D: Deserializer<'de>>(from: D) -> Result<SocketAddr, D::Error> {
     let text = String::deserialize(from)?;
     text.parse().map_err(|_| D::Error::custom("expected an address and a port, such as `127.0.0.1:6432`"))
+}
+
+fn optional_address<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SocketAddr>, D::Error> {
+    address(from).map(Some)
 }
 
 fn transform(_: &mut SchemaGenerator) -> Schema {

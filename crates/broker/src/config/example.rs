@@ -6,6 +6,8 @@ pub(crate) const EXAMPLE: &str = r#"# Sluice configuration. Paths are relative t
 
 listen:
   postgres: 127.0.0.1:6432
+  http: 127.0.0.1:8443
+  # http_hosts: [broker.example.com]             # the names that HTTP clients may use; any where it is left out
   # tls: { cert: server.pem, key: server.key }   # without it a development certificate is made in data_dir/tls
   # dangerous_cleartext_loopback: true           # accept passwords without TLS from loopback clients
 
@@ -38,6 +40,7 @@ limits:
   unauthenticated_per_address: 64
   sessions: 10000
   hold_seconds: 3600
+  idle_seconds: 60
   recorded_bytes_per_operation: 1048576
   drain_seconds: 10
 
@@ -56,4 +59,20 @@ targets:
       public.customers.email: [pii.contact]
       public.customers.ssn: [pii]
       public.customers.notes: [pii]
+  # HTTP clients name the target first: https://localhost:8443/openai/v1/chat/completions, with a Sluice token as the key.
+  openai:
+    protocol: http
+    environment: prod
+    credential: { password: "env:OPENAI_API_KEY" }   # or keys: [env:A, env:B], taken in turn
+    url: https://api.openai.com/v1
+    dialect: openai             # or rest, for any other API
+    auth: bearer                # or { header: api-key }, basic, none
+    models:                     # left out: any model
+      gpt-5-mini: { input_price: 0.25, cached_price: 0.025, output_price: 2.0 }   # for a million tokens
+      fast: { real: gpt-5-nano }
+    image_hosts: []             # hosts that images and files in requests may be fetched from
+    destructive_tools: ["delete_*", "drop_*"]
+    objects: owned              # files and stored responses belong to who made them; or shared
+    # detectors: [{ name: email }, { name: badge, tag: pii.badge, pattern: "B-[0-9]{6}" }]   # left out: every built-in one
+    keys: { "**.api_key": [secret.key] }
 "#;

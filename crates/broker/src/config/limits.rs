@@ -20,6 +20,9 @@ pub(crate) struct Limits {
     /// Seconds that a hold waits at most, whatever its rule says.
     #[schemars(range(min = 1, max = 86_400))]
     pub(crate) hold_seconds: u32,
+    /// Seconds that a session of several HTTP exchanges may be without one before it ends.
+    #[schemars(range(min = 1, max = 86_400))]
+    pub(crate) idle_seconds: u32,
     /// Bytes of one operation's frames that are recorded, each way; the rest is counted and hashed.
     #[schemars(range(max = 1_073_741_824))]
     pub(crate) recorded_bytes_per_operation: u64,
@@ -35,6 +38,7 @@ impl Limits {
         unauthenticated_per_address: 64,
         sessions: 10_000,
         hold_seconds: 3_600,
+        idle_seconds: 60,
         recorded_bytes_per_operation: 1 << 20,
         drain_seconds: 10,
     };
@@ -46,6 +50,7 @@ impl Limits {
             ("unauthenticated_per_address", u64::from(self.unauthenticated_per_address), 1, 10_000),
             ("sessions", u64::from(self.sessions), 1, 100_000),
             ("hold_seconds", u64::from(self.hold_seconds), 1, 86_400),
+            ("idle_seconds", u64::from(self.idle_seconds), 1, 86_400),
             ("recorded_bytes_per_operation", self.recorded_bytes_per_operation, 0, 1 << 30),
             ("drain_seconds", u64::from(self.drain_seconds), 0, 3_600),
         ];
@@ -59,6 +64,7 @@ impl Limits {
         KernelLimits {
             sessions: usize::try_from(self.sessions).unwrap_or(usize::MAX),
             hold_seconds: self.hold_seconds,
+            idle_seconds: u64::from(self.idle_seconds),
             recorded_bytes: self.recorded_bytes_per_operation,
             ..KernelLimits::STANDARD
         }

@@ -27,7 +27,7 @@ pub(crate) use read::{nearest, read};
 pub(crate) use schema::json_schema;
 
 use crate::policies::Mistakes;
-use crate::protocols::{self, Half, Lane};
+use crate::protocols::{self, Half, Lane, Login, StandIns};
 use document::{Class, SECTIONS, TARGET_KEYS, TargetEntry};
 use node::Value;
 
@@ -137,6 +137,7 @@ impl Reading<'_> {
         let mut transforms = self.classification();
         let limits = self.limits();
         let targets = self.targets();
+        self.impossible_stand_ins(&transforms, &targets);
         transforms.extend(stand_ins(&transforms, &targets));
         Some(Config {
             file: file.to_path_buf(),
@@ -247,6 +248,23 @@ impl Reading<'_> {
         transforms
     }
 
+    /// Stable stand-ins that are asked for where a protocol cannot make them.
+    fn impossible_stand_ins(
+        &mut self,
+        transforms: &[(Tag, Level, Transform)],
+        targets: &BTreeMap<TargetName, GuardedTarget>,
+    ) {
+        let place = self.tree.entry("classification").map_or(0..0, |entry| entry.key_span.clone());
+        for (tag, _, transform) in transforms {
+            let stable = matches!(transform, Transform::Hash | Transform::Token);
+            if stable && without_stand_ins(targets).any(|carried| covers(tag, carried)) {
+                let message = format!("`{transform}` for `{tag}` cannot be enforced on the columns that carry it");
+                let help = "use `redact`, `null`, `constant`, `partial` or `bucket`";
+                self.faults.push(Fault::new(message, place.clone()).with_help(help));
+            }
+        }
+    }
+
     fn targets(&mut self) -> BTreeMap<TargetName, GuardedTarget> {
         let mut targets = BTreeMap::new();
         let entries = match self.tree.entry("targets").map(|entry| entry.node.entries("`targets`")) {
@@ -285,10 +303,18 @@ impl Reading<'_> {
         let entry = read::<TargetEntry>(&generic, &mut self.faults);
         let lane = self.lane(&generic)?;
         let half = lane.read(&own, &self.dir, &mut self.faults);
+        if entry.as_ref().is_some_and(|entry| entry.credential.user.is_empty()) && lane.login() == Login::Named {
+            let place = generic.entry("credential").map_or(0..0, |credential| credential.node.span.clone());
+            self.faults.push(Fault::new("missing key `user`", place).with_help("name the login role at the target"));
+        }
         let (entry, half) = (entry?, half?);
         Some(GuardedTarget {
             target: Target { name: name.clone(), environment: entry.environment, protocol: lane.schema().protocol },
-            lending: Lending { user: entry.credential.user, secret: entry.credential.password },
+            lending: Lending {
+                user: entry.credential.user,
+                secret: entry.credential.password,
+                more: entry.credential.keys,
+            },
             tags: lane.tags(&half),
             half,
         })
@@ -308,7 +334,8 @@ impl Reading<'_> {
     }
 }
 
-/// Stable stand-ins do not exist in this version: where no transform is configured for them, values are redacted.
+/// Stable stand-ins cannot be made of the columns of a database: where no transform is configured for a tag of theirs,
+/// values are redacted.
 fn stand_ins(
     transforms: &[(Tag, Level, Transform)],
     targets: &BTreeMap<TargetName, GuardedTarget>,
@@ -316,14 +343,27 @@ fn stand_ins(
     let configured =
         |name: &str| transforms.iter().any(|(tag, level, _)| *level == Level::Token && tag.as_str() == name);
     let bare = |tag: &&Tag| !std::iter::once(tag.as_str()).chain(tag.ancestors()).any(configured);
-    let carried: BTreeSet<&Tag> = targets.values().flat_map(|guarded| &guarded.tags).filter(bare).collect();
+    let carried: BTreeSet<&Tag> = without_stand_ins(targets).filter(bare).collect();
     carried.into_iter().map(|tag| (tag.clone(), Level::Token, Transform::Redact)).collect()
+}
+
+/// The tags of targets whose protocol cannot make stable stand-ins.
+fn without_stand_ins(targets: &BTreeMap<TargetName, GuardedTarget>) -> impl Iterator<Item = &Tag> {
+    let cannot = |guarded: &&GuardedTarget| {
+        protocols::named(guarded.target.protocol).is_none_or(|lane| lane.stand_ins() == StandIns::Never)
+    };
+    targets.values().filter(cannot).flat_map(|guarded| &guarded.tags)
+}
+
+/// Whether a transform is configured for a tag that lies in another, or is it.
+fn covers(configured: &Tag, carried: &Tag) -> bool {
+    carried == configured || carried.ancestors().any(|name| name == configured.as_str())
 }
 
 /// A transform that this version cannot enforce.
 fn unavailable(transform: &Transform, node: &Node) -> Option<Fault> {
     match transform {
-        Transform::Hash | Transform::Token | Transform::Fpe => {
+        Transform::Fpe => {
             let fault = Fault::new(format!("the transform `{transform}` cannot be enforced yet"), node.span.clone());
             Some(fault.with_help("use `redact`, `null`, `constant`, `partial` or `bucket`"))
         }
@@ -331,6 +371,8 @@ fn unavailable(transform: &Transform, node: &Node) -> Option<Fault> {
         Transform::Redact
         | Transform::Null
         | Transform::Constant(_)
+        | Transform::Hash
+        | Transform::Token
         | Transform::Partial { .. }
         | Transform::Bucket { .. } => None,
     }

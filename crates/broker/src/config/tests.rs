@@ -32,7 +32,7 @@ targets:
 #[test]
 fn the_example_is_a_configuration() {
     let config = load(EXAMPLE).unwrap();
-    assert_eq!(config.targets.len(), 1);
+    assert_eq!(config.targets.len(), 2);
     assert_eq!(config.data_dir, Path::new("conf/./var"));
     assert_eq!(config.limits, super::Limits::STANDARD);
 }
@@ -54,7 +54,7 @@ fn every_mistake_is_reported_with_its_place() {
 data_dir: 7
 polices: ./policies
 classification:
-  - { tag: pii, redact: hash }
+  - { tag: pii, redact: fpe }
   - { tag: pii }
 limits: { connections: 0, drain: 3 }
 targets:
@@ -68,7 +68,7 @@ targets:
         "conf/sluice.yaml:1:21: expected an address and a port, such as `127.0.0.1:6432`",
         "conf/sluice.yaml:2:11: expected a text, found a whole number",
         "conf/sluice.yaml:3:1: unknown section `polices`",
-        "conf/sluice.yaml:5:5: the transform `hash` cannot be enforced yet",
+        "conf/sluice.yaml:5:5: the transform `fpe` cannot be enforced yet",
         "conf/sluice.yaml:6:5: the tag `pii` is classified twice",
         "conf/sluice.yaml:7:1: `connections` is from 1 to 100000",
         "conf/sluice.yaml:7:27: unknown key `drain`",
@@ -78,6 +78,52 @@ targets:
         "conf/sluice.yaml:11:112: unknown key `prot`",
     ];
     assert_eq!(found, expected, "{found:#?}");
+}
+
+#[test]
+fn stable_stand_ins_are_for_protocols_that_make_them() {
+    let classified =
+        |tag: &str| GOOD.replace("targets:", &format!("classification: [{{ tag: {tag}, token: hash }}]\ntargets:"));
+    let found = lines(&classified("pii.contact"));
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(
+        found.concat().ends_with("`hash` for `pii.contact` cannot be enforced on the columns that carry it"),
+        "{found:#?}"
+    );
+    load(&classified("finance")).unwrap();
+}
+
+#[test]
+fn a_database_needs_a_login_role_and_an_api_does_not() {
+    let found = lines(&GOOD.replace("user: app, ", ""));
+    assert_eq!(found, ["conf/sluice.yaml:8:17: missing key `user`"], "{found:#?}");
+    let api = "  api: { protocol: http, environment: prod, credential: { password: env:KEY }, url: https://api.example.com }\n";
+    load(&format!("{GOOD}{api}")).unwrap();
+}
+
+#[test]
+fn mistakes_of_an_api_have_their_places() {
+    let api = |rest: &str| format!("{GOOD}  api: {{ protocol: http, environment: prod, credential: {{}}, {rest} }}\n");
+    let check = |rest: &str, message: &str| {
+        let found = lines(&api(rest));
+        assert!(found.len() == 1 && found.concat().ends_with(message), "{rest}: {found:#?}");
+    };
+    check("url: http://x.example.com", "`url` begins with `http:`, which needs `tls: dangerous_plaintext`");
+    check(
+        "url: 'http://169.254.169.254/', tls: dangerous_plaintext",
+        "`url` leads to an address that no target may be at",
+    );
+    check("url: nowhere", "`url` is not an address like `https://api.example.com/v1`");
+    check(
+        "url: 'https://x.example.com', headers: { authorization: x }",
+        "`authorization` cannot be a header that is added",
+    );
+    check(
+        "url: 'https://x.example.com', detectors: [{ name: emial }]",
+        "there is no detector `emial` among the built-in ones",
+    );
+    check("url: 'https://x.example.com', limits: { idle_seconds: 0 }", "the limit `idle_seconds` is at least 1");
+    check("url: 'https://x.example.com', modles: {}", "unknown key `modles`");
 }
 
 #[test]

@@ -78,8 +78,16 @@ pub(crate) fn sql() -> String {
     )
 }
 
+/// Where the demo listens, and the port of its model API.
+#[derive(Debug)]
+pub(crate) struct Listens {
+    pub(crate) postgres: SocketAddr,
+    pub(crate) http: SocketAddr,
+    pub(crate) model: u16,
+}
+
 /// The demo's configuration file.
-pub(crate) fn configuration(database: &Database, secret: Option<&Path>, address: SocketAddr) -> String {
+pub(crate) fn configuration(database: &Database, secret: Option<&Path>, key: &Path, listens: &Listens) -> String {
     let tls = database
         .authority()
         .map_or_else(|| "dangerous_plaintext".to_owned(), |authority| format!("{{ ca: {} }}", quoted(authority)));
@@ -87,9 +95,10 @@ pub(crate) fn configuration(database: &Database, secret: Option<&Path>, address:
         .map_or_else(String::new, |file| format!(", password: {}", quoted_text(&format!("file:{}", file.display()))));
     format!(
         "# The demo's configuration; it goes when the demo ends.\n\
-         listen: {{ postgres: \"{address}\" }}\n\
+         listen: {{ postgres: \"{}\", http: \"{}\" }}\n\
          data_dir: ./var\n\
          policies: ./policies\n\
+         limits: {{ idle_seconds: 5 }}\n\
          classification:\n\
          \x20 - {{ tag: pii, redact: redact }}\n\
          \x20 - {{ tag: pii.contact, partial: {{ partial: {{ keep_last: 4 }} }} }}\n\
@@ -105,8 +114,21 @@ pub(crate) fn configuration(database: &Database, secret: Option<&Path>, address:
          \x20   columns:\n\
          \x20     public.customers.email: [pii.contact]\n\
          \x20     public.customers.ssn: [pii]\n\
-         \x20     public.customers.notes: [pii]\n",
+         \x20     public.customers.notes: [pii]\n\
+         \x20 openai:\n\
+         \x20   protocol: http\n\
+         \x20   environment: prod\n\
+         \x20   credential: {{ password: {} }}\n\
+         \x20   url: http://127.0.0.1:{}/v1\n\
+         \x20   tls: dangerous_plaintext\n\
+         \x20   dialect: openai\n\
+         \x20   models: {{ gpt-demo: {{ input_price: 2.0, output_price: 8.0 }} }}\n\
+         \x20   destructive_tools: [\"delete_*\", \"drop_*\"]\n",
+        listens.postgres,
+        listens.http,
         database.port(),
+        quoted_text(&format!("file:{}", key.display())),
+        listens.model,
     )
 }
 

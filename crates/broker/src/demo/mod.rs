@@ -1,9 +1,11 @@
 //! `sluice demo`: a whole broker to try in one process, with nothing left behind.
 
 mod builtin;
+mod caller;
 mod data;
 mod database;
 mod guest;
+mod openai;
 mod script;
 mod server;
 mod tour;
@@ -25,16 +27,26 @@ use crate::running::Running;
 use crate::shutdown::Endings;
 use crate::{config, log};
 use database::Database;
+use openai::FakeOpenAi;
 
 /// Where clients of the demo connect if nothing else is there.
 const PORT: u16 = 6432;
+/// A program that knows nothing of a broker.
+const AGENT: &str = include_str!("../../../../fixtures/demo/agent.py");
+
 /// The lifetime of the demo's tokens.
 const TOKEN_SECONDS: u32 = 12 * 3_600;
 
+/// Where HTTP clients of the demo connect if nothing else is there.
+const HTTP_PORT: u16 = 8443;
+/// The key of the demo's model API, which no client ever sees.
+pub(crate) const MODEL_KEY: &str = "sk-demo-only-the-broker-knows-this";
+
 /// The packs of the demo, in the binary so that it runs anywhere.
-const PACKS: [(&str, &str); 4] = [
+const PACKS: [(&str, &str); 5] = [
     ("read-only.cedar", include_str!("../../../../policies/read-only.cedar")),
     ("agent-guardrails.cedar", include_str!("../../../../policies/agent-guardrails.cedar")),
+    ("llm.cedar", include_str!("../../../../policies/llm.cedar")),
     ("pii.cedar", include_str!("../../../../policies/pii.cedar")),
     ("prod-approvals.cedar", include_str!("../../../../policies/prod-approvals.cedar")),
 ];
@@ -56,6 +68,7 @@ pub(crate) struct Arguments {
 pub(crate) struct Demo {
     folder: TempDir,
     database: Database,
+    model: FakeOpenAi,
     running: Running,
     pub(crate) alice: Secret,
     pub(crate) dana: Secret,
@@ -93,8 +106,11 @@ impl Demo {
         let folder =
             tempfile::Builder::new().prefix("sluice-demo-").tempdir().context("no temporary folder can be made")?;
         let database = Database::start(arguments.builtin).await?;
-        let address = listen(arguments.port).await?;
-        let file = write_files(folder.path(), &database, address)?;
+        let model = FakeOpenAi::start(MODEL_KEY).await?;
+        let address = listen(arguments.port, PORT).await?;
+        let http = listen(None, HTTP_PORT).await?;
+        let listens = data::Listens { postgres: address, http, model: model.port() };
+        let file = write_files(folder.path(), &database, &listens)?;
         let config = config::load(&file)
             .map_err(|faults| anyhow::anyhow!("the demo's own configuration is wrong:\n{faults}"))?;
         let running = Running::start(&config).await?;
@@ -109,7 +125,7 @@ impl Demo {
             owner,
         };
         let robo = token(&paths, folder.path(), "robo", agent).await?;
-        let demo = Self { folder, database, running, alice, dana, robo };
+        let demo = Self { folder, database, model, running, alice, dana, robo };
         private(&demo.folder.path().join("env"), script::env(&demo)?.as_bytes())?;
         Ok(demo)
     }
@@ -117,12 +133,23 @@ impl Demo {
     async fn stop(self) -> Result<()> {
         self.running.stop().await;
         self.database.stop().await;
+        self.model.stop().await;
         self.folder.close().context("the demo's folder could not be removed")
     }
 
     /// Where clients connect.
-    pub(crate) const fn address(&self) -> SocketAddr {
-        self.running.address
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.running.address("postgres").unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+    }
+
+    /// Where HTTP clients connect.
+    pub(crate) fn http_address(&self) -> SocketAddr {
+        self.running.address("http").unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+    }
+
+    /// The guarded model API.
+    pub(crate) const fn model(&self) -> &FakeOpenAi {
+        &self.model
     }
 
     /// The demo's folder.
@@ -157,16 +184,19 @@ async fn token(paths: &Paths, folder: &Path, name: &str, who: Who) -> Result<Sec
 }
 
 /// The port asked for, or the usual one, or any.
-async fn listen(port: Option<u16>) -> Result<SocketAddr> {
+async fn listen(port: Option<u16>, usual: u16) -> Result<SocketAddr> {
     let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     if let Some(port) = port {
         return Ok(at(port));
     }
-    let usual = tokio::net::TcpListener::bind(at(PORT)).await;
-    Ok(if usual.is_ok() { at(PORT) } else { at(0) })
+    if tokio::net::TcpListener::bind(at(usual)).await.is_ok() {
+        return Ok(at(usual));
+    }
+    // A port of its own, for the configuration to name.
+    Ok(tokio::net::TcpListener::bind(at(0)).await?.local_addr()?)
 }
 
-fn write_files(folder: &Path, database: &Database, address: SocketAddr) -> Result<PathBuf> {
+fn write_files(folder: &Path, database: &Database, listens: &data::Listens) -> Result<PathBuf> {
     let policies = folder.join("policies");
     fs::create_dir(&policies)?;
     for (name, text) in PACKS {
@@ -177,8 +207,11 @@ fn write_files(folder: &Path, database: &Database, address: SocketAddr) -> Resul
         private(file, password.as_bytes())?;
     }
     let secret = secret.as_ref().map(|(file, _)| file.as_path());
+    let key = folder.join("model.key");
+    private(&key, MODEL_KEY.as_bytes())?;
+    fs::write(folder.join("agent.py"), AGENT)?;
     let file = folder.join("sluice.yaml");
-    fs::write(&file, data::configuration(database, secret, address))?;
+    fs::write(&file, data::configuration(database, secret, &key, listens))?;
     Ok(file)
 }
 

@@ -18,6 +18,7 @@ pub(super) fn env(demo: &Demo) -> Result<String> {
         quoted(&folder.join("sluice.yaml")),
         quoted(&program),
     );
+    let _infallible = writeln!(text, "{}", agent(demo));
     for name in ["alice", "robo", "dana"] {
         let token = quoted(&folder.join(format!("{name}.token")));
         let _infallible = writeln!(
@@ -29,6 +30,21 @@ pub(super) fn env(demo: &Demo) -> Result<String> {
         );
     }
     Ok(text)
+}
+
+/// Shell functions for a program that asks the model: `as_agent COMMAND` runs any program as robo.
+fn agent(demo: &Demo) -> String {
+    let (http, port) = (demo.http_address().port(), demo.address().port());
+    let (authority, token) = (quoted(&demo.paths().tls().join("ca.pem")), quoted(&demo.folder().join("robo.token")));
+    format!(
+        "as_agent() {{ OPENAI_BASE_URL=https://localhost:{http}/openai/v1 OPENAI_API_KEY=\"$(cat {token})\" \
+         SSL_CERT_FILE={authority} NODE_EXTRA_CA_CERTS={authority} PGHOST=localhost PGPORT={port} PGUSER=robo PGDATABASE=shop \
+         PGPASSWORD=\"$(cat {token})\" PGSSLMODE=verify-full PGSSLROOTCERT={authority} \"$@\"; }}\n\
+         ask() {{ as_agent sh -c 'curl -sS --cacert \"$SSL_CERT_FILE\" -H \"Authorization: Bearer $OPENAI_API_KEY\" \
+         -H \"Content-Type: application/json\" \"$OPENAI_BASE_URL/chat/completions\" -d \"$0\"' \"$1\"; }}\n\
+         agent_py={}",
+        quoted(&demo.folder().join("agent.py")),
+    )
 }
 
 fn quoted(path: &Path) -> String {
@@ -49,7 +65,8 @@ pub(super) fn text(demo: &Demo) -> String {
         r#"
 Sluice demo: a broker on {address}, guarding {database}.
 {missing}
-  target   shop, in the environment `prod`: customers (email, ssn, notes are masked) and orders
+  targets  shop, in the environment `prod`: customers (email, ssn, notes are masked) and orders
+           openai, a small stand-in for a model API on this machine: {http}/openai/v1
   people   alice (analysts), dana (dba-oncall)
   agent    robo, acting for alice
   policies {policies}
@@ -77,6 +94,11 @@ and in a third terminal, after `. {env}`:
   SLUICE_TOKEN="$(alice_token)" sluice approvals approve ID         # refused: her own request
   SLUICE_TOKEN="$(dana_token)" sluice approvals approve ID          # the waiting psql goes on at once
 
+An agent's model and its tools go through the broker too. Any program with an OpenAI SDK works as it is:
+
+  ask '{{"model":"gpt-demo","messages":[{{"role":"user","content":"Repeat: mail ada.winters@example.com"}}]}}'
+  as_agent .tools/venv/bin/python "$agent_py"                       # an Agents SDK program with three tools
+
 What happened, as it was seen:
 
   sluice sessions list
@@ -85,6 +107,7 @@ What happened, as it was seen:
 
 Ctrl-C stops everything and removes what it made."#,
         address = demo.address(),
+        http = format_args!("https://localhost:{}", demo.http_address().port()),
         database = demo.database().words(),
         policies = demo.folder().join("policies").display(),
         env = env.display(),

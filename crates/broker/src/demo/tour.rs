@@ -4,10 +4,12 @@ use std::future::Future;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::{Value, json};
 use sluice_model::{ExposeSecret as _, HoldId, Secret, SessionId};
 use sluice_store::{Archive, SessionFilter, Sessions as _};
 
 use super::Demo;
+use super::caller::{Called, call};
 use super::guest::Guest;
 use crate::cli::{Style, colours, out, styled};
 use crate::control::{Answer, Ask, ask};
@@ -29,6 +31,9 @@ pub(super) async fn run(demo: &Demo) -> bool {
     passed &= step("a held write goes on once somebody else approves it", held(demo)).await;
     passed &= step("a denied write is refused", denied(demo)).await;
     passed &= step("a wrong token gets nowhere", stranger(demo)).await;
+    passed &= step("a model answers, with a key that no client has", asked(demo)).await;
+    passed &= step("a protected value in a prompt does not reach the model", withheld(demo)).await;
+    passed &= step("a destructive call of an agent's model is refused, and its turn goes on", called(demo)).await;
     passed &= step("the sessions replay as they were seen, without a masked value", replayed(demo)).await;
     passed &= step("the recordings verify", verified(demo)).await;
     passed
@@ -167,6 +172,52 @@ async fn stranger(demo: &Demo) -> Result<()> {
     }
 }
 
+fn chat(question: &str) -> Value {
+    json!({ "model": "gpt-demo", "messages": [{ "role": "user", "content": question }] })
+}
+
+async fn asked(demo: &Demo) -> Result<()> {
+    let Called { status, body } = call(demo, &demo.alice, "/chat/completions", &chat("Repeat: good morning")).await?;
+    ensure!(status == 200 && body.contains("good morning"), "the answer is {status}: {body}");
+    let request = demo.model().requests().pop().context("nothing reached the model")?;
+    let shown = request.authorization.unwrap_or_default();
+    ensure!(shown == format!("Bearer {}", super::MODEL_KEY), "the model was not shown its own key");
+    Ok(())
+}
+
+async fn withheld(demo: &Demo) -> Result<()> {
+    let customer = super::data::CUSTOMERS.first().context("there are customers")?;
+    let question = format!("Repeat: write to {} about {}", customer.email, customer.ssn);
+    for stream in [false, true] {
+        let mut body = chat(&question);
+        if let Some(fields) = body.as_object_mut() {
+            fields.insert("stream".to_owned(), json!(stream));
+        }
+        let Called { status, body } = call(demo, &demo.alice, "/chat/completions", &body).await?;
+        ensure!(status == 200 && !leaks(&body), "the answer is {status}: {body}");
+        let request = demo.model().requests().pop().context("nothing reached the model")?;
+        ensure!(!leaks(&request.body) && request.body.contains("***"), "a protected value reached the model");
+    }
+    Ok(())
+}
+
+async fn called(demo: &Demo) -> Result<()> {
+    let tool = |name: &str| {
+        json!({ "type": "function", "function": { "name": name, "parameters": {
+            "type": "object", "properties": { "name": { "type": "string" } } } } })
+    };
+    let mut body = chat("Please delete the customer Bao Tran.");
+    if let Some(fields) = body.as_object_mut() {
+        fields.insert("tools".to_owned(), json!([tool("delete_customer"), tool("lookup_order")]));
+    }
+    let Called { status, body } = call(demo, &demo.robo, "/chat/completions", &body).await?;
+    let answer: Value = serde_json::from_str(&body).with_context(|| format!("the answer is {status}: {body}"))?;
+    let message = answer.pointer("/choices/0/message").context("there is no message")?;
+    ensure!(message.get("tool_calls").is_none_or(Value::is_null), "the call came through: {message}");
+    ensure!(body.contains("no-destructive-calls"), "the answer does not say why: {message}");
+    Ok(())
+}
+
 async fn replayed(demo: &Demo) -> Result<()> {
     let archive = Archive::at(demo.paths().recordings());
     let sessions = closed(demo).await?;
@@ -179,7 +230,16 @@ async fn replayed(demo: &Demo) -> Result<()> {
         })
         .await?;
     }
-    for expected in ["DROP TABLE customers", "only-dba-defines", "Ada Winters", "***", "approved by", "UPDATE 1"] {
+    for expected in [
+        "DROP TABLE customers",
+        "only-dba-defines",
+        "Ada Winters",
+        "***",
+        "approved by",
+        "UPDATE 1",
+        "good morning",
+        "no-destructive-calls",
+    ] {
         ensure!(all.contains(expected), "no replay shows `{expected}`");
     }
     ensure!(!leaks(&all), "a replay shows a masked value");

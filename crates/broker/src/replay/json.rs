@@ -3,15 +3,19 @@
 use serde_json::{Value, json};
 use sluice_recording::{Event, Stored};
 
-/// One event; `seen` is what the client saw by it.
-pub(super) fn line(stored: &Stored<'_>, seen: &[String]) -> Value {
+use super::player::Shows;
+
+/// One event, with what its protocol shows of it.
+pub(super) fn line(stored: &Stored<'_>, shows: &Shows) -> Value {
     let mut value = event(&stored.event);
     if let Value::Object(fields) = &mut value {
         fields.insert("seq".to_owned(), json!(stored.seq));
         fields.insert("at_ns".to_owned(), json!(stored.at_ns));
         fields.insert("flow".to_owned(), json!(stored.flow.0));
-        if !seen.is_empty() {
-            fields.insert("seen".to_owned(), json!(seen));
+        for (name, lines) in [("sent", &shows.sent), ("seen", &shows.seen)] {
+            if !lines.is_empty() {
+                fields.insert(name.to_owned(), json!(lines));
+            }
         }
     }
     value
@@ -26,7 +30,7 @@ fn event(event: &Event<'_>) -> Value {
                 .collect::<Vec<_>>(),
             "environment": opened.environment, "protocol": opened.protocol, "schema_version": opened.schema_version,
             "client": opened.client, "policy_epoch": opened.policy_epoch, "anchor_us": opened.anchor.0,
-            "broker_version": opened.broker_version,
+            "broker_version": opened.broker_version, "run": opened.run,
         }),
         Event::Asked(asked) => json!({
             "event": "asked", "op": asked.op.0, "action": asked.action, "understood": asked.understood,

@@ -1,38 +1,48 @@
-//! A recording shown again: what the client asked, what was decided, and what it saw.
+//! A recording shown again: what the client asked, what was decided, and what it saw; a run, all its recordings at once.
 
+mod edges;
+mod http;
 mod json;
+mod player;
 mod result;
+mod run;
+#[cfg(test)]
+mod testing;
 mod text;
+mod trace;
 
 use std::io::Read;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use sluice_model::OpId;
-use sluice_recording::{Event, Reader, Stored};
+use sluice_recording::{Asked, Reader};
 
+pub(crate) use edges::connect;
+pub(crate) use http::HttpReplay;
 pub(crate) use result::PostgresReplay;
+pub(crate) use run::{Part, replay_run};
 
-/// How a protocol's recorded frames become lines for people. Lines are harmless for a terminal.
+use player::Player;
+
+/// How a protocol's recorded frames become lines for people: one for each flow, for ids of operations start anew in
+/// every flow. Lines are harmless for a terminal.
 pub(crate) trait Replayer: Send {
+    /// What a client asked for, where its exact text is not what people read.
+    fn asked(&mut self, _asked: &Asked<'_>) -> Option<Vec<String>> {
+        None
+    }
+
+    /// Bytes that went to the server under an operation, where they show more than what was asked.
+    fn to_server(&mut self, _op: OpId, _bytes: &[u8]) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Bytes that went to the client under an operation.
     fn to_client(&mut self, op: OpId, bytes: &[u8]) -> Vec<String>;
 
     /// Nothing more follows for an operation.
     fn done(&mut self, op: OpId) -> Vec<String>;
-}
-
-/// Shows nothing, for a protocol that is not in this binary.
-struct Opaque;
-
-impl Replayer for Opaque {
-    fn to_client(&mut self, _: OpId, bytes: &[u8]) -> Vec<String> {
-        vec![format!("{} bytes of a protocol that is not in this binary", bytes.len())]
-    }
-
-    fn done(&mut self, _: OpId) -> Vec<String> {
-        Vec::new()
-    }
 }
 
 /// How fast a replay runs.
@@ -45,6 +55,7 @@ pub(crate) enum Pace {
 }
 
 /// What a replay is printed as.
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Form {
     /// Lines for people.
     Text { colours: bool },
@@ -60,42 +71,16 @@ pub(crate) async fn replay(
     mut say: impl FnMut(&str),
 ) -> Result<()> {
     let started = Instant::now();
-    let mut text = text::Text::new(matches!(form, Form::Text { colours: true }));
-    let mut protocol: Box<dyn Replayer> = Box::new(Opaque);
+    let mut player = Player::new(form);
     while let Some(stored) = reader.next_event().context("the recording cannot be read on")? {
         wait(started, stored.at_ns, pace).await;
-        if let Event::Opened(opened) = &stored.event
-            && let Some(lane) = crate::protocols::named(&opened.protocol)
-        {
-            protocol = lane.replayer();
-        }
-        let seen = seen(&stored, protocol.as_mut());
+        let shows = player.shows(&stored);
         match form {
-            Form::Text { .. } => text.lines(&stored, seen).iter().for_each(|line| say(line)),
-            Form::Json => say(&json::line(&stored, &seen).to_string()),
+            Form::Text { .. } => player.lines(&stored, shows).iter().for_each(|line| say(line)),
+            Form::Json => say(&json::line(&stored, &shows).to_string()),
         }
     }
     Ok(())
-}
-
-/// What the client saw by an event.
-fn seen(stored: &Stored<'_>, protocol: &mut dyn Replayer) -> Vec<String> {
-    match &stored.event {
-        Event::Passed(passed) if passed.toward == sluice_recording::Toward::Client => {
-            protocol.to_client(passed.op, passed.frame.0)
-        }
-        Event::Done(op) => protocol.done(*op),
-        Event::Passed(_)
-        | Event::Opened(_)
-        | Event::Asked(_)
-        | Event::Ruled(_)
-        | Event::Held(_)
-        | Event::Settled(_)
-        | Event::Cut(_)
-        | Event::Noted(_)
-        | Event::Gap(_)
-        | Event::Closed(_) => Vec::new(),
-    }
 }
 
 async fn wait(started: Instant, at_ns: u64, pace: Pace) {

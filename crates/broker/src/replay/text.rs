@@ -2,8 +2,11 @@
 
 use std::collections::HashMap;
 
-use sluice_model::{OpId, Stage};
+use sluice_model::{FlowId, OpId, Stage};
 use sluice_recording::{Asked, Closed, Event, Opened, Ruled, Settled, Shown, Stored, Word};
+
+use super::player::Shows;
+use super::trace::CALL;
 
 /// Writes lines, remembering what is needed to keep them short.
 pub(super) struct Text {
@@ -11,7 +14,7 @@ pub(super) struct Text {
     /// Who types, for the prompt.
     who: String,
     /// Texts that were only prepared: shown if they were refused.
-    prepared: HashMap<OpId, String>,
+    prepared: HashMap<(FlowId, OpId), Vec<String>>,
 }
 
 const GOOD: &str = "32";
@@ -24,25 +27,29 @@ impl Text {
         Self { colours, who: String::new(), prepared: HashMap::new() }
     }
 
-    /// The lines of one event; `seen` is what the client saw by it.
-    pub(super) fn lines(&mut self, stored: &Stored<'_>, seen: Vec<String>) -> Vec<String> {
+    /// The lines of one event.
+    pub(super) fn lines(&mut self, stored: &Stored<'_>, shows: Shows) -> Vec<String> {
+        let Shows { asked: title, mut sent, seen } = shows;
+        sent.extend(seen);
         let at = self.styled(&clock(stored.at_ns), DIM);
         let stamped = |text: String| vec![format!("{at} {text}")];
         match &stored.event {
             Event::Opened(opened) => self.opened(opened),
-            Event::Asked(asked) => self.asked(asked, &at),
-            Event::Ruled(ruled) => self.ruled(ruled, &at),
+            Event::Asked(asked) => self.asked(stored.flow, asked, title, &at),
+            Event::Ruled(ruled) => self.ruled(stored.flow, ruled, &at),
             Event::Held(held) => stamped(
                 self.styled(&format!("held as {}: waits for {}", shown(&held.hold), joined(&held.approvers)), STRONG),
             ),
             Event::Settled(settled) => stamped(self.settled(settled)),
-            Event::Passed(_) | Event::Done(_) => indented(seen),
+            Event::Passed(_) | Event::Done(_) => indented(sent),
             Event::Cut(cut) => indented(vec![format!(
                 "({} more bytes to the {} were not recorded; SHA-256 {})",
                 cut.bytes,
                 cut.toward.name(),
                 cut.digest.hex()
             )]),
+            // What joins turns and calls is shown by what it joins.
+            Event::Noted(noted) if noted.kind.starts_with("llm.") => Vec::new(),
             Event::Noted(noted) => {
                 let pairs = noted.pairs.iter().map(|pair| format!(" {}={}", shown(&pair.name), shown(&pair.value)));
                 stamped(self.styled(&format!("{}{}", shown(&noted.kind), pairs.collect::<String>()), DIM))
@@ -66,40 +73,43 @@ impl Text {
         vec![
             self.styled(&format!("session {}", shown(&opened.session)), STRONG),
             format!(
-                "{} at {}/{} from {}, {at}",
+                "{} at {}/{} from {}, {at}{}",
                 chain.join(" for "),
                 shown(&opened.environment),
                 shown(&opened.target),
-                shown(&opened.client)
+                shown(&opened.client),
+                opened.run.as_ref().map_or_else(String::new, |run| format!(", in {}", shown(run)))
             ),
         ]
     }
 
-    fn asked(&mut self, asked: &Asked<'_>, at: &str) -> Vec<String> {
+    fn asked(&mut self, flow: FlowId, asked: &Asked<'_>, title: Option<Vec<String>>, at: &str) -> Vec<String> {
         let text = String::from_utf8_lossy(asked.text.0);
+        let said = title.unwrap_or_else(|| text.trim().lines().map(|line| shown(line.trim_end())).collect());
         if asked.stage == Stage::Prepare {
-            self.prepared.insert(asked.op, text.into_owned());
+            self.prepared.insert((flow, asked.op), said);
             return Vec::new();
         }
-        let mut lines = self.prompt(&text, at);
+        // It is the model that asks for a call.
+        let who = if asked.action == CALL { "tool" } else { &self.who };
+        let mut lines = self.prompt(who, said, at);
         if let Some(bound) = asked.bound {
             lines.push(format!("{INDENT}{} bytes of bound values", bound.0.len()));
         }
         lines
     }
 
-    fn prompt(&self, text: &str, at: &str) -> Vec<String> {
-        let mut lines: Vec<String> = text.trim().lines().map(|line| shown(line.trim_end())).collect();
+    fn prompt(&self, who: &str, mut lines: Vec<String>, at: &str) -> Vec<String> {
         if let Some(first) = lines.first_mut() {
-            *first = format!("{at} {} {first}", self.styled(&format!("{}>", self.who), STRONG));
+            *first = format!("{at} {} {first}", self.styled(&format!("{who}>"), STRONG));
         }
         let rest = lines.split_off(lines.len().min(1));
-        lines.extend(rest.into_iter().map(|line| format!("{INDENT}{line}")));
+        lines.extend(indented(rest));
         lines
     }
 
-    fn ruled(&mut self, ruled: &Ruled<'_>, at: &str) -> Vec<String> {
-        let prepared = self.prepared.remove(&ruled.op);
+    fn ruled(&mut self, flow: FlowId, ruled: &Ruled<'_>, at: &str) -> Vec<String> {
+        let prepared = self.prepared.remove(&(flow, ruled.op));
         let mut lines = Vec::new();
         match ruled.verdict {
             Word::Allow if prepared.is_some() => return lines,
@@ -110,7 +120,7 @@ impl Text {
                 lines.push(format!("{INDENT}{}", self.styled(&text, GOOD)));
             }
             Word::Deny | Word::Hold => {
-                lines.extend(prepared.map(|text| self.prompt(&text, at)).into_iter().flatten());
+                lines.extend(prepared.map(|said| self.prompt(&self.who, said, at)).into_iter().flatten());
                 let (word, code) = if ruled.verdict == Word::Deny { ("refused", BAD) } else { ("held", STRONG) };
                 let rule = ruled.rules.first().map_or_else(String::new, |rule| shown(rule));
                 lines.push(format!(
@@ -129,7 +139,7 @@ impl Text {
 }
 
 /// Below the time stamp.
-const INDENT: &str = "           ";
+pub(super) const INDENT: &str = "           ";
 
 fn indented(lines: Vec<String>) -> Vec<String> {
     lines.into_iter().map(|line| format!("{INDENT}{line}")).collect()
