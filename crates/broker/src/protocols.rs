@@ -139,8 +139,7 @@ impl<P: Protocol> Server for Spoken<P> {
     }
 
     fn serve<'a>(&'a self, io: Io, broker: &'a Guest) -> BoxFuture<'a, Result<(), FlowError>> {
-        let targets = self.targets.load_full();
-        Box::pin(self.protocol.serve(io, targets, broker))
+        Box::pin(self.protocol.serve(io, &self.targets, broker))
     }
 }
 

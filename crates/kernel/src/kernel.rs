@@ -166,7 +166,7 @@ impl Kernel {
 
     /// Ends every session and waits for them to leave, up to a deadline.
     pub async fn shutdown(&self, deadline: Duration) {
-        let closing = || Refusal::builtin(Code::Revoked, "shutdown", "the broker is shutting down");
+        let closing = || Refusal::builtin(Code::Stopping, "shutdown", "the broker is shutting down");
         let drained = async {
             while self.register.len() > 0 {
                 let open = self.register.revoke(|_| Some(closing()));

@@ -45,6 +45,8 @@ pub enum Code {
     Pending,
     /// The principal, token or policy behind the session is gone.
     Revoked,
+    /// The broker is shutting down.
+    Stopping,
     /// It could not be recorded, so it did not happen.
     Unrecorded,
     /// Who asks is not known.

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use serde::de::DeserializeOwned;
 use sluice_model::{Schema, TargetName};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -77,11 +78,12 @@ pub trait Protocol: Send + Sync + 'static {
     /// Its half of a target's configuration.
     type Target: DeserializeOwned + Send + Sync + 'static;
 
-    /// Serves one accepted connection to its end: sign-in, dial, carry.
+    /// Serves one accepted connection to its end: sign-in, dial, carry. `targets` changes with the configuration:
+    /// every flow begins with those of its own beginning.
     fn serve<B: Broker>(
         &self,
         io: Io,
-        targets: Arc<Targets<Self::Target>>,
+        targets: &ArcSwap<Targets<Self::Target>>,
         broker: &B,
     ) -> impl Future<Output = Result<(), FlowError>> + Send;
 }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Version};
@@ -41,7 +42,8 @@ pub(crate) struct Arrival {
 /// The exchanges of one connection.
 pub(crate) struct Exchanges<'a, B> {
     http: &'a Http,
-    targets: Arc<Targets<Target>>,
+    /// Looked at for every exchange: a kept connection outlives a configuration.
+    targets: &'a ArcSwap<Targets<Target>>,
     broker: &'a B,
     peer: Peer,
     /// The last token that was checked, by its digest, whose it is, and when.
@@ -49,15 +51,15 @@ pub(crate) struct Exchanges<'a, B> {
 }
 
 /// Where a request is led.
-struct Route<'a> {
+struct Route {
     name: TargetName,
-    target: Option<&'a Arc<Target>>,
+    target: Option<Arc<Target>>,
     /// Path and query below the target.
     path: String,
 }
 
 impl<'a, B: Broker> Exchanges<'a, B> {
-    pub(crate) fn new(http: &'a Http, targets: Arc<Targets<Target>>, broker: &'a B, peer: Peer) -> Self {
+    pub(crate) fn new(http: &'a Http, targets: &'a ArcSwap<Targets<Target>>, broker: &'a B, peer: Peer) -> Self {
         Self { http, targets, broker, peer, believed: Mutex::default() }
     }
 
@@ -100,7 +102,7 @@ impl<'a, B: Broker> Exchanges<'a, B> {
         if stray && target.dialect == Dialect::Openai {
             return Err(Words::of_flaw(Flaw::malformed("this method takes no body")));
         }
-        let served = self.http.served(&route.name, target).ok_or_else(unusable)?;
+        let served = self.http.served(&route.name, &target).ok_or_else(unusable)?;
         let length = match checked.body {
             Body::Empty => Length::None,
             Body::Sized(bytes) => Length::Known(bytes),
@@ -133,18 +135,19 @@ impl<'a, B: Broker> Exchanges<'a, B> {
     }
 
     /// The target that a host name or the first part of the path leads to, and what is left of the path.
-    fn route(&self, parts: &Parts, checked: &Checked) -> Option<Route<'_>> {
+    fn route(&self, parts: &Parts, checked: &Checked) -> Option<Route> {
+        let targets = self.targets.load();
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
         let host = checked.authority.rsplit_once(':').map_or(checked.authority.as_str(), |(host, _)| host);
-        let by_host = self.targets.iter().find(|(_, target)| target.hosts.iter().any(|name| name == host));
+        let by_host = targets.iter().find(|(_, target)| target.hosts.iter().any(|name| name == host));
         if let Some((name, target)) = by_host {
-            return Some(Route { name: name.clone(), target: Some(target), path: path.to_owned() });
+            return Some(Route { name: name.clone(), target: Some(Arc::clone(target)), path: path.to_owned() });
         }
         let first = checked.segments.first()?;
         let name = TargetName::new(first).ok()?;
         let rest = path.strip_prefix('/')?.strip_prefix(first.as_str())?;
         let path = if rest.starts_with('/') { rest.to_owned() } else { format!("/{rest}") };
-        Some(Route { target: self.targets.get(&name), name, path })
+        Some(Route { target: targets.get(&name).cloned(), name, path })
     }
 
     async fn carry(

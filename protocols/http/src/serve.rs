@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::ArcSwap;
 use bytes::BytesMut;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -163,7 +164,7 @@ impl Protocol for Http {
     const SCHEMA: Schema = crate::schema::SCHEMA;
     type Target = Target;
 
-    async fn serve<B: Broker>(&self, io: Io, targets: Arc<Targets<Target>>, broker: &B) -> Result<(), FlowError> {
+    async fn serve<B: Broker>(&self, io: Io, targets: &ArcSwap<Targets<Target>>, broker: &B) -> Result<(), FlowError> {
         let Io { stream, peer, ending } = io;
         let Some(entered) = self.enter(stream, peer.address).await else { return Ok(()) };
         let exchanges = Exchanges::new(self, targets, broker, peer);

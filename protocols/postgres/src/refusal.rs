@@ -19,7 +19,7 @@ pub(crate) const fn sqlstate(code: Code) -> &'static str {
         Code::Limit => "54000",
         Code::Budget => "53400",
         Code::Withdrawn => "57014",
-        Code::Revoked => "57P01",
+        Code::Revoked | Code::Stopping => "57P01",
         Code::Unrecorded => "58030",
         Code::Unauthenticated => "28000",
         Code::Unavailable => "08006",

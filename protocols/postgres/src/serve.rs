@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use bytes::BytesMut;
 use rustls::ServerConfig;
 use sluice_model::{Code, Principal, Refusal, Schema, TargetName};
@@ -214,7 +215,7 @@ impl Protocol for Postgres {
     const SCHEMA: Schema = crate::schema::SCHEMA;
     type Target = Target;
 
-    async fn serve<B: Broker>(&self, io: Io, targets: Arc<Targets<Target>>, broker: &B) -> Result<(), FlowError> {
+    async fn serve<B: Broker>(&self, io: Io, targets: &ArcSwap<Targets<Target>>, broker: &B) -> Result<(), FlowError> {
         let mut client = Client { stream: io.stream, peer: io.peer };
         let admitting = Box::pin(self.admit(&mut client, broker));
         let visit = timeout(self.settings.deadlines.sign_in, admitting).await.unwrap_or_else(|_| Err(late().into()));
@@ -226,6 +227,7 @@ impl Protocol for Postgres {
             }
             Err(stop) => return client.part(stop).await,
         };
+        let targets = targets.load_full();
         match Box::pin(self.prepare(&admitted, client.peer, &targets, broker)).await {
             Ok((grant, ready)) => self.flow(client, grant, ready, broker).await,
             Err(refusal) => client.part(admitted.route.explain(refusal).into()).await,

@@ -8,6 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use sluice_model::{Tag, TargetName};
 use sluice_postgres::{Cleartext, Deadlines, Postgres, PostgresSettings, ServerTls, Target, check};
 use sluice_wire::{Credential, Finding, FlowError, Io, Peer, Protocol as _, Targets};
@@ -33,7 +34,7 @@ fn target(socket: &Path, columns: &[&str]) -> Target {
 #[derive(Clone)]
 struct Stand {
     protocol: Arc<Postgres>,
-    targets: Arc<Targets<Target>>,
+    targets: Arc<ArcSwap<Targets<Target>>>,
     toy: Toy,
 }
 
@@ -44,7 +45,8 @@ impl Stand {
         let named = (TargetName::new("shop").unwrap(), Arc::new(target));
         let credential = (credential.0.to_owned(), credential.1.map(str::to_owned));
         let toy = Toy { credential, ..Toy::default() };
-        Self { protocol: Arc::new(Postgres::new(settings)), targets: Arc::new(Targets::from_iter([named])), toy }
+        let targets = Arc::new(ArcSwap::from_pointee(Targets::from_iter([named])));
+        Self { protocol: Arc::new(Postgres::new(settings)), targets, toy }
     }
 
     /// A connection to the protocol, and its end.
@@ -54,7 +56,7 @@ impl Stand {
         let peer = Peer { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 4)) };
         let serving = tokio::spawn(async move {
             let io = Io { stream: Box::new(theirs), peer, ending: Box::pin(std::future::pending()) };
-            stand.protocol.serve(io, Arc::clone(&stand.targets), &stand.toy).await
+            stand.protocol.serve(io, &stand.targets, &stand.toy).await
         });
         (ours, serving)
     }
