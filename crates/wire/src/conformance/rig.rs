@@ -339,6 +339,7 @@ impl<S: Subject> Rig<S> {
         self.server.inbound.clear();
         self.server.taken = self.server.sent.len();
         self.server.end = End::Open;
+        self.waiting = Waiting::Nothing;
         self.allowed = BTreeSet::from([OpId::CONNECT]);
         self.last_asked = OpId::CONNECT;
         self.flows = self.flows.saturating_add(1);
