@@ -23,9 +23,9 @@ struct Known {
     in_force: Arc<Laws>,
     slice: Arc<Slice>,
     /// By exact text, which is quick to look up.
-    ruled: HashMap<(Digest, Stage), Verdict>,
+    ruled: HashMap<(Digest, Stage), (Arc<Shape>, Verdict)>,
     /// By what policies see: texts that differ in a constant only are ruled on once.
-    meant: HashMap<Meaning, Verdict>,
+    meant: HashMap<Meant, Verdict>,
 }
 
 /// A verdict, and whether it was given before to an equal operation.
@@ -50,15 +50,17 @@ impl Rulings {
 
     /// Rules on an operation under the policies in force at this moment.
     pub(crate) fn rule(&self, asker: &Asker, operation: &Operation, now: UnixMicros) -> Answer {
-        let key = (operation.shape.digest, operation.stage);
-        let meaning = Meaning { shape: Arc::clone(&operation.shape), stage: operation.stage };
+        let key = (operation.shape.digest(), operation.stage);
+        let meaning = Meant { shape: Arc::clone(&operation.shape), stage: operation.stage };
         let bench = {
             let mut known = self.current(asker);
-            if let Some(verdict) = known.ruled.get(&key) {
+            if let Some((shape, verdict)) = known.ruled.get(&key)
+                && (Arc::ptr_eq(shape, &operation.shape) || shape == &operation.shape)
+            {
                 return Answer { verdict: verdict.clone(), cached: true };
             }
             if let Some(verdict) = known.meant.get(&meaning).cloned() {
-                known.remember(self.room, key, &verdict);
+                known.remember(self.room, operation, &verdict);
                 return Answer { verdict, cached: true };
             }
             known.bench()
@@ -68,7 +70,7 @@ impl Rulings {
         if decision.cacheable {
             let mut known = self.current(asker);
             if Arc::ptr_eq(&known.in_force, &bench.laws) {
-                known.remember(self.room, key, &decision.verdict);
+                known.remember(self.room, operation, &decision.verdict);
                 if known.meant.len() >= self.room {
                     known.meant.clear();
                 }
@@ -118,11 +120,12 @@ impl Known {
         Bench { laws: Arc::clone(&self.in_force), slice: Arc::clone(&self.slice) }
     }
 
-    fn remember(&mut self, room: usize, key: (Digest, Stage), verdict: &Verdict) {
+    fn remember(&mut self, room: usize, operation: &Operation, verdict: &Verdict) {
         if self.ruled.len() >= room {
             self.ruled.clear();
         }
-        self.ruled.insert(key, verdict.clone());
+        let key = (operation.shape.digest(), operation.stage);
+        self.ruled.insert(key, (Arc::clone(&operation.shape), verdict.clone()));
     }
 }
 
@@ -141,29 +144,27 @@ impl Bench {
 }
 
 /// What a verdict is given on: an operation's shape but for its exact text, which no policy sees.
-struct Meaning {
+struct Meant {
     shape: Arc<Shape>,
     stage: Stage,
 }
 
-impl Meaning {
-    /// Every field of a shape but its digest; a new one must be looked at here.
+impl Meant {
     fn parts(&self) -> impl Hash + PartialEq + '_ {
-        let Shape { action, accesses, exposures, facts, understood, digest: _ } = &*self.shape;
-        (action, accesses, exposures, facts, understood, self.stage)
+        (self.shape.meaning(), self.stage)
     }
 }
 
-impl Hash for Meaning {
+impl Hash for Meant {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.parts().hash(state);
     }
 }
 
-impl PartialEq for Meaning {
+impl PartialEq for Meant {
     fn eq(&self, other: &Self) -> bool {
         self.parts() == other.parts()
     }
 }
 
-impl Eq for Meaning {}
+impl Eq for Meant {}

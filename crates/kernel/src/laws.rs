@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sluice_model::{
-    Access, Digest, Effect, Operation, Resource, Schema, Shape, Spend, Stage, Target, TargetName, Text, UnixMicros,
+    Access, Effect, Meaning, Operation, Resource, Schema, Shape, Spend, Stage, Target, TargetName, Text, UnixMicros,
 };
 use sluice_policy::Policies;
 
@@ -41,14 +41,14 @@ impl Laws {
         let schema = self.schemas.iter().find(|schema| schema.protocol == target.protocol)?;
         let mut actions = schema.actions.iter().map(|spec| spec.action);
         let connect = actions.find(|action| action.effect == Effect::Connect)?;
-        let shape = Shape {
+        let meaning = Meaning {
             action: connect,
             accesses: std::iter::once(Access { action: connect, resource: Resource::target() }).collect(),
             exposures: Vec::new(),
             facts: schema.neutral_facts(connect.name)?,
             understood: true,
-            digest: Digest::of_parts([connect.name.as_bytes()]),
         };
+        let shape = Shape::new(meaning, [connect.name.as_bytes()]);
         Some(Operation {
             shape: Arc::new(shape),
             text: Text::new(""),

@@ -65,6 +65,23 @@ impl Digest {
     }
 }
 
+/// Digests a text as it is written.
+#[derive(Default)]
+pub(crate) struct Digesting(Sha256);
+
+impl Digesting {
+    pub(crate) fn finish(self) -> Digest {
+        Digest(self.0.finalize().into())
+    }
+}
+
+impl fmt::Write for Digesting {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.update(text);
+        Ok(())
+    }
+}
+
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Digest({})", self.hex())

@@ -18,7 +18,7 @@ mod verdict;
 pub use effect::{Action, Effect};
 pub use id::{DecisionId, Digest, FlowId, HoldId, InvalidId, OpId, RuleId, RunId, SessionId, TokenId, UnixMicros};
 pub use obligation::{Budget, Controls, Level, Mask, Obligations, Per, Transform, Unit, Withheld};
-pub use operation::{Access, Exposure, Fact, Facts, Operation, Resource, Shape, Stage, Usage};
+pub use operation::{Access, Exposure, Fact, Facts, Meaning, Operation, Resource, Shape, Stage, Usage};
 pub use principal::{Group, Person, Principal, Who};
 pub use schema::{ActionSpec, FactGroup, FactSpec, FactType, ResourceSpec, Schema};
 pub use secret::{ExposeSecret, Secret};

@@ -1,10 +1,12 @@
 //! What a client asks for, as policy sees it.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
+use std::ops::Deref;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use crate::id::Digesting;
 use crate::{Action, Digest, Spend, Tag, Text};
 
 /// One thing below a target, named by its path of ancestors.
@@ -105,9 +107,9 @@ pub struct Facts {
     pub values: Vec<(&'static str, Fact)>,
 }
 
-/// What stays the same each time an operation is asked for; built once per distinct text and shared.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Shape {
+/// All that policies see of an operation.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Meaning {
     /// The headline verb; also the access tried when `accesses` is empty (on the target itself).
     pub action: Action,
     pub accesses: SmallVec<[Access; 4]>,
@@ -115,8 +117,46 @@ pub struct Shape {
     pub facts: Facts,
     /// `false` refuses the operation whatever policies say.
     pub understood: bool,
-    /// Identifies everything above *and* the exact text: equal digests rule equally.
-    pub digest: Digest,
+}
+
+/// What stays the same each time an operation is asked for; built once per distinct text and shared.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Shape {
+    meaning: Meaning,
+    digest: Digest,
+}
+
+impl Shape {
+    /// A meaning, and the exact text that it is the meaning of.
+    #[must_use]
+    pub fn new<'a>(meaning: Meaning, exact: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let mut digesting = Digesting::default();
+        // A digest cannot fail, and what it is told is what `Debug` tells apart: every field, with every string quoted.
+        let _written = write!(digesting, "{meaning:?}");
+        let (told, exact) = (digesting.finish(), Digest::of_parts(exact));
+        let digest = Digest::of_parts([&told.0[..], &exact.0[..]]);
+        Self { meaning, digest }
+    }
+
+    /// All that policies see.
+    #[must_use]
+    pub const fn meaning(&self) -> &Meaning {
+        &self.meaning
+    }
+
+    /// Identifies the meaning *and* the exact text: equal digests rule equally.
+    #[must_use]
+    pub const fn digest(&self) -> Digest {
+        self.digest
+    }
+}
+
+impl Deref for Shape {
+    type Target = Meaning;
+
+    fn deref(&self) -> &Meaning {
+        &self.meaning
+    }
 }
 
 /// Whether asking makes anything happen.

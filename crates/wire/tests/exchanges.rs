@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use sluice_model::{
-    Access, Action, Digest, Effect, Facts, Mask, Obligations, OpId, Operation, Refusal, Resource, Ruling, Shape, Spend,
-    Stage, Tag, Text, Transform,
+    Access, Action, Effect, Facts, Mask, Meaning, Obligations, OpId, Operation, Refusal, Resource, Ruling, Shape,
+    Spend, Stage, Tag, Text, Transform,
 };
 use sluice_wire::conformance::{
     self, Breach, CANARY, Endless, Flood, Judge, Law, Masked, Move, Phase, Server, Subject, Talk, transcript,
@@ -87,14 +87,14 @@ impl<const FLAW: char> Office<FLAW> {
         const ACTION: Action = Action { name: "post.ask", effect: Effect::Write };
         self.last = self.last.next();
         let text = if FLAW == TALKATIVE { line.to_vec() } else { masked(line, self.masked) };
-        let shape = Shape {
+        let meaning = Meaning {
             action: ACTION,
             accesses: std::iter::once(Access { action: ACTION, resource: Resource::target() }).collect(),
             exposures: Vec::new(),
             facts: Facts { group: "post", values: Vec::new() },
             understood: true,
-            digest: Digest::of_parts([line]),
         };
+        let shape = Shape::new(meaning, [line]);
         let (shape, text) = (Arc::new(shape), Text::new(text));
         out.ask(self.last, Operation { shape, text, stage: Stage::Perform, bound: None, spend: Spend::REQUEST });
         self.last

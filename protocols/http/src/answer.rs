@@ -41,6 +41,8 @@ pub(crate) struct Answer {
     begun: Begun,
     /// The server has said all of it.
     whole: bool,
+    /// The server did not do what was asked.
+    failed: bool,
 }
 
 /// How an answer is looked at.
@@ -72,7 +74,7 @@ impl Answer {
     /// What is expected of the server, and the veil over what the client may not see.
     pub(crate) fn new(expected: Expected, veil: Veil) -> Self {
         let mode = Mode::Awaited;
-        Self { expected, veil, mode, ready: VecDeque::new(), begun: Begun::Nothing, whole: false }
+        Self { expected, veil, mode, ready: VecDeque::new(), begun: Begun::Nothing, whole: false, failed: false }
     }
 
     /// An answer that the broker gives by itself.
@@ -91,6 +93,7 @@ impl Answer {
         if !matches!(self.mode, Mode::Awaited) {
             return;
         }
+        self.failed = !head.status.is_success();
         if let Some(words) = self.unacceptable(head) {
             return self.refuse(&words, served);
         }
@@ -301,7 +304,7 @@ impl Answer {
 
     /// The sight has released everything.
     fn over(&mut self) {
-        self.expected.spent = self.spent();
+        self.expected.spent = self.told_spent();
         self.mode = Mode::Over;
         self.close();
     }
@@ -319,12 +322,21 @@ impl Answer {
         self.ready.push_back(Output::Over);
     }
 
-    /// What the operation used up, once that is known.
-    pub(crate) fn spent(&self) -> Option<Spend> {
+    /// What the operation used up: as the server says, else all that was reserved, unless the server did not do it.
+    pub(crate) fn spent(&self) -> Spend {
+        self.told_spent().unwrap_or(if self.failed { Spend::REQUEST } else { self.expected.reserved })
+    }
+
+    fn told_spent(&self) -> Option<Spend> {
         match &self.mode {
             Mode::Whole { sight, .. } | Mode::Pieces(sight) => sight.spent(&self.expected),
             Mode::Awaited | Mode::Verbatim | Mode::Opaque { .. } | Mode::Over => self.expected.spent,
         }
+    }
+
+    /// The server went away, and nobody but the client is to blame for an answer that has begun.
+    pub(crate) fn lost(&mut self) {
+        self.failed |= matches!(self.mode, Mode::Awaited);
     }
 
     /// Whether the client has the head.

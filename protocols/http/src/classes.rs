@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sluice_mask::json::{BadRule, Document, KeyRules, Kind, mask_strings};
+use sluice_mask::json::{BadRule, Document, KeyRules, Kind, Leaf, mask_strings};
 use sluice_mask::{BUILTINS, DetectorError, Detectors, Spec, Tokens};
 use sluice_model::{Obligations, Resource, Tag, Transform};
 use thiserror::Error;
 
-use crate::target::{Detector, Target};
-use crate::veil::{Shelf, Veil, Weave, notice};
+use crate::dialects::rest::JSON_LIMITS;
+use crate::target::{Detector, Dialect, Target};
+use crate::veil::{Shelf, Veil, Weave, begins_container, looked_at, notice, reads_as_object};
 
 /// Tokens of one principal that are remembered.
 const TOKENS: usize = 4_096;
@@ -23,6 +24,9 @@ pub(crate) struct Classes {
     tokens: Arc<Detectors>,
     rules: KeyRules,
     tags: BTreeSet<Tag>,
+    /// Whether strings are what programs put together. Those that read like objects are; the prose of models, which is
+    /// also shown in pieces, is not.
+    by_programs: bool,
 }
 
 /// Why they do not compile.
@@ -46,8 +50,9 @@ impl Classes {
         let detectors = Detectors::compile(&specs)?;
         let keys = target.keys.iter().flat_map(|(pattern, tags)| tags.iter().map(move |tag| (pattern, tag.clone())));
         let rules = KeyRules::compile(&keys.collect::<Vec<_>>())?;
+        let by_programs = target.dialect == Dialect::Rest;
         let tags = detectors.tags().chain(rules.tags()).cloned().collect();
-        Ok(Self { detectors: Arc::new(detectors), tokens: Arc::new(Detectors::tokens()?), rules, tags })
+        Ok(Self { detectors: Arc::new(detectors), tokens: Arc::new(Detectors::tokens()?), rules, tags, by_programs })
     }
 
     /// Every class that a value may be of.
@@ -67,11 +72,30 @@ impl Classes {
         &self.rules
     }
 
-    /// The classes of the values in a text.
+    /// Whether members of JSON are covered by their names.
+    pub(crate) fn has_keys(&self) -> bool {
+        !self.rules.tags().is_empty()
+    }
+
+    /// The classes of the values in a text, which may be JSON although nothing says so.
     pub(crate) fn found_in(&self, text: &str) -> BTreeSet<Tag> {
         let mut tags = BTreeSet::new();
+        if begins_container(text) {
+            let parsed = |text: &str| Document::parse(text.to_owned(), JSON_LIMITS).ok();
+            let lines = || text.lines().filter(|line| !line.trim().is_empty()).map(parsed).collect();
+            match parsed(text).map(|document| vec![document]).or_else(lines) {
+                Some(documents) => tags.extend(documents.iter().flat_map(|document| self.found_within(document))),
+                None if reads_as_object(text) => tags.extend(self.rules.tags().iter().cloned()),
+                None => {}
+            }
+        }
         notice(&self.detectors, text, &mut tags, &mut String::new());
         tags
+    }
+
+    /// Whether a string reads like an object and could not be read as one: what could is masked by its leaves.
+    pub(crate) fn is_unread(&self, leaf: &Leaf<'_>, text: &str) -> bool {
+        self.by_programs && leaf.node().kind() == Kind::String && leaf.tag().is_none() && reads_as_object(text)
     }
 
     /// The classes of the values in a document.
@@ -79,8 +103,11 @@ impl Classes {
         let (mut tags, mut scratch) = (BTreeSet::new(), String::new());
         let _no_edits = mask_strings(document, &self.rules, |leaf, text| {
             tags.extend(leaf.tag().cloned());
-            if leaf.node().kind() != Kind::Number || text.len() >= 13 {
-                notice(&self.detectors, text, &mut tags, &mut scratch);
+            if self.has_keys() && self.is_unread(leaf, text) {
+                tags.extend(self.rules.tags().iter().cloned());
+            }
+            if let Some(text) = looked_at(leaf, text) {
+                notice(&self.detectors, &text, &mut tags, &mut scratch);
             }
             None
         });
@@ -123,6 +150,10 @@ impl Veils {
 
     pub(crate) fn found_in(&self, text: &str) -> BTreeSet<Tag> {
         self.classes.found_in(text)
+    }
+
+    pub(crate) fn has_keys(&self) -> bool {
+        self.classes.has_keys()
     }
 
     pub(crate) fn found_within(&self, document: &Document) -> BTreeSet<Tag> {

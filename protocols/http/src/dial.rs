@@ -24,7 +24,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
-use sluice_model::ExposeSecret as _;
+use sluice_model::{ExposeSecret as _, Secret};
 use sluice_wire::Credential;
 use thiserror::Error as ThisError;
 use tower_service::Service;
@@ -119,15 +119,19 @@ impl Origin {
         Ok(Box::pin(async move { sending.await.map_err(DialError::Request) }))
     }
 
+    /// The forms in which a server is shown a credential.
+    pub(crate) fn shown(&self, credential: &Credential) -> Vec<Secret> {
+        let encoded = || Some(Secret::from(basic(credential)?)).filter(|_| matches!(self.auth, Auth::Basic));
+        credential.secret.iter().cloned().chain(encoded()).collect()
+    }
+
     fn authorize(&self, headers: &mut HeaderMap, credential: &Credential) -> Result<(), DialError> {
         let Some(secret) = &credential.secret else { return Ok(()) };
         let secret = secret.expose_secret();
         let (name, text) = match &self.auth {
             Auth::None => return Ok(()),
             Auth::Bearer => (AUTHORIZATION, format!("Bearer {secret}")),
-            Auth::Basic => {
-                (AUTHORIZATION, format!("Basic {}", STANDARD.encode(format!("{}:{secret}", credential.user))))
-            }
+            Auth::Basic => (AUTHORIZATION, format!("Basic {}", basic(credential).unwrap_or_default())),
             Auth::Header(name) => {
                 (HeaderName::try_from(name.as_str()).map_err(|_| DialError::Credential)?, secret.to_owned())
             }
@@ -137,6 +141,12 @@ impl Origin {
         headers.insert(name, value);
         Ok(())
     }
+}
+
+/// RFC 7617 §2.
+fn basic(credential: &Credential) -> Option<String> {
+    let secret = credential.secret.as_ref()?.expose_secret();
+    Some(STANDARD.encode(format!("{}:{secret}", credential.user)))
 }
 
 fn pool(tls: &ServerTls) -> Result<Pool, DialError> {

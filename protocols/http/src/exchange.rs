@@ -21,7 +21,7 @@ use crate::patience::{Interims, Patience};
 use crate::pipe::pipe;
 use crate::refusal::Words;
 use crate::serve::Http;
-use crate::target::{Dialect, Target};
+use crate::target::Target;
 use crate::validate::{self, Body, Checked, Coding, Listener};
 
 /// How long a token that was checked is believed on the same connection; revocation ends its sessions meanwhile.
@@ -99,7 +99,8 @@ impl<'a, B: Broker> Exchanges<'a, B> {
         let route = self.route(parts, &checked).ok_or_else(no_such_target)?;
         let target = route.target.ok_or_else(no_such_target)?;
         let stray = checked.has_stray_body() || (checked.body == Body::Open && !ended && useless_body(parts));
-        if stray && target.dialect == Dialect::Openai {
+        // A server that does not read it would take it for the next request, of whoever comes next.
+        if stray {
             return Err(Words::of_flaw(Flaw::malformed("this method takes no body")));
         }
         let served = self.http.served(&route.name, &target).ok_or_else(unusable)?;
@@ -162,7 +163,9 @@ impl<'a, B: Broker> Exchanges<'a, B> {
             Err(refusal) => return link.answer_with(plain(&Words::of(&refusal))),
         };
         link.label(REQUEST_ID, grant.session().as_str());
-        let interims = if parts.version == Version::HTTP_11 { Interims::Sent } else { Interims::Never };
+        // Not every client expects them: Python's http.client takes one for the answer, and the answer for the next.
+        let expected = parts.version == Version::HTTP_11 && parts.headers.contains_key("x-stainless-lang");
+        let interims = if expected { Interims::Sent } else { Interims::Never };
         let patience = Patience::of(&parts.headers, interims);
         let limits = served.limits;
         let server = ServerLink::new(

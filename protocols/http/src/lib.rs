@@ -2,6 +2,7 @@
 
 mod answer;
 mod blot;
+mod body;
 mod check;
 mod classes;
 mod dial;

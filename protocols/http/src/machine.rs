@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::Method;
-use sluice_model::{Code, OpId, Operation, Refusal, Ruling, Spend};
+use sluice_model::{Code, OpId, Operation, Refusal, Ruling};
 use sluice_wire::{HoldNotice, Input, Machine, Objects, Outbox, Side, Violation, Wants};
 
 use crate::answer::{Answer, Output};
@@ -336,8 +336,15 @@ impl HttpMachine {
         match self.patience.turn(seconds) {
             Turn::Wait => {}
             Turn::Soothe => self.soothe(out),
+            // What follows the head of a stream is not part of what is asked, so nobody may approve it for another time.
+            Turn::Leave if self.streams_in() => {}
             Turn::Leave => out.leave(op),
         }
+    }
+
+    /// Whether the operation that waits brings a body that is not read before it is sent.
+    fn streams_in(&self) -> bool {
+        matches!(&self.state, State::Asked { prepared, .. } if matches!(prepared.body, crate::body::Body::Stream(_)))
     }
 
     fn soothe(&mut self, out: &mut Outbox<Frame>) {
@@ -362,7 +369,7 @@ impl HttpMachine {
 /// Says what the operation used up, once.
 fn settle(sent: &Sent, out: &mut Outbox<Frame>) {
     if !sent.settled {
-        out.settle(sent.op, sent.answer.spent().unwrap_or(Spend::REQUEST));
+        out.settle(sent.op, sent.answer.spent());
     }
 }
 
@@ -411,9 +418,10 @@ impl Machine for HttpMachine {
 
 impl HttpMachine {
     fn server_left(&mut self, out: &mut Outbox<Frame>) {
-        if let State::Sent(sent) = &self.state
+        if let State::Sent(sent) = &mut self.state
             && !sent.answer.is_whole()
         {
+            sent.answer.lost();
             let lost = Refusal::builtin(Code::Unavailable, "server-lost", "the server went away");
             self.give_up(&Words::of(&lost), out);
         }

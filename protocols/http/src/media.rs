@@ -12,6 +12,8 @@ pub(crate) enum Media {
     Lines,
     /// `text/event-stream`.
     Events,
+    /// `application/x-www-form-urlencoded`.
+    Form,
     Text,
     /// Nothing that can be looked into.
     Opaque,
@@ -19,7 +21,20 @@ pub(crate) enum Media {
 
 /// The kind of body that headers announce; without a type it is opaque.
 pub(crate) fn media(headers: &HeaderMap) -> Media {
-    essence_media(&essence(content_type(headers)))
+    let content_type = content_type(headers);
+    if is_ascii_compatible(content_type) { essence_media(&essence(content_type)) } else { Media::Opaque }
+}
+
+/// Whether whoever goes by the type reads the bytes as they are looked at here. Text that is ASCII in UTF-8 can be another
+/// one in UTF-16 or UTF-7.
+fn is_ascii_compatible(content_type: &str) -> bool {
+    const READ: [&str; 5] = ["utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1"];
+    let parameters = content_type.split(';').skip(1).filter_map(|parameter| parameter.split_once('='));
+    let mut charsets = parameters.filter(|(name, _)| name.trim().eq_ignore_ascii_case("charset"));
+    charsets.all(|(_, name)| {
+        let name = name.trim().trim_matches('"');
+        READ.iter().any(|read| read.eq_ignore_ascii_case(name))
+    })
 }
 
 /// The type without parameters, in lower case.
@@ -29,7 +44,8 @@ pub(crate) fn essence(content_type: &str) -> String {
 
 fn essence_media(essence: &str) -> Media {
     match essence {
-        "application/json" => Media::Json,
+        "application/json" | "text/json" | "text/x-json" | "application/x-json" => Media::Json,
+        "application/x-www-form-urlencoded" => Media::Form,
         "application/x-ndjson" | "application/jsonl" | "application/jsonlines" | "application/ndjson" => Media::Lines,
         "text/event-stream" => Media::Events,
         _ if essence.ends_with("+json") => Media::Json,
@@ -51,6 +67,8 @@ mod tests {
         check("application/x-ndjson", Media::Lines);
         check("text/event-stream;charset=utf-8", Media::Events);
         check("text/html", Media::Text);
+        check("text/json", Media::Json);
+        check("application/x-www-form-urlencoded", Media::Form);
         check("application/octet-stream", Media::Opaque);
         check("", Media::Opaque);
     }

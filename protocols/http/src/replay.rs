@@ -66,7 +66,7 @@ impl Replay {
             At::Head => Vec::new(),
             At::Events(_) => Some(std::mem::take(&mut self.text)).filter(|text| !text.is_empty()).into_iter().collect(),
             At::Body(Media::Json) => answer(&self.raw),
-            At::Body(Media::Text | Media::Lines | Media::Events) => {
+            At::Body(Media::Text | Media::Form | Media::Lines | Media::Events) => {
                 vec![shortened(&String::from_utf8_lossy(&self.raw))]
             }
             At::Body(Media::Opaque) if self.raw.is_empty() => Vec::new(),
@@ -91,7 +91,7 @@ impl Replay {
         lines.push(status.to_owned());
         self.at = match media(&headers.collect()) {
             Media::Events => At::Events(Box::new(Decoder::new(EVENT_BYTES))),
-            other @ (Media::Json | Media::Lines | Media::Text | Media::Opaque) => At::Body(other),
+            other @ (Media::Json | Media::Lines | Media::Text | Media::Form | Media::Opaque) => At::Body(other),
         };
     }
 

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Method};
-use sluice_mask::json::Document;
+use percent_encoding::percent_decode_str;
 use sluice_model::{
-    Access, Action, Digest, Exposure, Fact, Facts, Obligations, Operation, Resource, Shape, Spend, Stage, Tag, Text,
-    Usage,
+    Access, Action, Digest, Exposure, Fact, Facts, Meaning, Obligations, Operation, Resource, Shape, Spend, Stage, Tag,
+    Text, Usage,
 };
 use sluice_wire::Object;
 
 use crate::answer::{Answer, content_type};
-use crate::dialects::rest::JSON_LIMITS;
+use crate::body::Body;
 use crate::dialects::{Expected, openai};
 use crate::flaw::Flaw;
 use crate::frame::{Length, Request, Response};
@@ -28,6 +28,8 @@ use crate::target::Dialect;
 use crate::validate;
 use crate::veil::Veil;
 
+const PROTECTED_TYPE: Flaw =
+    Flaw::new(403, "protected_content_type", "a protected value that may not be sent stands in the content type");
 /// The most bytes of a body that stand in an operation's text; its digest covers all of them.
 const TEXT_BYTES: usize = 64 * 1024;
 
@@ -49,17 +51,6 @@ pub(crate) struct Prepared {
     pub(crate) objects: Vec<Object>,
     /// Calls of tools whose results the request brings, by their ids.
     pub(crate) results: Vec<String>,
-}
-
-/// What goes to the server after the head.
-pub(crate) enum Body {
-    None,
-    /// Passes as it comes.
-    Stream(Length),
-    Text(String),
-    Json(Box<Document>),
-    /// Parts of which some are text.
-    Multipart(Box<openai::Parts>),
 }
 
 /// What is sent under an allow.
@@ -88,9 +79,7 @@ pub(crate) fn read(head: &Request, served: &Arc<Served>) -> Result<Turned, Words
 }
 
 fn reads_body(head: &Request, served: &Served) -> bool {
-    served.dialect == Dialect::Openai
-        || matches!(media(&head.headers), Media::Json | Media::Lines | Media::Text | Media::Events)
-        || essence(content_type(&head.headers)) == "application/x-www-form-urlencoded"
+    served.dialect == Dialect::Openai || media(&head.headers) != Media::Opaque
 }
 
 impl Reading {
@@ -109,30 +98,11 @@ impl Reading {
         match served.dialect {
             Dialect::Openai => openai::prepare(&self.head, bytes, served),
             Dialect::Rest => {
-                let body = match media(&self.head.headers) {
-                    Media::Json if bytes.is_empty() => Body::None,
-                    Media::Json => Body::Json(Box::new(document(bytes)?)),
-                    Media::Lines | Media::Text | Media::Events | Media::Opaque => Body::Text(text(bytes)?),
-                };
+                let body = Body::read(media(&self.head.headers), bytes, served)?;
                 rest(&self.head, body, served)
             }
         }
     }
-}
-
-/// A strict JSON body.
-pub(crate) fn document(bytes: Bytes) -> Result<Document, Words> {
-    Document::parse(bytes, JSON_LIMITS).map_err(|fault| {
-        let mut words =
-            Words::of_flaw(Flaw::new(400, fault.code(), "the body is not the strict JSON that is accepted"));
-        words.message = format!("{}: {fault}", words.message).into();
-        words
-    })
-}
-
-pub(crate) fn text(bytes: Bytes) -> Result<String, Words> {
-    String::from_utf8(bytes.into())
-        .map_err(|_| Words::of_flaw(Flaw::new(400, "invalid_utf8", "the body is text and not UTF-8")))
 }
 
 fn too_large() -> Words {
@@ -148,15 +118,16 @@ fn rest(head: &Request, body: Body, served: &Served) -> Result<Prepared, Words> 
     };
     let (path, query) = head.path.split_once('?').unwrap_or((&head.path, ""));
     let mut tags = body.tags(served);
-    tags.extend(served.classes.found_in(&decoded(&head.path)));
+    tags.extend(found_in_head(head, served));
     let opaque = matches!(body, Body::Stream(_));
     let names = query.split('&').filter(|pair| !pair.is_empty());
-    let names = names.map(|pair| pair.split('=').next().unwrap_or(pair).into());
+    let everything = served.classes.everything();
+    let names = names.map(|pair| everything.scrub(&decoded(pair.split('=').next().unwrap_or(pair))).into());
     let facts = Facts {
         group: schema::HTTP,
         values: vec![
             ("method", Fact::Text(head.method.as_str().into())),
-            ("path", Fact::Text(path.into())),
+            ("path", Fact::Text(shown(path, everything).into())),
             ("query", Fact::Set(names.collect())),
             ("content_type", Fact::Text(essence(content_type(&head.headers)).into())),
             ("body_bytes", Fact::Long(body.length(head))),
@@ -173,26 +144,23 @@ fn rest(head: &Request, body: Body, served: &Served) -> Result<Prepared, Words> 
     let expected = Expected {
         dialect: Dialect::Rest,
         method: head.method.clone(),
-        opaque: Some(Box::new(opaque_answer(head, schema::TAKE_OPAQUE, facts))),
+        opaque: Some(Box::new(opaque_answer(head, schema::TAKE_OPAQUE, facts, served))),
         openai: None,
         spent: None,
+        reserved: Spend::REQUEST,
         event_bytes: usize::try_from(served.limits.event_bytes).unwrap_or(usize::MAX),
     };
     Ok(Prepared { operation, head: head.clone(), body, expected, own: None, objects: Vec::new(), results: Vec::new() })
 }
 
 /// Whether an answer may be taken that cannot be looked into.
-pub(crate) fn opaque_answer(head: &Request, action: Action, facts: Facts) -> Operation {
+pub(crate) fn opaque_answer(head: &Request, action: Action, facts: Facts, served: &Served) -> Operation {
     let access = Access { action, resource: Resource::target() };
-    let shape = Shape {
-        action,
-        accesses: std::iter::once(access).collect(),
-        exposures: Vec::new(),
-        digest: Digest::of_parts([b"opaque-answer", head.method.as_str().as_bytes(), head.path.as_bytes()]),
-        facts,
-        understood: true,
-    };
-    let text = Text::new(format!("{} {}: an answer that is not looked into", head.method, head.path));
+    let meaning =
+        Meaning { action, accesses: std::iter::once(access).collect(), exposures: Vec::new(), facts, understood: true };
+    let shape = Shape::new(meaning, [&b"opaque-answer"[..], head.method.as_str().as_bytes(), head.path.as_bytes()]);
+    let path = shown(&head.path, served.classes.everything());
+    let text = Text::new(format!("{} {path}: an answer that is not looked into", head.method));
     Operation { shape: shape.into(), text, stage: Stage::Perform, bound: None, spend: Spend::default() }
 }
 
@@ -214,21 +182,18 @@ impl Question<'_> {
         let disclosed = tags.iter().map(|tag| Exposure::found(tag.clone(), Usage::Disclose));
         let revealed = served.classes.tags().map(|tag| Exposure::found(tag.clone(), Usage::Reveal));
         let exact = body.exact();
-        let shape = Shape {
+        let meaning = Meaning {
             action,
             accesses: accesses.into(),
             exposures: disclosed.chain(revealed).collect(),
             facts,
             understood: true,
-            digest: Digest::of_parts([
-                head.method.as_str().as_bytes(),
-                head.path.as_bytes(),
-                content_type(&head.headers).as_bytes(),
-                &exact,
-            ]),
         };
-        let path = served.classes.everything().scrub(&head.path).into_owned();
-        let mut text = format!("{} {path}", head.method);
+        let shape = Shape::new(
+            meaning,
+            [head.method.as_str().as_bytes(), head.path.as_bytes(), content_type(&head.headers).as_bytes(), &exact],
+        );
+        let mut text = format!("{} {}", head.method, shown(&head.path, served.classes.everything()));
         let shown = body.shown(served);
         if !shown.is_empty() {
             text.push('\n');
@@ -240,67 +205,6 @@ impl Question<'_> {
 
 pub(crate) fn tag_fact(tags: &BTreeSet<Tag>) -> Fact {
     Fact::Set(tags.iter().map(|tag| tag.as_str().into()).collect())
-}
-
-impl Body {
-    /// The classes of protected values in it.
-    pub(crate) fn tags(&self, served: &Served) -> BTreeSet<Tag> {
-        match self {
-            Self::None | Self::Stream(_) => BTreeSet::new(),
-            Self::Text(text) => served.classes.found_in(text),
-            Self::Json(document) => served.classes.found_within(document),
-            Self::Multipart(parts) => parts.tags(served),
-        }
-    }
-
-    /// Its size, or -1.
-    pub(crate) fn length(&self, head: &Request) -> i64 {
-        let bytes = match self {
-            Self::None => Some(0),
-            Self::Stream(Length::Known(bytes)) => Some(*bytes),
-            Self::Stream(Length::None | Length::Unknown) => None,
-            Self::Text(text) => Some(text.len() as u64),
-            Self::Json(document) => Some(document.bytes().len() as u64),
-            Self::Multipart(_) => match head.body {
-                Length::Known(bytes) => Some(bytes),
-                Length::None | Length::Unknown => None,
-            },
-        };
-        bytes.and_then(|bytes| i64::try_from(bytes).ok()).unwrap_or(-1)
-    }
-
-    /// The bytes that the decision is about.
-    fn exact(&self) -> Bytes {
-        match self {
-            Self::None | Self::Stream(_) => Bytes::new(),
-            Self::Text(text) => Bytes::copy_from_slice(text.as_bytes()),
-            Self::Json(document) => document.bytes().clone(),
-            Self::Multipart(parts) => parts.bytes(),
-        }
-    }
-
-    /// What people and recordings are shown: without any value that a detector finds.
-    fn shown(&self, served: &Served) -> String {
-        let everything = served.classes.everything();
-        match self {
-            Self::None => String::new(),
-            Self::Stream(_) => "a body that is not looked into".to_owned(),
-            Self::Text(text) => everything.scrub(text).into_owned(),
-            Self::Json(document) => String::from_utf8_lossy(&everything.edits(document).apply()).into_owned(),
-            Self::Multipart(parts) => parts.shown(everything),
-        }
-    }
-
-    /// The bytes that are sent, with what is withheld covered.
-    fn covered(self, veil: &Veil) -> Result<Option<Bytes>, Words> {
-        Ok(match self {
-            Self::None => Some(Bytes::new()),
-            Self::Stream(_) => None,
-            Self::Text(text) => Some(Bytes::from(veil.scrub(&text).into_owned())),
-            Self::Json(document) => Some(veil.edits(&document).apply()),
-            Self::Multipart(parts) => Some(parts.covered(veil)?),
-        })
-    }
 }
 
 impl Prepared {
@@ -320,9 +224,11 @@ impl Prepared {
         // After the body is covered: what was given a token there may be put back.
         let answer = Answer::new(expected, served.classes.toward_client(obligations, who));
         let mut headers: HeaderMap = validate::to_server(&head.headers);
-        // The type belongs to the body and says nothing of its own.
         let protected = withheld.found_in(&headers);
-        protected.iter().filter(|name| **name != CONTENT_TYPE).for_each(|name| drop(headers.remove(name)));
+        if protected.contains(&CONTENT_TYPE) {
+            return Err(Words::of_flaw(PROTECTED_TYPE));
+        }
+        protected.iter().for_each(|name| drop(headers.remove(name)));
         own_idempotency(&mut headers, who);
         let length = match (&body, streamed) {
             (_, Some(length)) => length,
@@ -338,27 +244,56 @@ impl Prepared {
     }
 }
 
-/// Path and query as a reader of their text sees them.
-pub(crate) fn decoded(path: &str) -> String {
-    let mut bytes = Vec::with_capacity(path.len());
-    let mut rest = path.as_bytes();
-    while let Some((byte, tail)) = rest.split_first() {
-        let triplet = (*byte == b'%').then(|| tail.split_at_checked(2)).flatten();
-        let value = triplet.and_then(|(digits, tail)| {
-            let digits = std::str::from_utf8(digits).ok()?;
-            Some((u8::from_str_radix(digits, 16).ok()?, tail))
-        });
-        let (byte, tail) = value.unwrap_or((if *byte == b'+' { b' ' } else { *byte }, tail));
-        bytes.push(byte);
-        rest = tail;
+/// The classes of protected values in what is sent besides the body.
+pub(crate) fn found_in_head(head: &Request, served: &Served) -> BTreeSet<Tag> {
+    let mut tags = served.classes.found_in(&readings(&head.path));
+    let headers = validate::to_server(&head.headers);
+    let texts = headers.values().filter_map(|value| value.to_str().ok());
+    tags.extend(texts.flat_map(|text| served.classes.found_in(text)));
+    tags
+}
+
+/// A text without its escapes, and with a space for each plus.
+pub(crate) fn decoded(text: &str) -> String {
+    percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
+}
+
+/// All that readers of an address can make of it, a line each: as it is, and with the escapes undone once or more
+/// often; in its query, a plus is one or a space.
+fn readings(address: &str) -> String {
+    const LAYERS: usize = 4;
+    let (path, query) = address.split_once('?').unwrap_or((address, ""));
+    let mut all = address.to_owned();
+    for text in [path.to_owned(), query.to_owned(), query.replace('+', " ")] {
+        let mut text = text;
+        for _ in 0..LAYERS {
+            let undone = percent_decode_str(&text).decode_utf8_lossy().into_owned();
+            if undone == text {
+                break;
+            }
+            all.push('\n');
+            all.push_str(&undone);
+            text = undone;
+        }
+        all.push('\n');
+        all.push_str(&text);
     }
-    String::from_utf8_lossy(&bytes).into_owned()
+    all
 }
 
 /// An address is never rewritten: it would be another one.
-fn has_protected(path: &str, withheld: &Veil) -> bool {
-    let text = decoded(path);
-    *withheld.scrub(&text) != *text
+fn has_protected(address: &str, withheld: &Veil) -> bool {
+    let all = readings(address);
+    *withheld.scrub(&all) != *all
+}
+
+/// An address as people and recordings are shown it.
+fn shown(address: &str, everything: &Veil) -> String {
+    if !has_protected(address, everything) {
+        return address.to_owned();
+    }
+    let undone = everything.scrub(&decoded(address)).into_owned();
+    if has_protected(&undone, everything) { "/… (an address with protected values)".to_owned() } else { undone }
 }
 
 fn protected_address() -> Words {

@@ -40,7 +40,7 @@ actions! {
     AUDIO = "llm.audio" Execute LLM on [TARGET, MODEL] "Speech, transcriptions, translations.";
     VIDEO = "llm.video" Execute LLM on [TARGET, MODEL] "Make or change videos.";
     MODELS = "llm.models" Read LLM on [TARGET] "List models.";
-    STORED = "llm.read" Read LLM on [TARGET] "Read what is stored at the target.";
+    STORED = "llm.read" Read LLM on [TARGET, MODEL] "Read what is stored at the target.";
     FILE = "llm.file" Write LLM on [TARGET] "Store files.";
     STORE = "llm.store" Write LLM on [TARGET, MODEL] "Store conversations, vector stores, assistants, evaluations.";
     RUN = "llm.run" Execute LLM on [TARGET, MODEL] "Batches, fine-tuning, runs.";

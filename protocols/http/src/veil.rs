@@ -10,9 +10,13 @@ use sluice_mask::{Cover, Covers, Detectors, Sieve, Tokens, Watch, scrub, stand_i
 use sluice_model::{Tag, Transform};
 
 use crate::classes::Classes;
+use crate::dialects::rest::JSON_LIMITS;
 
 /// Integers of fewer digits are counts and times, and no numbers of cards or accounts.
 const NUMBER_DIGITS: usize = 13;
+
+/// What readers of JSON skip, and the mark of a byte order.
+pub(crate) const BLANK: [char; 5] = ['\u{feff}', ' ', '\n', '\r', '\t'];
 
 /// The values behind the tokens that one principal's texts were given.
 pub(crate) type Shelf = Arc<Mutex<Tokens>>;
@@ -74,6 +78,38 @@ impl Veil {
             Some(changed) => Cow::Owned(changed),
             None => Cow::Borrowed(text),
         }
+    }
+
+    /// Whether members of JSON are covered by their names.
+    pub(crate) fn has_keys(&self) -> bool {
+        self.0.as_ref().is_some_and(|inner| inner.by_name().is_some())
+    }
+
+    /// A whole text, which may be JSON although nothing says so. One that reads like an object and is none that can be
+    /// read in one way only is covered as a whole, where members are covered by their names.
+    pub(crate) fn whole<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let Some(inner) = &self.0 else { return Cow::Borrowed(text) };
+        if !begins_container(text) {
+            return self.scrub(text);
+        }
+        let masked = self.json(text).or_else(|| text.split_inclusive('\n').map(|line| self.json(line)).collect());
+        let masked = masked.or_else(|| inner.unread(text).filter(|_| reads_as_object(text)));
+        masked.map_or_else(|| self.scrub(text), Cow::Owned)
+    }
+
+    fn json(&self, text: &str) -> Option<String> {
+        if text.trim().is_empty() {
+            return Some(text.to_owned());
+        }
+        let document = Document::parse(text.to_owned(), JSON_LIMITS).ok()?;
+        Some(String::from_utf8_lossy(&self.edits(&document).apply()).into_owned())
+    }
+
+    /// Puts back what was given a token, and covers nothing.
+    pub(crate) fn restoring(&self) -> Self {
+        let Some(inner) = &self.0 else { return Self::open() };
+        let (classes, restored) = (Arc::clone(&inner.classes), inner.restored.clone());
+        Self::new(Weave { classes, transforms: Vec::new(), key: inner.key, noted: None, restored })
     }
 
     /// The headers that hold something which may not be seen; those cannot be changed, only left out.
@@ -146,8 +182,25 @@ impl Inner {
             }
             return Some(out);
         }
-        let counts = text.len() < NUMBER_DIGITS || !text.bytes().all(|byte| byte.is_ascii_digit());
-        if leaf.node().kind() == Kind::Number && counts { None } else { self.scrub(text) }
+        if self.classes.is_unread(leaf, text)
+            && let Some(covered) = self.unread(text)
+        {
+            return Some(covered);
+        }
+        self.scrub(&looked_at(leaf, text)?)
+    }
+
+    /// The first class whose members are covered by their names.
+    fn by_name(&self) -> Option<(&Tag, &Transform)> {
+        self.classes.rules().tags().iter().find_map(|tag| Some((tag, self.covers.rule(tag)?)))
+    }
+
+    /// What stands for a text in which members that are to be covered cannot be told.
+    fn unread(&self, text: &str) -> Option<String> {
+        let (tag, transform) = self.by_name()?;
+        let mut out = String::new();
+        stand_in(transform, tag, text, &self.key, &mut out);
+        Some(out)
     }
 }
 
@@ -218,6 +271,38 @@ fn lock(shelf: &Shelf) -> std::sync::MutexGuard<'_, Tokens> {
     shelf.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+pub(crate) fn begins_container(text: &str) -> bool {
+    text.trim_start_matches(BLANK).starts_with(['{', '['])
+}
+
+/// Whether a text reads like JSON with members, to a reader that is not strict.
+pub(crate) fn reads_as_object(text: &str) -> bool {
+    begins_container(text) && text.contains('{') && text.contains(':')
+}
+
+/// The text of a leaf as detectors see it: of numbers the digits before the point, if they are many.
+pub(crate) fn looked_at<'t>(leaf: &Leaf<'_>, text: &'t str) -> Option<Cow<'t, str>> {
+    if leaf.node().kind() == Kind::Number { digits(text) } else { Some(Cow::Borrowed(text)) }
+}
+
+/// The whole part of a JSON number, in decimal: `4.1e3` is `4100`.
+fn digits(number: &str) -> Option<Cow<'_, str>> {
+    let number = number.strip_prefix('-').unwrap_or(number);
+    if number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return (number.len() >= NUMBER_DIGITS).then_some(Cow::Borrowed(number));
+    }
+    let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let shift: isize = exponent.strip_prefix('+').unwrap_or(exponent).parse().ok()?;
+    let point = isize::try_from(whole.len()).ok()?.checked_add(shift)?;
+    // No card and no account has more digits.
+    let point = usize::try_from(point).ok().filter(|point| (NUMBER_DIGITS..=40).contains(point))?;
+    let all = whole.bytes().chain(fraction.bytes()).chain(std::iter::repeat(b'0'));
+    let digits: String = all.take(point).map(char::from).collect();
+    let digits = digits.trim_start_matches('0');
+    (digits.len() >= NUMBER_DIGITS).then(|| Cow::Owned(digits.to_owned()))
+}
+
 /// Which classes a text holds; shows it as it is.
 pub(crate) struct Noticing<'a>(pub(crate) &'a mut std::collections::BTreeSet<Tag>);
 
@@ -232,4 +317,61 @@ impl Cover for Noticing<'_> {
 pub(crate) fn notice(detectors: &Detectors, text: &str, tags: &mut std::collections::BTreeSet<Tag>, out: &mut String) {
     out.clear();
     scrub(detectors, detectors.everything(), text, &mut Noticing(tags), out);
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use crate::classes::Veils;
+    use crate::target::Target;
+
+    use super::*;
+
+    fn veil(dialect: &str) -> (Veils, Veil) {
+        let target = format!(
+            r#"{{"url":"https://api.example.com","dialect":"{dialect}","keys":{{"**.api_key":["secret.key"]}}}}"#
+        );
+        let target: Target = serde_json::from_str(&target).unwrap();
+        let veils = Veils::new(Classes::of(&target).unwrap(), [7; 32]);
+        let everything = veils.everything().clone();
+        (veils, everything)
+    }
+
+    #[test]
+    fn numbers_are_looked_at_as_they_read() {
+        for (number, expect) in [
+            ("4111111111111111", Some("4111111111111111")),
+            ("-4111111111111111", Some("4111111111111111")),
+            ("4111111111111111.0", Some("4111111111111111")),
+            ("4.111111111111111e15", Some("4111111111111111")),
+            ("4111111111111111000E-3", Some("4111111111111111")),
+            ("0.04111111111111111e+17", Some("4111111111111111")),
+            ("411111", None),
+            ("1e400", None),
+            ("-1.5", None),
+            ("1e-9999999999999999999999", None),
+        ] {
+            assert_eq!(digits(number).as_deref(), expect, "{number}");
+        }
+    }
+
+    #[test]
+    fn members_are_covered_in_texts_that_are_json_or_that_lax_readers_take_for_it() {
+        let (veils, everything) = veil("rest");
+        for (text, expect) in [
+            (r#"{"api_key":"RCAN1"}"#, r#"{"api_key":"***"}"#),
+            ("\u{feff} {\"api_key\":\"RCAN1\"}", "***"),
+            (r#"{"score":NaN,"api_key":"RCAN1"}"#, "***"),
+            (r#"{"api_key":"RCAN1","api_key":"RCAN2"}"#, "***"),
+            ("{\"api_key\":\"RCAN1\"}\n\n{\"a\":1}\n", "{\"api_key\":\"***\"}\n\n{\"a\":1}\n"),
+            ("[INFO] ready", "[INFO] ready"),
+            ("nothing {to: see}", "nothing {to: see}"),
+        ] {
+            assert_eq!(everything.whole(text), expect, "{text}");
+            assert_eq!(veils.found_in(text).is_empty(), *text == *expect, "{text}");
+        }
+        let nested = Document::parse(r#"{"t":"{\"score\": NaN, \"api_key\":\"RCAN1\"}"}"#, JSON_LIMITS).unwrap();
+        assert_eq!(&everything.edits(&nested).apply()[..], br#"{"t":"***"}"#);
+        assert!(!veils.found_within(&nested).is_empty());
+    }
 }

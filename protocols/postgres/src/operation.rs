@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use sluice_model::{
-    Access, Action, Code, Digest, Exposure, Fact, Facts, Operation, Refusal, Resource, Shape, Spend, Stage, Text, Usage,
+    Access, Action, Code, Digest, Exposure, Fact, Facts, Meaning, Operation, Refusal, Resource, Shape, Spend, Stage,
+    Text, Usage,
 };
 use sluice_sql::{Analysis, Catalog, Object, Prepared, Verb};
 
@@ -135,14 +136,14 @@ fn known(text: &Bytes, analysis: Analysis, view: &View, own: bool) -> Known {
     let accesses: BTreeSet<Access> = analysis.accesses.iter().map(access).collect();
     let headline = headline(&analysis, &accesses);
     let exposures = exposures(&analysis, view);
-    let shape = Shape {
+    let meaning = Meaning {
         action: headline,
         accesses: accesses.into_iter().collect(),
         exposures,
         facts: facts(&analysis),
         understood: refusal.is_none(),
-        digest: digest(text, &view.catalog, own.then_some(&analysis)),
     };
+    let shape = Shape::new(meaning, [&digest(text, &view.catalog, own.then_some(&analysis)).0[..]]);
     Known { text: text.clone(), analysis: Arc::new(analysis), shape: Arc::new(shape), refusal }
 }
 
@@ -150,14 +151,14 @@ fn known(text: &Bytes, analysis: Analysis, view: &View, own: bool) -> Known {
 fn not_understood(text: &Bytes, view: &View, refusal: Refusal) -> Known {
     let mut analysis = Analysis::default();
     analysis.touches_sensitive = true;
-    let shape = Shape {
+    let meaning = Meaning {
         action: schema::UNKNOWN,
         accesses: std::iter::once(Access { action: schema::UNKNOWN, resource: Resource::target() }).collect(),
         exposures: Vec::new(),
         facts: facts(&analysis),
         understood: false,
-        digest: digest(text, &view.catalog, None),
     };
+    let shape = Shape::new(meaning, [&digest(text, &view.catalog, None).0[..]]);
     Known { text: text.clone(), analysis: Arc::new(analysis), shape: Arc::new(shape), refusal: Some(refusal) }
 }
 

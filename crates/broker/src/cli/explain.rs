@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 use sluice_kernel::clock;
 use sluice_model::{
-    Access, ActionSpec, Digest, Exposure, Fact, FactGroup, FactType, Facts, Obligations, Operation, Principal,
+    Access, ActionSpec, Exposure, Fact, FactGroup, FactType, Facts, Meaning, Obligations, Operation, Principal,
     Resource, Schema, SessionId, Shape, Spend, Stage, Tag, TargetName, Text, TokenId, Usage, Verdict,
 };
 use sluice_policy::{Asked, Case, Explanation, Moment, NearMiss, Outcome};
@@ -105,16 +105,15 @@ fn operation(arguments: &Arguments, schema: &'static Schema) -> Result<Operation
     for name in &arguments.disclosed {
         exposures.push(Exposure::found(tag(name)?, Usage::Disclose));
     }
-    let shape = Shape {
+    let meaning = Meaning {
         action: spec.action,
         accesses,
         exposures,
         facts: facts(&arguments.facts, schema.group(spec.facts).context("the verb has no facts")?)?,
         understood: true,
-        digest: Digest::of_parts([b"explain".as_slice()]),
     };
     Ok(Operation {
-        shape: Arc::new(shape),
+        shape: Arc::new(Shape::new(meaning, [])),
         text: Text::new(""),
         stage: Stage::Perform,
         bound: None,

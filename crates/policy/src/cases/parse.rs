@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use sluice_model::{
-    Access, ActionSpec, Digest, Environment, Exposure, Fact, FactGroup, FactSpec, FactType, Facts, Group, Operation,
+    Access, ActionSpec, Environment, Exposure, Fact, FactGroup, FactSpec, FactType, Facts, Group, Meaning, Operation,
     Person, Principal, Resource, Schema, Shape, Spend, Stage, Tag, Target, TargetName, Text, TokenId, UnixMicros,
     Usage, Who,
 };
@@ -238,14 +238,14 @@ impl<'a> Draft<'a> {
             values.push((spec.name, fact(spec, given.unwrap_or_default())?));
         }
         let action = self.accesses.first().map(|access| access.action).ok_or("no verb is asked for")?;
-        let shape = Shape {
+        let meaning = Meaning {
             action,
             accesses: self.accesses.into_iter().collect(),
             exposures: self.exposures,
             facts: Facts { group: group.name, values },
             understood: self.understood,
-            digest: Digest::of_parts([line.as_bytes()]),
         };
+        let shape = Shape::new(meaning, [line.as_bytes()]);
         Ok(Operation {
             shape: Arc::new(shape),
             text: Text::new(Vec::new()),

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use sluice_model::{
-    Access, Action, ActionSpec, Digest, Effect, Environment, Exposure, Fact, FactGroup, FactSpec, FactType, Facts,
-    Group, Operation, Person, Principal, Resource, ResourceSpec, Schema, SessionId, Shape, Spend, Stage, Tag, Target,
+    Access, Action, ActionSpec, Effect, Environment, Exposure, Fact, FactGroup, FactSpec, FactType, Facts, Group,
+    Meaning, Operation, Person, Principal, Resource, ResourceSpec, Schema, SessionId, Shape, Spend, Stage, Tag, Target,
     TargetName, Text, TokenId, UnixMicros, Usage, Verdict, Who,
 };
 use sluice_policy::{Approved, Case, Decision, Moment, Policies, Settings, Source};
@@ -197,7 +197,7 @@ pub(crate) fn facts_of(verb: &str, given: &[(&'static str, Fact)]) -> Facts {
 pub(crate) struct Asking {
     pub(crate) who: Principal,
     pub(crate) target: Target,
-    pub(crate) shape: Shape,
+    pub(crate) shape: Meaning,
     pub(crate) at: Moment,
     pub(crate) approval: Option<Approved>,
     pub(crate) session: SessionId,
@@ -206,13 +206,12 @@ pub(crate) struct Asking {
 /// A person of `analysts` does something to the production database.
 pub(crate) fn asks(accesses: &[Access]) -> Asking {
     let action = accesses.first().unwrap().action;
-    let shape = Shape {
+    let shape = Meaning {
         action,
         accesses: accesses.iter().cloned().collect(),
         exposures: Vec::new(),
         facts: facts_of(action.name, &[]),
         understood: true,
-        digest: Digest::of_parts([]),
     };
     Asking {
         who: user("alice", &["analysts"]),
@@ -251,7 +250,7 @@ impl Asking {
 
     pub(crate) fn with<T>(&self, ask: impl FnOnce(&Case<'_>) -> T) -> T {
         let operation = Operation {
-            shape: Arc::new(self.shape.clone()),
+            shape: Arc::new(Shape::new(self.shape.clone(), [])),
             text: Text::new(Vec::new()),
             stage: Stage::Perform,
             bound: None,

@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use sluice_model::{
-    Access, Action, ActionSpec, Digest, Effect, Exposure, Fact, FactGroup, FactSpec, FactType, Facts, OpId, Operation,
+    Access, Action, ActionSpec, Effect, Exposure, Fact, FactGroup, FactSpec, FactType, Facts, Meaning, OpId, Operation,
     Refusal, Resource, ResourceSpec, Ruling, Schema, Shape, Spend, Stage, Tag, Text, Usage,
 };
 use sluice_wire::{HoldNotice, Input, Outbox, Side, Violation, Wants};
@@ -236,14 +236,14 @@ pub fn operation(action: Action, name: &str, text: &Bytes) -> Operation {
         tags: Tag::new("pii").into_iter().collect(),
         usage: Usage::Reveal,
     });
-    let shape = Shape {
+    let meaning = Meaning {
         action,
         accesses: std::iter::once(Access { action, resource: item }).collect(),
         exposures: tagged.into_iter().collect(),
         facts: Facts { group: "toy", values: vec![("name", Fact::Text(name.into()))] },
         understood: true,
-        digest: Digest::of_parts([&text[..]]),
     };
+    let shape = Shape::new(meaning, [&text[..]]);
     Operation {
         shape: Arc::new(shape),
         text: Text::new(text.clone()),

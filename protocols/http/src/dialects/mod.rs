@@ -23,6 +23,8 @@ pub(crate) struct Expected {
     /// Set for the dialect of OpenAI.
     pub(crate) openai: Option<Box<openai::Expectation>>,
     pub(crate) spent: Option<Spend>,
+    /// What it uses up at most.
+    pub(crate) reserved: Spend,
     /// The largest event of a stream, in bytes.
     pub(crate) event_bytes: usize,
 }
@@ -30,7 +32,15 @@ pub(crate) struct Expected {
 impl Expected {
     /// Of an answer that the broker gives by itself.
     pub(crate) const fn nothing() -> Self {
-        Self { dialect: Dialect::Rest, method: Method::POST, opaque: None, openai: None, spent: None, event_bytes: 0 }
+        Self {
+            dialect: Dialect::Rest,
+            method: Method::POST,
+            opaque: None,
+            openai: None,
+            spent: None,
+            reserved: Spend::REQUEST,
+            event_bytes: 0,
+        }
     }
 
     /// How an answer is to be looked at.

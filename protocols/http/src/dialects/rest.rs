@@ -11,7 +11,7 @@ use crate::answer::{Look, Seen, bad_answer};
 use crate::media::Media;
 use crate::refusal::Words;
 use crate::sse::{Decoder, Event};
-use crate::veil::{Strainer, Veil};
+use crate::veil::{BLANK, Strainer, Veil, begins_container};
 
 /// JSON bodies of any API.
 pub(crate) const JSON_LIMITS: Limits = Limits { size_bytes: 64 << 20, depth: 128, nodes: 4_000_000 };
@@ -30,10 +30,18 @@ pub(crate) fn sight(media: Media, veil: &Veil, opaque: Option<Box<Operation>>, e
             limit: event_bytes,
         })),
         (Media::Events, _) => Look::Pieces(sheet(Of::Events(Box::new(Decoder::new(event_bytes))))),
-        (Media::Text, _) => Look::Pieces(sheet(Of::Text { strainer: veil.strainer(), half: Vec::new() })),
+        (Media::Text | Media::Form, _) if veil.has_keys() => {
+            Look::Pieces(sheet(Of::Beginning { text: String::new(), half: Vec::new(), limit: event_bytes }))
+        }
+        (Media::Text | Media::Form, _) => Look::Pieces(sheet(Of::Text { strainer: veil.strainer(), half: Vec::new() })),
         (Media::Opaque, Some(operation)) => Look::Opaque(operation),
         (Media::Opaque, None) => Look::Refuse(bad_answer("opaque-answer", "the server's answer cannot be looked into")),
     }
+}
+
+/// How an answer without a type is to be looked at that should have no body.
+pub(crate) fn json_or_nothing(veil: &Veil) -> Look {
+    Look::Whole(Sight::Rest(Box::new(Sheet { veil: veil.clone(), of: Of::Json, seen: VecDeque::new() })))
 }
 
 /// Looks at one body.
@@ -51,6 +59,12 @@ enum Of {
         limit: usize,
     },
     Events(Box<Decoder>),
+    /// Text that may turn out to be JSON.
+    Beginning {
+        text: String,
+        half: Vec<u8>,
+        limit: usize,
+    },
     /// `half` is the beginning of a character whose end has not come.
     Text {
         strainer: Strainer,
@@ -92,7 +106,31 @@ impl Sheet {
                 }
                 self.release(Bytes::from(out));
             }
+            Of::Beginning { text, half, limit } => {
+                half.extend_from_slice(bytes);
+                match whole_characters(half) {
+                    Some(piece) => text.push_str(&piece),
+                    None => return self.refuse(unreadable_text()),
+                }
+                if text.len() > *limit {
+                    return self.refuse(bad_answer("event-size", "a text that may be JSON is larger than the limit"));
+                }
+                if !text.trim_start_matches(BLANK).is_empty() && !begins_container(text) {
+                    self.read_as_prose();
+                }
+            }
             Of::Json | Of::Over => {}
+        }
+    }
+
+    /// It is no JSON, so it goes on piece by piece.
+    fn read_as_prose(&mut self) {
+        if let Of::Beginning { text, half, .. } = &mut self.of {
+            let (text, half) = (std::mem::take(text), std::mem::take(half));
+            let (mut strainer, mut out) = (self.veil.strainer(), String::new());
+            strainer.push(&text, &mut out);
+            self.of = Of::Text { strainer, half };
+            self.release(Bytes::from(out));
         }
     }
 
@@ -110,6 +148,13 @@ impl Sheet {
                 let mut out = String::new();
                 strainer.finish(&mut out);
                 self.release(Bytes::from(out));
+            }
+            Of::Beginning { text, half, .. } => {
+                if !half.is_empty() {
+                    return self.refuse(unreadable_text());
+                }
+                let masked = self.veil.whole(&text).into_owned();
+                self.release(Bytes::from(masked));
             }
             // An event that is not whole is dropped, as every reader of events does.
             Of::Events(_) | Of::Json | Of::Over => {}
@@ -172,7 +217,7 @@ impl Sheet {
         let name = event.name.map(|name| self.veil.scrub(&name).into());
         let data = match Document::parse(event.data.clone(), JSON_LIMITS) {
             Ok(document) => self.veil.edits(&document).apply(),
-            Err(_) => Bytes::from(self.veil.scrub(&String::from_utf8_lossy(&event.data)).into_owned()),
+            Err(_) => Bytes::from(self.veil.whole(&String::from_utf8_lossy(&event.data)).into_owned()),
         };
         Event { name, data }
     }
@@ -213,7 +258,8 @@ fn whole_characters(half: &mut Vec<u8>) -> Option<String> {
         Err(_) => return None,
     };
     let rest = half.split_off(whole);
-    String::from_utf8(std::mem::replace(half, rest)).ok()
+    // Text in UTF-16 can be text in UTF-8, with a NUL at every other place.
+    String::from_utf8(std::mem::replace(half, rest)).ok().filter(|text| !text.contains('\0'))
 }
 
 pub(crate) fn unreadable(fault: Fault) -> Words {

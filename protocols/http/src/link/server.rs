@@ -58,7 +58,7 @@ impl ServerLink {
     pub(crate) fn new(origin: Arc<Origin>, credential: Arc<Credential>, patience: Patience) -> Self {
         let end = Instant::now() + patience.total;
         let idle = Box::pin(sleep(patience.response));
-        let blot = Blot::new(credential.secret.as_ref());
+        let blot = Blot::new(origin.shown(&credential));
         Self { origin, credential, patience, at: At::Silent, blot, inlet: None, idle, end }
     }
 
@@ -83,7 +83,8 @@ impl ServerLink {
         let At::Asked(sending) = &mut self.at else { return Poll::Ready(Ok(())) };
         let Poll::Ready(answer) = sending.as_mut().poll(cx) else { return self.poll_late(cx) };
         let answer = answer.map_err(io::Error::other)?;
-        let (parts, body) = answer.into_parts();
+        let (mut parts, body) = answer.into_parts();
+        self.blot.strip(&mut parts.headers);
         self.at = At::Answered(Box::new(Response::new(parts.status, parts.headers)), body);
         self.wait(self.patience.idle);
         Poll::Ready(Ok(()))

@@ -241,7 +241,7 @@ impl PostgresMachine {
         if obligations.masks.is_empty() {
             return Ok(None);
         }
-        let key = known.shape.digest;
+        let key = known.shape.digest();
         if let Some((under, text)) = self.rewrites.get(&key)
             && under.masks == obligations.masks
         {

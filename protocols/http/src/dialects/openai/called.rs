@@ -4,14 +4,16 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use sluice_mask::json::{Document, Kind, Leaf, Limits, Step};
-use sluice_model::{Access, Digest, Exposure, Fact, Facts, Operation, Resource, Shape, Spend, Stage, Tag, Text, Usage};
+use sluice_model::{
+    Access, Exposure, Fact, Facts, Meaning, Operation, Resource, Shape, Spend, Stage, Tag, Text, Usage,
+};
 
 use super::rules::Rules;
 use super::screen::{CallKind, ToolCall};
 use crate::classes::Veils;
 use crate::request::tag_fact;
 use crate::schema::{CALL, CALL_TOOL, TOOL};
-use crate::veil::Veil;
+use crate::veil::{Veil, reads_as_object};
 
 /// Arguments that are told to policies; a call with more counts as not parsed.
 const MOST_ARGUMENTS: usize = 256;
@@ -53,18 +55,33 @@ pub(super) fn operation(call: &ToolCall, model: &str, rules: &Rules, classes: &V
         ],
     };
     let access = Access { action: CALL_TOOL, resource: Resource::new(TOOL, [name.as_str()]) };
-    let shape = Shape {
+    let meaning = Meaning {
         action: CALL_TOOL,
         accesses: std::iter::once(access).collect(),
         exposures,
         facts,
         // What is known to no rule is no call that anybody can judge.
-        understood: call.kind != CallKind::Unknown && !call.name.is_empty(),
-        digest: Digest::of_parts([kind(call.kind).as_bytes(), exact.as_bytes(), &call.arguments]),
+        understood: call.kind != CallKind::Unknown && !call.name.is_empty() && is_readable(call, classes),
     };
+    let shape = Shape::new(meaning, [kind(call.kind).as_bytes(), exact.as_bytes(), &call.arguments]);
     let shown = shown(&call.arguments, classes.everything());
     let text = Text::new(format!("{name}({shown})"));
     Operation { shape: shape.into(), text, stage: Stage::Perform, bound: None, spend: Spend::REQUEST }
+}
+
+/// The call as the client gets it, with the values that tokens stand for.
+pub(super) fn restored(mut call: ToolCall, restoring: &Veil) -> ToolCall {
+    if !restoring.is_open() {
+        let text = String::from_utf8_lossy(&call.arguments).into_owned();
+        call.arguments = Bytes::from(restoring.whole(&text).into_owned());
+    }
+    call
+}
+
+/// Whether its members can be told, where some are covered by their names: clients read more than strict JSON.
+fn is_readable(call: &ToolCall, classes: &Veils) -> bool {
+    let text = String::from_utf8_lossy(&call.arguments);
+    !classes.has_keys() || !reads_as_object(&text) || Document::parse(call.arguments.clone(), LIMITS).is_ok()
 }
 
 fn full_name(call: &ToolCall) -> String {
@@ -94,14 +111,17 @@ fn arguments(bytes: &Bytes, classes: &Veils) -> Arguments {
         return Arguments { tags, ..Arguments::default() };
     };
     let mut told = Arguments { parsed: true, tags: classes.found_within(&document), ..Arguments::default() };
-    let everything = classes.everything();
-    document.walk(|leaf| {
+    // Nothing else of what a call holds becomes a fact.
+    let Ok(covered) = Document::parse(classes.everything().edits(&document).apply(), LIMITS) else {
+        return Arguments { tags: told.tags, ..Arguments::default() };
+    };
+    covered.walk(|leaf| {
         if leaf.node().kind() == Kind::Name {
             return;
         }
-        let path = everything.scrub(&path(leaf)).into_owned();
+        let path = path(leaf);
         let value = match leaf.node().text() {
-            Some(text) => everything.scrub(&text).into_owned(),
+            Some(text) => text.into_owned(),
             None => String::from_utf8_lossy(leaf.node().raw()).into_owned(),
         };
         told.parsed &= told.values.len() < MOST_ARGUMENTS && value.len() <= MOST_BYTES;
@@ -142,7 +162,7 @@ fn path(leaf: &Leaf<'_>) -> String {
 fn shown(bytes: &Bytes, everything: &Veil) -> String {
     let text = match Document::parse(bytes.clone(), LIMITS) {
         Ok(document) => String::from_utf8_lossy(&everything.edits(&document).apply()).into_owned(),
-        Err(_) => everything.scrub(&String::from_utf8_lossy(bytes)).into_owned(),
+        Err(_) => everything.whole(&String::from_utf8_lossy(bytes)).into_owned(),
     };
     text.get(..text.floor_char_boundary(TEXT_BYTES)).unwrap_or_default().to_owned()
 }

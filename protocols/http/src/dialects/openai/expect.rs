@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use http::StatusCode;
-use sluice_model::{Operation, Ruling, Spend};
+use sluice_model::{Code, Operation, Refusal, Ruling, Spend};
 use sluice_wire::Owner;
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::called;
 use super::made::Made;
 use super::routes::{Answer, Yield};
 use super::screen::Firewall;
-use super::screen::{CallRuling, End, Next, Options, Screen, Shape, UsageChunk};
+use super::screen::{CallRuling, End, Fault, Next, Options, Screen, Shape, UsageChunk};
 use super::{ask::Model, estimate::cost_micros};
 use crate::answer::{Look, Seen, bad_answer};
 use crate::dialects::{Sight, rest};
@@ -57,7 +57,9 @@ impl Expectation {
             // What a server says of its own failure is JSON in this API; anything else is not shown.
             return match media {
                 Media::Json => Look::Whole(self.glass(veil)),
-                Media::Lines | Media::Events | Media::Text | Media::Opaque => Look::Refuse(unreadable_error(status)),
+                Media::Lines | Media::Events | Media::Text | Media::Form | Media::Opaque => {
+                    Look::Refuse(unreadable_error(status))
+                }
             };
         }
         let fits = |answer| self.answers.contains(&answer);
@@ -65,18 +67,17 @@ impl Expectation {
             Media::Json if fits(Answer::Json) || fits(Answer::Empty) => Look::Whole(self.glass(veil)),
             Media::Events if fits(Answer::Sse) => Look::Pieces(self.glass(veil)),
             // Files may be of any kind.
-            Media::Json | Media::Lines | Media::Text | Media::Events if fits(Answer::Binary) => {
+            Media::Json | Media::Lines | Media::Text | Media::Form | Media::Events if fits(Answer::Binary) => {
                 rest::sight(media, veil, opaque, Options::MAX_BYTES)
             }
             Media::Text | Media::Lines if fits(Answer::Text) => {
                 rest::sight(Media::Text, veil, opaque, Options::MAX_BYTES)
             }
             Media::Opaque if fits(Answer::Binary) => rest::sight(media, veil, opaque, Options::MAX_BYTES),
-            Media::Opaque if fits(Answer::Empty) => Look::Verbatim,
-            Media::Json | Media::Lines | Media::Text | Media::Events | Media::Opaque => Look::Refuse(bad_answer(
-                "answer-type",
-                "the server's answer is of a kind that this operation does not have",
-            )),
+            Media::Opaque if fits(Answer::Empty) => rest::json_or_nothing(veil),
+            Media::Json | Media::Lines | Media::Text | Media::Form | Media::Events | Media::Opaque => Look::Refuse(
+                bad_answer("answer-type", "the server's answer is of a kind that this operation does not have"),
+            ),
         }
     }
 
@@ -94,6 +95,7 @@ impl Expectation {
             served: Arc::clone(&self.served),
             model: self.model.clone().unwrap_or_default(),
             priced: self.priced.clone(),
+            restoring: veil.restoring(),
             screen: Screen::new(veil.clone(), self.shape, options),
             decoder: Decoder::new(event_bytes),
             broken: false,
@@ -102,6 +104,11 @@ impl Expectation {
             made: Made::new(self.served.objects, &self.creates, self.lists).showing_models(self.models.clone()),
         }))
     }
+}
+
+fn refused_call() -> Words {
+    let message = "the answer has a call to a tool that a policy refuses";
+    Words::of(&Refusal::builtin(Code::Policy, "call-refused", message))
 }
 
 fn unreadable_error(status: StatusCode) -> Words {
@@ -117,6 +124,8 @@ pub(crate) struct Glass {
     served: Arc<Served>,
     model: String,
     priced: Option<Model>,
+    /// What is released is asked about: with the values that tokens stand for.
+    restoring: Veil,
     screen: Screen,
     decoder: Decoder,
     /// The stream could not be read on.
@@ -197,6 +206,7 @@ impl Glass {
             Next::Bytes(bytes) => Seen::Bytes(bytes),
             Next::Ask(call) => {
                 let rules = self.served.openai.as_ref()?;
+                let call = called::restored(call, &self.restoring);
                 let operation = called::operation(&call, &self.model, rules, &self.served.classes);
                 let everything = self.served.classes.everything();
                 let shown = |text: &str| everything.scrub(text).into_owned();
@@ -205,6 +215,7 @@ impl Glass {
             Next::Finished => {
                 self.over = true;
                 match self.screen.fault().filter(|_| self.whole) {
+                    Some(Fault::Refused) => Seen::Refuse(refused_call()),
                     Some(fault) => Seen::Refuse(bad_answer(fault.code(), "the server's answer cannot be shown")),
                     None => Seen::Over,
                 }

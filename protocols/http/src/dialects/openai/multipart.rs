@@ -38,6 +38,8 @@ pub(crate) struct Part {
     /// What a file is called; a field that is no file has none, and is UTF-8.
     pub(crate) file: Option<String>,
     pub(crate) media: Option<Media>,
+    /// All of its header lines.
+    pub(crate) head: String,
     /// Where in the body its content is.
     pub(crate) span: Range<usize>,
     /// Where in the body its content's length is, if it says so.

@@ -3,14 +3,16 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use sluice_mask::json::Document;
 use sluice_model::Tag;
 
 use super::multipart::{Change, Form, Part};
-use crate::dialects::rest::JSON_LIMITS;
+use crate::flaw::Flaw;
 use crate::refusal::Words;
 use crate::served::Served;
 use crate::veil::Veil;
+
+const PROTECTED: Flaw =
+    Flaw::new(403, "protected_part", "a protected value that may not be sent stands in the header lines of a part");
 
 /// A body in parts.
 #[derive(Debug)]
@@ -23,7 +25,6 @@ pub(crate) struct Parts {
 enum Look<'a> {
     Text(&'a str),
     /// A JSON document a line.
-    Lines(&'a str),
     Opaque,
 }
 
@@ -57,9 +58,8 @@ impl Parts {
         let lower = file.to_ascii_lowercase();
         let essence = part.media.as_ref().map_or("", |media| media.essence.as_str());
         let ends = |suffixes: &[&str]| suffixes.iter().any(|suffix| lower.ends_with(suffix));
-        if essence.ends_with("json") || essence.ends_with("jsonl") || ends(&[".json", ".jsonl"]) {
-            Look::Lines(text)
-        } else if essence.starts_with("text/") || ends(&[".txt", ".md", ".csv"]) {
+        let json = essence.ends_with("json") || essence.ends_with("jsonl") || ends(&[".json", ".jsonl"]);
+        if json || essence.starts_with("text/") || ends(&[".txt", ".md", ".csv"]) {
             Look::Text(text)
         } else {
             Look::Opaque
@@ -70,17 +70,9 @@ impl Parts {
     pub(crate) fn tags(&self, served: &Served) -> BTreeSet<Tag> {
         let mut tags = BTreeSet::new();
         for part in self.form.parts() {
-            match self.look(part) {
-                Look::Text(text) => tags.extend(served.classes.found_in(text)),
-                Look::Lines(text) => {
-                    for line in text.split_inclusive('\n') {
-                        tags.extend(match document(line) {
-                            Some(document) => served.classes.found_within(&document),
-                            None => served.classes.found_in(line),
-                        });
-                    }
-                }
-                Look::Opaque => {}
+            tags.extend(served.classes.found_in(&part.head));
+            if let Look::Text(text) = self.look(part) {
+                tags.extend(served.classes.found_in(text));
             }
         }
         tags
@@ -93,10 +85,10 @@ impl Parts {
     /// The parts as people are shown them.
     pub(crate) fn shown(&self, everything: &Veil) -> String {
         let line = |part: &Part| match (&part.file, self.look(part)) {
-            (None, Look::Text(text)) => format!("{}: {}", part.name, everything.scrub(text)),
+            (None, Look::Text(text)) => format!("{}: {}", everything.scrub(&part.name), everything.whole(text)),
             (file, _) => {
                 let file = file.as_deref().map(|file| everything.scrub(file)).unwrap_or_default();
-                format!("{}: file `{file}`, {} bytes", part.name, part.span.len())
+                format!("{}: file `{file}`, {} bytes", everything.scrub(&part.name), part.span.len())
             }
         };
         self.form.parts().iter().map(line).collect::<Vec<_>>().join("\n")
@@ -109,26 +101,15 @@ impl Parts {
         }
         let mut changes = Vec::new();
         for (index, part) in self.form.parts().iter().enumerate() {
-            let content = match self.look(part) {
-                Look::Text(text) => veil.scrub(text).into_owned(),
-                Look::Lines(text) => text.split_inclusive('\n').map(|line| covered(line, veil)).collect(),
-                Look::Opaque => continue,
-            };
+            if *veil.scrub(&part.head) != *part.head {
+                return Err(Words::of_flaw(PROTECTED));
+            }
+            let Look::Text(text) = self.look(part) else { continue };
+            let content = veil.whole(text).into_owned();
             if content.as_bytes() != self.form.content(part) {
                 changes.push(Change { part: index, content: content.into_bytes() });
             }
         }
         self.form.replace(&changes).map_err(Words::of_flaw)
-    }
-}
-
-fn document(line: &str) -> Option<Document> {
-    Document::parse(Bytes::copy_from_slice(line.as_bytes()), JSON_LIMITS).ok()
-}
-
-fn covered(line: &str, veil: &Veil) -> String {
-    match document(line) {
-        Some(document) => String::from_utf8_lossy(&veil.edits(&document).apply()).into_owned(),
-        None => veil.scrub(line).into_owned(),
     }
 }

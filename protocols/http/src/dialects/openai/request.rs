@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use sluice_mask::json::Document;
-use sluice_model::{Access, Action, Fact, Facts, Operation, Resource, Shape as Asking, Spend, Stage, Text};
+use sluice_model::{Access, Action, Fact, Facts, Meaning, Operation, Resource, Shape as Asking, Spend, Stage, Text};
 use sluice_wire::{Object, Side};
 
 use super::ask::{self, Asked, AskedForm, Mention, Unfit, Usage, When};
@@ -17,17 +17,32 @@ use super::parts::Parts;
 use super::routes::{Allowed, Answer, Body as Kind, Found, Route};
 use super::screen::{Firewall, Shape, UsageChunk};
 use super::tools::{Kind as Runs, Offered};
+use crate::body::{Body, document, text};
 use crate::dialects::Expected;
 use crate::flaw::Flaw;
 use crate::frame::{Length, Request, Response};
 use crate::machine::Turned;
 use crate::refusal::Words;
-use crate::request::{Body, Prepared, Question, Reading, decoded, document, tag_fact, text};
+use crate::request::{Prepared, Question, Reading, decoded, found_in_head, tag_fact};
 use crate::schema::{self, LLM, MODEL, OFFER, SEND_LLM_OPAQUE, TAKE_LLM_OPAQUE, TOOL, TRACE};
 use crate::served::Served;
-use crate::target::Dialect;
+use crate::target::{Dialect, Objects as Whose};
 use crate::validate::Media;
 
+/// Classes of ids that lead to nothing of anybody's: what they name is in the body itself, is part of what the path names,
+/// or is there for all.
+const OF_NOBODY: [&str; 3] = ["item", "part", "voice"];
+const FOREIGN: Flaw = Flaw::new(
+    403,
+    "unowned_reference",
+    "the body refers to something by its id of which it is not known whose it is; send the thing itself, or \
+     `previous_response_id`",
+);
+const BATCH: Flaw = Flaw::new(
+    403,
+    "batch_not_allowed",
+    "the requests of a batch are in a file, so it cannot be told which models they use, and only some may be used here",
+);
 /// Where agents hand their traces in.
 const TRACES: &str = "/traces/ingest";
 
@@ -87,15 +102,18 @@ fn address(head: &Request) -> (&str, &str) {
 
 fn find<'a>(head: &Request, path: &'a str, served: &'a Served) -> Result<&'a Route, Words> {
     let Some(rules) = &served.openai else { return Err(no_such_route()) };
-    // What may be read may be asked for its head.
-    let method = if head.method == Method::HEAD { "GET" } else { head.method.as_str() };
-    match rules.routes.find(method, path) {
+    match rules.routes.find(read_as(&head.method), path) {
         Found::Route { route, .. } => Ok(route),
         Found::UnknownPath => Err(no_such_route()),
         Found::MethodNotAllowed(Allowed { .. }) => {
             Err(Words::of_flaw(Flaw::new(405, "method_not_allowed", "the operation has no such method")))
         }
     }
+}
+
+/// What may be read may be asked for its head.
+fn read_as(method: &Method) -> &str {
+    if *method == Method::HEAD { "GET" } else { method.as_str() }
 }
 
 fn no_such_route() -> Words {
@@ -112,6 +130,9 @@ fn without_body(head: &Request, route: &Route, served: &Arc<Served>) -> Result<P
 
 fn json(head: &Request, route: &Route, document: &Document, served: &Arc<Served>) -> Result<Prepared, Words> {
     let Some(rules) = &served.openai else { return Err(no_such_route()) };
+    if route.template() == "/batches" && rules.names_models() {
+        return Err(Words::of_flaw(BATCH));
+    }
     let asked = ask::read(route, document, &rules.for_bodies()).map_err(unfit)?;
     let told = Told::of(&asked);
     let accesses = accesses(route.action(), &asked.models, &asked.tools, told.opaque);
@@ -249,9 +270,9 @@ impl<'a> Call<'a> {
         let Self { head, route, served, body } = self;
         let action = route.action();
         let mut told = told;
-        told.objects = owned(head, told.objects, served);
+        told.objects = owned(head, told.objects, served)?;
         let mut tags = body.tags(served);
-        tags.extend(served.classes.found_in(&decoded(&head.path)));
+        tags.extend(found_in_head(head, served));
         let facts = facts(head, route, &told, &body, tag_fact(&tags));
         let priced = told.model.as_deref().and_then(|name| {
             let rules = served.openai.as_ref()?;
@@ -264,7 +285,7 @@ impl<'a> Call<'a> {
                 .as_ref()
                 .map_or(0, |model| cost_micros(told.input_tokens, 0, told.output_tokens, model)),
         };
-        let opaque = Box::new(opaque_answer(head, facts.clone()));
+        let opaque = Box::new(crate::request::opaque_answer(head, TAKE_LLM_OPAQUE, facts.clone(), served));
         let question = Question { head, body: &body, served, action, tags: &tags, facts };
         let operation = question.operation(accesses, spend);
         let expectation = Expectation {
@@ -286,6 +307,7 @@ impl<'a> Call<'a> {
             opaque: Some(opaque),
             openai: Some(Box::new(expectation)),
             spent: None,
+            reserved: spend,
             event_bytes: usize::try_from(served.limits.event_bytes).unwrap_or(usize::MAX),
         };
         let mut head = head.clone();
@@ -296,17 +318,23 @@ impl<'a> Call<'a> {
 }
 
 /// The objects of a request that belong to whoever made them: those in its path, and those in its body.
-fn owned(head: &Request, mentioned: Vec<Object>, served: &Served) -> Vec<Object> {
-    let Some(rules) = &served.openai else { return Vec::new() };
+///
+/// Where objects are owned, nothing else may be referred to: whose it is, is not known.
+fn owned(head: &Request, mentioned: Vec<Object>, served: &Served) -> Result<Vec<Object>, Words> {
+    let Some(rules) = &served.openai else { return Ok(Vec::new()) };
+    let is_foreign = |object: &Object| !rules.routes.is_owned(&object.class) && !OF_NOBODY.contains(&&*object.class);
+    if served.objects == Whose::Owned && mentioned.iter().any(is_foreign) {
+        return Err(Words::of_flaw(FOREIGN));
+    }
     let (path, _) = address(head);
-    let ids = match rules.routes.find(head.method.as_str(), path) {
+    let ids = match rules.routes.find(read_as(&head.method), path) {
         Found::Route { ids, .. } => {
             ids.iter().map(|id| Object { class: id.class.to_owned(), id: id.value.to_owned() }).collect()
         }
         Found::MethodNotAllowed(_) | Found::UnknownPath => Vec::new(),
     };
     let all: BTreeSet<Object> = ids.into_iter().chain(mentioned).collect();
-    all.into_iter().filter(|object| rules.routes.is_owned(&object.class)).collect()
+    Ok(all.into_iter().filter(|object| rules.routes.is_owned(&object.class)).collect())
 }
 
 fn facts(head: &Request, route: &Route, told: &Told, body: &Body, tags: Fact) -> Facts {
@@ -353,10 +381,6 @@ fn shape(route: &Route) -> Shape {
     }
 }
 
-fn opaque_answer(head: &Request, facts: Facts) -> Operation {
-    crate::request::opaque_answer(head, TAKE_LLM_OPAQUE, facts)
-}
-
 /// Traces of an agent: recorded with its session, and sent to nobody.
 fn traces(head: &Request, bytes: Bytes, served: &Arc<Served>) -> Result<Prepared, Words> {
     let body = Body::Json(Box::new(document(bytes)?));
@@ -375,7 +399,8 @@ fn traces(head: &Request, bytes: Bytes, served: &Arc<Served>) -> Result<Prepared
     let mut operation =
         question.operation(vec![Access { action: TRACE, resource: Resource::target() }], Spend::REQUEST);
     // Nothing flows to the server, whatever the traces hold.
-    let shape: Asking = Asking { exposures: Vec::new(), ..operation.shape.as_ref().clone() };
+    let meaning = Meaning { exposures: Vec::new(), ..operation.shape.meaning().clone() };
+    let shape = Asking::new(meaning, [&operation.shape.digest().0[..]]);
     operation = Operation {
         shape: shape.into(),
         text: Text::new(operation.text.content().clone()),

@@ -27,7 +27,7 @@ pub(super) fn part(body: &[u8], at: Range<usize>) -> Result<Part, Flaw> {
         head.line(line, line_at)?;
         line_at = line_at.saturating_add(line.len()).saturating_add(2);
     }
-    head.part(start..at.end)
+    head.part(start..at.end, text)
 }
 
 #[derive(Debug, Default)]
@@ -99,10 +99,10 @@ impl Head {
         Ok(())
     }
 
-    fn part(self, span: Range<usize>) -> Result<Part, Flaw> {
+    fn part(self, span: Range<usize>, text: &str) -> Result<Part, Flaw> {
         let length = self.length.map(|(at, length)| if length == span.len() { Ok(at) } else { Err(INVALID) });
         let (file, media, length) = (self.file, self.media, length.transpose()?);
-        Ok(Part { name: self.name.ok_or(INVALID)?, file, media, span, length })
+        Ok(Part { name: self.name.ok_or(INVALID)?, file, media, head: text.to_owned(), span, length })
     }
 }
 

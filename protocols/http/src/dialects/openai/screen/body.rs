@@ -1,5 +1,7 @@
 //! Answers that are one JSON document: completions, responses, lists of them, errors, and everything else.
 
+mod strays;
+
 use bytes::Bytes;
 use sluice_mask::json::{Document, Edits, Kind, Node};
 
@@ -14,15 +16,16 @@ pub(super) fn body(bytes: Bytes, desk: &mut Desk) -> Result<Option<Question>, Fa
     let document = Document::parse(bytes, LIMITS)?;
     let mut settled = document.bytes().clone();
     if desk.asks() {
-        if is_run_with_calls(document.root()) {
-            return Err(Fault::UnknownEvent);
-        }
         let calls = unruled(&document, &desk.ledger)?;
         if !calls.is_empty() {
             return Ok(Some(Question::new(calls, Then::Body(settled))));
         }
         let mut edits = Edits::new(&document);
         settle(&document, &desk.ledger, &mut edits)?;
+        let mut elsewhere = desk.ledger.look_up(strays::calls(&document))?.into_iter();
+        if elsewhere.any(|(_, ruling)| ruling != Some(CallRuling::Allow)) {
+            return Err(Fault::Refused);
+        }
         settled = edits.apply();
     }
     desk.note(document.root());
@@ -48,8 +51,10 @@ fn unruled(document: &Document, ledger: &Ledger) -> Result<Vec<ToolCall>, Fault>
         calls.extend(ledger.unruled(object)?);
     }
     let chat = objects(document).flat_map(messages).flat_map(|(_, message)| calls_of(message));
-    let looked_up = ledger.look_up(chat.map(|(_, call)| call).collect())?;
-    calls.extend(looked_up.into_iter().filter(|(_, ruling)| ruling.is_none()).map(|(call, _)| call));
+    for some in [chat.map(|(_, call)| call).collect(), strays::calls(document)] {
+        let looked_up = ledger.look_up(some)?;
+        calls.extend(looked_up.into_iter().filter(|(_, ruling)| ruling.is_none()).map(|(call, _)| call));
+    }
     Ok(calls)
 }
 

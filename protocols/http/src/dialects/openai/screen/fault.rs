@@ -20,6 +20,8 @@ pub(crate) enum Fault {
     TooLarge,
     #[error("the answer has more choices, texts or calls at once than the limit")]
     TooMany,
+    #[error("the answer has a refused call where nothing can stand in its place")]
+    Refused,
     #[error("the answer cannot be edited: {0}")]
     Unedited(#[from] Unedited),
 }
@@ -32,6 +34,7 @@ impl Fault {
             Self::UnknownEvent => "answer_unknown_event",
             Self::Contradiction | Self::Late => "answer_contradicts",
             Self::TooLarge | Self::TooMany => "answer_too_large",
+            Self::Refused => "call_refused",
             Self::Unedited(_) => "internal_error",
         }
     }

@@ -27,7 +27,7 @@ const PASSWORD: &str = "hunter2";
 
 /// Over e-mail addresses, and over whatever is called a password.
 static CLOSED: LazyLock<Veil> = LazyLock::new(|| {
-    let target = r#"{"url":"https://api.example.com/v1","keys":{"**.password":["secret"]}}"#;
+    let target = r#"{"url":"https://api.example.com/v1","dialect":"openai","keys":{"**.password":["secret"]}}"#;
     let target: Target = serde_json::from_str(target).unwrap();
     Veils::new(Classes::of(&target).unwrap(), [7; 32]).everything().clone()
 });

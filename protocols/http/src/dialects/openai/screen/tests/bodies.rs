@@ -101,10 +101,32 @@ fn a_body_that_cannot_be_read_does_not_leave() {
         ("<html>zq7x.k1@leak.example.com</html>", "answer_not_json"),
         (r#"{"a":1,"\u0061":"zq7x.k1@leak.example.com"}"#, "answer_not_json"),
         (&"[".repeat(100_000), "answer_not_json"),
-        (r#"{"required_action":{"submit_tool_outputs":{"tool_calls":[{"id":"c"}]}}}"#, "answer_unknown_event"),
     ] {
         let run = body(Shape::Other, Firewall::On, text);
         assert_eq!(run.log, [format!("fault {code}")]);
         assert!(run.raw.is_empty());
     }
+}
+
+#[test]
+fn calls_that_stand_elsewhere_are_asked_about_and_decide_on_the_whole() {
+    for place in [
+        r#"{"required_action":{"submit_tool_outputs":{"tool_calls":[{"id":"c","function":{"name":"NAME","arguments":"{}"}}]}}}"#,
+        r#"{"data":[{"type":"function_call","call_id":"c","name":"NAME","arguments":"{}"}]}"#,
+        r#"{"type":"function_call","call_id":"c","name":"NAME","arguments":"{}"}"#,
+        r#"{"data":[{"role":"assistant","function_call":{"id":"c","name":"NAME","arguments":"{}"}}]}"#,
+        r#"{"output":{"item":{"type":"function_call","call_id":"c","name":"NAME","arguments":"{}"}}}"#,
+        r#"{"output":[{"type":"message","content":[{"type":"function_call","call_id":"c","name":"NAME","arguments":"{}"}]}]}"#,
+        r#"{"response":{"choices":{"message":{"tool_calls":[{"id":"c","function":{"name":"NAME","arguments":"{}"}}]}}}}"#,
+    ] {
+        let good = place.replace("NAME", "good");
+        let run = body(Shape::Other, Firewall::On, &good);
+        assert_eq!(run.log, ["ask Function c good {}", good.as_str()]);
+        let run = body(Shape::Other, Firewall::On, &place.replace("NAME", "bad"));
+        assert_eq!(run.log, ["ask Function c bad {}"], "{place}");
+        assert_eq!(run.screen.fault(), Some(Fault::Refused));
+        assert!(run.raw.is_empty());
+    }
+    let hosted = r#"{"step_details":{"type":"tool_calls","tool_calls":[{"id":"c","type":"code_interpreter"}]}}"#;
+    assert_eq!(body(Shape::Other, Firewall::On, hosted).log, [hosted]);
 }

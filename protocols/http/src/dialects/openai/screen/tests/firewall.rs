@@ -293,7 +293,7 @@ fn whatever_a_client_carries_out_is_asked_about() {
             json!({ "type": "tool_search_call", "call_id": "c", "execution": "client", "arguments": {} }),
             "ask ToolSearch c tool_search {}",
         ),
-        (json!({ "type": "rocket", "id": "r" }), r#"ask Unknown r rocket {"id":"r","type":"rocket"}"#),
+        (json!({ "id": "r", "type": "rocket" }), r#"ask Unknown r rocket {"id":"r","type":"rocket"}"#),
     ] {
         let done = json!({ "type": "response.output_item.done", "output_index": 0, "item": item }).to_string();
         let mut run = Run::guarded(Shape::Responses);

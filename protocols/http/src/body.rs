@@ -1,0 +1,287 @@
+//! What a request brings, as far as it is looked into.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use sluice_mask::json::{Document, escape_into};
+use sluice_model::Tag;
+
+use crate::dialects::openai;
+use crate::dialects::rest::JSON_LIMITS;
+use crate::flaw::Flaw;
+use crate::frame::{Length, Request};
+use crate::media::Media;
+use crate::refusal::Words;
+use crate::served::Served;
+use crate::veil::{Veil, reads_as_object};
+
+const FORM: Flaw = Flaw::new(400, "invalid_form", "the form is malformed");
+
+/// What goes to the server after the head.
+pub(crate) enum Body {
+    None,
+    /// Passes as it comes.
+    Stream(Length),
+    Text(String),
+    Json(Box<Document>),
+    Lines(Lines),
+    Form(Form),
+    /// Parts of which some are text.
+    Multipart(Box<openai::Parts>),
+}
+
+/// One JSON document a line.
+pub(crate) struct Lines {
+    exact: Bytes,
+    documents: Vec<Document>,
+}
+
+/// Fields as browsers send them (<https://url.spec.whatwg.org/#application/x-www-form-urlencoded>).
+pub(crate) struct Form {
+    exact: Bytes,
+    /// Each one as an object with one member: rules about members cover fields too.
+    fields: Vec<Document>,
+}
+
+impl Body {
+    /// Reads a body of the plain dialect that says of itself what it is.
+    pub(crate) fn read(media: Media, bytes: Bytes, served: &Served) -> Result<Self, Words> {
+        Ok(match media {
+            _ if bytes.is_empty() => Self::None,
+            Media::Json => Self::Json(Box::new(document(bytes)?)),
+            Media::Lines => Self::Lines(Lines::read(bytes)?),
+            Media::Form | Media::Text | Media::Events | Media::Opaque => {
+                let text = text(bytes)?;
+                // Some servers read whatever they are sent as JSON.
+                if reads_as_object(&text) && (media == Media::Form || served.classes.has_keys()) {
+                    Self::Json(Box::new(document(text.into())?))
+                } else if media == Media::Form {
+                    Self::Form(Form::read(text.into())?)
+                } else {
+                    Self::Text(text)
+                }
+            }
+        })
+    }
+
+    /// The classes of protected values in it.
+    pub(crate) fn tags(&self, served: &Served) -> BTreeSet<Tag> {
+        let within = |document| served.classes.found_within(document);
+        match self {
+            Self::None | Self::Stream(_) => BTreeSet::new(),
+            Self::Text(text) => served.classes.found_in(text),
+            Self::Json(document) => within(document),
+            Self::Lines(lines) => lines.documents.iter().flat_map(within).collect(),
+            Self::Form(form) => form.fields.iter().flat_map(within).collect(),
+            Self::Multipart(parts) => parts.tags(served),
+        }
+    }
+
+    /// Its size, or -1.
+    pub(crate) fn length(&self, head: &Request) -> i64 {
+        let bytes = match self {
+            Self::None => Some(0),
+            Self::Stream(Length::Known(bytes)) => Some(*bytes),
+            Self::Stream(Length::None | Length::Unknown) => None,
+            Self::Text(text) => Some(text.len() as u64),
+            Self::Json(document) => Some(document.bytes().len() as u64),
+            Self::Lines(Lines { exact, .. }) | Self::Form(Form { exact, .. }) => Some(exact.len() as u64),
+            Self::Multipart(_) => match head.body {
+                Length::Known(bytes) => Some(bytes),
+                Length::None | Length::Unknown => None,
+            },
+        };
+        bytes.and_then(|bytes| i64::try_from(bytes).ok()).unwrap_or(-1)
+    }
+
+    /// The bytes that the decision is about.
+    pub(crate) fn exact(&self) -> Bytes {
+        match self {
+            Self::None | Self::Stream(_) => Bytes::new(),
+            Self::Text(text) => Bytes::copy_from_slice(text.as_bytes()),
+            Self::Json(document) => document.bytes().clone(),
+            Self::Lines(Lines { exact, .. }) | Self::Form(Form { exact, .. }) => exact.clone(),
+            Self::Multipart(parts) => parts.bytes(),
+        }
+    }
+
+    /// What people and recordings are shown: without any value that a detector finds.
+    pub(crate) fn shown(&self, served: &Served) -> String {
+        let everything = served.classes.everything();
+        match self {
+            Self::None => String::new(),
+            Self::Stream(_) => "a body that is not looked into".to_owned(),
+            Self::Text(text) => everything.whole(text).into_owned(),
+            Self::Json(document) => String::from_utf8_lossy(&everything.edits(document).apply()).into_owned(),
+            Self::Lines(lines) => String::from_utf8_lossy(&lines.covered(everything)).into_owned(),
+            Self::Form(form) => form.shown(everything),
+            Self::Multipart(parts) => parts.shown(everything),
+        }
+    }
+
+    /// The bytes that are sent, with what is withheld covered.
+    pub(crate) fn covered(self, veil: &Veil) -> Result<Option<Bytes>, Words> {
+        Ok(match self {
+            Self::None => Some(Bytes::new()),
+            Self::Stream(_) => None,
+            Self::Text(text) => Some(Bytes::from(veil.whole(&text).into_owned())),
+            Self::Json(document) => Some(veil.edits(&document).apply()),
+            Self::Lines(lines) => Some(lines.covered(veil)),
+            Self::Form(form) => Some(form.covered(veil)),
+            Self::Multipart(parts) => Some(parts.covered(veil)?),
+        })
+    }
+}
+
+impl Lines {
+    fn read(exact: Bytes) -> Result<Self, Words> {
+        let lines = exact.split(|byte| *byte == b'\n').filter(|line| !line.iter().all(u8::is_ascii_whitespace));
+        let documents = lines.map(|line| document(exact.slice_ref(line))).collect::<Result<_, _>>()?;
+        Ok(Self { exact, documents })
+    }
+
+    fn covered(&self, veil: &Veil) -> Bytes {
+        if veil.is_open() {
+            return self.exact.clone();
+        }
+        let mut out = Vec::with_capacity(self.exact.len());
+        for document in &self.documents {
+            out.extend_from_slice(&veil.edits(document).apply());
+            out.push(b'\n');
+        }
+        out.into()
+    }
+}
+
+impl Form {
+    fn read(exact: Bytes) -> Result<Self, Words> {
+        let fields = exact.split(|byte| *byte == b'&').filter(|field| !field.is_empty());
+        let fields = fields.map(field).collect::<Option<_>>().ok_or_else(|| Words::of_flaw(FORM))?;
+        Ok(Self { exact, fields })
+    }
+
+    fn covered(&self, veil: &Veil) -> Bytes {
+        let edits: Vec<_> = self.fields.iter().map(|field| veil.edits(field)).collect();
+        if edits.iter().all(sluice_mask::json::Edits::is_empty) {
+            return self.exact.clone();
+        }
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        for (name, value) in edits.iter().filter_map(|edits| pair(&edits.apply())) {
+            form.append_pair(&name, &value);
+        }
+        form.finish().into()
+    }
+
+    fn shown(&self, everything: &Veil) -> String {
+        let pairs = self.fields.iter().filter_map(|field| pair(&everything.edits(field).apply()));
+        pairs.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// One field as an object.
+fn field(raw: &[u8]) -> Option<Document> {
+    let at = raw.iter().position(|byte| *byte == b'=').unwrap_or(raw.len());
+    let (name, value) = raw.split_at_checked(at)?;
+    let (name, value) = (decoded(name)?, decoded(value.get(1..).unwrap_or_default())?);
+    let mut object = String::from("{\"");
+    escape_into(&name, &mut object);
+    object.push_str("\":\"");
+    escape_into(&value, &mut object);
+    object.push_str("\"}");
+    Document::parse(object, JSON_LIMITS).ok()
+}
+
+fn pair(object: &Bytes) -> Option<(String, String)> {
+    let document = Document::parse(object.clone(), JSON_LIMITS).ok()?;
+    let (name, value) = document.root().members().next()?;
+    Some((name.into_owned(), value.text()?.into_owned()))
+}
+
+/// A name or value without its escapes; `None` where it can be read in more than one way.
+fn decoded(raw: &[u8]) -> Option<String> {
+    let mut bytes = Vec::with_capacity(raw.len());
+    let mut rest = raw.iter().copied();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let mut digit = || char::from(rest.next()?).to_digit(16);
+                u8::try_from(digit()?.checked_mul(16)?.checked_add(digit()?)?).ok()?
+            }
+            byte => byte,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// A strict JSON body.
+pub(crate) fn document(bytes: Bytes) -> Result<Document, Words> {
+    Document::parse(bytes, JSON_LIMITS).map_err(|fault| {
+        let mut words =
+            Words::of_flaw(Flaw::new(400, fault.code(), "the body is not the strict JSON that is accepted"));
+        words.message = format!("{}: {fault}", words.message).into();
+        words
+    })
+}
+
+pub(crate) fn text(bytes: Bytes) -> Result<String, Words> {
+    String::from_utf8(bytes.into())
+        .map_err(|_| Words::of_flaw(Flaw::new(400, "invalid_utf8", "the body is text and not UTF-8")))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use std::sync::Arc;
+
+    use sluice_model::TargetName;
+
+    use crate::dial::Pools;
+    use crate::target::Target;
+
+    use super::*;
+
+    fn served() -> Served {
+        let target = r#"{"url":"https://api.example.com","keys":{"**.api_key":["secret.key"]}}"#;
+        let target: Target = serde_json::from_str(target).unwrap();
+        Served::new(&TargetName::new("api").unwrap(), &Arc::new(target), &Pools::default(), [7; 32]).unwrap()
+    }
+
+    #[test]
+    fn bodies_are_covered_in_whatever_form_they_come() {
+        let served = served();
+        for (media, text, expect) in [
+            (Media::Form, "card=4111+1111+1111+1111&a=b", "card=***&a=b"),
+            (Media::Form, "card=4111%201111%201111%201111", "card=***"),
+            (Media::Form, "api_key=RCAN1&a=%41", "api_key=***&a=A"),
+            (Media::Form, "a=b&&c=%e2%82%ac", "a=b&&c=%e2%82%ac"),
+            (Media::Form, r#"{"api_key":"RCAN1"}"#, r#"{"api_key":"***"}"#),
+            (Media::Text, r#" {"api_key":"RCAN1"}"#, r#" {"api_key":"***"}"#),
+            (Media::Lines, "{\"api_key\":\"RCAN1\"}\n{\"a\":1}\n", "{\"api_key\":\"***\"}\n{\"a\":1}\n"),
+            (Media::Text, "zq7x.k1@leak.example.com", "***"),
+        ] {
+            let body = Body::read(media, Bytes::from(text), &served).unwrap();
+            assert_eq!(body.tags(&served).is_empty(), text == expect, "{text}");
+            let shown = body.shown(&served);
+            assert!(!shown.contains("RCAN1") && !shown.contains("4111"), "{shown}");
+            let sent = body.covered(served.classes.everything()).unwrap().unwrap();
+            assert_eq!(String::from_utf8_lossy(&sent), expect, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_can_be_read_in_more_than_one_way_is_refused() {
+        let served = served();
+        for (media, text) in [
+            (Media::Form, "a=%zz"),
+            (Media::Form, "a=%ff"),
+            (Media::Form, "a=%4"),
+            (Media::Form, r#"{"a":1,"a":2}"#),
+            (Media::Text, r#"{"api_key": NaN}"#),
+            (Media::Lines, "{\"a\":1}\n{\"a\":"),
+            (Media::Json, r#"{"a":1,"a":2}"#),
+        ] {
+            assert!(Body::read(media, Bytes::from(text), &served).is_err(), "{text}");
+        }
+    }
+}
