@@ -108,7 +108,7 @@ fn begins(text: &[u8], secret: &[u8]) -> Begins {
     for byte in secret {
         match spelled(rest, *byte) {
             Begins::With(length) => rest = rest.get(length..).unwrap_or_default(),
-            other => return other,
+            other @ (Begins::Otherwise | Begins::Perhaps) => return other,
         }
     }
     Begins::With(text.len().saturating_sub(rest.len()))
@@ -153,7 +153,7 @@ fn hex(byte: u8) -> [u8; 2] {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
+    #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     fn blotted(secret: &str, pieces: &[&[u8]]) -> String {

@@ -72,15 +72,17 @@ impl Cover {
     }
 }
 
-/// Takes out what spells a text in other ways: probabilities of its tokens, their numbers, and its sound.
+/// Takes out what spells a text in other ways: probabilities of its tokens, their numbers, its sound, and its picture.
 ///
 /// `INVARIANT:` a document has a limit on its depth, and so has this recursion.
 fn conceal(node: Node<'_>, edits: &mut Edits<'_>) -> Result<(), Fault> {
     for item in node.items() {
         conceal(item, edits)?;
     }
+    let draws = node.get("type").and_then(|kind| kind.text()).is_some_and(|kind| kind == "image_generation_call");
     for (name, value) in node.members() {
-        if name.ends_with("logprobs") || name.ends_with("token_ids") {
+        let picture = name == "partial_image_b64" || draws && name == "result";
+        if picture || name.ends_with("logprobs") || name.ends_with("token_ids") {
             erase(value, edits)?;
         } else if name == "audio" || name == "input_audio" {
             if let Some(data) = value.get("data") {
