@@ -9,7 +9,7 @@ export CARGO_TERM_COLOR ?= auto
 
 # libpg_query is built with bindgen, which needs libclang; PyPI's will do where the system has none.
 ifndef LIBCLANG_PATH
-ifeq ($(wildcard /usr/lib/llvm-*/lib/libclang*.so* /usr/lib/*/libclang*.so*),)
+ifeq ($(wildcard /usr/lib/llvm-*/lib/libclang.so* /usr/lib/llvm-*/lib/libclang-[0-9]*.so* /usr/lib/*/libclang.so* /usr/lib/*/libclang-[0-9]*.so*),)
 ifneq ($(wildcard .tools/venv/lib/python3*/site-packages/clang/native/libclang.so),)
 export LIBCLANG_PATH := $(CURDIR)/$(dir $(firstword $(wildcard .tools/venv/lib/python3*/site-packages/clang/native/libclang.so)))
 endif
