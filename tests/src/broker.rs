@@ -12,8 +12,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::api::{Api, KEY};
 use crate::canary::{CANARIES, Scan};
 use crate::database::{Database, PASSWORD, ROLE};
+use crate::http::Http;
 use crate::keeper::{Keeping, Kept};
 use crate::run::{Finished, run};
 use crate::wait::{SOON, until};
@@ -28,6 +30,8 @@ const COMMAND: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug)]
 pub struct Setup {
     pub targets: Vec<Target>,
+    /// HTTP targets; there is a listener for them where there is one.
+    pub apis: Vec<Api>,
     /// File names and texts; the packs of the repository where there are none.
     pub policies: Vec<(String, String)>,
     /// Further sections of the configuration, such as `limits: { hold_seconds: 2 }`.
@@ -59,6 +63,7 @@ pub struct Broker {
     folder: PathBuf,
     setup: Setup,
     port: u16,
+    http_port: Option<u16>,
     /// Tokens that were given out.
     issued: Mutex<Vec<String>>,
     cache: Mutex<HashMap<(String, String), String>>,
@@ -106,7 +111,14 @@ impl Setup {
     /// Targets under the policies of the repository.
     #[must_use]
     pub fn new(targets: Vec<Target>) -> Self {
-        Self { targets, policies: packs(), more: String::new(), before: "", after: "" }
+        Self { targets, apis: Vec::new(), policies: packs(), more: String::new(), before: "", after: "" }
+    }
+
+    /// HTTP targets under policies of the test's own.
+    #[must_use]
+    pub fn http(apis: Vec<Api>, policies: &str) -> Self {
+        let policies = vec![("test.cedar".to_owned(), policies.to_owned())];
+        Self { apis, policies, ..Self::new(Vec::new()) }
     }
 
     /// The same with one more policy file.
@@ -126,9 +138,10 @@ impl Setup {
     /// The configuration file.
     #[must_use]
     pub fn yaml(&self) -> String {
-        let targets: String = self.targets.iter().map(Target::yaml).collect();
+        let targets: String = self.targets.iter().map(Target::yaml).chain(self.apis.iter().map(Api::yaml)).collect();
+        let http = if self.apis.is_empty() { "" } else { "  http: 127.0.0.1:0\n" };
         format!(
-            "listen:\n  postgres: 127.0.0.1:0\n  dangerous_cleartext_loopback: true\ndata_dir: ./var\npolicies: ./policies\n\
+            "listen:\n  postgres: 127.0.0.1:0\n{http}  dangerous_cleartext_loopback: true\ndata_dir: ./var\npolicies: ./policies\n\
              classification:\n  - {{ tag: pii, redact: redact }}\n  \
              - {{ tag: pii.contact, redact: redact, partial: {{ partial: {{ keep_last: 4 }} }} }}\n{}\ntargets:\n{targets}",
             self.more
@@ -146,10 +159,13 @@ impl Setup {
         for (name, text) in &self.policies {
             fs::write(folder.join("policies").join(name), text).expect("our folder");
         }
-        let password = folder.join("database.password");
-        fs::write(&password, PASSWORD).expect("our folder");
-        fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).expect("our file");
-        let yaml = self.yaml().replace("file:database.password", &format!("file:{}", password.display()));
+        let keys = self.apis.iter().map(|api| (api.key_file(), api.key.as_str()));
+        for (name, secret) in std::iter::once(("database.password".to_owned(), PASSWORD)).chain(keys) {
+            let file = folder.join(name);
+            fs::write(&file, secret).expect("our folder");
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("our file");
+        }
+        let yaml = self.yaml().replace("password: \"file:", &format!("password: \"file:{}/", folder.display()));
         fs::write(folder.join("sluice.yaml"), yaml).expect("our folder");
         folder
     }
@@ -177,6 +193,7 @@ impl Broker {
             folder,
             setup: setup.clone(),
             port: 0,
+            http_port: None,
             issued: Mutex::default(),
             cache: Mutex::default(),
         };
@@ -205,17 +222,16 @@ impl Broker {
             run_as: None,
         };
         let kept = Kept::start(&serve, &keeping);
-        self.port = until(Duration::from_secs(60), "the broker to be ready", || {
+        let ports = until(Duration::from_secs(60), "the broker to be ready", || {
             let log = self.log();
             let new = log.get(from..).unwrap_or_default();
-            let address = new.lines().find_map(|line| {
-                let line: Value = serde_json::from_str(line).ok()?;
-                let ready = line.get("message")?.as_str()? == "the broker is ready";
-                ready.then(|| line.get("address").and_then(Value::as_str).map(str::to_owned))?
-            });
-            assert!(address.is_some() || kept.is_running(), "the broker did not start:\n{new}");
-            address?.rsplit_once(':')?.1.parse().ok()
+            let ports = ready(new);
+            assert!(ports.contains_key("postgres") || kept.is_running(), "the broker did not start:\n{new}");
+            // It is the last to be said.
+            ports.contains_key("postgres").then_some(ports)
         });
+        self.port = ports.get("postgres").copied().unwrap_or_default();
+        self.http_port = ports.get("http").copied();
         self.kept = Some(kept);
     }
 
@@ -223,6 +239,21 @@ impl Broker {
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Where HTTP clients connect, on 127.0.0.1.
+    ///
+    /// # Panics
+    /// When it has no HTTP target.
+    #[must_use]
+    pub fn http_port(&self) -> u16 {
+        self.http_port.expect("it listens for HTTP")
+    }
+
+    /// A connection for HTTP.
+    #[must_use]
+    pub fn http(&self) -> Http {
+        Http::connect(self.http_port())
     }
 
     /// The folder of its configuration.
@@ -351,7 +382,7 @@ impl Broker {
     pub fn no_secret_in(&self, what: &str, text: &str) {
         let issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
         let parts = issued.iter().filter_map(|token| token.rsplit_once('.')).map(|(_, signature)| signature);
-        for secret in parts.chain([PASSWORD]) {
+        for secret in parts.chain([PASSWORD, KEY]) {
             assert!(!text.contains(secret), "{what} holds a secret:\n{text}");
         }
         Scan::new(&CANARIES).none_in(what, text.as_bytes());
@@ -373,6 +404,18 @@ impl Drop for Broker {
             let _or_gone = fs::remove_dir_all(&self.folder);
         }
     }
+}
+
+/// The ports that a log says are ready, by protocol.
+fn ready(log: &str) -> HashMap<String, u16> {
+    let port = |line: &str| {
+        let line: Value = serde_json::from_str(line).ok()?;
+        let said = |name: &str| line.get(name).and_then(Value::as_str);
+        let ready = said("message")? == "the broker is ready";
+        let port = said("address")?.rsplit_once(':')?.1.parse().ok()?;
+        ready.then(|| Some((said("protocol")?.to_owned(), port)))?
+    };
+    log.lines().filter_map(port).collect()
 }
 
 /// Words for whoever reads a failure.

@@ -145,6 +145,14 @@ pub fn memory_kib(pid: u32, name: &str) -> Option<u64> {
     line.trim().trim_end_matches("kB").trim().parse().ok()
 }
 
+/// Lets `VmHWM` of a process begin anew (`man 5 proc_pid_clear_refs`).
+///
+/// # Panics
+/// When the process is not ours.
+pub fn forget_peak(pid: u32) {
+    fs::write(format!("/proc/{pid}/clear_refs"), "5").expect("the process is ours");
+}
+
 /// Whether this process is root's.
 #[must_use]
 pub fn is_root() -> bool {

@@ -1,0 +1,20 @@
+//! HTTP end to end: raw sockets and real SDKs, the real binary, servers that misbehave.
+
+mod budgets;
+mod bulk;
+mod calls;
+mod conversation;
+mod crowd;
+mod evasions;
+mod faults;
+mod framing;
+mod holds;
+mod masks;
+mod owned;
+mod sdk;
+mod sdk_errors;
+mod secrets;
+mod stand;
+mod suite;
+mod tls;
+mod tokens;
