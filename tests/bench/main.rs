@@ -1,10 +1,12 @@
-//! `make bench`: Sluice beside a plain copy proxy and pgbouncer, on the same PostgreSQL, in one interleaved run.
+//! `make bench`: Sluice beside a plain copy proxy and pgbouncer on the same PostgreSQL, and beside nginx before the same
+//! HTTP server, in interleaved runs.
 //!
 //! A round goes through one way only; the next round goes through the next way. So whatever else this machine does at
 //! the time hits them all, and the ratios of rounds side by side mean something where times do not.
 
 mod bulk;
 mod copy;
+mod http;
 mod idle;
 mod load;
 mod report;
@@ -15,8 +17,17 @@ mod usage;
 use anyhow::{Context as _, Result, bail};
 
 use load::{Load, Mode, Round};
-use report::{Bulk, Cell, Idle, Report};
+use report::{Bulk, Cell, Idle, Report, say};
 use stand::{ROWS, Stand, Way};
+
+const USAGE: &str = "\
+usage: sluice-bench [--postgres] [--http] [--quick]
+
+  --postgres  only PostgreSQL: against a copy proxy and pgbouncer
+  --http      only HTTP: against a mock, direct and through nginx
+  --quick     fewer and shorter rounds, as with BENCH_QUICK=1
+
+SLUICE names the binary that is measured, where it is not target/release/sluice.";
 
 /// How much is measured.
 #[derive(Clone, Debug)]
@@ -24,34 +35,74 @@ struct Extent {
     /// Of one round.
     seconds: u32,
     rounds: usize,
+    /// Percentiles near the end of a distribution want more of them.
+    http_rounds: usize,
     loads: Vec<Load>,
 }
 
 impl Extent {
-    /// Within about six minutes, or within one for `BENCH_QUICK=1`.
-    fn of_environment() -> Self {
-        let quick = std::env::var("BENCH_QUICK").is_ok_and(|value| value == "1");
-        let clients: &[u32] = if quick { &[1, 16] } else { &[1, 4, 16] };
-        let modes: &[Mode] = if quick {
-            &[Mode::Simple, Mode::Extended, Mode::Prepared]
-        } else {
-            &[Mode::Simple, Mode::Same, Mode::Extended, Mode::Prepared]
-        };
-        let loads = modes.iter().flat_map(|mode| clients.iter().map(|clients| Load { mode: *mode, clients: *clients }));
-        // What one text for ever adds is seen with one client.
-        let loads = loads.filter(|load| load.mode != Mode::Same || load.clients == 1);
-        let seconds = if quick { 1 } else { 2 };
-        Self { seconds, rounds: if quick { 1 } else { 3 }, loads: loads.collect() }
+    /// Within about ten minutes.
+    fn whole() -> Self {
+        let modes = [Mode::Simple, Mode::Same, Mode::Extended, Mode::Prepared];
+        Self { seconds: 2, rounds: 3, http_rounds: 5, loads: loads(&modes, &[1, 4, 16]) }
+    }
+
+    /// Within about two.
+    fn quick() -> Self {
+        let modes = [Mode::Simple, Mode::Extended, Mode::Prepared];
+        Self { seconds: 1, rounds: 1, http_rounds: 1, loads: loads(&modes, &[1, 16]) }
     }
 }
 
+fn loads(modes: &[Mode], clients: &[u32]) -> Vec<Load> {
+    let loads = modes.iter().flat_map(|mode| clients.iter().map(|clients| Load { mode: *mode, clients: *clients }));
+    // What one text for ever adds is seen with one client.
+    loads.filter(|load| load.mode != Mode::Same || load.clients == 1).collect()
+}
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Part {
+    Postgres,
+    Http,
+}
+
 fn main() -> Result<()> {
-    let mut arguments = std::env::args().skip(1);
-    match (arguments.next().as_deref(), arguments.next()) {
-        (None, _) => bench(&Extent::of_environment()),
-        (Some("copy"), Some(server)) => copy::serve(server.parse().context("the server is ADDRESS:PORT")?),
-        _ => bail!("usage: sluice-bench [copy ADDRESS:PORT]"),
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        // What this program starts of itself.
+        ["copy", server] => copy::serve(server.parse().context("the server is ADDRESS:PORT")?),
+        ["mock"] => http::mock::serve(),
+        options => run(options),
     }
+}
+
+fn run(options: &[&str]) -> Result<()> {
+    let mut parts = Vec::new();
+    let mut extent = Extent::whole();
+    if std::env::var("BENCH_QUICK").is_ok_and(|value| value == "1") {
+        extent = Extent::quick();
+    }
+    for option in options {
+        match *option {
+            "--postgres" => parts.push(Part::Postgres),
+            "--http" => parts.push(Part::Http),
+            "--quick" => extent = Extent::quick(),
+            "--help" | "-h" => return say(format_args!("{USAGE}")),
+            other => bail!("there is no option `{other}`\n{USAGE}"),
+        }
+    }
+    let wanted = |part| parts.is_empty() || parts.contains(&part);
+    if wanted(Part::Postgres) {
+        bench(&extent)?;
+    }
+    if wanted(Part::Http) {
+        if wanted(Part::Postgres) {
+            say(format_args!(""))?;
+        }
+        http::bench(&extent)?;
+    }
+    Ok(())
 }
 
 fn bench(extent: &Extent) -> Result<()> {

@@ -46,8 +46,8 @@ pub(crate) struct Report {
 }
 
 /// Which direction is good.
-#[derive(Clone, Copy)]
-enum Bound {
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Bound {
     AtMost(f64),
     AtLeast(f64),
 }
@@ -159,7 +159,8 @@ impl Cell {
     }
 }
 
-fn stands(target: &str, bound: Bound, measured: impl IntoIterator<Item = f64>) -> Result<()> {
+/// Prints where one target stands; every value has to be within the bound.
+pub(crate) fn stands(target: &str, bound: Bound, measured: impl IntoIterator<Item = f64>) -> Result<()> {
     let measured: Vec<f64> = measured.into_iter().collect();
     let middle = median(measured.iter().copied());
     let (worst, met) = match bound {
@@ -177,16 +178,18 @@ fn greatest(values: &[f64]) -> f64 {
     values.iter().copied().fold(f64::NEG_INFINITY, f64::max)
 }
 
-fn of(rounds: &[Round], what: impl Fn(&Round) -> f64) -> f64 {
+/// The median of rounds.
+pub(crate) fn of<T>(rounds: &[T], what: impl Fn(&T) -> f64) -> f64 {
     median(rounds.iter().map(what))
 }
 
 /// The median of the ratios of rounds side by side.
-fn ratio(rounds: &[Round], to: &[Round], what: impl Fn(&Round) -> f64) -> f64 {
+pub(crate) fn ratio<T>(rounds: &[T], to: &[T], what: impl Fn(&T) -> f64) -> f64 {
     median(rounds.iter().zip(to).map(|(round, to)| what(round) / what(to)))
 }
 
-fn difference(rounds: &[Round], from: &[Round], what: impl Fn(&Round) -> f64) -> f64 {
+/// The median of the differences of rounds side by side.
+pub(crate) fn difference<T>(rounds: &[T], from: &[T], what: impl Fn(&T) -> f64) -> f64 {
     median(rounds.iter().zip(from).map(|(round, from)| what(round) - what(from)))
 }
 
@@ -196,6 +199,7 @@ fn speed(ways: &[Vec<Taken>], taken: &[Taken], than: usize) -> f64 {
     median(taken.iter().zip(other).map(|(taken, other)| other.seconds / taken.seconds))
 }
 
-fn say(line: Arguments<'_>) -> Result<()> {
+/// Prints a line.
+pub(crate) fn say(line: Arguments<'_>) -> Result<()> {
     Ok(writeln!(std::io::stdout(), "{line}")?)
 }

@@ -97,7 +97,7 @@ fn fresh(name: &'static str, process: Kept, port: u16) -> Fresh {
 }
 
 /// Starts a program that ends with this process.
-fn keep(command: &Command, log: &Path, run_as: Option<Ids>, end_with: &str) -> Kept {
+pub(crate) fn keep(command: &Command, log: &Path, run_as: Option<Ids>, end_with: &str) -> Kept {
     Kept::start(command, &Keeping { end_with, log, folder: None, before: "", after: "", run_as })
 }
 
@@ -217,35 +217,43 @@ fn sluice(folder: &Path, name: &str, server: u16) -> Result<Fresh> {
             target("masked", columns),
         ),
     )?;
-    let binary = std::env::var_os("SLUICE").map_or_else(|| root.join("target/release/sluice"), PathBuf::from);
-    if !binary.is_file() {
-        bail!("there is no release build of Sluice: run `cargo build --release --package sluice-broker`");
-    }
-    let mut serve = Command::new(&binary);
-    serve.arg("serve").arg("--config").arg(&file).args(["--log", "json"]);
-    let log = folder.join("sluice.log");
-    let kept = keep(&serve, &log, None, "TERM");
-    let port = ready("Sluice", &kept, &log, || address(&fs::read_to_string(&log).ok()?))?;
-    let mut create = Command::new(&binary);
-    create.args(["token", "create", "--user", "bench", "--group", "dba-oncall", "--config"]).arg(&file);
-    let token = run(&mut create, STARTING).done().stdout.trim().to_owned();
+    let (kept, port, token) = broker(&file, "postgres", "dba-oncall")?;
     let Fresh { way, _process } = fresh("Sluice", kept, port);
     // It lives as long as the process, as what holds it does.
     Ok(Fresh { way: Way { password: token.leak(), database: "open", ..way }, _process })
 }
 
-/// The port in the line that says that the broker is ready.
-fn address(log: &str) -> Option<u16> {
-    log.lines().find_map(|line| {
-        let line: serde_json::Value = serde_json::from_str(line).ok()?;
-        let ready = line.get("message")?.as_str()? == "the broker is ready";
-        let address = line.get("address").and_then(serde_json::Value::as_str).filter(|_| ready)?;
-        address.rsplit_once(':')?.1.parse().ok()
-    })
+/// Starts a broker and signs somebody of a group up: the port of one protocol, and the token.
+pub(crate) fn broker(file: &Path, protocol: &str, group: &str) -> Result<(Kept, u16, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let binary = std::env::var_os("SLUICE").map_or_else(|| root.join("target/release/sluice"), PathBuf::from);
+    if !binary.is_file() {
+        bail!("there is no release build of Sluice: run `cargo build --release --package sluice-broker`");
+    }
+    // It is started in another folder.
+    let binary = binary.canonicalize()?;
+    let mut serve = Command::new(&binary);
+    serve.arg("serve").arg("--config").arg(file).args(["--log", "json"]);
+    let log = file.with_extension("log");
+    let kept = keep(&serve, &log, None, "TERM");
+    let port = ready("Sluice", &kept, &log, || address(&fs::read_to_string(&log).ok()?, protocol))?;
+    let mut create = Command::new(&binary);
+    create.args(["token", "create", "--user", "bench", "--group", group, "--config"]).arg(file);
+    let token = run(&mut create, STARTING).done().stdout.trim().to_owned();
+    Ok((kept, port, token))
+}
+
+/// The port in the line that says that the broker is ready for a protocol; once the last such line is written.
+fn address(log: &str, protocol: &str) -> Option<u16> {
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let ready = |line: &serde_json::Value| line.get("message").is_some_and(|message| message == "the broker is ready");
+    let lines: Vec<_> = lines.filter(ready).collect();
+    let of = |name: &str| lines.iter().find(|line| line.get("protocol").is_some_and(|found| found == name));
+    of("postgres").and_then(|_| of(protocol)?.get("address")?.as_str()?.rsplit_once(':')?.1.parse().ok())
 }
 
 /// Waits for a program to show that it is ready, as long as it runs.
-fn ready<T>(what: &str, kept: &Kept, log: &Path, mut look: impl FnMut() -> Option<T>) -> Result<T> {
+pub(crate) fn ready<T>(what: &str, kept: &Kept, log: &Path, mut look: impl FnMut() -> Option<T>) -> Result<T> {
     let end = std::time::Instant::now() + STARTING;
     while std::time::Instant::now() < end && kept.is_running() {
         if let Some(found) = look() {
@@ -256,16 +264,16 @@ fn ready<T>(what: &str, kept: &Kept, log: &Path, mut look: impl FnMut() -> Optio
     bail!("{what} did not start:\n{}", fs::read_to_string(log).unwrap_or_default())
 }
 
-fn listens(port: u16) -> bool {
+pub(crate) fn listens(port: u16) -> bool {
     std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
 }
 
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
 /// A folder for one program, of the user it runs as.
-fn place(folder: &Path, name: &str, ids: Option<Ids>) -> Result<PathBuf> {
+pub(crate) fn place(folder: &Path, name: &str, ids: Option<Ids>) -> Result<PathBuf> {
     let place = folder.join(name);
     fs::create_dir(&place)?;
     if let Some(Ids { user, group }) = ids {
@@ -283,7 +291,7 @@ fn become_user(command: &mut Command, ids: Option<Ids>) {
 }
 
 /// A program that may lie in `sbin`, which is not in everybody's PATH.
-fn tool(name: &str) -> Result<PathBuf> {
+pub(crate) fn tool(name: &str) -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
     let mut files = folders.map(|folder| folder.join(name));
@@ -291,7 +299,7 @@ fn tool(name: &str) -> Result<PathBuf> {
 }
 
 /// Neither PostgreSQL nor pgbouncer runs as root: who they run as then.
-fn unprivileged() -> Result<Option<Ids>> {
+pub(crate) fn unprivileged() -> Result<Option<Ids>> {
     if !is_root() {
         return Ok(None);
     }

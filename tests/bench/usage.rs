@@ -4,31 +4,36 @@ use std::collections::HashMap;
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The processor time of a process at a moment.
+/// The processor time of one program at a moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reading {
     /// Wall clock, in microseconds since 1970.
     pub(crate) at_us: u64,
-    /// In all its threads since the meter was made, in nanoseconds.
+    /// In all threads of its processes since the meter was made, in nanoseconds.
     pub(crate) cpu_ns: u64,
 }
 
 /// Reads the scheduler's own account of each thread, which is exact where `/proc/PID/stat` counts ticks of 10 ms.
 #[derive(Debug)]
 pub(crate) struct Meter {
-    pid: u32,
+    pids: Vec<u32>,
     threads: HashMap<String, u64>,
 }
 
 impl Meter {
     pub(crate) fn new(pid: u32) -> Self {
-        Self { pid, threads: HashMap::new() }
+        Self::of(&[pid])
+    }
+
+    /// A meter for a program of several processes.
+    pub(crate) fn of(pids: &[u32]) -> Self {
+        Self { pids: pids.to_vec(), threads: HashMap::new() }
     }
 
     /// The time used so far. What a thread used after it was last looked at is lost when it ends.
     pub(crate) fn read(&mut self) -> Reading {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid)).into_iter().flatten().flatten();
-        for task in tasks {
+        let folders = self.pids.iter().filter_map(|pid| fs::read_dir(format!("/proc/{pid}/task")).ok());
+        for task in folders.flatten().flatten() {
             let Ok(stat) = fs::read_to_string(task.path().join("schedstat")) else { continue };
             let on_cpu = stat.split_ascii_whitespace().next().and_then(|field| field.parse().ok());
             let name = task.file_name().to_string_lossy().into_owned();
