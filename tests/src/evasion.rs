@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn the_corpus_is_read_whole() {
         let corpus = Evasions::load();
-        assert!(corpus.cases.len() >= 80, "{} cases", corpus.cases.len());
+        assert!(corpus.cases.len() >= 79, "{} cases", corpus.cases.len());
         for expect in [Expect::Deny, Expect::Masked, Expect::Allowed] {
             assert!(corpus.cases.iter().any(|case| case.expect == expect), "no case is {expect:?}");
         }

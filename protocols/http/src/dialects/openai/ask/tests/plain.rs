@@ -337,9 +337,9 @@ fn hosted_mcp_asks_first_and_has_no_credentials() {
 #[test]
 fn secrets_of_containers_are_taken_out() {
     let world = World::new();
-    let body = r#"{"name":"a","network_policy":{"type":"allowlist","allowed_domains":["PyPI.org"],"domain_secrets":[{"domain":"pypi.org","name":"K","value":"s3cret"}]}}"#;
+    let body = r#"{"name":"a","network_policy":{"type":"allowlist","allowed_domains":["Wheels.example.org"],"domain_secrets":[{"domain":"wheels.example.org","name":"K","value":"s3cret"}]}}"#;
     assert!(!world.sent("/containers", body).contains("s3cret"));
-    assert_eq!(world.hosts("/containers", body), ["Network pypi.org"]);
+    assert_eq!(world.hosts("/containers", body), ["Network wheels.example.org"]);
     // What an administrator stores is left alone.
     let vault = r#"{"name":"a","auth":{"type":"static_bearer","token":"s3cret","authorization":"s3cret"}}"#;
     assert_eq!(world.sent("/vaults/v_1/credentials", vault), vault);
