@@ -228,7 +228,7 @@ impl Kernel {
 
     async fn open_stay(&self, who: &Principal, name: &TargetName, peer: Peer) -> Result<Arc<Stay>, Refusal> {
         if self.register.len() >= self.limits.sessions {
-            return Err(Refusal::builtin(Code::Limit, "sessions", "the broker has too many open sessions"));
+            return Err(Refusal::builtin(Code::Crowded, "sessions", "the broker has too many open sessions"));
         }
         self.ports.keep.admits().map_err(|error| cannot_record(&error))?;
         let session = random::session_id().map_err(|_| unavailable())?;

@@ -45,6 +45,8 @@ pub enum Code {
     Pending,
     /// The principal, token or policy behind the session is gone.
     Revoked,
+    /// There is no room for it at the moment.
+    Crowded,
     /// The broker is shutting down.
     Stopping,
     /// It could not be recorded, so it did not happen.

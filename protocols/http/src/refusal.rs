@@ -174,7 +174,7 @@ const fn class(code: Code) -> (StatusCode, &'static str, Option<&'static str>) {
         Code::Expired => (StatusCode::FORBIDDEN, "policy_denied", Some("approval_timeout")),
         Code::Pending => (StatusCode::CONFLICT, "policy_denied", Some("approval_pending")),
         Code::Revoked | Code::Unauthenticated => (StatusCode::UNAUTHORIZED, "authentication_error", None),
-        Code::Unrecorded | Code::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "server_error", None),
+        Code::Unrecorded | Code::Crowded | Code::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "server_error", None),
         Code::Unavailable => (StatusCode::BAD_GATEWAY, "server_error", None),
     }
 }

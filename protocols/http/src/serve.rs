@@ -245,8 +245,8 @@ async fn drive<B: Broker, C: Future<Output = hyper::Result<()>>>(
     let mut winding_down = false;
     let mut running = FuturesUnordered::new();
     while connection.is_some() || !running.is_empty() {
+        // In no fixed order: an exchange that never pauses, as its server floods it, would leave the connection no turn.
         tokio::select! {
-            biased;
             () = &mut ending, if connection.is_some() && !winding_down => {
                 winding_down = true;
                 if let Some(connection) = &mut connection {

@@ -17,6 +17,7 @@ pub(crate) const fn sqlstate(code: Code) -> &'static str {
         Code::Policy | Code::Unsupported | Code::Expired | Code::Pending => "42501",
         Code::NotUnderstood => "42601",
         Code::Limit => "54000",
+        Code::Crowded => "53300",
         Code::Budget => "53400",
         Code::Withdrawn => "57014",
         Code::Revoked | Code::Stopping => "57P01",
