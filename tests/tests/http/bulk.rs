@@ -224,4 +224,9 @@ fn many_clients_share_a_server() {
     });
     assert_eq!(stand.mock.told().len(), 1_600);
     assert!(stand.mock.connections() <= 64, "{} connections were made", stand.mock.connections());
+    // Every exchange is in the one recording of their session, and it is whole.
+    let asked = stand.recorded().iter().filter(|event| event["event"] == "asked").count();
+    assert_eq!(asked, 1_600);
+    stand.broker.stop();
+    let _verified = stand.broker.cli(&["audit", "verify"]).done();
 }

@@ -9,6 +9,7 @@ mod evasions;
 mod faults;
 mod framing;
 mod holds;
+mod limits;
 mod masks;
 mod owned;
 mod sdk;

@@ -52,7 +52,7 @@ fn bodies(case: &Evasion) -> Vec<Attempt> {
         let plain: String = serde_json::from_str(&text).unwrap_or_default();
         let events: Vec<String> =
             api.events(&[&plain]).iter().map(|event| event.replace(&plain, text.trim_matches('"'))).collect();
-        attempts.push(ask_streamed(&format!("{api:?}, streamed"), api).script(move |_, peer| peer.events(&events)));
+        attempts.push(ask_streamed(&format!("{api:?}, streamed"), api).streaming(&events));
     }
     attempts
 }
@@ -86,7 +86,7 @@ fn logprobs_streamed() -> Attempt {
     let mut events: Vec<String> = tokens().iter().map(event).collect();
     events.push(chunk(0, &json!({}), Some("stop")));
     events.push("data: [DONE]\n\n".to_owned());
-    ask_streamed("streamed", Api::Chat).script(move |_, peer| peer.events(&events))
+    ask_streamed("streamed", Api::Chat).streaming(&events)
 }
 
 /// Two answers in one stream, a few characters of each in turn.
@@ -99,7 +99,7 @@ fn choices() -> Attempt {
     }
     events.extend([0, 1].map(|choice| chunk(choice, &json!({}), Some("stop"))));
     events.push("data: [DONE]\n\n".to_owned());
-    ask_streamed("in turn", Api::Chat).script(move |_, peer| peer.events(&events))
+    ask_streamed("in turn", Api::Chat).streaming(&events)
 }
 
 fn audio(snippet: &str) -> Attempt {

@@ -28,6 +28,8 @@ pub(crate) struct Attempt {
     /// The connection must be closed after them.
     pub(crate) closes: Closes,
     pub(crate) script: Script,
+    /// The server's stream, where it answers with one.
+    pub(crate) stream: Option<String>,
     /// What was said and what is answered, where the two sides must agree on it.
     pub(crate) said: Option<String>,
     pub(crate) answered: Option<(Api, Vec<u8>)>,
@@ -67,6 +69,7 @@ impl Attempt {
             sound: 0,
             closes: Closes::May,
             script,
+            stream: None,
             said: None,
             answered: None,
             check: None,
@@ -88,6 +91,12 @@ impl Attempt {
     pub(crate) fn script(mut self, script: impl Fn(&Told, &mut Peer) + Send + Sync + 'static) -> Self {
         self.script = Arc::new(script);
         self
+    }
+
+    /// The server answers with a stream of these events, each in a piece of its own.
+    pub(crate) fn streaming(self, events: &[String]) -> Self {
+        let (stream, events) = (events.concat(), events.to_vec());
+        Self { stream: Some(stream), ..self.script(move |_, peer| peer.events(&events)) }
     }
 
     pub(crate) fn check(mut self, check: impl Fn(&World, &Seen) -> Option<String> + Send + Sync + 'static) -> Self {
@@ -142,7 +151,7 @@ fn settle(world: &World) {
 }
 
 /// `TOKEN` is the agent's.
-fn with_token(bytes: &[u8], token: &str) -> Vec<u8> {
+pub(crate) fn with_token(bytes: &[u8], token: &str) -> Vec<u8> {
     const PLACE: &[u8] = b": TOKEN";
     let at = bytes.windows(PLACE.len()).position(|part| part == PLACE);
     let Some((before, after)) = at.and_then(|at| bytes.split_at_checked(at)) else { return bytes.to_vec() };

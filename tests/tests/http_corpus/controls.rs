@@ -27,7 +27,7 @@ fn answers(value: &str) -> Vec<Attempt> {
         let events = api.events(&pieces);
         let attempt = Attempt::post(format!("{value} from {api:?}, streamed"), api, api.streamed("\"Hello.\""));
         let answered = Some((api, events.concat().into_bytes()));
-        attempts.push(Attempt { answered, ..attempt.script(move |_, peer| peer.events(&events)) });
+        attempts.push(Attempt { answered, ..attempt.streaming(&events) });
     }
     let arguments = json!({ "to": text }).to_string();
     for api in Api::BOTH {

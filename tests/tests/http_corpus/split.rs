@@ -4,10 +4,14 @@
 #![expect(clippy::indexing_slicing, reason = "tests")]
 
 use serde_json::{Value, json};
+use sluice_tests::corpus::Expect;
+use sluice_tests::evasion::Evasions;
 use sluice_tests::http::Request;
 use sluice_tests::openai::{self, Api, chunk};
 use sluice_tests::views::Views;
 
+use crate::attempt::{Attempt, with_token};
+use crate::attempts;
 use crate::world::World;
 
 /// How often each stream is cut.
@@ -20,6 +24,10 @@ const MASKED: &str = "Hi, mail ***, *** or *** \u{1f600} by noon.";
 struct Dice(u64);
 
 impl Dice {
+    const fn of(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+
     const fn roll(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -58,6 +66,39 @@ impl Dice {
     }
 }
 
+/// Every stream of the corpus that must be masked, cut anywhere: what comes out is always the same.
+#[test]
+fn streams_of_the_corpus_are_masked_alike_however_they_are_cut() {
+    let world = World::guarded();
+    let corpus = Evasions::load();
+    let mut streams = 0;
+    for case in corpus.cases.iter().filter(|case| case.expect == Expect::Masked) {
+        let attempts = attempts(case, &world);
+        let attempts: Vec<&Attempt> = attempts.iter().filter(|attempt| attempt.stream.is_some()).collect();
+        streams += attempts.len();
+        for attempt in &attempts {
+            let cuttings = CUTTINGS.div_ceil(attempts.len() as u64);
+            cut_anywhere(&world, &format!("{} [{}]", case.id, attempt.what), attempt, cuttings);
+        }
+    }
+    assert!(streams > 20, "the corpus has {streams} streams");
+}
+
+fn cut_anywhere(world: &World, what: &str, attempt: &Attempt, cuttings: u64) {
+    let request = with_token(&attempt.bytes, &world.token);
+    let mut first = None;
+    for seed in 1..=cuttings {
+        let pieces = Dice::of(seed).cut_bytes(attempt.stream.as_deref().unwrap_or_default().as_bytes());
+        world.answers(std::sync::Arc::new(move |_, peer| peer.events(&pieces)));
+        let mut client = world.broker.http();
+        client.send(&request);
+        let body = client.response().with(200).body;
+        assert_eq!(Views::of(&body).leaks(), Vec::<String>::new(), "{what}, seed {seed}");
+        let said = (Api::Chat.text(&body), Api::Responses.text(&body), arguments_of(&body), openai::error(&body));
+        assert_eq!(*first.get_or_insert_with(|| said.clone()), said, "{what}, seed {seed}");
+    }
+}
+
 /// Asks for a stream and takes what comes.
 fn streamed(world: &World, api: Api, body: &str, events: &str, dice: &mut Dice) -> Vec<u8> {
     let pieces = dice.cut_bytes(events.as_bytes());
@@ -72,7 +113,7 @@ fn streamed(world: &World, api: Api, body: &str, events: &str, dice: &mut Dice) 
 fn texts_are_masked_alike_however_they_are_cut() {
     let world = World::guarded();
     for seed in 1..=CUTTINGS {
-        let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut dice = Dice::of(seed);
         for api in Api::BOTH {
             let deltas = dice.cut(TEXT, 9);
             let body = streamed(&world, api, &api.streamed("\"Hello.\""), &api.events(&deltas).concat(), &mut dice);
@@ -86,7 +127,7 @@ fn texts_are_masked_alike_however_they_are_cut() {
 fn choices_and_calls_are_masked_alike_however_they_are_cut() {
     let world = World::guarded();
     for seed in 1..=CUTTINGS {
-        let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut dice = Dice::of(seed);
         let body = streamed(&world, Api::Chat, &Api::Chat.streamed("\"Hello.\""), &two_choices(&mut dice), &mut dice);
         for choice in [0, 1] {
             assert_eq!(choice_text(&body, choice), MASKED, "seed {seed}: {}", String::from_utf8_lossy(&body));

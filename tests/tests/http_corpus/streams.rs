@@ -70,9 +70,7 @@ fn endings() -> Vec<Attempt> {
         ("several data lines", spread.clone()),
         ("several data lines, CR", spread.replace('\n', "\r")),
     ];
-    let attempt = |(what, stream): (&str, String)| {
-        ask(what, Api::Chat).script(move |_, peer| peer.events(&[stream.as_bytes()])).check(spells_the_rest)
-    };
+    let attempt = |(what, stream): (&str, String)| ask(what, Api::Chat).streaming(&[stream]).check(spells_the_rest);
     ways.map(attempt).to_vec()
 }
 
@@ -94,7 +92,7 @@ fn fields() -> Vec<Attempt> {
     ];
     let attempt = |field: &str| {
         let before: String = Api::Chat.events(&["Fine."]).iter().map(|event| format!("{field}\n{event}")).collect();
-        ask(field, Api::Chat).script(move |_, peer| peer.events(&[before.as_bytes()]))
+        ask(field, Api::Chat).streaming(&[before])
     };
     fields.map(attempt).to_vec()
 }
@@ -104,7 +102,7 @@ fn injected() -> Attempt {
     let inner = chunk(0, &json!({ "content": TEXT }), None);
     let outer = chunk(0, &json!({ "content": "PLACE" }), None).replace("PLACE", &format!("x\n\n{inner}"));
     let stream = format!("{outer}data: [DONE]\n\n");
-    ask("unescaped", Api::Chat).script(move |_, peer| peer.events(&[stream.as_bytes()]))
+    ask("unescaped", Api::Chat).streaming(&[stream])
 }
 
 fn calls(parts: &[(u32, serde_json::Value)]) -> Vec<String> {
@@ -138,12 +136,12 @@ fn interleaved() -> Attempt {
         (0, json!({ "arguments": ".k1@leak.example.com\"}" })),
         (1, json!({ "arguments": "55-0001\"}" })),
     ]);
-    offering("two calls", Api::Chat).script(move |_, peer| peer.events(&events)).check(valid_arguments)
+    offering("two calls", Api::Chat).streaming(&events).check(valid_arguments)
 }
 
 fn interleaved_items() -> Attempt {
     let events = Api::Responses.call("lookup_order", &in_pieces(r#"{"to":"zq7x.k1@leak.example.com"}"#, 5));
-    offering("an item", Api::Responses).script(move |_, peer| peer.events(&events))
+    offering("an item", Api::Responses).streaming(&events)
 }
 
 /// The arguments of every call are still JSON.
@@ -171,12 +169,12 @@ fn split_name() -> Attempt {
         (0, json!({ "arguments": "{\"to\":" })),
         (0, json!({ "arguments": "\"bob\"}" })),
     ]);
-    offering("in two", Api::Chat).script(move |_, peer| peer.events(&events)).check(no_call)
+    offering("in two", Api::Chat).streaming(&events).check(no_call)
 }
 
 fn whole_name() -> Attempt {
     let events = Api::Responses.call("delete_user", &["{\"to\":", "\"bob\"}"]);
-    offering("whole", Api::Responses).script(move |_, peer| peer.events(&events)).check(no_call)
+    offering("whole", Api::Responses).streaming(&events).check(no_call)
 }
 
 fn no_call(_: &World, seen: &Seen) -> Option<String> {
@@ -197,7 +195,7 @@ fn foreign(snippet: &str) -> Vec<Attempt> {
         }
         [Api::Chat, Api::Responses].map(|api| {
             let events = events.clone();
-            ask(&format!("{kind} in {api:?}"), api).script(move |_, peer| peer.events(&events))
+            ask(&format!("{kind} in {api:?}"), api).streaming(&events)
         })
     };
     kinds.into_iter().flat_map(attempt).collect()
@@ -232,7 +230,7 @@ fn unended(api: Api) -> Vec<Attempt> {
     events.truncate(events.len() - if api == Api::Chat { 2 } else { 4 });
     let answered = Some((api, events.concat().into_bytes()));
     let (ended, cut) = (events.clone(), events);
-    let in_order = ask(&format!("{api:?}, in order"), api).script(move |_, peer| peer.events(&ended));
+    let in_order = ask(&format!("{api:?}, in order"), api).streaming(&ended);
     let closed = ask(&format!("{api:?}, closed"), api).script(move |_, peer| {
         peer.begin("text/event-stream");
         for event in &cut {

@@ -1,0 +1,116 @@
+//! Limits of the listener, at their edges.
+
+use std::time::Duration;
+
+use sluice_tests::http::{Http, Request};
+use sluice_tests::mock::{Peer, Told};
+use sluice_tests::openai::Api;
+use sluice_tests::wait::{SOON, until};
+
+use crate::stand::{Stand, echo, model};
+
+fn limited(limits: &str) -> Stand {
+    Stand::with(model, "", |api| api, |setup| setup.more(limits))
+}
+
+#[test]
+fn who_has_signed_in_does_not_count_among_those_who_have_not() {
+    let stand = limited("limits: { unauthenticated_per_address: 8 }");
+    let mut kept: Vec<Http> = Vec::new();
+    for _ in 0..50 {
+        let mut client = stand.broker.http();
+        let _fine = client.ask(&stand.get("/openai/v1/models")).with(200);
+        kept.push(client);
+    }
+    // All of them are still good.
+    for client in &mut kept {
+        let _fine = client.ask(&stand.get("/openai/v1/models")).with(200);
+    }
+}
+
+#[test]
+fn strangers_from_one_address_have_a_limit() {
+    let stand = limited("limits: { unauthenticated_per_address: 8 }");
+    let mut signed_in = stand.broker.http();
+    let _fine = signed_in.ask(&stand.get("/openai/v1/models")).with(200);
+    let mut strangers: Vec<Http> = (0..8).map(|_| stand.broker.http()).collect();
+    for stranger in &mut strangers {
+        // It must have been accepted before the next one comes.
+        stranger.send(b"GET /openai/v1/models HTTP/1.1\r\n");
+    }
+    until(SOON, "one too many to be refused", || {
+        let mut more = stand.broker.http();
+        more.send(&stand.get("/openai/v1/models").bytes());
+        more.try_begun().is_none().then_some(())
+    });
+    let _fine = signed_in.ask(&stand.get("/openai/v1/models")).with(200);
+    drop(strangers);
+    until(SOON, "room for others", || {
+        let mut more = stand.broker.http();
+        more.send(&stand.get("/openai/v1/models").bytes());
+        more.try_begun().filter(|response| response.status() == 200).map(drop)
+    });
+}
+
+#[test]
+fn a_full_broker_says_so() {
+    let stand = limited("limits: { sessions: 1 }");
+    let _fine = stand.ask(&stand.get("/openai/v1/models")).with(200);
+    let request = |user: &str| Request::get("/openai/v1/models", &stand.broker.token(user, "staff"));
+    let refused = stand.ask(&request("bob"));
+    assert!(matches!(refused.status(), 429 | 503), "{}{}", refused.head.text, refused.text());
+    let _fine = stand.ask(&request("ann")).with(200);
+}
+
+#[test]
+fn the_listener_answers_to_its_own_names_only() {
+    let stand = Stand::configured(echo, "", |yaml| {
+        yaml.replace("  dangerous_cleartext", "  http_hosts: [broker, \"other:99\"]\n  dangerous_cleartext")
+    });
+    let ask = |host: &str| {
+        let mut client = stand.broker.http();
+        let token = &stand.token;
+        let head = format!("GET /openai/v1/models HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\r\n");
+        client.send(head.as_bytes());
+        client.response().status()
+    };
+    for host in ["broker", "BROKER", "broker:1", "broker:8443", "other:99"] {
+        assert_eq!(ask(host), 200, "{host}");
+    }
+    for host in ["evil", "other", "other:98", "broker.evil", "evil.broker", "127.0.0.1", "broker:", "broker:x", ""] {
+        assert!((400..500).contains(&ask(host)), "{host}");
+    }
+    assert_eq!(stand.mock.told().len(), 5);
+}
+
+#[test]
+fn a_whole_answer_that_is_waited_for_ends_with_its_token() {
+    let stand = Stand::open(|_: &Told, peer: &mut Peer| {
+        peer.closes_within(Duration::from_secs(30));
+    });
+    let token = stand.broker.mint(&["--user", "eve", "--group", "staff"]);
+    let mut client = stand.broker.http();
+    let question = Api::Chat.question("\"Hello.\"");
+    client.send(&Request::post("/openai/v1/chat/completions", &token, &question).bytes());
+    let _told = stand.mock.hears(1);
+    let listed = stand.broker.json(&["token", "list"]);
+    let id = listed.iter().find(|token| token.to_string().contains("eve")).and_then(|token| token["id"].as_str());
+    let _revoked = stand.broker.cli(&["token", "revoke", id.unwrap_or_default()]).done();
+    let response = client.response().with(401);
+    assert_eq!(response.code(), "token-revoked");
+}
+
+#[test]
+fn a_token_that_ends_ends_what_it_began() {
+    let stand = Stand::open(|_: &Told, peer: &mut Peer| {
+        peer.begin("text/event-stream");
+        peer.chunked(Api::Chat.events(&["One. "]).concat().replace("data: [DONE]\n\n", "").as_bytes());
+        peer.closes_within(Duration::from_secs(60));
+    });
+    let token = stand.broker.mint(&["--user", "eve", "--group", "staff", "--ttl", "5"]);
+    let mut client = stand.broker.http();
+    client.send(&Request::post("/openai/v1/chat/completions", &token, &Api::Chat.streamed("\"Hello.\"")).bytes());
+    assert_eq!(client.begun().status(), 200);
+    let _end = client.hear("\"error\"");
+    assert_eq!(stand.ask(&Request::get("/openai/v1/models", &token)).status(), 401);
+}
