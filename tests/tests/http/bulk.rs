@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use sluice_tests::api::Api;
+use sluice_tests::broker::{Broker, Setup};
 use sluice_tests::http::Request;
 use sluice_tests::keeper::{forget_peak, memory_kib};
 use sluice_tests::mock::{Mock, Peer};
@@ -13,7 +15,7 @@ use sluice_tests::openai;
 use sluice_tests::pattern::Pattern;
 use sluice_tests::wait::{SOON, pause, until};
 
-use crate::stand::{Stand, echo};
+use crate::stand::{STAFF, Stand, echo};
 
 const GIGABYTE: u64 = 1 << 30;
 /// How much more memory a large body may take at most, in KiB.
@@ -204,6 +206,21 @@ fn a_large_answer_that_is_looked_into_is_cut_at_its_limit() {
     });
     let response = stand.ask(&stand.chat("Hello."));
     assert_eq!(response.status(), 502, "{}", response.head.text);
+}
+
+#[test]
+fn a_server_that_never_pauses_is_cut_when_its_time_is_over() {
+    let (answer, sent) = pouring(GIGABYTE << 10);
+    let mock = Mock::start(answer);
+    let api = Api::rest("files", "prod", mock.port()).with("detectors: []").with("limits: { total_seconds: 1 }");
+    let broker = Broker::start(&Setup::http(vec![api], STAFF));
+    let mut client = broker.http();
+    client.send(&Request::get("/files/large", &broker.token("ann", "staff")).bytes());
+    assert_eq!(client.begun().status(), 200);
+    let began = Instant::now();
+    let heard = client.drain(GIGABYTE << 10, |_, _| assert!(began.elapsed() < SOON, "it is still sent"));
+    assert!(heard > 0 && heard < GIGABYTE << 10, "{heard}");
+    assert!(sent.load(Ordering::Relaxed) < GIGABYTE << 10);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::time::Duration;
 use http_body::Body as _;
 use hyper::body::Incoming;
 use sluice_wire::{Credential, Link, LinkError, Violation};
+use tokio::task::coop::poll_proceed;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::blot::Blot;
@@ -98,7 +99,11 @@ impl ServerLink {
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame>, LinkError>> {
         loop {
             let At::Answering(body) = &mut self.at else { return Poll::Ready(Ok(None)) };
+            // The body is a channel, which always has more where its server is faster than this task. What else the task
+            // does, its client's side above all, gets a turn.
+            let turn = ready!(poll_proceed(cx));
             let Poll::Ready(frame) = Pin::new(body).poll_frame(cx) else { return self.poll_late(cx) };
+            turn.made_progress();
             match frame {
                 None => {
                     let rest = self.blot.finish();
@@ -111,6 +116,10 @@ impl ServerLink {
                 }
                 Some(Err(error)) => return Poll::Ready(Err(io::Error::other(error).into())),
                 Some(Ok(frame)) => {
+                    // A server that never pauses never lets the timer be looked at.
+                    if Instant::now() >= self.end {
+                        return Poll::Ready(Err(io::Error::from(io::ErrorKind::TimedOut).into()));
+                    }
                     self.wait(self.patience.idle);
                     // Trailers say nothing that was decided on.
                     let Ok(bytes) = frame.into_data() else { continue };
