@@ -95,7 +95,7 @@ impl Answer {
         }
         self.failed = !head.status.is_success();
         if let Some(words) = self.unacceptable(head) {
-            return self.refuse(&words, served);
+            return self.fail(&words);
         }
         let shown = |headers: HeaderMap| Response::new(head.status, headers);
         let mut headers = to_client(&head.headers, &self.veil);
@@ -126,7 +126,7 @@ impl Answer {
                 self.mode = Mode::Opaque { head: Box::new(shown(headers)), held: Vec::new() };
                 self.ready.push_back(Output::Ask(*operation, Vec::new()));
             }
-            Look::Refuse(words) => self.refuse(&words, served),
+            Look::Refuse(words) => self.fail(&words),
         }
     }
 
@@ -285,10 +285,6 @@ impl Answer {
                 self.close();
             }
         }
-    }
-
-    fn refuse(&mut self, words: &Words, _served: &Served) {
-        self.fail(words);
     }
 
     fn begin(&mut self, head: Response, begun: Begun) {

@@ -65,7 +65,6 @@ struct Sent {
     question: Option<OpId>,
     /// Something is looked up, or written down, before the answer goes on.
     errand: bool,
-    settled: bool,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -198,7 +197,7 @@ impl HttpMachine {
                 out.to_server(op, Frame::End);
             }
         }
-        self.state = State::Sent(Box::new(Sent { op, answer, streams, question: None, errand: false, settled: false }));
+        self.state = State::Sent(Box::new(Sent { op, answer, streams, question: None, errand: false }));
         self.pump(out);
     }
 
@@ -366,11 +365,9 @@ impl HttpMachine {
     }
 }
 
-/// Says what the operation used up, once.
+/// Says what the operation used up; whoever does takes it out of the state first, so it is said once.
 fn settle(sent: &Sent, out: &mut Outbox<Frame>) {
-    if !sent.settled {
-        out.settle(sent.op, sent.answer.spent());
-    }
+    out.settle(sent.op, sent.answer.spent());
 }
 
 /// What a head leads to.
