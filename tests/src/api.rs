@@ -14,6 +14,8 @@ pub struct Api {
     pub url: String,
     /// What the broker shows the server.
     pub key: String,
+    /// What it shows it in turn with that.
+    pub more_keys: Vec<String>,
     /// Further settings, one for each line, without indentation.
     pub more: Vec<String>,
 }
@@ -33,7 +35,14 @@ impl Api {
 
     fn new(name: &str, environment: &str, url: &str) -> Self {
         let more = vec!["tls: dangerous_plaintext".to_owned()];
-        Self { name: name.into(), environment: environment.into(), url: url.into(), key: KEY.to_owned(), more }
+        Self {
+            name: name.into(),
+            environment: environment.into(),
+            url: url.into(),
+            key: KEY.to_owned(),
+            more_keys: Vec::new(),
+            more,
+        }
     }
 
     /// The same with another setting, as the configuration has it.
@@ -43,17 +52,40 @@ impl Api {
         self
     }
 
-    /// The file of its key, in the broker's folder.
-    pub(crate) fn key_file(&self) -> String {
-        format!("{}.key", self.name)
+    /// The same with several keys, which are lent in turn.
+    #[must_use]
+    pub fn keys(mut self, first: &str, more: &[&str]) -> Self {
+        self.key = first.to_owned();
+        self.more_keys = more.iter().map(|key| (*key).to_owned()).collect();
+        self
+    }
+
+    /// The file of a key, in the broker's folder.
+    #[must_use]
+    pub fn key_file(&self, number: usize) -> String {
+        if number == 0 { format!("{}.key", self.name) } else { format!("{}.key{number}", self.name) }
+    }
+
+    /// The files of all keys, and what is in them.
+    pub(crate) fn key_files(&self) -> impl Iterator<Item = (String, &str)> {
+        let keys = std::iter::once(&self.key).chain(&self.more_keys);
+        keys.enumerate().map(|(number, key)| (self.key_file(number), key.as_str()))
+    }
+
+    fn credential(&self) -> String {
+        if self.more_keys.is_empty() {
+            return format!("password: \"file:{}\"", self.key_file(0));
+        }
+        let files: Vec<String> = self.key_files().map(|(file, _)| format!("\"file:$folder/{file}\"")).collect();
+        format!("keys: [{}]", files.join(", "))
     }
 
     pub(crate) fn yaml(&self) -> String {
         let Self { name, environment, url, .. } = self;
         let mut text = format!(
             "  {name}:\n    protocol: http\n    environment: {environment}\n    \
-             credential: {{ password: \"file:{}\" }}\n    url: {url}\n",
-            self.key_file()
+             credential: {{ {} }}\n    url: {url}\n",
+            self.credential()
         );
         for setting in &self.more {
             let _never = writeln!(text, "    {setting}");

@@ -159,13 +159,14 @@ impl Setup {
         for (name, text) in &self.policies {
             fs::write(folder.join("policies").join(name), text).expect("our folder");
         }
-        let keys = self.apis.iter().map(|api| (api.key_file(), api.key.as_str()));
+        let keys = self.apis.iter().flat_map(Api::key_files);
         for (name, secret) in std::iter::once(("database.password".to_owned(), PASSWORD)).chain(keys) {
             let file = folder.join(name);
             fs::write(&file, secret).expect("our folder");
             fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("our file");
         }
-        let yaml = self.yaml().replace("password: \"file:", &format!("password: \"file:{}/", folder.display()));
+        let yaml = self.yaml().replace("password: \"file:", "password: \"file:$folder/");
+        let yaml = yaml.replace("$folder", &folder.display().to_string());
         fs::write(folder.join("sluice.yaml"), yaml).expect("our folder");
         folder
     }

@@ -19,7 +19,7 @@ pub struct Limits {
     pub nudge_seconds: u64,
     /// Seconds that a session which several flows share may be without one before it ends.
     pub idle_seconds: u64,
-    /// Seconds after which a shared session asks for its credential again.
+    /// Seconds after which a shared session asks for its credential again; 0 for every flow.
     pub lend_seconds: u64,
     /// Seconds that a closing flow may take to hand its last bytes to its peers.
     pub linger_seconds: u64,

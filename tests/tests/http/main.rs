@@ -9,6 +9,7 @@ mod evasions;
 mod faults;
 mod framing;
 mod holds;
+mod keys;
 mod limits;
 mod masks;
 mod owned;

@@ -23,6 +23,9 @@ pub(crate) struct Limits {
     /// Seconds that a session of several HTTP exchanges may be without one before it ends.
     #[schemars(range(min = 1, max = 86_400))]
     pub(crate) idle_seconds: u32,
+    /// Seconds after which an HTTP session asks for its target's credential again; 0 for every exchange.
+    #[schemars(range(max = 3_600))]
+    pub(crate) lend_seconds: u32,
     /// Bytes of one operation's frames that are recorded, each way; the rest is counted and hashed.
     #[schemars(range(max = 1_073_741_824))]
     pub(crate) recorded_bytes_per_operation: u64,
@@ -39,6 +42,7 @@ impl Limits {
         sessions: 10_000,
         hold_seconds: 3_600,
         idle_seconds: 60,
+        lend_seconds: 5,
         recorded_bytes_per_operation: 1 << 20,
         drain_seconds: 10,
     };
@@ -51,6 +55,7 @@ impl Limits {
             ("sessions", u64::from(self.sessions), 1, 100_000),
             ("hold_seconds", u64::from(self.hold_seconds), 1, 86_400),
             ("idle_seconds", u64::from(self.idle_seconds), 1, 86_400),
+            ("lend_seconds", u64::from(self.lend_seconds), 0, 3_600),
             ("recorded_bytes_per_operation", self.recorded_bytes_per_operation, 0, 1 << 30),
             ("drain_seconds", u64::from(self.drain_seconds), 0, 3_600),
         ];
@@ -65,6 +70,7 @@ impl Limits {
             sessions: usize::try_from(self.sessions).unwrap_or(usize::MAX),
             hold_seconds: self.hold_seconds,
             idle_seconds: u64::from(self.idle_seconds),
+            lend_seconds: u64::from(self.lend_seconds),
             recorded_bytes: self.recorded_bytes_per_operation,
             ..KernelLimits::STANDARD
         }

@@ -206,6 +206,8 @@ fn limits_hold_at_their_edges() {
         ("unauthenticated_per_address", 1, 10_000),
         ("sessions", 1, 100_000),
         ("hold_seconds", 1, 86_400),
+        ("idle_seconds", 1, 86_400),
+        ("lend_seconds", 0, 3_600),
         ("recorded_bytes_per_operation", 0, 1 << 30),
         ("drain_seconds", 0, 3_600),
     ] {
