@@ -14,7 +14,6 @@ use crate::gathered::Gathered;
 use crate::media::{Media, media};
 use crate::refusal::Words;
 use crate::served::Served;
-use crate::validate;
 use crate::veil::Veil;
 
 /// What an answer gives next.
@@ -98,7 +97,7 @@ impl Answer {
             return self.fail(&words);
         }
         let shown = |headers: HeaderMap| Response::new(head.status, headers);
-        let mut headers = to_client(&head.headers, &self.veil);
+        let mut headers = served.headers.to_client(&head.headers, &self.veil);
         if self.bodiless(head.status) {
             self.mode = Mode::Verbatim;
             return self.begin(shown(headers), Begun::Body);
@@ -381,13 +380,6 @@ pub(crate) enum Seen {
     /// The answer cannot be shown.
     Refuse(Words),
     Over,
-}
-
-/// The headers that a client gets; one that holds a protected value is left out.
-fn to_client(from_server: &HeaderMap, veil: &Veil) -> HeaderMap {
-    let mut headers = validate::to_client(from_server);
-    veil.found_in(&headers).iter().for_each(|name| drop(headers.remove(name)));
-    headers
 }
 
 /// The words of an answer that cannot be passed on.

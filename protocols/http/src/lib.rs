@@ -12,6 +12,7 @@ mod exchange;
 mod flaw;
 mod frame;
 mod gathered;
+mod headers;
 mod link;
 mod machine;
 mod media;

@@ -25,7 +25,6 @@ use crate::refusal::Words;
 use crate::schema;
 use crate::served::Served;
 use crate::target::Dialect;
-use crate::validate;
 use crate::veil::Veil;
 
 const PROTECTED_TYPE: Flaw =
@@ -64,6 +63,7 @@ pub(crate) struct Sending {
 
 /// Reads a head.
 pub(crate) fn read(head: &Request, served: &Arc<Served>) -> Result<Turned, Words> {
+    served.headers.check(&head.headers).map_err(Words::of_flaw)?;
     if let Length::Known(bytes) = head.body
         && bytes > served.limits.request_bytes
         && reads_body(head, served)
@@ -158,7 +158,8 @@ pub(crate) fn opaque_answer(head: &Request, action: Action, facts: Facts, served
     let access = Access { action, resource: Resource::target() };
     let meaning =
         Meaning { action, accesses: std::iter::once(access).collect(), exposures: Vec::new(), facts, understood: true };
-    let shape = Shape::new(meaning, [&b"opaque-answer"[..], head.method.as_str().as_bytes(), head.path.as_bytes()]);
+    let exact = head.path.clone() + &served.headers.exact(&head.headers);
+    let shape = Shape::new(meaning, [&b"opaque-answer"[..], head.method.as_str().as_bytes(), exact.as_bytes()]);
     let path = shown(&head.path, served.classes.everything());
     let text = Text::new(format!("{} {path}: an answer that is not looked into", head.method));
     Operation { shape: shape.into(), text, stage: Stage::Perform, bound: None, spend: Spend::default() }
@@ -189,11 +190,13 @@ impl Question<'_> {
             facts,
             understood: true,
         };
-        let shape = Shape::new(
-            meaning,
-            [head.method.as_str().as_bytes(), head.path.as_bytes(), content_type(&head.headers).as_bytes(), &exact],
-        );
-        let mut text = format!("{} {}", head.method, shown(&head.path, served.classes.everything()));
+        let everything = served.classes.everything();
+        // A content type has one line: what follows it is told apart from it.
+        let headers = content_type(&head.headers).to_owned() + &served.headers.exact(&head.headers);
+        let shape =
+            Shape::new(meaning, [head.method.as_str().as_bytes(), head.path.as_bytes(), headers.as_bytes(), &exact]);
+        let mut text = format!("{} {}", head.method, shown(&head.path, everything));
+        text.push_str(&served.headers.shown(&head.headers, everything));
         let shown = body.shown(served);
         if !shown.is_empty() {
             text.push('\n');
@@ -223,8 +226,8 @@ impl Prepared {
         let body = body.covered(&withheld)?;
         // After the body is covered: what was given a token there may be put back.
         let answer = Answer::new(expected, served.classes.toward_client(obligations, who));
-        let mut headers: HeaderMap = validate::to_server(&head.headers);
-        let protected = withheld.found_in(&headers);
+        let mut headers: HeaderMap = served.headers.to_server(&head.headers);
+        let protected = served.headers.withheld(&headers, &withheld);
         if protected.contains(&CONTENT_TYPE) {
             return Err(Words::of_flaw(PROTECTED_TYPE));
         }
@@ -247,9 +250,10 @@ impl Prepared {
 /// The classes of protected values in what is sent besides the body.
 pub(crate) fn found_in_head(head: &Request, served: &Served) -> BTreeSet<Tag> {
     let mut tags = served.classes.found_in(&readings(&head.path));
-    let headers = validate::to_server(&head.headers);
+    let headers = served.headers.to_server(&head.headers);
     let texts = headers.values().filter_map(|value| value.to_str().ok());
     tags.extend(texts.flat_map(|text| served.classes.found_in(text)));
+    tags.extend(served.headers.tags(&head.headers, &served.classes));
     tags
 }
 

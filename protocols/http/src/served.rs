@@ -9,6 +9,7 @@ use thiserror::Error;
 use crate::classes::{Classes, Unclassified, Veils};
 use crate::dial::{DialError, Origin, Pools, may_be_dialled};
 use crate::dialects::openai;
+use crate::headers::{Headers, Misplaced, misplaced};
 use crate::target::{Dialect, Limits, Objects as Whose, ServerTls, Target};
 
 /// One target.
@@ -17,6 +18,7 @@ pub(crate) struct Served {
     pub(crate) dialect: Dialect,
     pub(crate) limits: Limits,
     pub(crate) classes: Veils,
+    pub(crate) headers: Headers,
     pub(crate) objects: Whose,
     pub(crate) origin: Arc<Origin>,
     /// Set for the dialect of OpenAI.
@@ -40,6 +42,8 @@ pub(crate) enum Unserved {
     Forbidden,
     #[error("`{0}` cannot be a header that is added")]
     Header(String),
+    #[error(transparent)]
+    Misplaced(#[from] Misplaced),
     #[error("the limit `{0}` is at least 1")]
     Limit(&'static str),
 }
@@ -57,6 +61,7 @@ impl Served {
             dialect: target.dialect,
             limits: target.limits,
             classes,
+            headers: Headers::of(&target.header_rules),
             objects: target.objects,
             origin: Arc::new(pools.origin(target)?),
             openai,
@@ -77,6 +82,7 @@ pub(crate) fn wrong(target: &Target) -> Vec<Unserved> {
             .filter(|(name, value)| !may_be_added(name, value))
             .map(|(name, _)| Unserved::Header(name.clone())),
     );
+    found.extend(misplaced(target).into_iter().map(Unserved::from));
     let limits = [
         ("request_bytes", target.limits.request_bytes),
         ("response_bytes", target.limits.response_bytes),

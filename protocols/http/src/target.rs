@@ -27,6 +27,9 @@ pub struct Target {
     /// Headers that are added to every request, such as an organization.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
+    /// Which headers pass besides those that pass at every target, which stay behind, and which are refused.
+    #[serde(default)]
+    pub header_rules: HeaderRules,
     /// Host names that lead to this target, besides the first part of the path.
     #[serde(default)]
     pub hosts: Vec<String>,
@@ -113,6 +116,38 @@ pub enum Auth {
     Header(String),
     /// The server asks for none.
     None,
+}
+
+/// What becomes of headers, by their names.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct HeaderRules {
+    /// Of requests.
+    pub request: RequestHeaders,
+    /// Of answers.
+    pub response: ResponseHeaders,
+}
+
+/// What becomes of the headers of requests.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RequestHeaders {
+    /// Are sent on as they are; they are part of what is decided on and approved.
+    pub pass: Vec<String>,
+    /// Stay behind, although they pass at other targets.
+    pub drop: Vec<String>,
+    /// Make the request be refused.
+    pub refuse: Vec<String>,
+}
+
+/// What becomes of the headers of answers.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ResponseHeaders {
+    /// Are shown as they are, unless they hold a protected value.
+    pub pass: Vec<String>,
+    /// Stay behind, although they pass at other targets.
+    pub drop: Vec<String>,
 }
 
 /// One model.

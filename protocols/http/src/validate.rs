@@ -19,7 +19,8 @@ use http::{Method, Version};
 
 use crate::flaw::Flaw;
 
-pub(crate) use forward::{to_client, to_server};
+pub(crate) use fields::is_reserved;
+pub(crate) use forward::{passes_to_client, passes_to_server, to_client, to_server};
 pub(crate) use media::{Media, parameter};
 pub(crate) use query::{Pair, names_credential};
 

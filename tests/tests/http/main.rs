@@ -8,6 +8,7 @@ mod crowd;
 mod evasions;
 mod faults;
 mod framing;
+mod headers;
 mod holds;
 mod keys;
 mod limits;

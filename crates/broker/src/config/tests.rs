@@ -123,6 +123,10 @@ fn mistakes_of_an_api_have_their_places() {
         "there is no detector `emial` among the built-in ones",
     );
     check("url: 'https://x.example.com', limits: { idle_seconds: 0 }", "the limit `idle_seconds` is at least 1");
+    check(
+        "url: 'https://x.example.com', header_rules: { request: { pass: [Host] } }",
+        "`header_rules.request.pass`: `Host` says how or where a message is sent",
+    );
     check("url: 'https://x.example.com', modles: {}", "unknown key `modles`");
 }
 

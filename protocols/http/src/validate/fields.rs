@@ -95,7 +95,7 @@ pub(super) fn check(headers: &HeaderMap) -> Result<(), Flaw> {
 
 /// A name that is refused whatever its value is. An underscore makes a name the twin of another once a server turns
 /// both into the same variable (RFC 3875 §4.1.18), so no name has one.
-fn is_reserved(name: &str) -> bool {
+pub(crate) fn is_reserved(name: &str) -> bool {
     let starts = |list: &[&str]| list.iter().any(|prefix| name.starts_with(prefix));
     let about_models = name.split('-').any(|word| matches!(word, "model" | "models"));
     name.contains('_')

@@ -67,16 +67,7 @@ pub(crate) fn to_client(from_server: &HeaderMap) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for name in from_server.keys() {
         let Some(value) = only(from_server, name) else { continue };
-        let fits: fn(&str) -> bool = match name.as_str() {
-            "content-type" => |text| Media::parse(text).is_ok(),
-            "cache-control" => is_cache_control,
-            "openai-version" => is_date,
-            "openai-processing-ms" | "openai-poll-after-ms" | "retry-after-ms" => is_number,
-            "retry-after" => |text| is_number(text) || is_http_date(text),
-            "x-should-retry" => |text| matches!(text, "true" | "false"),
-            name if name.starts_with("x-ratelimit-") => is_amount,
-            _ => continue,
-        };
+        let Some(fits) = form_to_client(name.as_str()) else { continue };
         if shows(value, fits) {
             headers.insert(name, value.clone());
         }
@@ -89,6 +80,30 @@ pub(crate) fn to_client(from_server: &HeaderMap) -> HeaderMap {
         None => {}
     }
     headers
+}
+
+/// The form in which a header may reach a client.
+fn form_to_client(name: &str) -> Option<fn(&str) -> bool> {
+    Some(match name {
+        "content-type" => |text| Media::parse(text).is_ok(),
+        "cache-control" => is_cache_control,
+        "openai-version" => is_date,
+        "openai-processing-ms" | "openai-poll-after-ms" | "retry-after-ms" => is_number,
+        "retry-after" => |text| is_number(text) || is_http_date(text),
+        "x-should-retry" => |text| matches!(text, "true" | "false"),
+        name if name.starts_with("x-ratelimit-") => is_amount,
+        _ => return None,
+    })
+}
+
+/// Whether a header may reach every server in the form that it has, besides the type of the body.
+pub(crate) fn passes_to_server(name: &str) -> bool {
+    ["accept", "idempotency-key", "openai-beta", "traceparent", "tracestate", "user-agent"].contains(&name)
+}
+
+/// Whether a header may reach every client in the form that it has, besides the type of the body.
+pub(crate) fn passes_to_client(name: &str) -> bool {
+    name == "content-disposition" || form_to_client(name).is_some() && name != "content-type"
 }
 
 /// A value that is there once.
