@@ -2,13 +2,14 @@
 
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use sluice_mask::json::escape_into;
 use sluice_model::{Code, Refusal};
 
 use crate::flaw::Flaw;
 use crate::frame::Response;
 use crate::target::Dialect;
+use crate::validate::METHODS;
 
 /// Node's SDK asks again at once where it is told to wait longer than this.
 const LONGEST_RETRY_SECONDS: u32 = 60;
@@ -27,6 +28,8 @@ pub(crate) struct Words {
     pub(crate) rule: Box<str>,
     pub(crate) decision: Option<Box<str>>,
     pub(crate) param: Option<Box<str>>,
+    /// The methods that would be allowed, where the method is what is wrong.
+    allow: Option<Box<HeaderValue>>,
     retry: Retry,
 }
 
@@ -62,6 +65,7 @@ impl Words {
             rule: refusal.rule.as_str().into(),
             decision: refusal.decision.as_ref().map(|decision| decision.as_str().into()),
             param: None,
+            allow: None,
             retry,
         }
     }
@@ -76,6 +80,7 @@ impl Words {
             rule: "malformed-request".into(),
             decision: None,
             param: None,
+            allow: (flaw.status == 405).then(|| Box::new(HeaderValue::from_static(METHODS))),
             retry: Retry::Never,
         }
     }
@@ -83,6 +88,12 @@ impl Words {
     /// The same, with the member of the body that it is about.
     pub(crate) fn with_param(mut self, param: Option<String>) -> Self {
         self.param = param.map(String::into_boxed_str);
+        self
+    }
+
+    /// The same, with the methods that the place has.
+    pub(crate) fn with_allow(mut self, methods: String) -> Self {
+        self.allow = HeaderValue::try_from(methods).ok().map(Box::new);
         self
     }
 
@@ -100,6 +111,10 @@ impl Words {
             Retry::Never => drop(headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"))),
             Retry::Now => drop(headers.insert(SHOULD_RETRY, HeaderValue::from_static("true"))),
             Retry::After(seconds) => drop(headers.insert(RETRY_AFTER, HeaderValue::from(seconds))),
+        }
+        // RFC 9110 §15.5.6: "The origin server MUST generate an Allow header field in a 405 response".
+        if let Some(methods) = &self.allow {
+            headers.insert(ALLOW, HeaderValue::clone(methods));
         }
         if self.status == StatusCode::UPGRADE_REQUIRED {
             // RFC 9110 §15.5.22: the answer names what would be acceptable.

@@ -27,6 +27,9 @@ pub(crate) use query::{Pair, names_credential};
 /// The longest path and query together. RFC 9110 §4.1 recommends 8000 octets at least.
 const MAX_TARGET_BYTES: usize = 8192;
 
+/// The methods that are known and allowed.
+pub(crate) const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
+
 /// Where a request came in.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Listener<'a> {

@@ -88,6 +88,25 @@ fn a_header_that_the_target_does_not_take_is_refused() {
 }
 
 #[test]
+fn who_uses_a_wrong_method_is_told_the_right_ones() {
+    let stand = Stand::open(|_: &Told, peer: &mut Peer| {
+        let head = "HTTP/1.1 405 Method Not Allowed\r\nallow: GET, OPTIONS\r\ncontent-type: application/json\r\n";
+        peer.send(format!("{head}content-length: 2\r\n\r\n{{}}").as_bytes());
+    });
+    let ask = |method: &str, path: &str| {
+        let response = stand.ask(&Request::new(method, path).token(&stand.token)).with(405);
+        response.header("allow").unwrap_or_default().to_owned()
+    };
+    assert_eq!(ask("TRACE", "/openai/v1/models"), "GET, HEAD, POST, PUT, PATCH, DELETE");
+    assert_eq!(ask("OPTIONS", "/files/x"), "GET, HEAD, POST, PUT, PATCH, DELETE");
+    assert_eq!(ask("DELETE", "/openai/v1/chat/completions"), "GET, HEAD, POST");
+    assert_eq!(ask("GET", "/openai/v1/responses/compact"), "POST");
+    assert!(stand.mock.told().is_empty());
+    // The server's own.
+    assert_eq!(ask("DELETE", "/files/x"), "GET, OPTIONS");
+}
+
+#[test]
 fn protected_values_pass_in_no_header() {
     for stand in stands() {
         let _fine = ask(&stand, &[("X-Tenant", "zq7x.k1@leak.example.com")]).with(200);

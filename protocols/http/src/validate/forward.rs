@@ -4,6 +4,7 @@ use http::header::{
     ACCEPT, ACCEPT_ENCODING, CONTENT_DISPOSITION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT,
 };
 
+use super::METHODS;
 use super::media::Media;
 
 /// The most bytes of a value that passes.
@@ -85,6 +86,7 @@ pub(crate) fn to_client(from_server: &HeaderMap) -> HeaderMap {
 /// The form in which a header may reach a client.
 fn form_to_client(name: &str) -> Option<fn(&str) -> bool> {
     Some(match name {
+        "allow" => is_methods,
         "content-type" => |text| Media::parse(text).is_ok(),
         "cache-control" => is_cache_control,
         "openai-version" => is_date,
@@ -164,6 +166,13 @@ fn is_tracestate(text: &str) -> bool {
 fn is_cache_control(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-=, ".contains(&byte);
     !text.is_empty() && text.len() <= 128 && text.bytes().all(plain)
+}
+
+/// Known methods: `GET, HEAD`.
+fn is_methods(text: &str) -> bool {
+    let known =
+        |method: &str| METHODS.split(", ").any(|known| known == method) || matches!(method, "OPTIONS" | "TRACE");
+    text.split(',').all(|method| known(method.trim()))
 }
 
 /// `2020-10-01`.

@@ -14,7 +14,7 @@ use super::estimate::cost_micros;
 use super::expect::Expectation;
 use super::multipart::Form;
 use super::parts::Parts;
-use super::routes::{Allowed, Answer, Body as Kind, Found, Route};
+use super::routes::{Answer, Body as Kind, Found, Route};
 use super::screen::{Firewall, Shape, UsageChunk};
 use super::tools::{Kind as Runs, Offered};
 use crate::body::{Body, document, text};
@@ -105,8 +105,9 @@ fn find<'a>(head: &Request, path: &'a str, served: &'a Served) -> Result<&'a Rou
     match rules.routes.find(read_as(&head.method), path) {
         Found::Route { route, .. } => Ok(route),
         Found::UnknownPath => Err(no_such_route()),
-        Found::MethodNotAllowed(Allowed { .. }) => {
-            Err(Words::of_flaw(Flaw::new(405, "method_not_allowed", "the operation has no such method")))
+        Found::MethodNotAllowed(allowed) => {
+            let flaw = Flaw::new(405, "method_not_allowed", "the operation has no such method");
+            Err(Words::of_flaw(flaw).with_allow(allowed.to_string()))
         }
     }
 }

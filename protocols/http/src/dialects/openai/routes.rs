@@ -137,7 +137,7 @@ pub(crate) struct Id<'a> {
     pub(crate) value: &'a str,
 }
 
-/// The methods of a path; shown as the value of an `Allow` header.
+/// The methods of a path; shown as the value of an `Allow` header. What may be read may be asked for its head.
 ///
 /// RFC 9110, section 15.5.6: "The origin server MUST generate an Allow header field in a 405 response".
 #[derive(Debug)]
@@ -147,7 +147,7 @@ impl fmt::Display for Allowed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, route) in self.0.iter().enumerate() {
             f.write_str(if index == 0 { "" } else { ", " })?;
-            f.write_str(route.method)?;
+            f.write_str(if route.method == "GET" { "GET, HEAD" } else { route.method })?;
         }
         Ok(())
     }

@@ -167,8 +167,8 @@ fn a_wrong_method_is_told_from_a_wrong_path() {
         ],
         &expect![[r#"
             GET /embeddings -> 405 POST
-            PUT /files/file-1 -> 405 DELETE, GET
-            HEAD /models -> 405 GET
+            PUT /files/file-1 -> 405 DELETE, GET, HEAD
+            HEAD /models -> 405 GET, HEAD
             post /responses -> 405 POST
              /responses -> 405 POST
             GET /responses -> 405 POST
