@@ -38,6 +38,8 @@ pub(crate) struct Answer {
     /// Released and not yet taken.
     ready: VecDeque<Output>,
     begun: Begun,
+    /// The head of what is looked at piece by piece, until it is known that there is something to show.
+    held: Option<Box<Response>>,
     /// The server has said all of it.
     whole: bool,
     /// The server did not do what was asked.
@@ -73,7 +75,8 @@ impl Answer {
     /// What is expected of the server, and the veil over what the client may not see.
     pub(crate) fn new(expected: Expected, veil: Veil) -> Self {
         let mode = Mode::Awaited;
-        Self { expected, veil, mode, ready: VecDeque::new(), begun: Begun::Nothing, whole: false, failed: false }
+        let begun = Begun::Nothing;
+        Self { expected, veil, mode, ready: VecDeque::new(), begun, held: None, whole: false, failed: false }
     }
 
     /// An answer that the broker gives by itself.
@@ -118,8 +121,11 @@ impl Answer {
             }
             Look::Pieces(sight) => {
                 self.mode = Mode::Pieces(sight);
-                let begun = if media == Media::Events { Begun::Stream } else { Begun::Body };
-                self.begin(shown(headers), begun);
+                if media == Media::Events {
+                    self.begin(shown(headers), Begun::Stream);
+                } else {
+                    self.held = Some(Box::new(shown(headers)));
+                }
             }
             Look::Opaque(operation) => {
                 self.mode = Mode::Opaque { head: Box::new(shown(headers)), held: Vec::new() };
@@ -230,7 +236,10 @@ impl Answer {
             };
             let Some(seen) = sight.next() else { return };
             match (seen, head) {
-                (Seen::Bytes(bytes), None) => self.say(bytes),
+                (Seen::Bytes(bytes), None) => {
+                    self.begin_held();
+                    self.say(bytes);
+                }
                 (Seen::Bytes(bytes), Some(head)) => {
                     let mut head = head.as_ref().clone();
                     head.headers.insert(CONTENT_LENGTH, bytes.len().into());
@@ -274,8 +283,9 @@ impl Answer {
                 }
                 self.close();
             }
-            Mode::Pieces(_) | Mode::Verbatim => self.break_off(),
-            Mode::Awaited | Mode::Whole { .. } | Mode::Opaque { .. } => {
+            Mode::Pieces(_) | Mode::Verbatim if self.has_begun() => self.break_off(),
+            Mode::Pieces(_) | Mode::Verbatim | Mode::Awaited | Mode::Whole { .. } | Mode::Opaque { .. } => {
+                self.held = None;
                 let (head, body) = words.response(self.expected.dialect);
                 self.begin(head, Begun::Body);
                 if self.expected.method != Method::HEAD {
@@ -291,6 +301,12 @@ impl Answer {
         self.ready.push_back(Output::Frame(Frame::Response(Box::new(head))));
     }
 
+    fn begin_held(&mut self) {
+        if let Some(head) = self.held.take() {
+            self.begin(*head, Begun::Body);
+        }
+    }
+
     fn say(&mut self, bytes: Bytes) {
         if !bytes.is_empty() {
             self.ready.push_back(Output::Frame(Frame::Data(bytes)));
@@ -299,6 +315,7 @@ impl Answer {
 
     /// The sight has released everything.
     fn over(&mut self) {
+        self.begin_held();
         self.expected.spent = self.told_spent();
         self.mode = Mode::Over;
         self.close();

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use sluice_tests::http::{Request, Response};
-use sluice_tests::mock::{Mock, Peer, Told};
+use sluice_tests::mock::{Gate, Mock, Peer, Told};
 use sluice_tests::openai::{self, Api};
 use sluice_tests::views::Views;
 
@@ -54,6 +54,49 @@ fn with_length(media: &str, body: &[u8]) -> Vec<u8> {
 
 fn utf16(text: &str, order: fn(u16) -> [u8; 2]) -> Vec<u8> {
     text.encode_utf16().flat_map(order).collect()
+}
+
+#[test]
+fn text_that_cannot_be_shown_is_a_bad_gateway_from_its_first_byte() {
+    let marked = [b"\xff\xfe".to_vec(), utf16("Hello.", u16::to_le_bytes)].concat();
+    for (what, media, body, expect) in [
+        ("UTF-16 with its mark", "text/plain", marked, 502),
+        ("UTF-16", "text/plain", utf16("Hello.", u16::to_be_bytes), 502),
+        ("Latin-1", "text/html", b"caf\xe9 au lait".to_vec(), 502),
+        ("lines that are none", "application/x-ndjson", b"{\"a\":\n".to_vec(), 502),
+        ("text", "text/plain", b"Hello.".to_vec(), 200),
+        ("no text", "text/plain", Vec::new(), 200),
+    ] {
+        let plain = Plain::before(answering(with_length(media, &body)), "");
+        let mut client = plain.broker.http();
+        client.send(&Request::get("/shop/a", &plain.token).bytes());
+        let mut response = client.begun();
+        client.body(&mut response);
+        let response = response.with(expect);
+        assert_eq!(response.body == body, expect == 200, "{what}: {}", response.text());
+    }
+}
+
+#[test]
+fn text_that_has_begun_is_broken_off() {
+    let gate = Gate::default();
+    let opened = gate.clone();
+    let answer = move |_: &Told, peer: &mut Peer| {
+        peer.begin("text/plain");
+        peer.chunked(b"Hello there, how are you. ");
+        opened.pass();
+        peer.chunked(b"caf\xe9 au lait");
+        peer.end();
+    };
+    let plain = Plain::before(answer, "");
+    let mut client = plain.broker.http();
+    client.send(&Request::get("/shop/a", &plain.token).bytes());
+    let mut response = client.begun();
+    let _shown = client.hear("Hello there");
+    gate.open();
+    client.body(&mut response);
+    assert!(response.status() == 200 && !response.whole, "{}", response.text());
+    assert!(!response.text().contains("caf"), "{}", response.text());
 }
 
 #[test]
