@@ -1,6 +1,7 @@
 //! Connections to servers: pooled, checked, and never to an address that no target may be at.
 
 use std::collections::HashMap;
+use std::error::Error as StdError;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -62,13 +63,58 @@ pub(crate) enum DialError {
     Request(#[source] Error),
 }
 
+impl DialError {
+    /// Whether the connection was closed before the head of an answer was whole.
+    pub(crate) fn is_loss(&self) -> bool {
+        let Self::Request(error) = self else { return false };
+        let lost = |cause: &(dyn StdError + 'static)| {
+            let closed = cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_incomplete_message);
+            closed || cause.downcast_ref::<io::Error>().is_some_and(|error| CLOSED.contains(&error.kind()))
+        };
+        let mut cause = error.source().filter(|_| !error.is_connect());
+        while let Some(because) = cause {
+            if lost(because) {
+                return true;
+            }
+            cause = because.source();
+        }
+        false
+    }
+}
+
+/// How a system says that the other side has closed.
+const CLOSED: [io::ErrorKind; 4] = [
+    io::ErrorKind::BrokenPipe,
+    io::ErrorKind::ConnectionAborted,
+    io::ErrorKind::ConnectionReset,
+    io::ErrorKind::UnexpectedEof,
+];
+
 /// The pools of connections, one for each way of protecting them.
 #[derive(Default)]
-pub(crate) struct Pools(Mutex<HashMap<ServerTls, Pool>>);
+pub(crate) struct Pools(Mutex<HashMap<ServerTls, Doors>>);
+
+/// Two ways to the same servers.
+#[derive(Clone)]
+struct Doors {
+    /// Over connections that are kept.
+    kept: Pool,
+    /// Over a new connection for each request.
+    fresh: Pool,
+}
+
+/// Which connection a request may take.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Over {
+    /// Any.
+    Any,
+    /// One that was made for it.
+    Fresh,
+}
 
 /// One target's server.
 pub(crate) struct Origin {
-    pool: Pool,
+    doors: Doors,
     base: Uri,
     auth: Auth,
     headers: HeaderMap,
@@ -77,14 +123,14 @@ pub(crate) struct Origin {
 impl Pools {
     /// The server of a target.
     pub(crate) fn origin(&self, target: &Target) -> Result<Origin, DialError> {
-        let pool = {
+        let doors = {
             let mut pools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             match pools.get(&target.tls) {
-                Some(pool) => pool.clone(),
+                Some(doors) => doors.clone(),
                 None => {
-                    let pool = pool(&target.tls)?;
-                    pools.insert(target.tls.clone(), pool.clone());
-                    pool
+                    let doors = doors(&target.tls)?;
+                    pools.insert(target.tls.clone(), doors.clone());
+                    doors
                 }
             }
         };
@@ -94,13 +140,19 @@ impl Pools {
             headers.insert(name, HeaderValue::try_from(value.as_str()).map_err(http::Error::from)?);
         }
         let base = Uri::try_from(target.url.trim_end_matches('/')).map_err(http::Error::from)?;
-        Ok(Origin { pool, base, auth: target.auth.clone(), headers })
+        Ok(Origin { doors, base, auth: target.auth.clone(), headers })
     }
 }
 
 impl Origin {
     /// Sends a request with the target's credential: it is put in here, below everything that is recorded.
-    pub(crate) fn send(&self, head: &Request, credential: &Credential, body: Outlet) -> Result<Sending, DialError> {
+    pub(crate) fn send(
+        &self,
+        head: &Request,
+        credential: &Credential,
+        body: Outlet,
+        over: Over,
+    ) -> Result<Sending, DialError> {
         let base = self.base.path().trim_end_matches('/');
         let uri = Uri::builder()
             .scheme(self.base.scheme_str().unwrap_or("https"))
@@ -115,7 +167,10 @@ impl Origin {
         headers.extend(self.headers.clone());
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         self.authorize(headers, credential)?;
-        let sending = self.pool.request(request);
+        let sending = match over {
+            Over::Any => self.doors.kept.request(request),
+            Over::Fresh => self.doors.fresh.request(request),
+        };
         Ok(Box::pin(async move { sending.await.map_err(DialError::Request) }))
     }
 
@@ -149,7 +204,7 @@ fn basic(credential: &Credential) -> Option<String> {
     Some(STANDARD.encode(format!("{}:{secret}", credential.user)))
 }
 
-fn pool(tls: &ServerTls) -> Result<Pool, DialError> {
+fn doors(tls: &ServerTls) -> Result<Doors, DialError> {
     let mut connector = HttpConnector::new_with_resolver(Screened(GaiResolver::new()));
     connector.enforce_http(false);
     connector.set_nodelay(true);
@@ -161,11 +216,10 @@ fn pool(tls: &ServerTls) -> Result<Pool, DialError> {
     }
     .enable_all_versions()
     .wrap_connector(connector);
-    Ok(Client::builder(TokioExecutor::new())
-        .pool_idle_timeout(IDLE)
-        .pool_max_idle_per_host(IDLE_PER_HOST)
-        .pool_timer(TokioTimer::new())
-        .build(connector))
+    let mut client = Client::builder(TokioExecutor::new());
+    client.pool_idle_timeout(IDLE).pool_timer(TokioTimer::new());
+    let kept = client.pool_max_idle_per_host(IDLE_PER_HOST).build(connector.clone());
+    Ok(Doors { kept, fresh: client.pool_max_idle_per_host(0).build(connector) })
 }
 
 fn client_config(tls: &ServerTls) -> Result<ClientConfig, DialError> {

@@ -1,12 +1,13 @@
 //! Clients and servers that go away, are slow, or say nonsense.
 #![expect(clippy::indexing_slicing, reason = "tests")]
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use sluice_tests::http::Response;
+use sluice_tests::http::{Request, Response};
 use sluice_tests::mock::{Gate, Peer, Told};
 use sluice_tests::openai::{self, Api};
 use sluice_tests::wait::{SOON, until};
@@ -163,6 +164,63 @@ fn connections_that_the_server_has_closed_are_not_used() {
     assert_eq!((stand.mock.told().len(), stand.mock.connections()), (20, 20));
 }
 
+/// Answers the first request of every connection, and closes it when a second one has come.
+fn answering_once() -> impl Fn(&Told, &mut Peer) + Send + Sync + 'static {
+    let answered = Mutex::new(BTreeSet::new());
+    move |told, peer| {
+        let first = answered.lock().unwrap_or_else(PoisonError::into_inner).insert(told.connection);
+        if first && !told.line().contains("gone") {
+            echo(told, peer);
+        } else {
+            peer.close();
+        }
+    }
+}
+
+#[test]
+fn what_may_be_done_twice_is_asked_again_where_the_connection_is_lost() {
+    let stand = Stand::open(answering_once());
+    let put = |method: &str, body: &str| {
+        let request = Request::new(method, "/files/x").token(&stand.token).header("Content-Type", "application/json");
+        if body.is_empty() { request } else { request.body(body.as_bytes()) }
+    };
+    for (method, body) in [("GET", ""), ("DELETE", ""), ("PUT", "{\"a\":1}"), ("PUT", "")] {
+        let _first = stand.ask(&put("POST", "{}")).with(200);
+        let kept = stand.mock.take().pop().map(|told| told.connection);
+        let response = stand.ask(&put(method, body)).with(200);
+        assert_eq!(response.json()["bytes"], body.len(), "{method}");
+        let told = stand.mock.take();
+        assert_eq!(told.len(), 2, "{method}: {told:?}");
+        assert_eq!(told.first().map(|told| told.connection), kept, "{method}");
+        assert_ne!(told.last().map(|told| told.connection), kept, "{method}");
+        assert!(told.iter().all(|told| told.line() == format!("{method} /x") && told.body == body.as_bytes()));
+    }
+    // It is one operation, decided on once and recorded once.
+    let recorded = stand.recorded();
+    let puts = recorded.iter().filter(|event| event.to_string().contains("PUT /x")).count();
+    let posts = recorded.iter().filter(|event| event.to_string().contains("POST /x")).count();
+    assert_eq!((puts, posts % 4), (posts / 2, 0), "{recorded:?}");
+}
+
+#[test]
+fn what_may_be_done_once_is_asked_once() {
+    let stand = Stand::open(answering_once());
+    let ask = |request: &Request| {
+        let _first = stand.ask(&stand.post("/files/x", "{}")).with(200);
+        let _told = stand.mock.take();
+        let response = stand.ask(request).with(502);
+        assert_eq!(response.code(), "server-lost");
+        assert_eq!(stand.mock.take().len(), 1);
+    };
+    ask(&stand.post("/files/x", "{}"));
+    // Too large to be kept.
+    let large = vec![b'x'; (1 << 20) + 1];
+    ask(&Request::new("PUT", "/files/x").token(&stand.token).header("Content-Type", "image/png").body(&large));
+    // A server that never answers is not asked for ever.
+    let response = stand.ask(&stand.get("/files/gone")).with(502);
+    assert_eq!((response.code(), stand.mock.take().len()), ("server-lost".to_owned(), 2));
+}
+
 #[test]
 fn errors_of_the_server_reach_the_client_with_what_to_do() {
     let status = Arc::new(AtomicU16::new(0));
@@ -223,7 +281,7 @@ fn a_session_outlives_its_connections() {
     assert_eq!(ids, [stand.session()]);
     let mut other = stand.broker.http();
     let token = stand.broker.token("bob", "staff");
-    let request = sluice_tests::http::Request::get("/openai/v1/models", &token);
+    let request = Request::get("/openai/v1/models", &token);
     assert_ne!(other.ask(&request).with(200).header("x-request-id"), ids.first().map(String::as_str));
     until(SOON, "two sessions", || (stand.broker.json(&["sessions", "list"]).len() == 2).then_some(()));
 }

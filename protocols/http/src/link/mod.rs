@@ -1,5 +1,6 @@
 //! The two sides of an exchange over hyper, as the relay loop drives them.
 
+mod again;
 mod client;
 mod server;
 

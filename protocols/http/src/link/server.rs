@@ -14,9 +14,10 @@ use tokio::task::coop::poll_proceed;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::blot::Blot;
-use crate::dial::{Origin, Sending};
+use crate::dial::{DialError, Origin, Over, Sending};
 use crate::frame::{Frame, Request, Response};
-use crate::pipe::{Inlet, pipe};
+use crate::link::again::Again;
+use crate::pipe::{Inlet, Outlet, pipe};
 
 /// How long a server may take.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -37,6 +38,8 @@ pub(crate) struct ServerLink {
     at: At,
     blot: Blot,
     inlet: Option<Inlet>,
+    /// Until an answer begins, what may be sent once more.
+    again: Option<Again>,
     /// When the wait for the next byte is over, and when everything is.
     idle: Pin<Box<Sleep>>,
     end: Instant,
@@ -60,17 +63,33 @@ impl ServerLink {
         let end = Instant::now() + patience.total;
         let idle = Box::pin(sleep(patience.response));
         let blot = Blot::new(origin.shown(&credential));
-        Self { origin, credential, patience, at: At::Silent, blot, inlet: None, idle, end }
+        Self { origin, credential, patience, at: At::Silent, blot, inlet: None, again: None, idle, end }
     }
 
     fn ask(&mut self, head: &Request) {
         let (inlet, outlet) = pipe(head.body);
-        self.at = match self.origin.send(head, &self.credential, outlet) {
-            Ok(sending) => At::Asked(sending),
-            Err(refused) => At::Asked(Box::pin(std::future::ready(Err(refused)))),
-        };
+        self.at = At::Asked(self.send(head, outlet, Over::Any));
         self.inlet = Some(inlet);
+        self.again = Again::of(head);
         self.wait(self.patience.response);
+    }
+
+    fn send(&self, head: &Request, body: Outlet, over: Over) -> Sending {
+        let sending = self.origin.send(head, &self.credential, body, over);
+        sending.unwrap_or_else(|refused| Box::pin(std::future::ready(Err(refused))))
+    }
+
+    /// Sends the request once more where its connection was lost and it may be; whether it was.
+    fn ask_again(&mut self, lost: &DialError) -> bool {
+        let again = self.again.take().filter(|_| lost.is_loss()).and_then(Again::request);
+        let Some((head, body)) = again else { return false };
+        tracing::debug!(
+            protocol = "http",
+            "a server closed its connection before it answered; the request is sent again"
+        );
+        self.at = At::Asked(self.send(&head, body, Over::Fresh));
+        self.inlet = None;
+        true
     }
 
     /// Begins the wait for the next byte.
@@ -81,9 +100,16 @@ impl ServerLink {
 
     /// Moves a request on its way.
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
-        let At::Asked(sending) = &mut self.at else { return Poll::Ready(Ok(())) };
-        let Poll::Ready(answer) = sending.as_mut().poll(cx) else { return self.poll_late(cx) };
-        let answer = answer.map_err(io::Error::other)?;
+        let answer = loop {
+            let At::Asked(sending) = &mut self.at else { return Poll::Ready(Ok(())) };
+            let Poll::Ready(answer) = sending.as_mut().poll(cx) else { return self.poll_late(cx) };
+            match answer {
+                Ok(answer) => break answer,
+                Err(lost) if self.ask_again(&lost) => {}
+                Err(error) => return Poll::Ready(Err(io::Error::other(error).into())),
+            }
+        };
+        self.again = None;
         let (mut parts, body) = answer.into_parts();
         self.blot.strip(&mut parts.headers);
         self.at = At::Answered(Box::new(Response::new(parts.status, parts.headers)), body);
@@ -163,8 +189,18 @@ impl Link for ServerLink {
     fn feed(&mut self, frame: Frame) {
         match (frame, &self.inlet) {
             (Frame::Request(head), _) => self.ask(&head),
-            (Frame::Data(bytes), Some(inlet)) => inlet.push(bytes),
-            (Frame::End, Some(inlet)) => inlet.end(),
+            (Frame::Data(bytes), Some(inlet)) => {
+                if let Some(again) = &mut self.again {
+                    again.push(&bytes);
+                }
+                inlet.push(bytes);
+            }
+            (Frame::End, Some(inlet)) => {
+                if let Some(again) = &mut self.again {
+                    again.end();
+                }
+                inlet.end();
+            }
             (Frame::Broken, Some(inlet)) => inlet.break_off(),
             (Frame::Data(_) | Frame::End | Frame::Broken | Frame::Response(_) | Frame::Interim(_), _) => {}
         }
