@@ -22,7 +22,7 @@ use crate::limits::Limits;
 use crate::ownership::Ownership;
 use crate::ports::{Approve, Identify, Keep, Lend, Opening, Unrecorded};
 use crate::random;
-use crate::register::{Live, Place, Register};
+use crate::register::{Live, Place, Register, Revoked, Sharing};
 use crate::shared::SharedStays;
 use crate::state::{Ahead, Ended, Waiting};
 use crate::stay::{Asker, Freshness, Reel, Stay};
@@ -30,6 +30,8 @@ use crate::tape::Tape;
 
 /// How often open sessions are checked against revocations, expiry and new policies.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
+/// How long flows may take to leave that were told to at the deadline of a stop.
+const TOLD: Duration = Duration::from_secs(2);
 
 /// The world, as the kernel needs it.
 pub struct Ports {
@@ -70,13 +72,6 @@ pub struct Grant {
     credential: Arc<Credential>,
     sharing: Sharing,
     keep: Arc<dyn Keep>,
-}
-
-/// Whether a session ends with its one flow.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Sharing {
-    Alone,
-    Shared,
 }
 
 impl Kernel {
@@ -164,19 +159,26 @@ impl Kernel {
         }
     }
 
-    /// Ends every session and waits for them to leave, up to a deadline.
+    /// Ends every session and waits for them to leave. A session of one flow is told at once, as it ends when its client
+    /// likes; flows of shared sessions end by themselves, and are told at the deadline.
     pub async fn shutdown(&self, deadline: Duration) {
         let closing = || Refusal::builtin(Code::Stopping, "shutdown", "the broker is shutting down");
-        let drained = async {
-            while self.register.len() > 0 {
-                let open = self.register.revoke(|_| Some(closing()));
-                self.close(self.shared.take_these(&open.quiet), "idle").await;
-                self.close(self.shared.take_these(&open.busy), "revoked").await;
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        let _left_behind = tokio::time::timeout(deadline, drained).await;
+        let finished = self.empty(|| self.register.wind_down(&closing()));
+        if tokio::time::timeout(deadline, finished).await.is_err() {
+            let told = self.empty(|| self.register.revoke(|_| Some(closing())));
+            let _left_behind = tokio::time::timeout(TOLD, told).await;
+        }
         self.keep_spent().await;
+    }
+
+    /// Ends sessions until there is none.
+    async fn empty(&self, end: impl Fn() -> Revoked) {
+        while self.register.len() > 0 {
+            let open = end();
+            self.close(self.shared.take_these(&open.quiet), "idle").await;
+            self.close(self.shared.take_these(&open.busy), "revoked").await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Why an open session must end now.
@@ -279,7 +281,7 @@ impl Kernel {
 
     fn grant(&self, stay: Arc<Stay>, credential: Arc<Credential>, sharing: Sharing) -> Option<Grant> {
         let flow = stay.enter()?;
-        let place = stay.registered.place(flow);
+        let place = stay.registered.place(flow, sharing);
         let tape = Tape::new(Arc::clone(&stay), flow, self.limits);
         let keep = Arc::clone(&self.ports.keep);
         Some(Grant { stay, flow, place, tape, credential, sharing, keep })

@@ -30,6 +30,13 @@ pub struct Live {
     pub since: UnixMicros,
 }
 
+/// Whether a session ends with its one flow.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Sharing {
+    Alone,
+    Shared,
+}
+
 /// Every open session.
 #[derive(Debug, Default)]
 pub(crate) struct Register {
@@ -39,9 +46,17 @@ pub(crate) struct Register {
 #[derive(Debug)]
 struct Entry {
     live: Live,
-    flows: Vec<(FlowId, mpsc::Sender<Signal>)>,
+    flows: Vec<Running>,
     /// A flow of it was told to end.
     cut: bool,
+}
+
+/// A flow that runs.
+#[derive(Debug)]
+struct Running {
+    flow: FlowId,
+    sharing: Sharing,
+    signals: mpsc::Sender<Signal>,
 }
 
 /// Sessions that were told to end.
@@ -115,24 +130,41 @@ impl Register {
         let mut revoked = Revoked::default();
         for mut entry in self.sessions.iter_mut() {
             let Some(refusal) = judge(&entry.live) else { continue };
-            entry.cut |= !entry.flows.is_empty();
-            for (_, signals) in &entry.flows {
-                let _ended = signals.try_send(Signal::Revoke(refusal.clone()));
+            entry.end(&refusal, &mut revoked);
+        }
+        revoked
+    }
+
+    /// The same with every session but those that have flows which end by themselves.
+    pub(crate) fn wind_down(&self, refusal: &Refusal) -> Revoked {
+        let mut revoked = Revoked::default();
+        for mut entry in self.sessions.iter_mut() {
+            if entry.flows.iter().all(|running| running.sharing == Sharing::Alone) {
+                entry.end(refusal, &mut revoked);
             }
-            let list = if entry.cut { &mut revoked.busy } else { &mut revoked.quiet };
-            list.push(entry.live.session.clone());
         }
         revoked
     }
 }
 
+impl Entry {
+    fn end(&mut self, refusal: &Refusal, revoked: &mut Revoked) {
+        self.cut |= !self.flows.is_empty();
+        for running in &self.flows {
+            let _ended = running.signals.try_send(Signal::Revoke(refusal.clone()));
+        }
+        let list = if self.cut { &mut revoked.busy } else { &mut revoked.quiet };
+        list.push(self.live.session.clone());
+    }
+}
+
 impl Registered {
     /// A place for one flow of the session.
-    pub(crate) fn place(&self, flow: FlowId) -> Place {
+    pub(crate) fn place(&self, flow: FlowId, sharing: Sharing) -> Place {
         let (sender, signals) = mpsc::channel(SIGNALS);
         let holding = Arc::new(Holding { waits: AtomicBool::new(false), signals: sender.clone() });
         if let Some(mut entry) = self.register.sessions.get_mut(&self.session) {
-            entry.flows.push((flow, sender));
+            entry.flows.push(Running { flow, sharing, signals: sender });
         }
         Place { register: Arc::clone(&self.register), session: self.session.clone(), flow, signals, holding }
     }
@@ -152,7 +184,7 @@ impl Drop for Registered {
 impl Drop for Place {
     fn drop(&mut self) {
         if let Some(mut entry) = self.register.sessions.get_mut(&self.session) {
-            entry.flows.retain(|(flow, _)| *flow != self.flow);
+            entry.flows.retain(|running| running.flow != self.flow);
         }
     }
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use sluice_tests::http::Request;
 use sluice_tests::mock::{Gate, Peer, Told};
 use sluice_tests::openai::{self, Api};
+use sluice_tests::wait::{SOON, until};
 
 use crate::stand::{STAFF, Stand, model};
 
@@ -205,7 +206,8 @@ fn a_reload_counts_for_the_next_request_and_disturbs_no_stream() {
 #[test]
 fn a_stop_ends_streams_with_an_error_and_lets_nobody_in() {
     let gate = Gate::default();
-    let stand = Stand::open(halting(gate.clone()));
+    let limits = "limits: { drain_seconds: 0 }";
+    let stand = Stand::with(halting(gate.clone()), "", |api| api, |setup| setup.more(limits));
     let mut clients = Vec::new();
     for api in Api::BOTH {
         let mut client = stand.broker.http();
@@ -230,5 +232,33 @@ fn a_stop_ends_streams_with_an_error_and_lets_nobody_in() {
     drop(idle);
     gate.open();
     assert!(stand.broker.log().contains("the broker has stopped"), "{}", stand.broker.log());
+    let _verified = stand.broker.cli(&["audit", "verify"]).done();
+}
+
+#[test]
+fn a_stop_leaves_exchanges_their_time_and_no_more() {
+    let gate = Gate::default();
+    let limits = "limits: { drain_seconds: 600 }";
+    let stand = Stand::with(halting(gate.clone()), "", |api| api, |setup| setup.more(limits));
+    let mut streaming = stand.broker.http();
+    streaming.send(&stand.post("/openai/v1/chat/completions", &Api::Chat.streamed("\"Hello.\"")).bytes());
+    assert_eq!(streaming.begun().status(), 200);
+    let mut heard = streaming.hear("One. ");
+    let mut idle = stand.broker.http();
+    let from = stand.broker.log().len();
+    stand.broker.process().signal("TERM");
+    stand.broker.logs(from, "the broker is stopping");
+    // Who has nothing in hand is not waited for, and nobody else comes in.
+    assert!(idle.closes_within(SOON));
+    until(SOON, "nobody to listen", || {
+        std::net::TcpStream::connect(("127.0.0.1", stand.broker.http_port())).is_err().then_some(())
+    });
+    gate.open();
+    heard.extend(streaming.hear("[DONE]"));
+    assert_eq!(openai::error(&heard), None);
+    assert!(streaming.closes_within(SOON));
+    stand.broker.process().ended();
+    let sessions = stand.broker.json(&["sessions", "list"]);
+    assert_eq!(sessions.first().map(|session| &session["end"]["reason"]), Some(&json!("idle")), "{sessions:?}");
     let _verified = stand.broker.cli(&["audit", "verify"]).done();
 }

@@ -116,7 +116,8 @@ async fn shutdown_does_not_wait_for_ever() {
     let grant = world.kernel.open(&ana(), &target_name("shop"), peer()).await.unwrap();
     let start = Instant::now();
     world.kernel.shutdown(Duration::from_secs(30)).await;
-    assert_eq!(start.elapsed().as_secs(), 30);
+    // It is told once more at its deadline.
+    assert_eq!(start.elapsed().as_secs(), 32);
     drop(grant);
 }
 

@@ -98,6 +98,28 @@ async fn revocation_ends_every_flow_and_the_session() {
     watching.abort();
 }
 
+#[tokio::test(start_paused = true)]
+async fn shutting_down_leaves_shared_flows_their_time() {
+    let world = World::new(Setup::default());
+    let (mut one, mut two) = (world.share_toy().await, world.share_toy().await);
+    let start = tokio::time::Instant::now();
+    let kernel = std::sync::Arc::clone(&world.kernel);
+    let stopping = tokio::spawn(async move { kernel.shutdown(Duration::from_secs(30)).await });
+    tokio::time::sleep(Duration::from_secs(29)).await;
+    one.client.say("ask apple\n").await;
+    one.server.expect("ask apple").await;
+    one.server.say("ok\n").await;
+    one.client.expect("ok").await;
+    one.client.hang_up().await;
+    one.ended().await.unwrap();
+    assert_eq!(start.elapsed().as_secs(), 29);
+    // The other does not end by itself.
+    two.client.expect("closed the broker is shutting down").await;
+    assert_eq!(start.elapsed().as_secs(), 30);
+    stopping.await.unwrap();
+    assert!(world.kernel.live().is_empty() && start.elapsed().as_secs() < 32, "{:?}", start.elapsed());
+}
+
 #[tokio::test]
 async fn shutting_down_finishes_shared_sessions() {
     let world = World::new(Setup::default());
