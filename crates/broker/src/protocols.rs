@@ -7,6 +7,7 @@ use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::admission::Guest;
 use anyhow::Result;
@@ -54,6 +55,10 @@ pub(crate) struct ListenerSettings {
     pub(crate) http_hosts: Vec<String>,
     /// What stable stand-ins for values are made with.
     pub(crate) mask_key: [u8; 32],
+    /// How long an HTTP client may take for a head.
+    pub(crate) http_head: Duration,
+    /// Bytes of all HTTP bodies that are read whole at one time.
+    pub(crate) http_body_bytes: u64,
 }
 
 /// One protocol, as the registry knows it.
@@ -259,6 +264,8 @@ impl Lane for HttpLane {
             cleartext,
             authorities: settings.http_hosts.clone(),
             mask_key: settings.mask_key,
+            head: settings.http_head,
+            body_bytes: settings.http_body_bytes,
         })))
     }
 }

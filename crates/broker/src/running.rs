@@ -125,6 +125,8 @@ fn listener_settings(config: &Config, paths: &Paths) -> Result<ListenerSettings>
         certificate: Arc::new(certificate),
         dangerous_cleartext_loopback,
         http_hosts: config.listen.http_hosts.clone(),
+        http_head: Duration::from_secs(u64::from(config.limits.head_seconds)),
+        http_body_bytes: config.limits.body_bytes,
         mask_key: *Keys::open(&paths.keys())?.derive("http values")?,
     })
 }

@@ -10,9 +10,10 @@ use sluice_wire::{Object, Owner};
 
 use crate::dialects::{Expected, Sight};
 use crate::frame::{Frame, Response};
-use crate::gathered::Gathered;
+use crate::gathered::{Gathered, TooMuch};
 use crate::media::{Media, media};
 use crate::refusal::Words;
+use crate::request::crowded;
 use crate::served::Served;
 use crate::veil::Veil;
 
@@ -116,7 +117,7 @@ impl Answer {
                 self.begin(shown(headers), begun);
             }
             Look::Whole(sight) => {
-                let body = Gathered::new(served.limits.response_bytes);
+                let body = Gathered::new(served.limits.response_bytes, &served.room);
                 self.mode = Mode::Whole { head: Box::new(shown(headers)), body, sight };
             }
             Look::Pieces(sight) => {
@@ -158,10 +159,12 @@ impl Answer {
         match &mut self.mode {
             Mode::Verbatim => self.say(bytes),
             Mode::Whole { body, .. } => {
-                if !body.push(&bytes) {
-                    let words = bad_answer("response-size", "the server's answer is larger than the limit");
-                    self.fail(&words);
-                }
+                let words = match body.push(&bytes) {
+                    Ok(()) => return,
+                    Err(TooMuch::Body) => bad_answer("response-size", "the server's answer is larger than the limit"),
+                    Err(TooMuch::All) => crowded(),
+                };
+                self.fail(&words);
             }
             Mode::Pieces(sight) => {
                 sight.push(&bytes);

@@ -31,6 +31,7 @@ use thiserror::Error as ThisError;
 use tower_service::Service;
 
 use crate::frame::Request;
+use crate::gathered::Room;
 use crate::pipe::Outlet;
 use crate::target::{Auth, ServerTls, Target};
 
@@ -90,9 +91,12 @@ const CLOSED: [io::ErrorKind; 4] = [
     io::ErrorKind::UnexpectedEof,
 ];
 
-/// The pools of connections, one for each way of protecting them.
+/// What all targets share: pools of connections, one for each way of protecting them, and the room for bodies.
 #[derive(Default)]
-pub(crate) struct Pools(Mutex<HashMap<ServerTls, Doors>>);
+pub(crate) struct Pools {
+    doors: Mutex<HashMap<ServerTls, Doors>>,
+    room: Arc<Room>,
+}
 
 /// Two ways to the same servers.
 #[derive(Clone)]
@@ -121,10 +125,20 @@ pub(crate) struct Origin {
 }
 
 impl Pools {
+    /// No connections yet, and this room.
+    pub(crate) fn new(room: Room) -> Self {
+        Self { doors: Mutex::default(), room: Arc::new(room) }
+    }
+
+    /// The room for bodies that are read whole.
+    pub(crate) const fn room(&self) -> &Arc<Room> {
+        &self.room
+    }
+
     /// The server of a target.
     pub(crate) fn origin(&self, target: &Target) -> Result<Origin, DialError> {
         let doors = {
-            let mut pools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut pools = self.doors.lock().unwrap_or_else(PoisonError::into_inner);
             match pools.get(&target.tls) {
                 Some(doors) => doors.clone(),
                 None => {

@@ -1,30 +1,133 @@
-//! A body that is read before it is looked at.
+//! Bodies that are read before they are looked at, and the room that all of them have.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Bytes, BytesMut};
+
+/// The room that all bodies have which are read at one time, in bytes.
+#[derive(Debug)]
+pub(crate) struct Room {
+    limit: u64,
+    taken: AtomicU64,
+}
+
+impl Room {
+    pub(crate) const fn new(limit: u64) -> Self {
+        Self { limit, taken: AtomicU64::new(0) }
+    }
+
+    fn take(&self, bytes: u64) -> bool {
+        let more = |taken: u64| taken.checked_add(bytes).filter(|taken| *taken <= self.limit);
+        self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self::new(u64::MAX)
+    }
+}
+
+/// Why a piece is one too many.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum TooMuch {
+    /// The body is larger than it may be.
+    Body,
+    /// All bodies together are.
+    All,
+}
 
 /// A body that is put together from pieces, up to a limit.
 #[derive(Debug)]
 pub(crate) struct Gathered {
     bytes: BytesMut,
     limit: usize,
+    share: Share,
+}
+
+/// What one body has of the room. It is given back once nothing of the body is left anywhere.
+#[derive(Debug)]
+struct Share {
+    room: Arc<Room>,
+    bytes: u64,
 }
 
 impl Gathered {
-    pub(crate) fn new(limit: u64) -> Self {
-        Self { bytes: BytesMut::new(), limit: usize::try_from(limit).unwrap_or(usize::MAX) }
+    pub(crate) fn new(limit: u64, room: &Arc<Room>) -> Self {
+        let share = Share { room: Arc::clone(room), bytes: 0 };
+        Self { bytes: BytesMut::new(), limit: usize::try_from(limit).unwrap_or(usize::MAX), share }
     }
 
-    /// Adds a piece; false where it is one too many.
-    #[must_use]
-    pub(crate) fn push(&mut self, piece: &[u8]) -> bool {
-        let fits = self.bytes.len().saturating_add(piece.len()) <= self.limit;
+    /// Adds a piece.
+    pub(crate) fn push(&mut self, piece: &[u8]) -> Result<(), TooMuch> {
+        if self.bytes.len().saturating_add(piece.len()) > self.limit {
+            return Err(TooMuch::Body);
+        }
+        if !self.share.grow(piece.len() as u64) {
+            return Err(TooMuch::All);
+        }
+        self.bytes.extend_from_slice(piece);
+        Ok(())
+    }
+
+    /// The body. Its share lives as long as its bytes.
+    pub(crate) fn take(&mut self) -> Bytes {
+        let share = Share { room: Arc::clone(&self.share.room), bytes: std::mem::take(&mut self.share.bytes) };
+        Bytes::from_owner(Owned { bytes: self.bytes.split().freeze(), _share: share })
+    }
+}
+
+impl Share {
+    fn grow(&mut self, bytes: u64) -> bool {
+        let fits = self.room.take(bytes);
         if fits {
-            self.bytes.extend_from_slice(piece);
+            self.bytes = self.bytes.saturating_add(bytes);
         }
         fits
     }
+}
 
-    pub(crate) fn take(&mut self) -> Bytes {
-        self.bytes.split().freeze()
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.room.taken.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// A body with its share.
+struct Owned {
+    bytes: Bytes,
+    _share: Share,
+}
+
+impl AsRef<[u8]> for Owned {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_share_a_room_for_as_long_as_their_bytes_live() {
+        let room = Arc::new(Room::new(10));
+        let gathered = || Gathered::new(8, &room);
+        let (mut one, mut two) = (gathered(), gathered());
+        assert_eq!(one.push(b"12345678"), Ok(()));
+        assert_eq!(one.push(b"9"), Err(TooMuch::Body));
+        assert_eq!(two.push(b"123"), Err(TooMuch::All));
+        assert_eq!(two.push(b"12"), Ok(()));
+        let body = one.take();
+        drop(one);
+        assert_eq!(two.push(b"3"), Err(TooMuch::All));
+        let part = body.slice(2..4);
+        drop(body);
+        assert_eq!((&part[..], two.push(b"3")), (&b"34"[..], Err(TooMuch::All)));
+        drop(part);
+        assert_eq!(two.push(b"345678"), Ok(()));
+        drop(two);
+        assert_eq!(room.taken.load(Ordering::Relaxed), 0);
     }
 }

@@ -54,7 +54,7 @@ impl Words {
         let retry = match (refusal.code, refusal.retry_after_seconds) {
             (Code::Pending, _) => Retry::Now,
             (Code::Budget, Some(seconds)) if seconds <= LONGEST_RETRY_SECONDS => Retry::After(seconds),
-            (Code::Unavailable, _) => Retry::AsUsual,
+            (Code::Unavailable | Code::Crowded, _) => Retry::AsUsual,
             _ => Retry::Never,
         };
         Self {

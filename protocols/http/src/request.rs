@@ -8,8 +8,8 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Method};
 use percent_encoding::percent_decode_str;
 use sluice_model::{
-    Access, Action, Digest, Exposure, Fact, Facts, Meaning, Obligations, Operation, Resource, Shape, Spend, Stage, Tag,
-    Text, Usage,
+    Access, Action, Code, Digest, Exposure, Fact, Facts, Meaning, Obligations, Operation, Refusal, Resource, Shape,
+    Spend, Stage, Tag, Text, Usage,
 };
 use sluice_wire::Object;
 
@@ -18,7 +18,7 @@ use crate::body::Body;
 use crate::dialects::{Expected, openai};
 use crate::flaw::Flaw;
 use crate::frame::{Length, Request, Response};
-use crate::gathered::Gathered;
+use crate::gathered::{Gathered, TooMuch};
 use crate::machine::Turned;
 use crate::media::{Media, essence, media};
 use crate::refusal::Words;
@@ -84,12 +84,15 @@ fn reads_body(head: &Request, served: &Served) -> bool {
 
 impl Reading {
     pub(crate) fn new(head: &Request, served: &Served) -> Box<Self> {
-        Box::new(Self { head: head.clone(), body: Gathered::new(served.limits.request_bytes) })
+        Box::new(Self { head: head.clone(), body: Gathered::new(served.limits.request_bytes, &served.room) })
     }
 
     /// Takes a piece of the body.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<(), Words> {
-        if self.body.push(bytes) { Ok(()) } else { Err(too_large()) }
+        self.body.push(bytes).map_err(|too_much| match too_much {
+            TooMuch::Body => too_large(),
+            TooMuch::All => crowded(),
+        })
     }
 
     /// The body is whole.
@@ -107,6 +110,12 @@ impl Reading {
 
 fn too_large() -> Words {
     Words::of_flaw(Flaw::new(413, "request_too_large", "the request body is larger than the limit"))
+}
+
+/// What is wrong where all bodies that are being read have no room for more.
+pub(crate) fn crowded() -> Words {
+    let message = "the broker reads too many bodies at this moment";
+    Words::of(&Refusal::builtin(Code::Crowded, "bodies", message))
 }
 
 /// A request of the plain dialect.

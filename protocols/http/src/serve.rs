@@ -5,6 +5,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::BytesMut;
@@ -27,6 +28,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::dial::Pools;
 use crate::door::Door;
 use crate::exchange::{Arrival, Exchanges};
+use crate::gathered::Room;
 use crate::link::Answer;
 use crate::replayed::Replayed;
 use crate::served::Served;
@@ -52,6 +54,10 @@ pub struct Settings {
     pub authorities: Vec<String>,
     /// What stable stand-ins are made with.
     pub mask_key: [u8; 32],
+    /// How long a client may take from the end of an answer, or the beginning of a head, to the end of the next head.
+    pub head: Duration,
+    /// Bytes of all bodies that are read whole at one time.
+    pub body_bytes: u64,
 }
 
 impl std::fmt::Debug for Settings {
@@ -74,8 +80,8 @@ mod deadline {
 
     /// From the accepted connection to its first byte, and through a TLS handshake.
     pub(super) const HELLO: Duration = Duration::from_secs(10);
-    /// From the end of an answer, or the beginning of a head, to the end of the next head.
-    pub(super) const HEAD: Duration = Duration::from_secs(60);
+    /// Between two questions whether the other side of an HTTP/2 connection is still there.
+    pub(super) const PING: Duration = Duration::from_secs(60);
 }
 
 /// HTTP.
@@ -101,7 +107,8 @@ impl Http {
     /// Serves with these settings.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self { settings, pools: Pools::default(), served: Mutex::default() }
+        let pools = Pools::new(Room::new(settings.body_bytes));
+        Self { settings, pools, served: Mutex::default() }
     }
 
     /// The names that clients may call the listener by.
@@ -175,7 +182,7 @@ impl Protocol for Http {
                 let stream = Strict::new(entered.stream, Arc::clone(&door), entered.read);
                 let connection = http1::Builder::new()
                     .timer(TokioTimer::new())
-                    .header_read_timeout(deadline::HEAD)
+                    .header_read_timeout(self.settings.head)
                     .max_buf_size(MAX_HEAD_BYTES.saturating_mul(2))
                     .serve_connection(TokioIo::new(stream), service_fn(handing(arrivals, Some(door))));
                 drive(connection, http1::Connection::graceful_shutdown, waiting, &exchanges, ending).await;
@@ -185,7 +192,7 @@ impl Protocol for Http {
                     .timer(TokioTimer::new())
                     .max_concurrent_streams(MAX_STREAMS)
                     .max_header_list_size(u32::try_from(MAX_HEAD_BYTES).unwrap_or(u32::MAX))
-                    .keep_alive_interval(deadline::HEAD)
+                    .keep_alive_interval(deadline::PING)
                     .serve_connection(TokioIo::new(entered.stream), service_fn(handing(arrivals, None)));
                 drive(connection, http2::Connection::graceful_shutdown, waiting, &exchanges, ending).await;
             }

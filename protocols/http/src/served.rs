@@ -9,6 +9,7 @@ use thiserror::Error;
 use crate::classes::{Classes, Unclassified, Veils};
 use crate::dial::{DialError, Origin, Pools, may_be_dialled};
 use crate::dialects::openai;
+use crate::gathered::Room;
 use crate::headers::{Headers, Misplaced, misplaced};
 use crate::target::{Dialect, Limits, Objects as Whose, ServerTls, Target};
 
@@ -21,6 +22,8 @@ pub(crate) struct Served {
     pub(crate) headers: Headers,
     pub(crate) objects: Whose,
     pub(crate) origin: Arc<Origin>,
+    /// What bodies that are read whole share, of all targets.
+    pub(crate) room: Arc<Room>,
     /// Set for the dialect of OpenAI.
     pub(crate) openai: Option<openai::Rules>,
 }
@@ -64,6 +67,7 @@ impl Served {
             headers: Headers::of(&target.header_rules),
             objects: target.objects,
             origin: Arc::new(pools.origin(target)?),
+            room: Arc::clone(pools.room()),
             openai,
         })
     }

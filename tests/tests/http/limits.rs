@@ -114,3 +114,60 @@ fn a_token_that_ends_ends_what_it_began() {
     let _end = client.hear("\"error\"");
     assert_eq!(stand.ask(&Request::get("/openai/v1/models", &token)).status(), 401);
 }
+
+#[test]
+fn a_head_has_its_time() {
+    let stand = limited("limits: { head_seconds: 2 }");
+    let mut slow = stand.broker.http();
+    let request = stand.get("/openai/v1/models").bytes();
+    let half = request.len() / 2;
+    slow.send(request.get(..half).unwrap_or_default());
+    assert!(slow.closes_within(SOON));
+    assert!(!slow.heard.windows(6).any(|word| word == b" 200 O"), "{}", String::from_utf8_lossy(&slow.heard));
+    let mut fine = stand.broker.http();
+    let _fine = fine.ask(&stand.get("/openai/v1/models")).with(200);
+    // Also the next one, of which not even the beginning comes.
+    assert!(fine.closes_within(SOON));
+    assert_eq!(stand.mock.told().len(), 1);
+}
+
+#[test]
+fn all_bodies_that_are_read_at_one_time_have_a_limit() {
+    let stand = limited("limits: { body_bytes: 1048576 }");
+    let large = stand.chat(&"x".repeat(2 << 20)).bytes();
+    // The broker does not read on, so a client that writes on may lose the answer.
+    until(SOON, "a body for which there is no room to be refused", || {
+        let mut client = stand.broker.http();
+        client.send(&large);
+        let mut response = client.try_begun()?;
+        client.body(&mut response);
+        assert_eq!(response.status(), 503, "{}", response.text());
+        (response.code() == "bodies").then_some(())
+    });
+    assert!(stand.mock.told().is_empty());
+    let request = stand.chat(&"x".repeat(400 << 10));
+    let bytes = request.bytes();
+    let most = bytes.len() - 1;
+    let mut clients: Vec<Http> = (0..4).map(|_| stand.broker.http()).collect();
+    for client in &mut clients {
+        client.send(bytes.get(..most).unwrap_or_default());
+    }
+    // Two of them have room at most.
+    let mut waiting = until(SOON, "those to be refused that have no room", || {
+        let waiting: Vec<Http> = std::mem::take(&mut clients).into_iter().filter_map(waits).collect();
+        clients = waiting;
+        (clients.len() <= 2).then(|| std::mem::take(&mut clients))
+    });
+    assert!(!waiting.is_empty());
+    for client in &mut waiting {
+        client.send(bytes.get(most..).unwrap_or_default());
+        let _fine = client.response().with(200);
+    }
+    until(SOON, "room for others", || (stand.ask(&request).status() == 200).then_some(()));
+    assert_eq!(stand.mock.told().len(), waiting.len() + 1);
+}
+
+/// A client that has not been refused.
+fn waits(mut client: Http) -> Option<Http> {
+    (!client.closes_within(Duration::from_millis(20))).then_some(client)
+}

@@ -23,6 +23,12 @@ pub(crate) struct Limits {
     /// Seconds that a session of several HTTP exchanges may be without one before it ends.
     #[schemars(range(min = 1, max = 86_400))]
     pub(crate) idle_seconds: u32,
+    /// Seconds that an HTTP client may take for the head of a request, and be silent between two requests.
+    #[schemars(range(min = 1, max = 3_600))]
+    pub(crate) head_seconds: u32,
+    /// Bytes of all HTTP bodies, of requests and of answers, that are read whole at one time.
+    #[schemars(range(min = 1_048_576, max = 1_099_511_627_776_u64))]
+    pub(crate) body_bytes: u64,
     /// Seconds after which an HTTP session asks for its target's credential again; 0 for every exchange.
     #[schemars(range(max = 3_600))]
     pub(crate) lend_seconds: u32,
@@ -42,6 +48,8 @@ impl Limits {
         sessions: 10_000,
         hold_seconds: 3_600,
         idle_seconds: 60,
+        head_seconds: 60,
+        body_bytes: 1 << 30,
         lend_seconds: 5,
         recorded_bytes_per_operation: 1 << 20,
         drain_seconds: 10,
@@ -55,6 +63,8 @@ impl Limits {
             ("sessions", u64::from(self.sessions), 1, 100_000),
             ("hold_seconds", u64::from(self.hold_seconds), 1, 86_400),
             ("idle_seconds", u64::from(self.idle_seconds), 1, 86_400),
+            ("head_seconds", u64::from(self.head_seconds), 1, 3_600),
+            ("body_bytes", self.body_bytes, 1 << 20, 1 << 40),
             ("lend_seconds", u64::from(self.lend_seconds), 0, 3_600),
             ("recorded_bytes_per_operation", self.recorded_bytes_per_operation, 0, 1 << 30),
             ("drain_seconds", u64::from(self.drain_seconds), 0, 3_600),

@@ -211,6 +211,8 @@ fn limits_hold_at_their_edges() {
         ("sessions", 1, 100_000),
         ("hold_seconds", 1, 86_400),
         ("idle_seconds", 1, 86_400),
+        ("head_seconds", 1, 3_600),
+        ("body_bytes", 1 << 20, 1 << 40),
         ("lend_seconds", 0, 3_600),
         ("recorded_bytes_per_operation", 0, 1 << 30),
         ("drain_seconds", 0, 3_600),
