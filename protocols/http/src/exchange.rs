@@ -168,6 +168,7 @@ impl<'a, B: Broker> Exchanges<'a, B> {
         let interims = if expected { Interims::Sent } else { Interims::Never };
         let patience = Patience::of(&parts.headers, interims);
         let limits = served.limits;
+        link.wait_for_body(Duration::from_secs(limits.request_seconds));
         let server = ServerLink::new(
             Arc::clone(&served.origin),
             Arc::clone(grant.credential()),

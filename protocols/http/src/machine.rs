@@ -11,6 +11,7 @@ use sluice_model::{Code, OpId, Operation, Refusal, Ruling};
 use sluice_wire::{HoldNotice, Input, Machine, Objects, Outbox, Side, Violation, Wants};
 
 use crate::answer::{Answer, Output};
+use crate::flaw::Flaw;
 use crate::frame::{Frame, Interim, Length, Request};
 use crate::patience::{Patience, Turn};
 use crate::refusal::Words;
@@ -48,6 +49,9 @@ enum State {
     /// The client has been given all it gets.
     Over,
 }
+
+/// RFC 9110 §15.5.9.
+const LATE: Flaw = Flaw::new(408, "request_timeout", "the request body did not come in time");
 
 impl fmt::Debug for HttpMachine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -110,6 +114,8 @@ impl HttpMachine {
                 }
                 out.to_server(sent.op, frame);
             }
+            (Frame::Broken, State::Reading(_)) => self.refuse(OpId::CONNECT, &Words::of_flaw(LATE), out),
+            (Frame::Broken, State::Sent(_)) => return Err(Violation::client(LATE.message)),
             // What is left of a request that has its answer.
             (Frame::Data(_) | Frame::End, State::Over | State::Sent(_)) => {}
             (Frame::Request(_) | Frame::Response(_) | Frame::Interim(_) | Frame::Broken, _)

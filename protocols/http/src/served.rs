@@ -91,6 +91,7 @@ pub(crate) fn wrong(target: &Target) -> Vec<Unserved> {
         ("request_bytes", target.limits.request_bytes),
         ("response_bytes", target.limits.response_bytes),
         ("event_bytes", target.limits.event_bytes),
+        ("request_seconds", target.limits.request_seconds),
         ("response_seconds", target.limits.response_seconds),
         ("idle_seconds", target.limits.idle_seconds),
         ("total_seconds", target.limits.total_seconds),

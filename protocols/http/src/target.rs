@@ -203,6 +203,8 @@ pub struct Limits {
     pub response_bytes: u64,
     /// Bytes of one event of a stream.
     pub event_bytes: u64,
+    /// Seconds that the body of a request is waited for in all.
+    pub request_seconds: u64,
     /// Seconds until a server begins to answer.
     pub response_seconds: u64,
     /// Seconds without a byte of an answer that has begun.
@@ -217,6 +219,7 @@ impl Limits {
         request_bytes: 32 << 20,
         response_bytes: 32 << 20,
         event_bytes: 1 << 20,
+        request_seconds: 600,
         response_seconds: 600,
         idle_seconds: 120,
         total_seconds: 3_600,

@@ -171,3 +171,38 @@ fn all_bodies_that_are_read_at_one_time_have_a_limit() {
 fn waits(mut client: Http) -> Option<Http> {
     (!client.closes_within(Duration::from_millis(20))).then_some(client)
 }
+
+#[test]
+fn a_body_has_its_time() {
+    let stand = Stand::with(model, "", |api| api.with("limits: { request_seconds: 1 }"), |setup| setup);
+    let request = stand.chat("Hello.").bytes();
+    let mut slow = stand.broker.http();
+    slow.send(request.get(..request.len() - 1).unwrap_or_default());
+    let response = slow.response().with(408);
+    assert_eq!(response.code(), "request_timeout");
+    assert!(slow.closes_within(SOON));
+    assert!(stand.mock.told().is_empty());
+    let _fine = stand.ask(&stand.chat("Hello.")).with(200);
+}
+
+#[test]
+fn a_body_that_passes_as_it_comes_has_its_time_too() {
+    let stand = Stand::with(
+        model,
+        "",
+        |mut api| {
+            api.more.retain(|setting| !setting.starts_with("dialect"));
+            api.with("limits: { request_seconds: 1 }")
+        },
+        |setup| setup,
+    );
+    let request = Request::new("POST", "/openai/x").token(&stand.token).header("Content-Type", "image/png");
+    let request = request.body(&[b'x'; 1000]).bytes();
+    let mut slow = stand.broker.http();
+    slow.send(request.get(..request.len() - 1).unwrap_or_default());
+    let refused = slow.response();
+    assert!((400..500).contains(&refused.status()), "{}{}", refused.head.text, refused.text());
+    assert!(refused.text().contains("did not come in time"), "{}", refused.text());
+    // The server never has a whole request.
+    assert!(slow.closes_within(SOON) && stand.mock.told().is_empty());
+}

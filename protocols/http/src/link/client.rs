@@ -1,9 +1,11 @@
 //! The client's side of one exchange.
 
+use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use http::Version;
 use http::header::{HeaderName, HeaderValue};
@@ -11,6 +13,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use sluice_wire::{Link, LinkError, Violation};
 use tokio::sync::oneshot;
+use tokio::time::{Sleep, sleep};
 
 use crate::door::Door;
 use crate::frame::{Frame, Length, Request};
@@ -23,6 +26,9 @@ pub(crate) type Answer = http::Response<Outlet>;
 pub(crate) struct ClientLink {
     head: Option<Box<Request>>,
     body: Option<Incoming>,
+    /// How long the body may be waited for in all, and the wait once it has begun.
+    patience: Duration,
+    late: Option<Pin<Box<Sleep>>>,
     answer: Option<oneshot::Sender<Answer>>,
     inlet: Option<Inlet>,
     /// Where interim responses can be slipped in; HTTP/2 has no such place.
@@ -44,6 +50,8 @@ impl ClientLink {
         Self {
             head: Some(Box::new(head)),
             body: Some(body),
+            patience: Duration::MAX,
+            late: None,
             answer: Some(answer),
             inlet: None,
             door,
@@ -55,6 +63,11 @@ impl ClientLink {
     /// Puts a header on the answer.
     pub(crate) fn label(&mut self, name: HeaderName, value: &str) {
         self.label = HeaderValue::try_from(value).ok().map(|value| (name, value));
+    }
+
+    /// Waits this long for the body.
+    pub(crate) const fn wait_for_body(&mut self, patience: Duration) {
+        self.patience = patience;
     }
 
     /// Answers without a flow.
@@ -80,6 +93,13 @@ impl ClientLink {
                 }
             }
         }
+    }
+
+    /// Ready once the body was waited for too long. The wait begins when there is first nothing to take, and so not while
+    /// people are asked before anything is taken.
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let patience = self.patience;
+        self.late.get_or_insert_with(|| Box::pin(sleep(patience))).as_mut().poll(cx)
     }
 
     /// Ready once the client has taken its answer whole, or has gone.
@@ -124,10 +144,14 @@ impl Link for ClientLink {
         if let Some(head) = self.head.take() {
             return Poll::Ready(Ok(Some(Frame::Request(head))));
         }
-        if self.body.is_some()
-            && let Poll::Ready(frame) = self.poll_body(cx)
-        {
-            return Poll::Ready(frame);
+        if self.body.is_some() {
+            if let Poll::Ready(frame) = self.poll_body(cx) {
+                return Poll::Ready(frame);
+            }
+            if self.poll_late(cx).is_ready() {
+                self.body = None;
+                return Poll::Ready(Ok(Some(Frame::Broken)));
+            }
         }
         self.poll_gone(cx).map(|()| Ok(None))
     }
