@@ -2,6 +2,7 @@
 
 mod automaton;
 mod builtin;
+mod needs;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +17,7 @@ use automaton::Automaton;
 use builtin::Builtin;
 
 pub(crate) use automaton::Run;
+pub(crate) use needs::{MARKS, Needs, mark};
 
 /// The most detectors one set holds.
 const MOST: usize = 64;
@@ -83,6 +85,7 @@ pub struct Detectors {
     first: Box<[u64]>,
     /// The detectors that read on in one and the same state while bytes like this one follow.
     loops: Box<[u64]>,
+    needs: Needs,
     /// The longest region whose text is kept, in folded bytes.
     region: usize,
 }
@@ -112,7 +115,7 @@ impl Detectors {
                 loops.iter_mut().skip(byte.into()).take(1).for_each(|mask| *mask |= bit(index));
             }
         }
-        Ok(Self { first, loops: loops.into(), all, region: REGION })
+        Ok(Self { first, loops: loops.into(), needs: Needs::of(&all), all, region: REGION })
     }
 
     /// The set that finds tokens, for putting values back in their place.
@@ -150,6 +153,12 @@ impl Detectors {
         self.loops.get(usize::from(byte)).copied().unwrap_or_default()
     }
 
+    /// What texts must hold so that detectors can find anything in them.
+    #[inline]
+    pub(crate) const fn needs(&self) -> &Needs {
+        &self.needs
+    }
+
     pub(crate) fn detector(&self, index: usize) -> Option<&Detector> {
         self.all.get(index)
     }
@@ -167,6 +176,7 @@ impl Detectors {
     pub(crate) fn limited(mut self, limit: usize) -> Self {
         self.region = limit.saturating_mul(2);
         self.all.iter_mut().for_each(|detector| detector.limit = detector.limit.min(limit));
+        self.needs = Needs::of(&self.all);
         self
     }
 }

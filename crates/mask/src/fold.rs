@@ -178,8 +178,7 @@ impl View {
     /// Folds a run of ASCII that stands for itself.
     fn run(&mut self) {
         let text = self.raw.as_bytes().get(self.folded.saturating_sub(self.raw_base)..).unwrap_or_default();
-        let plain = |byte: &u8| matches!(byte, b'\n' | b' '..=b'~') && !matches!(byte, b'\\' | b'%' | b'&');
-        let length = text.iter().position(|byte| !plain(byte)).unwrap_or(text.len());
+        let length = text.iter().position(|byte| !is_plain(*byte)).unwrap_or(text.len());
         if length > 0 {
             self.bytes.extend_from_slice(text.get(..length).unwrap_or_default());
             let end = self.folded.saturating_add(length);
@@ -204,6 +203,12 @@ impl View {
         self.folded = from;
         self.starts.iter_mut().skip(index).for_each(|start| *start = from);
     }
+}
+
+/// Whether a byte stands for itself wherever it stands.
+#[inline]
+pub(crate) const fn is_plain(byte: u8) -> bool {
+    matches!(byte, b'\n' | b' '..=b'~') && !matches!(byte, b'\\' | b'%' | b'&')
 }
 
 impl fmt::Debug for View {

@@ -9,7 +9,9 @@
 //! itself. Values that overlap are covered as one, so none hides behind another. The longest of them lends its tag,
 //! the detector given first if two are equally long, and [`Found::tags`] names all of them.
 
+mod ahead;
 mod cluster;
+mod glance;
 mod lane;
 mod scan;
 #[cfg(test)]
@@ -23,6 +25,7 @@ use sluice_model::Tag;
 
 use crate::detect::{Detector, Detectors, Watch, bit};
 use crate::fold::Rest;
+use glance::glance;
 use scan::Scan;
 
 /// What a value becomes if nobody may see anything of it.
@@ -141,6 +144,7 @@ impl fmt::Debug for Sieve {
 
 /// Masks a whole text and tells how many times it was covered.
 pub fn scrub(set: &Detectors, watch: Watch, text: &str, cover: &mut dyn Cover, out: &mut String) -> u64 {
+    let watch = glance(set, watch, text);
     if watch.is_empty() {
         out.push_str(text);
         return 0;

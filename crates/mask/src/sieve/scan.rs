@@ -1,5 +1,6 @@
 //! The scan over one text: which candidates are open, and what may leave.
 
+use super::ahead::Ahead;
 use super::cluster::{Cluster, Size, Tail};
 use super::lane::{Known, Lane};
 use super::thread::{Stage, Thread};
@@ -24,6 +25,7 @@ pub(super) struct Scan {
     begun: Begun,
     /// The detectors whose candidate at the position before this one found nothing and was in a loop there.
     vain: u64,
+    pub(super) ahead: Ahead,
     /// One for each detector.
     lanes: Vec<Lane>,
     cluster: Option<Cluster>,
@@ -54,6 +56,7 @@ impl Scan {
             threads: Vec::new(),
             begun: Begun::No,
             vain: 0,
+            ahead: Ahead::default(),
             lanes: (0..set.len()).map(|_| Lane::default()).collect(),
             cluster: None,
             tails: Vec::new(),
@@ -69,15 +72,16 @@ impl Scan {
     pub(super) fn read(&mut self, set: &Detectors, watch: Watch, piece: &str, rest: Rest, exit: Exit<'_>) {
         let (cover, out) = exit;
         self.view.push(piece, rest);
+        self.ahead.refresh();
         loop {
-            self.skip(set, watch);
+            self.skip(set, watch, rest);
             let Some(byte) = self.view.byte(self.at) else { break };
             if self.cluster.is_some() {
                 self.follow(set, byte);
                 self.close(set, (&mut *cover, &mut *out));
             }
             if self.begun == Begun::No {
-                self.begin(set, watch, byte);
+                self.begin(set, watch, byte, rest);
             }
             if !self.threads.is_empty() {
                 if self.decide(set, rest) == Stage::Open {
@@ -107,6 +111,7 @@ impl Scan {
         self.threads.clear();
         self.begun = Begun::No;
         self.vain = 0;
+        self.ahead = Ahead::default();
         self.lanes.iter_mut().for_each(Lane::reset);
         self.cluster = None;
         self.tails.clear();
@@ -121,7 +126,7 @@ impl Scan {
     }
 
     /// Passes the bytes at which nothing can begin.
-    fn skip(&mut self, set: &Detectors, watch: Watch) {
+    fn skip(&mut self, set: &Detectors, watch: Watch, rest: Rest) {
         if self.cluster.is_some() || self.begun == Begun::Yes {
             return;
         }
@@ -129,7 +134,8 @@ impl Scan {
         let mut passed = 0_usize;
         for byte in self.view.since(self.at) {
             let vain = self.vain & set.looping(*byte);
-            if set.begin(before, *byte, watch) & !vain != 0 {
+            let at = self.at.saturating_add(passed);
+            if set.begin(before, *byte, watch) & !vain & !self.ahead.barren(set, at, &self.view, rest) != 0 {
                 break;
             }
             self.vain = vain;
@@ -189,13 +195,14 @@ impl Scan {
     }
 
     /// Starts a candidate of every detector whose values can begin here.
-    fn begin(&mut self, set: &Detectors, watch: Watch, byte: u8) {
+    fn begin(&mut self, set: &Detectors, watch: Watch, byte: u8, rest: Rest) {
         self.begun = Begun::Yes;
         let busy = self.tails.iter().fold(0, |mask, tail| mask | tail.bit());
         let (before, ahead) = (self.before(), self.view.since(self.at.saturating_add(1)));
         let looping = set.looping(byte);
         self.vain &= looping;
-        let mut mask = set.begin(before, byte, watch) & !busy & !self.vain;
+        let barren = self.ahead.barren(set, self.at, &self.view, rest);
+        let mut mask = set.begin(before, byte, watch) & !busy & !self.vain & !barren;
         while let Ok(index) = usize::try_from(mask.trailing_zeros())
             && mask != 0
         {

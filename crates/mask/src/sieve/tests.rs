@@ -302,13 +302,14 @@ fn every_cutting_gives_what_the_whole_text_gives() {
 }
 
 #[test]
-fn lanes_change_no_result() {
+fn neither_lanes_nor_looking_ahead_change_a_result() {
     let sets = sets();
     let mut runner = proptest::test_runner::TestRunner::new(cases());
     let law = |text: String| {
         for set in &sets {
             let mut scan = Scan::new(set);
             scan.forgetful = true;
+            scan.ahead.blind = true;
             let mut out = String::new();
             scan.read(set, set.everything(), &text, Rest::Ends, (&mut Sees, &mut out));
             prop_assert_eq!(out, scrubbed(set, &text, &mut Sees));
@@ -316,6 +317,20 @@ fn lanes_change_no_result() {
         Ok(())
     };
     runner.run(&text(), law).unwrap();
+}
+
+#[test]
+fn text_that_lacks_what_values_need_costs_no_steps() {
+    let set = all();
+    for unit in ["1", "a", "Two of the three parcels came; "] {
+        let text = unit.repeat((1 << 16) / unit.len());
+        assert_eq!(steps(&set, &[&text]).0.round(), 0.0, "{unit}");
+        // One byte of the kind brings back only the candidates that reach it.
+        let text = format!("{text}@");
+        assert!(steps(&set, &[&text]).0 < 0.5, "{unit}");
+        let pieces: Vec<&str> = pieces(&text, &(0..text.len() / 7).map(|index| index * 7).collect::<Vec<_>>());
+        assert!(steps(&set, &pieces).0 < 10.0, "{unit}");
+    }
 }
 
 #[test]
