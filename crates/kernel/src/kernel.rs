@@ -300,10 +300,6 @@ impl Kernel {
     /// Ends a flow, and with it a session of which it is the only one.
     async fn finish(&self, mut grant: Grant, reason: &'static str) {
         grant.tape.finish();
-        if grant.sharing == Sharing::Shared {
-            // The session goes on: what this flow wrote does not wait for another's commit.
-            let _said_where_it_failed = grant.tape.commit();
-        }
         let Grant { stay, place, tape, sharing, .. } = grant;
         drop(place);
         stay.leave(tape.counts);

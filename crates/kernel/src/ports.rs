@@ -4,10 +4,9 @@ use std::future::Future;
 use std::pin::Pin;
 
 use sluice_model::{
-    Approval, Digest, FlowId, HoldId, Principal, Refusal, RuleId, SessionId, Target, TargetName, TokenId, Unit,
-    UnixMicros,
+    Approval, Digest, HoldId, Principal, Refusal, RuleId, SessionId, Target, TargetName, TokenId, Unit, UnixMicros,
 };
-use sluice_recording::Event;
+use sluice_recording::Batch;
 use sluice_wire::{Authenticated, Claim, Credential, Object, Peer, ScramParameters};
 use thiserror::Error;
 
@@ -102,8 +101,8 @@ pub trait Keep: Send + Sync {
 
 /// One session's recording. Any error is final.
 pub trait Recorder: Send + Sync {
-    /// Encodes an event of a flow, `nanos` after the session's anchor.
-    fn append(&mut self, flow: FlowId, nanos: u64, event: &Event<'_>) -> Result<(), Unrecorded>;
+    /// Takes the events that a flow has encoded, and empties the batch.
+    fn append(&mut self, batch: &mut Batch) -> Result<(), Unrecorded>;
 
     /// Hands everything appended to the operating system. Nothing described by it has gone out before.
     fn commit(&mut self) -> Result<(), Unrecorded>;

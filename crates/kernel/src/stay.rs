@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use sluice_model::{Digest, FlowId, Principal, SessionId, Target};
-use sluice_recording::Event;
+use sluice_recording::Batch;
 use sluice_wire::Credential;
 
 use crate::clock::{self, Stopwatch};
@@ -176,13 +176,17 @@ impl Reel {
         Self { recorder: Mutex::new(Some(recorder)), watch }
     }
 
-    pub(crate) fn append(&self, flow: FlowId, at_ns: u64, event: &Event<'_>) -> Result<(), Unrecorded> {
-        self.recorder(|recorder| recorder.append(flow, at_ns, event))
+    /// Takes the events of a flow; they are in the operating system once any flow commits.
+    pub(crate) fn append(&self, batch: &mut Batch) -> Result<(), Unrecorded> {
+        self.recorder(|recorder| recorder.append(batch))
     }
 
-    /// Hands everything appended by any flow to the operating system.
-    pub(crate) fn commit(&self) -> Result<(), Unrecorded> {
-        self.recorder(|recorder| recorder.commit())
+    /// Takes the events of a flow and hands everything appended by any flow to the operating system.
+    pub(crate) fn commit(&self, batch: &mut Batch) -> Result<(), Unrecorded> {
+        self.recorder(|recorder| {
+            recorder.append(batch)?;
+            recorder.commit()
+        })
     }
 
     /// Makes everything committed durable.

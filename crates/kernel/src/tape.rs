@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sluice_model::{DecisionId, FlowId, OpId, Operation, Refusal, Verdict};
-use sluice_recording::{self as recording, Capped, Event, Toward};
+use sluice_recording::{self as recording, Batch, Capped, Event, SEGMENT_BYTES, Toward};
 use sluice_wire::FlowError;
 
 use crate::hold::{Held, Settled};
@@ -25,9 +25,10 @@ pub(crate) struct Tape {
     limits: Limits,
     /// How the ids of this flow's decisions begin.
     decisions: String,
-    /// The time of everything written since the last commit: one batch is handled without waiting.
+    /// The time of everything written since the last commit, if anything was: one batch is handled without waiting.
     at_ns: Option<u64>,
-    dirty: bool,
+    /// What was written since. Encoded here, so that flows of one session wait for each other only to commit.
+    batch: Batch,
     sync_due: bool,
     pub(crate) counts: Counts,
 }
@@ -76,26 +77,28 @@ impl Tape {
             decisions: decisions(stay.asker.session.as_str(), flow),
             stay,
             at_ns: None,
-            dirty: false,
+            batch: Batch::default(),
             sync_due: false,
             counts: Counts::default(),
         }
     }
 
     pub(crate) fn write(&mut self, event: &Event<'_>) -> Result<(), FlowError> {
-        self.dirty = true;
         let at_ns = *self.at_ns.get_or_insert_with(|| self.stay.reel.watch.nanos());
-        self.stay.reel.append(self.flow, at_ns, event).map_err(|error| self.unrecorded(&error))
+        let added = self.batch.add(self.flow, at_ns, event).map_err(|error| Unrecorded(error.to_string()));
+        let written = added.and_then(|()| match self.batch.len() {
+            0..SEGMENT_BYTES => Ok(()),
+            _ => self.stay.reel.append(&mut self.batch),
+        });
+        written.map_err(|error| self.unrecorded(&error))
     }
 
     /// Hands everything written to the operating system.
     pub(crate) fn commit(&mut self) -> Result<(), FlowError> {
-        if !self.dirty {
+        if self.at_ns.take().is_none() {
             return Ok(());
         }
-        self.dirty = false;
-        self.at_ns = None;
-        self.stay.reel.commit().map_err(|error| self.unrecorded(&error))
+        self.stay.reel.commit(&mut self.batch).map_err(|error| self.unrecorded(&error))
     }
 
     /// Makes it durable if something was written that must be: a verdict that is not a plain allow.
@@ -212,14 +215,20 @@ impl Tape {
         self.write(&Event::Done(op))
     }
 
-    /// Accounts for every operation that never got done.
+    /// Accounts for every operation that never got done, and leaves it to the session. All but the end of a flow that
+    /// has said everything is committed at once: the session goes on, and may be quiet for long.
     pub(crate) fn finish(&mut self) {
-        self.at_ns = None;
+        let quiet = self.at_ns.take().is_none() && self.open.keys().eq([&OpId::CONNECT]);
         let left: Vec<OpId> = self.open.keys().copied().collect();
         for op in left {
             if self.done(op).is_err() {
                 return;
             }
+        }
+        let reel = &self.stay.reel;
+        let left = if quiet { reel.append(&mut self.batch) } else { reel.commit(&mut self.batch) };
+        if let Err(error) = left {
+            self.unrecorded(&error);
         }
     }
 

@@ -6,6 +6,7 @@
 //! it, so a recording is as old as its last hash. [`Writer`] makes the bytes, [`Reader`] gives the events back and
 //! [`verify`] says whether they are whole. The [`log`] chains the recordings of one node to each other.
 
+mod batch;
 mod capped;
 mod decode;
 mod encode;
@@ -17,6 +18,7 @@ mod shown;
 mod transcript;
 mod writer;
 
+pub use batch::Batch;
 pub use capped::{Capped, DEFAULT_CAP_BYTES, Rest};
 pub use event::{
     Accessed, Actor, Asked, Closed, Content, Cut, Event, Gap, Held, Noted, Opened, Outcome, Pair, Passed, Ruled,

@@ -7,6 +7,7 @@ use sluice_model::{Digest, FlowId};
 use thiserror::Error;
 use zstd::bulk::Compressor;
 
+use crate::batch::Batch;
 use crate::encode;
 use crate::event::Event;
 use crate::frame::{CONTINUES, Footer, Header, RAW, SEGMENT_BYTES, SegmentHead, UNFINISHED, ZSTD};
@@ -83,6 +84,17 @@ impl Writer {
         let seq = self.events;
         self.events = self.events.saturating_add(1);
         Ok(seq)
+    }
+
+    /// Takes the events of a batch into the next segment and empties it.
+    pub fn take(&mut self, batch: &mut Batch) {
+        if self.pending.is_empty() {
+            std::mem::swap(&mut self.pending, &mut batch.bytes);
+        } else {
+            self.pending.extend_from_slice(&batch.bytes);
+        }
+        self.events = self.events.saturating_add(batch.count);
+        batch.clear();
     }
 
     /// Appends everything that is pending to `out`, as one segment; more only if it is above [`SEGMENT_BYTES`].

@@ -116,6 +116,33 @@ fn told(stored: &Stored<'_>) -> String {
 }
 
 #[test]
+fn batches_of_flows_become_the_recording_that_their_events_would() {
+    let samples = samples();
+    let (mut apart, mut together) = (Vec::new(), Vec::new());
+    let (mut one, _) = Writer::begin(&header(), &mut apart);
+    let (mut other, _) = Writer::begin(&header(), &mut together);
+    let mut batch = Batch::default();
+    for (flow, events) in (0..).zip(samples.chunks(2)) {
+        for event in events {
+            one.append(FlowId(flow), 7, event).unwrap();
+            batch.add(FlowId(flow), 7, event).unwrap();
+        }
+        let held: Vec<_> = batch.events().map(|stored| (stored.flow, stored.at_ns, stored.event)).collect();
+        let put: Vec<_> = events.iter().map(|event| (FlowId(flow), 7, event.clone())).collect();
+        assert_eq!(held, put);
+        other.take(&mut batch);
+        assert!(batch.is_empty() && batch.events().next().is_none());
+        // Every other one waits for the next.
+        if flow % 2 == 0 {
+            one.seal(&mut apart);
+            other.seal(&mut together);
+        }
+    }
+    assert_eq!(one.finish(&mut apart), other.finish(&mut together));
+    assert_eq!(apart, together);
+}
+
+#[test]
 fn every_kind_of_event_comes_back() {
     let samples = samples();
     let mut out = Vec::new();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sluice_kernel::{BoxFuture, Closing, Keep, Opening, Recorder, Spent, Unrecorded, clock};
 use sluice_model::{FlowId, SessionId, TargetName};
-use sluice_recording::{Actor, Closed, Event, Opened};
+use sluice_recording::{Actor, Batch, Closed, Event, Opened};
 use sluice_wire::Object;
 
 use crate::{RecordingError, RecordingFile, Recordings, SessionEnd, SessionStart, Store, StoreError};
@@ -159,8 +159,8 @@ struct Tape {
 }
 
 impl Recorder for Tape {
-    fn append(&mut self, flow: FlowId, nanos: u64, event: &Event<'_>) -> Result<(), Unrecorded> {
-        self.file.append(flow, nanos, event).map_err(unrecorded)
+    fn append(&mut self, batch: &mut Batch) -> Result<(), Unrecorded> {
+        self.file.take(batch).map_err(unrecorded)
     }
 
     fn commit(&mut self) -> Result<(), Unrecorded> {

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
 use sluice_kernel::{BoxFuture, Closing, Keep, Opening, Recorder, Spent, Unrecorded};
-use sluice_model::{FlowId, TargetName};
-use sluice_recording::{Event, Toward};
+use sluice_model::TargetName;
+use sluice_recording::{Batch, Event, Toward};
 use sluice_wire::{Link, LinkError, Object};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
@@ -153,10 +153,8 @@ impl Reel {
         self.calls[which] += 1;
         if fails.is_some_and(|from| self.calls[which] >= from) { Err(failure()) } else { Ok(()) }
     }
-}
 
-impl Recorder for Reel {
-    fn append(&mut self, _flow: FlowId, _nanos: u64, event: &Event<'_>) -> Result<(), Unrecorded> {
+    fn event(&mut self, event: &Event<'_>) -> Result<(), Unrecorded> {
         self.call(0, self.faults.append)?;
         self.log.push(match event {
             Event::Asked(asked) => Entry::Appended(format!("ask {} {}", asked.op.0, asked.action)),
@@ -175,6 +173,16 @@ impl Recorder for Reel {
             Event::Noted(noted) => Entry::Appended(format!("note {} {}", noted.kind, noted.pairs[0].value)),
             Event::Opened(_) | Event::Gap(_) | Event::Closed(_) => panic!("not a flow's event: {event:?}"),
         });
+        Ok(())
+    }
+}
+
+impl Recorder for Reel {
+    fn append(&mut self, batch: &mut Batch) -> Result<(), Unrecorded> {
+        for stored in batch.events() {
+            self.event(&stored.event)?;
+        }
+        batch.clear();
         Ok(())
     }
 

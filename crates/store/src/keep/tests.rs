@@ -85,7 +85,10 @@ async fn a_session_is_kept_from_its_opening_to_its_close() {
     let mut recorder = bench.keeper.begin(opening).await.unwrap();
     assert!(bench.store.show_session(&session).await.unwrap().unwrap().end.is_none());
     let passed = Passed { op: OpId(1), toward: Toward::Client, frame: Content(b"Z") };
-    recorder.append(FlowId(0), 10, &Event::Passed(passed)).unwrap();
+    let mut batch = Batch::default();
+    batch.add(FlowId(0), 10, &Event::Passed(passed)).unwrap();
+    recorder.append(&mut batch).unwrap();
+    assert!(batch.is_empty());
     recorder.commit().unwrap();
     recorder.sync().await.unwrap();
     recorder.finish(20, closing()).await.unwrap();

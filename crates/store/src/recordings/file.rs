@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use sluice_model::{FlowId, SessionId, UnixMicros};
 use sluice_recording::log::Ending;
-use sluice_recording::{Closed, Event, Gap, Resume, Root, SEGMENT_BYTES, Writer};
+use sluice_recording::{Batch, Closed, Event, Gap, Resume, Root, SEGMENT_BYTES, Writer};
 
 use super::disk::Medium;
 use super::{RecordingError, Shared, lock};
@@ -104,6 +104,14 @@ impl RecordingFile {
             return Err(error.into());
         }
         self.at_ns = self.at_ns.max(at_ns);
+        if self.writer.pending_bytes() >= SEGMENT_BYTES { self.commit() } else { Ok(()) }
+    }
+
+    /// Takes the events of a batch into memory and empties it; commits by itself when a segment is full.
+    pub fn take(&mut self, batch: &mut Batch) -> Result<(), RecordingError> {
+        self.tape.intact()?;
+        self.at_ns = self.at_ns.max(batch.latest_ns());
+        self.writer.take(batch);
         if self.writer.pending_bytes() >= SEGMENT_BYTES { self.commit() } else { Ok(()) }
     }
 
