@@ -15,6 +15,8 @@ const SHORTEST: usize = 8;
 pub(crate) struct Blot {
     /// The forms in which the server was shown it.
     secrets: Vec<Secret>,
+    /// The bytes that one of them, or an escape, begins with.
+    first: [bool; 256],
     /// The end of what came, which may be the beginning of one.
     held: BytesMut,
 }
@@ -32,7 +34,13 @@ enum Begins {
 impl Blot {
     pub(crate) fn new(secrets: impl IntoIterator<Item = Secret>) -> Self {
         let long = |secret: &Secret| secret.expose_secret().len() >= SHORTEST;
-        Self { secrets: secrets.into_iter().filter(long).collect(), held: BytesMut::new() }
+        let secrets: Vec<_> = secrets.into_iter().filter(long).collect();
+        let mut first = [false; 256];
+        let begins = secrets.iter().filter_map(|secret| secret.expose_secret().as_bytes().first());
+        for byte in begins.chain(b"\\%&") {
+            first.iter_mut().skip(usize::from(*byte)).take(1).for_each(|first| *first = true);
+        }
+        Self { secrets, first, held: BytesMut::new() }
     }
 
     /// Leaves out the headers that hold one, in whatever case.
@@ -73,10 +81,7 @@ impl Blot {
 
     /// Where a secret, or what may become one, next is.
     fn next(&self, text: &[u8], from: usize) -> Option<(usize, Begins)> {
-        let first = |byte: u8| {
-            matches!(byte, b'\\' | b'%' | b'&')
-                || self.secrets.iter().any(|secret| secret.expose_secret().as_bytes().first() == Some(&byte))
-        };
+        let first = |byte: u8| self.first.get(usize::from(byte)).copied().unwrap_or_default();
         let places = text.iter().enumerate().skip(from).filter(|(_, byte)| first(**byte));
         places
             .map(|(at, _)| (at, self.begins(text.get(at..).unwrap_or_default())))

@@ -10,12 +10,14 @@ use thiserror::Error;
 
 use crate::dialects::rest::JSON_LIMITS;
 use crate::target::{Detector, Dialect, Target};
-use crate::veil::{Shelf, Veil, Weave, begins_container, looked_at, notice, reads_as_object};
+use crate::veil::{Cloth, Shelf, Veil, Weave, begins_container, looked_at, notice, reads_as_object};
 
 /// Tokens of one principal that are remembered.
 const TOKENS: usize = 4_096;
 /// Principals whose tokens are remembered.
 const SHELVES: usize = 1_024;
+/// Different sets of transforms that are remembered.
+const CLOTHS: usize = 64;
 
 /// The detectors and key rules of one target.
 #[derive(Debug)]
@@ -133,15 +135,17 @@ pub(crate) struct Veils {
     /// By principal and what is masked for it: tokens are put back only for whoever had them made, and only while as
     /// much may be seen.
     shelves: Mutex<BTreeMap<String, Shelf>>,
+    /// What veils were made of: most exchanges of a target have the same.
+    cloths: Mutex<Vec<Arc<Cloth>>>,
 }
 
 impl Veils {
     pub(crate) fn new(classes: Classes, key: [u8; 32]) -> Self {
         let classes = Arc::new(classes);
         let transforms = classes.tags().map(|tag| (tag.clone(), Transform::Redact)).collect();
-        let everything =
-            Veil::new(Weave { classes: Arc::clone(&classes), transforms, key, noted: None, restored: None });
-        Self { classes, key, everything, shelves: Mutex::default() }
+        let cloth = Arc::new(Cloth::new(&classes, transforms, &key));
+        let everything = Veil::new(Weave { classes: Arc::clone(&classes), cloth, key, noted: None, restored: None });
+        Self { classes, key, everything, shelves: Mutex::default(), cloths: Mutex::default() }
     }
 
     pub(crate) fn tags(&self) -> impl Iterator<Item = &Tag> {
@@ -173,7 +177,8 @@ impl Veils {
         let masked = |tag: &Tag| obligations.masks.iter().any(|mask| mask.resource == Resource::value(tag));
         let tokens = transforms.iter().any(|(tag, transform)| *transform == Transform::Token && !masked(tag));
         let noted = tokens.then(|| self.shelf(&shelf_name(who, obligations)));
-        Veil::new(Weave { classes: Arc::clone(&self.classes), transforms, key: self.key, noted, restored: None })
+        let cloth = self.cloth(transforms);
+        Veil::new(Weave { classes: Arc::clone(&self.classes), cloth, key: self.key, noted, restored: None })
     }
 
     /// Over what goes to the client.
@@ -183,19 +188,27 @@ impl Veils {
             let tag = Tag::new(mask.resource.path.first()?).ok()?;
             Some((tag, mask.transform.clone()))
         });
-        let restored = self.known_shelf(&shelf_name(who, obligations));
-        let weave = Weave {
-            classes: Arc::clone(&self.classes),
-            transforms: transforms.collect(),
-            key: self.key,
-            noted: None,
-            restored,
-        };
-        Veil::new(weave)
+        let restored = self.known_shelf(who, obligations);
+        let cloth = self.cloth(transforms.collect());
+        Veil::new(Weave { classes: Arc::clone(&self.classes), cloth, key: self.key, noted: None, restored })
     }
 
-    fn known_shelf(&self, name: &str) -> Option<Shelf> {
-        self.shelves.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    fn cloth(&self, transforms: Vec<(Tag, Transform)>) -> Arc<Cloth> {
+        let mut cloths = self.cloths.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(cloth) = cloths.iter().find(|cloth| cloth.is_of(&transforms)) {
+            return Arc::clone(cloth);
+        }
+        if cloths.len() >= CLOTHS {
+            cloths.clear();
+        }
+        let cloth = Arc::new(Cloth::new(&self.classes, transforms, &self.key));
+        cloths.push(Arc::clone(&cloth));
+        cloth
+    }
+
+    fn known_shelf(&self, who: &str, obligations: &Obligations) -> Option<Shelf> {
+        let shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
+        if shelves.is_empty() { None } else { shelves.get(&shelf_name(who, obligations)).cloned() }
     }
 
     fn shelf(&self, name: &str) -> Shelf {

@@ -119,7 +119,7 @@ pub(crate) fn crowded() -> Words {
 }
 
 /// A request of the plain dialect.
-fn rest(head: &Request, body: Body, served: &Served) -> Result<Prepared, Words> {
+fn rest(head: &Request, body: Body, served: &Arc<Served>) -> Result<Prepared, Words> {
     let action = match head.method {
         Method::GET | Method::HEAD => schema::READ,
         Method::DELETE => schema::DELETE,
@@ -144,7 +144,7 @@ fn rest(head: &Request, body: Body, served: &Served) -> Result<Prepared, Words> 
             ("tags", tag_fact(&tags)),
         ],
     };
-    let question = Question { head, body: &body, served, action, tags: &tags, facts: facts.clone() };
+    let question = Question { head, body: &body, served, action, tags: &tags, facts };
     let mut accesses = vec![Access { action, resource: Resource::target() }];
     if opaque {
         accesses.push(Access { action: schema::SEND_OPAQUE, resource: Resource::target() });
@@ -153,7 +153,7 @@ fn rest(head: &Request, body: Body, served: &Served) -> Result<Prepared, Words> 
     let expected = Expected {
         dialect: Dialect::Rest,
         method: head.method.clone(),
-        opaque: Some(Box::new(opaque_answer(head, schema::TAKE_OPAQUE, facts, served))),
+        opaque: Some(Box::new(Opaque::new(schema::TAKE_OPAQUE, head, &operation, served))),
         openai: None,
         spent: None,
         reserved: Spend::REQUEST,
@@ -162,16 +162,35 @@ fn rest(head: &Request, body: Body, served: &Served) -> Result<Prepared, Words> 
     Ok(Prepared { operation, head: head.clone(), body, expected, own: None, objects: Vec::new(), results: Vec::new() })
 }
 
-/// Whether an answer may be taken that cannot be looked into.
-pub(crate) fn opaque_answer(head: &Request, action: Action, facts: Facts, served: &Served) -> Operation {
-    let access = Access { action, resource: Resource::target() };
-    let meaning =
-        Meaning { action, accesses: std::iter::once(access).collect(), exposures: Vec::new(), facts, understood: true };
-    let exact = head.path.clone() + &served.headers.exact(&head.headers);
-    let shape = Shape::new(meaning, [&b"opaque-answer"[..], head.method.as_str().as_bytes(), exact.as_bytes()]);
-    let path = shown(&head.path, served.classes.everything());
-    let text = Text::new(format!("{} {path}: an answer that is not looked into", head.method));
-    Operation { shape: shape.into(), text, stage: Stage::Perform, bound: None, spend: Spend::default() }
+/// The question whether an answer may be taken that cannot be looked into; few answers are such.
+pub(crate) struct Opaque {
+    action: Action,
+    /// Of the request; the facts are the same.
+    asked: Arc<Shape>,
+    method: Method,
+    path: String,
+    /// The address, and what passes of the headers by configuration.
+    exact: String,
+    served: Arc<Served>,
+}
+
+impl Opaque {
+    pub(crate) fn new(action: Action, head: &Request, operation: &Operation, served: &Arc<Served>) -> Self {
+        let (asked, served) = (Arc::clone(&operation.shape), Arc::clone(served));
+        let exact = head.path.clone() + &served.headers.exact(&head.headers);
+        Self { action, asked, method: head.method.clone(), path: head.path.clone(), exact, served }
+    }
+
+    pub(crate) fn operation(self) -> Operation {
+        let Self { action, asked, method, path, exact, served } = self;
+        let accesses = std::iter::once(Access { action, resource: Resource::target() }).collect();
+        let facts = asked.meaning().facts.clone();
+        let meaning = Meaning { action, accesses, exposures: Vec::new(), facts, understood: true };
+        let shape = Shape::new(meaning, [&b"opaque-answer"[..], method.as_str().as_bytes(), exact.as_bytes()]);
+        let path = shown(&path, served.classes.everything());
+        let text = Text::new(format!("{method} {path}: an answer that is not looked into"));
+        Operation { shape: shape.into(), text, stage: Stage::Perform, bound: None, spend: Spend::default() }
+    }
 }
 
 /// Everything that makes a request an operation.

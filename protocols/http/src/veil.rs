@@ -27,8 +27,7 @@ pub(crate) struct Veil(Option<Arc<Inner>>);
 
 struct Inner {
     classes: Arc<Classes>,
-    covers: Covers,
-    watch: Watch,
+    cloth: Arc<Cloth>,
     key: [u8; 32],
     /// Where tokens are noted, so that their values can be put back.
     noted: Option<Shelf>,
@@ -39,11 +38,33 @@ struct Inner {
 /// What a veil does, as policy asks for it.
 pub(crate) struct Weave {
     pub(crate) classes: Arc<Classes>,
-    /// The transforms of classes; a class that is not here is shown.
-    pub(crate) transforms: Vec<(Tag, Transform)>,
+    pub(crate) cloth: Arc<Cloth>,
     pub(crate) key: [u8; 32],
     pub(crate) noted: Option<Shelf>,
     pub(crate) restored: Option<Shelf>,
+}
+
+/// What covers which class; the same for many exchanges.
+pub(crate) struct Cloth {
+    /// The transforms of classes; a class that is not here is shown.
+    transforms: Vec<(Tag, Transform)>,
+    covers: Covers,
+    watch: Watch,
+}
+
+impl Cloth {
+    pub(crate) fn new(classes: &Classes, transforms: Vec<(Tag, Transform)>, key: &[u8; 32]) -> Self {
+        let shown = classes.tags().map(|tag| (tag.clone(), None));
+        let rules = shown.chain(transforms.iter().map(|(tag, transform)| (tag.clone(), Some(transform.clone()))));
+        let covers = Covers::new(key, rules);
+        let watch = covers.watch(classes.detectors());
+        Self { transforms, covers, watch }
+    }
+
+    /// Whether it is made of these.
+    pub(crate) fn is_of(&self, transforms: &[(Tag, Transform)]) -> bool {
+        self.transforms == transforms
+    }
 }
 
 impl Veil {
@@ -54,16 +75,12 @@ impl Veil {
 
     /// Covers what is to be covered.
     pub(crate) fn new(weave: Weave) -> Self {
-        let Weave { classes, transforms, key, noted, restored } = weave;
+        let Weave { classes, cloth, key, noted, restored } = weave;
         let restored = restored.filter(|shelf| !lock(shelf).is_empty());
-        if transforms.is_empty() && restored.is_none() {
+        if cloth.transforms.is_empty() && restored.is_none() {
             return Self::open();
         }
-        let shown = classes.tags().map(|tag| (tag.clone(), None));
-        let rules = shown.chain(transforms.into_iter().map(|(tag, transform)| (tag, Some(transform))));
-        let covers = Covers::new(&key, rules);
-        let watch = covers.watch(classes.detectors());
-        Self(Some(Arc::new(Inner { classes, covers, watch, key, noted, restored })))
+        Self(Some(Arc::new(Inner { classes, cloth, key, noted, restored })))
     }
 
     /// Whether no text is ever changed.
@@ -108,8 +125,10 @@ impl Veil {
     /// Puts back what was given a token, and covers nothing.
     pub(crate) fn restoring(&self) -> Self {
         let Some(inner) = &self.0 else { return Self::open() };
-        let (classes, restored) = (Arc::clone(&inner.classes), inner.restored.clone());
-        Self::new(Weave { classes, transforms: Vec::new(), key: inner.key, noted: None, restored })
+        let Some(restored) = inner.restored.clone() else { return Self::open() };
+        let cloth = Arc::new(Cloth::new(&inner.classes, Vec::new(), &inner.key));
+        let classes = Arc::clone(&inner.classes);
+        Self::new(Weave { classes, cloth, key: inner.key, noted: None, restored: Some(restored) })
     }
 
     /// The headers that hold something which may not be seen; those cannot be changed, only left out.
@@ -123,7 +142,7 @@ impl Veil {
     pub(crate) fn strainer(&self) -> Strainer {
         Strainer(self.0.as_ref().map(|inner| {
             let restore = inner.restored.as_ref().map(|_| Sieve::new(Arc::clone(inner.classes.tokens())));
-            let sieve = Sieve::watching(Arc::clone(inner.classes.detectors()), inner.watch);
+            let sieve = Sieve::watching(Arc::clone(inner.classes.detectors()), inner.cloth.watch);
             Box::new(Straining { inner: Arc::clone(inner), sieve, restore, between: String::new() })
         }))
     }
@@ -142,7 +161,7 @@ impl Inner {
     fn scrub(&self, text: &str) -> Option<String> {
         let mut out = String::new();
         let mut changed = false;
-        if !self.watch.is_empty() {
+        if !self.cloth.watch.is_empty() {
             changed = self.cover(text, &mut out);
         }
         if let Some(shelf) = &self.restored {
@@ -159,19 +178,19 @@ impl Inner {
 
     /// Covers values, and tells whether there was one.
     fn cover(&self, text: &str, out: &mut String) -> bool {
-        self.with_cover(|cover| scrub(self.classes.detectors(), self.watch, text, cover, out) > 0)
+        self.with_cover(|cover| scrub(self.classes.detectors(), self.cloth.watch, text, cover, out) > 0)
     }
 
     fn with_cover<T>(&self, act: impl FnOnce(&mut dyn Cover) -> T) -> T {
         match &self.noted {
-            Some(shelf) => act(&mut self.covers.noting(&mut lock(shelf))),
-            None => act(&mut &self.covers),
+            Some(shelf) => act(&mut self.cloth.covers.noting(&mut lock(shelf))),
+            None => act(&mut &self.cloth.covers),
         }
     }
 
     fn leaf(&self, leaf: &Leaf<'_>, text: &str) -> Option<String> {
         if let Some(tag) = leaf.tag()
-            && let Some(transform) = self.covers.rule(tag)
+            && let Some(transform) = self.cloth.covers.rule(tag)
         {
             let mut out = String::new();
             stand_in(transform, tag, text, &self.key, &mut out);
@@ -192,7 +211,7 @@ impl Inner {
 
     /// The first class whose members are covered by their names.
     fn by_name(&self) -> Option<(&Tag, &Transform)> {
-        self.classes.rules().tags().iter().find_map(|tag| Some((tag, self.covers.rule(tag)?)))
+        self.classes.rules().tags().iter().find_map(|tag| Some((tag, self.cloth.covers.rule(tag)?)))
     }
 
     /// What stands for a text in which members that are to be covered cannot be told.

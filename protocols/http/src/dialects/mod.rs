@@ -5,12 +5,13 @@ pub(crate) mod rest;
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use sluice_model::{Operation, Ruling, Spend};
+use sluice_model::{Ruling, Spend};
 use sluice_wire::Owner;
 
 use crate::answer::{Look, Seen};
 use crate::media::Media;
 use crate::refusal::Words;
+use crate::request::Opaque;
 use crate::target::Dialect;
 use crate::veil::Veil;
 
@@ -19,7 +20,7 @@ pub(crate) struct Expected {
     pub(crate) dialect: Dialect,
     pub(crate) method: Method,
     /// The question about an answer that cannot be looked into.
-    pub(crate) opaque: Option<Box<Operation>>,
+    pub(crate) opaque: Option<Box<Opaque>>,
     /// Set for the dialect of OpenAI.
     pub(crate) openai: Option<Box<openai::Expectation>>,
     pub(crate) spent: Option<Spend>,

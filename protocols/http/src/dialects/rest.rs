@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 use sluice_mask::json::{Document, Fault, Limits, escape_into};
-use sluice_model::Operation;
 
 use super::Sight;
 use crate::answer::{Look, Seen, bad_answer};
 use crate::media::Media;
 use crate::refusal::Words;
+use crate::request::Opaque;
 use crate::sse::{Decoder, Event};
 use crate::veil::{BLANK, Strainer, Veil, begins_container};
 
@@ -17,7 +17,7 @@ use crate::veil::{BLANK, Strainer, Veil, begins_container};
 pub(crate) const JSON_LIMITS: Limits = Limits { size_bytes: 64 << 20, depth: 128, nodes: 4_000_000 };
 
 /// How an answer of this dialect is to be looked at.
-pub(crate) fn sight(media: Media, veil: &Veil, opaque: Option<Box<Operation>>, event_bytes: usize) -> Look {
+pub(crate) fn sight(media: Media, veil: &Veil, opaque: Option<Box<Opaque>>, event_bytes: usize) -> Look {
     if veil.is_open() {
         return Look::Verbatim;
     }
@@ -34,7 +34,7 @@ pub(crate) fn sight(media: Media, veil: &Veil, opaque: Option<Box<Operation>>, e
             Look::Pieces(sheet(Of::Beginning { text: String::new(), half: Vec::new(), limit: event_bytes }))
         }
         (Media::Text | Media::Form, _) => Look::Pieces(sheet(Of::Text { strainer: veil.strainer(), half: Vec::new() })),
-        (Media::Opaque, Some(operation)) => Look::Opaque(operation),
+        (Media::Opaque, Some(opaque)) => Look::Opaque(Box::new(opaque.operation())),
         (Media::Opaque, None) => Look::Refuse(bad_answer("opaque-answer", "the server's answer cannot be looked into")),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use http::StatusCode;
-use sluice_model::{Code, Operation, Refusal, Ruling, Spend};
+use sluice_model::{Code, Refusal, Ruling, Spend};
 use sluice_wire::Owner;
 use std::sync::Arc;
 
@@ -18,6 +18,7 @@ use crate::answer::{Look, Seen, bad_answer};
 use crate::dialects::{Sight, rest};
 use crate::media::Media;
 use crate::refusal::Words;
+use crate::request::Opaque;
 use crate::served::Served;
 use crate::sse::Decoder;
 use crate::veil::Veil;
@@ -46,13 +47,7 @@ pub(crate) struct Expectation {
 
 impl Expectation {
     /// How an answer of that kind is to be looked at.
-    pub(crate) fn sight(
-        &mut self,
-        status: StatusCode,
-        media: Media,
-        veil: &Veil,
-        opaque: Option<Box<Operation>>,
-    ) -> Look {
+    pub(crate) fn sight(&mut self, status: StatusCode, media: Media, veil: &Veil, opaque: Option<Box<Opaque>>) -> Look {
         if !status.is_success() {
             // What a server says of its own failure is JSON in this API; anything else is not shown.
             return match media {

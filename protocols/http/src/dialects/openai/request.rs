@@ -23,7 +23,7 @@ use crate::flaw::Flaw;
 use crate::frame::{Length, Request, Response};
 use crate::machine::Turned;
 use crate::refusal::Words;
-use crate::request::{Prepared, Question, Reading, decoded, found_in_head, tag_fact};
+use crate::request::{Opaque, Prepared, Question, Reading, decoded, found_in_head, tag_fact};
 use crate::schema::{self, LLM, MODEL, OFFER, SEND_LLM_OPAQUE, TAKE_LLM_OPAQUE, TOOL, TRACE};
 use crate::served::Served;
 use crate::target::{Dialect, Objects as Whose};
@@ -286,9 +286,9 @@ impl<'a> Call<'a> {
                 .as_ref()
                 .map_or(0, |model| cost_micros(told.input_tokens, 0, told.output_tokens, model)),
         };
-        let opaque = Box::new(crate::request::opaque_answer(head, TAKE_LLM_OPAQUE, facts.clone(), served));
         let question = Question { head, body: &body, served, action, tags: &tags, facts };
         let operation = question.operation(accesses, spend);
+        let opaque = Box::new(Opaque::new(TAKE_LLM_OPAQUE, head, &operation, served));
         let expectation = Expectation {
             served: Arc::clone(served),
             shape: shape(route),
