@@ -12,6 +12,8 @@ use std::task::{Context, Poll};
 use sluice_model::{OpId, Operation, Refusal, Ruling, Spend, Stage, Verdict};
 use sluice_recording::{self as recording, Event, Outcome};
 use sluice_wire::{FlowError, Frame, Input, Link, LinkError, Machine, Note, Outbox, Side, Step};
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::block_in_place;
 
 use crate::clock;
 use crate::hold::Settled;
@@ -25,6 +27,8 @@ use crate::tape::Tape;
 
 /// Events handled between two commits at most, so that neither side starves.
 const BATCH: usize = 256;
+/// What a machine may look at on a thread that other flows share, in bytes: well under a millisecond's work.
+const LIGHT_BYTES: usize = 64 << 10;
 
 /// One flow at work.
 pub(crate) struct Flow<'a, M: Machine, C, S> {
@@ -212,7 +216,7 @@ where
 
     /// Tells the machine something and does what it asks for.
     pub(crate) fn tell(&mut self, input: Input<M::Frame>) -> Result<(), FlowError> {
-        self.machine.handle(input, &mut self.outbox)?;
+        self.inform(input)?;
         while let Some(step) = self.outbox.pop() {
             match step {
                 Step::Ask(op, operation) => self.ask(op, operation)?,
@@ -307,7 +311,18 @@ where
             self.tape.allow(op);
         }
         // The machine's answer joins the steps that `tell` is draining.
-        self.machine.handle(Input::Ruled(op, ruling), &mut self.outbox)?;
+        self.inform(Input::Ruled(op, ruling))
+    }
+
+    /// Tells the machine something. While it looks at much, the flows that share this thread go on elsewhere.
+    fn inform(&mut self, input: Input<M::Frame>) -> Result<(), FlowError> {
+        let Self { machine, outbox, .. } = self;
+        let elsewhere = || Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread;
+        if machine.weight(&input) > LIGHT_BYTES && elsewhere() {
+            block_in_place(|| machine.handle(input, outbox))?;
+        } else {
+            machine.handle(input, outbox)?;
+        }
         Ok(())
     }
 

@@ -54,4 +54,10 @@ pub trait Machine: Send {
 
     /// Which frames it takes next.
     fn wants(&self) -> Wants;
+
+    /// How many bytes it looks at, about, to handle an input. Where they are many, others do not wait for it.
+    fn weight(&self, input: &Input<Self::Frame>) -> usize {
+        let _costs_little = input;
+        0
+    }
 }

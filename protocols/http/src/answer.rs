@@ -373,6 +373,16 @@ impl Answer {
         }
     }
 
+    /// How many bytes are looked at when a piece comes that has so many, or the end.
+    pub(crate) fn weight(&self, piece: Option<usize>) -> usize {
+        match (&self.mode, piece) {
+            (Mode::Pieces(_), Some(bytes)) => bytes,
+            (Mode::Whole { body, .. }, None) => body.len(),
+            (Mode::Pieces(_), None) | (Mode::Whole { .. }, Some(_)) => 0,
+            (Mode::Awaited | Mode::Verbatim | Mode::Opaque { .. } | Mode::Over, _) => 0,
+        }
+    }
+
     /// Bytes that keep a waiting client waiting, where the body is a stream of events.
     pub(crate) fn comment(&self) -> Option<Bytes> {
         (self.begun == Begun::Stream).then(|| Bytes::from_static(b": waiting\n\n"))

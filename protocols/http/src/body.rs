@@ -94,6 +94,17 @@ impl Body {
         bytes.and_then(|bytes| i64::try_from(bytes).ok()).unwrap_or(-1)
     }
 
+    /// How many bytes are looked at to cover it.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Self::None | Self::Stream(_) => 0,
+            Self::Text(text) => text.len(),
+            Self::Json(document) => document.bytes().len(),
+            Self::Lines(Lines { exact, .. }) | Self::Form(Form { exact, .. }) => exact.len(),
+            Self::Multipart(parts) => parts.weight(),
+        }
+    }
+
     /// The bytes that the decision is about.
     pub(crate) fn exact(&self) -> Bytes {
         match self {

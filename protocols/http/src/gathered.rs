@@ -71,6 +71,11 @@ impl Gathered {
         Ok(())
     }
 
+    /// How many bytes came.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The body. Its share lives as long as its bytes.
     pub(crate) fn take(&mut self) -> Bytes {
         let share = Share { room: Arc::clone(&self.share.room), bytes: std::mem::take(&mut self.share.bytes) };

@@ -2,6 +2,7 @@
 
 use std::fmt;
 mod objects;
+mod weight;
 
 use std::sync::{Arc, Mutex};
 
@@ -416,6 +417,10 @@ impl Machine for HttpMachine {
             State::Silent | State::Reading(_) | State::Looking(_) | State::Asked { .. } | State::Over => true,
         };
         Wants { client: !asked, server: room }
+    }
+
+    fn weight(&self, input: &Input<Frame>) -> usize {
+        self.looks_at(input)
     }
 }
 

@@ -95,6 +95,11 @@ impl Reading {
         })
     }
 
+    /// How many bytes of the body came.
+    pub(crate) fn len(&self) -> usize {
+        self.body.len()
+    }
+
     /// The body is whole.
     pub(crate) fn finish(mut self, served: &Arc<Served>) -> Result<Prepared, Words> {
         let bytes = self.body.take();

@@ -1,9 +1,14 @@
 //! Full duplex: no deadlock, and bounded memory, whoever is slow.
 
+use std::sync::mpsc;
+use std::time::Duration;
+
+use sluice_wire::{Input, Machine, Outbox, Violation, Wants};
 use tokio::io::AsyncReadExt as _;
+use tokio::sync::oneshot;
 
 use crate::harness::{End, Setup, World, patiently};
-use crate::toy::LINE_LIMIT;
+use crate::toy::{LINE_LIMIT, Line, Toy};
 
 /// Rows are read in runs of at most about this many bytes.
 const RUN_BYTES: usize = 4096 + LINE_LIMIT;
@@ -133,4 +138,47 @@ async fn both_sides_may_send_at_once_whatever_fits_between_them() {
         patiently(serving).await.unwrap();
         world.log.check_order();
     }
+}
+
+/// A toy that looks long at what a server sends: until another task has had its turn.
+struct Diligent {
+    toy: Toy,
+    begun: Option<oneshot::Sender<()>>,
+    others: mpsc::Receiver<()>,
+}
+
+impl Machine for Diligent {
+    type Frame = Line;
+
+    fn handle(&mut self, input: Input<Line>, out: &mut Outbox<Line>) -> Result<(), Violation> {
+        if matches!(input, Input::FromServer(_)) {
+            self.begun.take().unwrap().send(()).unwrap();
+            let waited = self.others.recv_timeout(Duration::from_secs(10));
+            waited.map_err(|_| Violation::server("nobody else had a turn"))?;
+        }
+        self.toy.handle(input, out)
+    }
+
+    fn wants(&self) -> Wants {
+        self.toy.wants()
+    }
+
+    fn weight(&self, input: &Input<Line>) -> usize {
+        if matches!(input, Input::FromServer(_)) { 1 << 20 } else { 0 }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn others_go_on_while_a_machine_looks_at_much() {
+    let (begun, begins) = oneshot::channel();
+    let (turn, others) = mpsc::channel();
+    let world = World::new(Setup::default());
+    let mut session = world.carry(Diligent { toy: Toy::default(), begun: Some(begun), others }).await;
+    let other = tokio::spawn(async move {
+        begins.await.unwrap();
+        turn.send(()).unwrap();
+    });
+    session.server.say("news of the day\n").await;
+    session.client.expect("news of the day").await;
+    other.await.unwrap();
 }

@@ -82,6 +82,11 @@ impl Parts {
         self.bytes.clone()
     }
 
+    /// How many bytes it has.
+    pub(crate) fn weight(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The parts as people are shown them.
     pub(crate) fn shown(&self, everything: &Veil) -> String {
         let line = |part: &Part| match (&part.file, self.look(part)) {
