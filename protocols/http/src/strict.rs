@@ -8,6 +8,7 @@ mod body;
 mod head;
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -62,6 +63,16 @@ impl<S> Strict<S> {
     /// Guards a stream; `read` holds bytes that were already read from it.
     pub(crate) fn new(stream: S, door: Arc<Door>, read: BytesMut) -> Self {
         Self { stream, door, raw: read, cleared: Bytes::new(), at: At::Head { seen: 0 }, interim: Bytes::new() }
+    }
+
+    /// Buffers are held only while there are bytes in them: most connections wait for their next request.
+    fn let_go(&mut self) {
+        if self.cleared.is_empty() {
+            self.cleared = Bytes::new();
+            if self.raw.is_empty() {
+                self.raw = BytesMut::new();
+            }
+        }
     }
 
     /// Checks what was read, and clears what hyper may have of it.
@@ -119,6 +130,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Strict<S> {
             if !this.cleared.is_empty() {
                 let bytes = this.cleared.len().min(into.remaining());
                 into.put_slice(&this.cleared.split_to(bytes));
+                this.let_go();
                 return Poll::Ready(Ok(()));
             }
             match this.at {
@@ -128,9 +140,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Strict<S> {
                 At::Ended => return Poll::Ready(Ok(())),
                 At::Head { .. } | At::Body { .. } | At::Chunked(_) => {}
             }
-            this.raw.reserve(READ_BYTES);
-            let mut chunk = [0_u8; READ_BYTES];
-            let mut buffer = ReadBuf::new(&mut chunk);
+            let mut chunk = [const { MaybeUninit::uninit() }; READ_BYTES];
+            let mut buffer = ReadBuf::uninit(&mut chunk);
             ready!(Pin::new(&mut this.stream).poll_read(cx, &mut buffer))?;
             if buffer.filled().is_empty() {
                 this.at = At::Ended;
