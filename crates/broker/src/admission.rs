@@ -133,6 +133,14 @@ impl Broker for Guest {
         Ok(grant)
     }
 
+    async fn branch(&self, grant: &Grant) -> Result<Grant, Refusal> {
+        self.kernel.branch(grant).await
+    }
+
+    fn admits(&self, who: &Principal, target: &TargetName, peer: Peer) -> bool {
+        self.kernel.admits(who, target, peer)
+    }
+
     async fn carry<M, C, S>(&self, grant: Grant, machine: M, client: C, server: S) -> Result<(), FlowError>
     where
         M: Machine,

@@ -161,6 +161,7 @@ impl Identity {
             Claim::Scram { user, auth_message, proof } => {
                 self.check_proof(&user, &auth_message, &proof, now).map_err(|refusal| (refusal, None))
             }
+            Claim::Key { .. } | Claim::Certificate { .. } => Err((unknown_key(), None)),
         };
         decided.map_err(|(refusal, error)| {
             let check = error.map(tracing::field::display);
@@ -186,6 +187,10 @@ impl Identify for Identity {
     fn is_revoked(&self, token: &TokenId) -> bool {
         self.revocations.is_revoked(token)
     }
+}
+
+fn unknown_key() -> Refusal {
+    Refusal::builtin(Code::Unauthenticated, "identity.key", "this key is nobody's")
 }
 
 impl fmt::Debug for Identity {

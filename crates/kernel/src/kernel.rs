@@ -297,7 +297,7 @@ impl Kernel {
         }
     }
 
-    /// Ends a flow, and with it a session of which it is the only one.
+    /// Ends a flow, and with it a session of which it is the last one.
     async fn finish(&self, mut grant: Grant, reason: &'static str) {
         grant.tape.finish();
         let Grant { stay, place, tape, sharing, .. } = grant;
@@ -365,6 +365,15 @@ impl Broker for Kernel {
     async fn join(&self, who: &Principal, target: &TargetName, peer: Peer) -> Result<Grant, Refusal> {
         let joined = self.join_session(who, target, peer).await;
         joined.inspect_err(|refusal| say_refused(who, target, refusal))
+    }
+
+    async fn branch(&self, grant: &Grant) -> Result<Grant, Refusal> {
+        let credential = self.current_credential(&grant.stay).await?;
+        self.grant(Arc::clone(&grant.stay), credential, grant.sharing).ok_or_else(unavailable)
+    }
+
+    fn admits(&self, who: &Principal, target: &TargetName, peer: Peer) -> bool {
+        random::session_id().is_ok_and(|session| self.rule_connect(who, target, peer, &session).is_ok())
     }
 
     async fn carry<M, C, S>(&self, grant: Grant, machine: M, client: C, server: S) -> Result<(), FlowError>

@@ -1,7 +1,7 @@
 //! What a protocol may ask of the broker.
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -28,6 +28,12 @@ pub enum Claim {
         auth_message: Bytes,
         proof: [u8; 32],
     },
+    /// An SSH public key, in the encoding of RFC 4253 §6.6, by which the protocol has checked a signature over this very
+    /// connection (RFC 4252 §7).
+    Key { key: Bytes },
+    /// An OpenSSH user certificate as it came, by whose key the protocol has checked a signature over this very
+    /// connection; nothing else of it is checked yet. Source: OpenSSH's PROTOCOL.certkeys.
+    Certificate { certificate: Bytes, client: IpAddr },
 }
 
 /// What a SCRAM server sends first; unknown users get stable, made-up values.
@@ -107,6 +113,12 @@ pub trait Broker: Send + Sync + 'static {
         target: &TargetName,
         peer: Peer,
     ) -> impl Future<Output = Result<Self::Grant, Refusal>> + Send;
+
+    /// Gives one more flow of a session; the session ends with the last of its flows.
+    fn branch(&self, grant: &Self::Grant) -> impl Future<Output = Result<Self::Grant, Refusal>> + Send;
+
+    /// Whether a principal may connect to a target now. It opens nothing: a list of targets is made with it.
+    fn admits(&self, who: &Principal, target: &TargetName, peer: Peer) -> bool;
 
     /// Carries one flow to its end: the only relay loop.
     fn carry<M, C, S>(

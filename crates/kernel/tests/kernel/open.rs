@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use sluice_model::{Code, Refusal, UnixMicros};
-use sluice_wire::Broker as _;
+use sluice_wire::{Broker as _, Grant as _};
 
 use crate::harness::{POLICIES, Setup, World, ana, peer, target_name};
 use crate::recorder::Faults;
@@ -76,4 +76,26 @@ async fn approvers_are_told_by_policy() {
     assert_eq!(may(&world).unwrap_err().rule.as_str(), "own-request");
     assert!(world.kernel.may_approve(&ana(), &group, &ana(), &target_name("nowhere")).is_err());
     assert!(ana().expires > UnixMicros(0));
+}
+
+#[tokio::test]
+async fn a_session_ends_with_the_last_of_its_flows() {
+    let world = World::new(Setup::default());
+    let gone = Refusal::builtin(Code::Unavailable, "gone", "the server is gone");
+    let first = world.kernel.open(&ana(), &target_name("shop"), peer()).await.unwrap();
+    let second = world.kernel.branch(&first).await.unwrap();
+    assert_eq!(first.session(), second.session());
+    assert_eq!(world.kernel.live().len(), 1);
+    world.kernel.abandon(first, &gone).await;
+    assert_eq!(world.kernel.live().len(), 1, "a flow is left");
+    world.kernel.abandon(second, &gone).await;
+    assert!(world.kernel.live().is_empty());
+}
+
+#[tokio::test]
+async fn who_may_connect_is_told_without_opening_anything() {
+    let world = World::new(Setup::default());
+    assert!(world.kernel.admits(&ana(), &target_name("shop"), peer()));
+    assert!(!world.kernel.admits(&ana(), &target_name("nowhere"), peer()));
+    assert!(world.kernel.live().is_empty());
 }

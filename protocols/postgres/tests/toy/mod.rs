@@ -109,7 +109,9 @@ impl Broker for Toy {
                 }
                 Some(mac(&mac(&salted, b"Server Key"), &auth_message))
             }
-            Claim::Token(_) | Claim::Scram { .. } => return Err(unknown()),
+            Claim::Token(_) | Claim::Scram { .. } | Claim::Key { .. } | Claim::Certificate { .. } => {
+                return Err(unknown());
+            }
         };
         Ok(Authenticated { principal: alice(), server_signature })
     }
@@ -128,6 +130,14 @@ impl Broker for Toy {
     /// Passes frames on as they are: what is tested here is everything around the machine.
     async fn join(&self, who: &Principal, target: &TargetName, peer: Peer) -> Result<ToyGrant, Refusal> {
         self.open(who, target, peer).await
+    }
+
+    async fn branch(&self, grant: &ToyGrant) -> Result<ToyGrant, Refusal> {
+        self.open(&grant.principal, &grant.target, Peer { address: ([127, 0, 0, 1], 0).into() }).await
+    }
+
+    fn admits(&self, _who: &Principal, _target: &TargetName, _peer: Peer) -> bool {
+        true
     }
 
     async fn carry<M, C, S>(&self, _grant: ToyGrant, _machine: M, client: C, server: S) -> Result<(), FlowError>
