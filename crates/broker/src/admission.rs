@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sluice_kernel::{Grant, Kernel};
+use sluice_kernel::{Grant, Kernel, Stem};
 use sluice_model::{Principal, Refusal, TargetName};
 use sluice_wire::{Authenticated, Broker, Claim, FlowError, Link, Machine, Peer, ScramParameters};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -112,6 +112,7 @@ impl Guest {
 
 impl Broker for Guest {
     type Grant = Grant;
+    type Stem = Stem;
 
     async fn challenge(&self, user: &str) -> Result<ScramParameters, Refusal> {
         self.kernel.challenge(user).await
@@ -133,8 +134,12 @@ impl Broker for Guest {
         Ok(grant)
     }
 
-    async fn branch(&self, grant: &Grant) -> Result<Grant, Refusal> {
-        self.kernel.branch(grant).await
+    fn stem(&self, grant: &Grant) -> Stem {
+        self.kernel.stem(grant)
+    }
+
+    async fn branch(&self, stem: &Stem) -> Result<Grant, Refusal> {
+        self.kernel.branch(stem).await
     }
 
     fn admits(&self, who: &Principal, target: &TargetName, peer: Peer) -> bool {

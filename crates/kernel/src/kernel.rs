@@ -74,6 +74,13 @@ pub struct Grant {
     keep: Arc<dyn Keep>,
 }
 
+/// A session that may be given more flows.
+#[derive(Clone)]
+pub struct Stem {
+    stay: Arc<Stay>,
+    sharing: Sharing,
+}
+
 impl Kernel {
     /// A kernel with its ports and the first laws.
     #[must_use]
@@ -318,6 +325,12 @@ impl fmt::Debug for Grant {
     }
 }
 
+impl fmt::Debug for Stem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stem").field("session", &self.stay.asker.session).finish_non_exhaustive()
+    }
+}
+
 impl sluice_wire::Grant for Grant {
     fn principal(&self) -> &Principal {
         &self.stay.asker.who
@@ -348,6 +361,7 @@ impl sluice_wire::Grant for Grant {
 
 impl Broker for Kernel {
     type Grant = Grant;
+    type Stem = Stem;
 
     async fn challenge(&self, user: &str) -> Result<ScramParameters, Refusal> {
         self.ports.identify.challenge(user).await
@@ -367,9 +381,13 @@ impl Broker for Kernel {
         joined.inspect_err(|refusal| say_refused(who, target, refusal))
     }
 
-    async fn branch(&self, grant: &Grant) -> Result<Grant, Refusal> {
-        let credential = self.current_credential(&grant.stay).await?;
-        self.grant(Arc::clone(&grant.stay), credential, grant.sharing).ok_or_else(unavailable)
+    fn stem(&self, grant: &Grant) -> Stem {
+        Stem { stay: Arc::clone(&grant.stay), sharing: grant.sharing }
+    }
+
+    async fn branch(&self, stem: &Stem) -> Result<Grant, Refusal> {
+        let credential = self.current_credential(&stem.stay).await?;
+        self.grant(Arc::clone(&stem.stay), credential, stem.sharing).ok_or_else(unavailable)
     }
 
     fn admits(&self, who: &Principal, target: &TargetName, peer: Peer) -> bool {

@@ -21,7 +21,7 @@ mod state;
 mod stay;
 mod tape;
 
-pub use kernel::{Grant, Kernel, Ports};
+pub use kernel::{Grant, Kernel, Ports, Stem};
 pub use laws::{Laws, Zone};
 pub use limits::Limits;
 pub use ports::{

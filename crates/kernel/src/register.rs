@@ -30,7 +30,7 @@ pub struct Live {
     pub since: UnixMicros,
 }
 
-/// Whether a session ends with its one flow.
+/// Whether a session ends with the last of its flows, or a while after it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Sharing {
     Alone,

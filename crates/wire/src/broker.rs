@@ -90,6 +90,8 @@ pub trait Grant: Send + Sync {
 /// The broker, as a protocol sees it.
 pub trait Broker: Send + Sync + 'static {
     type Grant: Grant;
+    /// A session that may be given more flows, as long as it has one.
+    type Stem: Clone + Send + Sync;
 
     /// The first half of a SCRAM exchange.
     fn challenge(&self, user: &str) -> impl Future<Output = Result<ScramParameters, Refusal>> + Send;
@@ -114,8 +116,11 @@ pub trait Broker: Send + Sync + 'static {
         peer: Peer,
     ) -> impl Future<Output = Result<Self::Grant, Refusal>> + Send;
 
-    /// Gives one more flow of a session; the session ends with the last of its flows.
-    fn branch(&self, grant: &Self::Grant) -> impl Future<Output = Result<Self::Grant, Refusal>> + Send;
+    /// What more flows of a grant's session are given by.
+    fn stem(&self, grant: &Self::Grant) -> Self::Stem;
+
+    /// Gives one more flow of a session, which ends with the last of its flows.
+    fn branch(&self, stem: &Self::Stem) -> impl Future<Output = Result<Self::Grant, Refusal>> + Send;
 
     /// Whether a principal may connect to a target now. It opens nothing: a list of targets is made with it.
     fn admits(&self, who: &Principal, target: &TargetName, peer: Peer) -> bool;

@@ -83,7 +83,7 @@ async fn a_session_ends_with_the_last_of_its_flows() {
     let world = World::new(Setup::default());
     let gone = Refusal::builtin(Code::Unavailable, "gone", "the server is gone");
     let first = world.kernel.open(&ana(), &target_name("shop"), peer()).await.unwrap();
-    let second = world.kernel.branch(&first).await.unwrap();
+    let second = world.kernel.branch(&world.kernel.stem(&first)).await.unwrap();
     assert_eq!(first.session(), second.session());
     assert_eq!(world.kernel.live().len(), 1);
     world.kernel.abandon(first, &gone).await;

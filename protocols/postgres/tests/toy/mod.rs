@@ -91,6 +91,7 @@ fn unknown() -> Refusal {
 
 impl Broker for Toy {
     type Grant = ToyGrant;
+    type Stem = TargetName;
 
     async fn challenge(&self, _user: &str) -> Result<ScramParameters, Refusal> {
         Ok(ScramParameters { salt: SALT.to_vec(), iterations: ITERATIONS })
@@ -132,8 +133,12 @@ impl Broker for Toy {
         self.open(who, target, peer).await
     }
 
-    async fn branch(&self, grant: &ToyGrant) -> Result<ToyGrant, Refusal> {
-        self.open(&grant.principal, &grant.target, Peer { address: ([127, 0, 0, 1], 0).into() }).await
+    fn stem(&self, grant: &ToyGrant) -> TargetName {
+        grant.target.clone()
+    }
+
+    async fn branch(&self, stem: &TargetName) -> Result<ToyGrant, Refusal> {
+        self.open(&alice(), stem, Peer { address: ([127, 0, 0, 1], 0).into() }).await
     }
 
     fn admits(&self, _who: &Principal, _target: &TargetName, _peer: Peer) -> bool {
