@@ -1,4 +1,4 @@
-//! The protocols of this binary: a fourth one is one more line in [`PROTOCOLS`].
+//! The protocols of this binary: another one is one more line in [`PROTOCOLS`].
 
 use std::any::Any;
 use std::collections::BTreeSet;
@@ -14,16 +14,17 @@ use anyhow::Result;
 use arc_swap::ArcSwap;
 use schemars::SchemaGenerator;
 use sluice_http::{Http, HttpSettings};
-use sluice_model::{Schema, Tag, TargetName};
+use sluice_model::{Schema, Secret, Tag, TargetName};
 use sluice_postgres::{Cleartext, Deadlines, Postgres, PostgresSettings, ServerTls};
+use sluice_ssh::{Ssh, SshSettings};
 use sluice_wire::{Credential, Finding, FlowError, Io, Protocol, Targets};
 
 use crate::config::{Fault, Node, read};
-use crate::replay::{HttpReplay, PostgresReplay, Replayer};
+use crate::replay::{HttpReplay, PostgresReplay, Replayer, SshReplay};
 use crate::tls::Certificate;
 
 /// Every protocol, in the order of the documentation.
-pub(crate) const PROTOCOLS: &[&dyn Lane] = &[&PostgresLane, &HttpLane];
+pub(crate) const PROTOCOLS: &[&dyn Lane] = &[&PostgresLane, &HttpLane, &SshLane];
 
 /// A future behind a trait object.
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -59,6 +60,8 @@ pub(crate) struct ListenerSettings {
     pub(crate) http_head: Duration,
     /// Bytes of all HTTP bodies that are read whole at one time.
     pub(crate) http_body_bytes: u64,
+    /// What SSH clients know the broker by.
+    pub(crate) ssh_host_key: Secret,
 }
 
 /// One protocol, as the registry knows it.
@@ -267,6 +270,61 @@ impl Lane for HttpLane {
             head: settings.http_head,
             body_bytes: settings.http_body_bytes,
         })))
+    }
+}
+
+/// SSH.
+struct SshLane;
+
+static SSH_SCHEMA: Schema = Ssh::SCHEMA;
+
+impl Lane for SshLane {
+    fn schema(&self) -> &'static Schema {
+        &SSH_SCHEMA
+    }
+
+    fn read(&self, node: &Node, dir: &Path, faults: &mut Vec<Fault>) -> Option<Half> {
+        let mut target = read::<sluice_ssh::Target>(node, faults)?;
+        target.relative_to(dir);
+        let wrong = target.mistakes();
+        if wrong.is_empty() {
+            return Some(Half(Arc::new(target)));
+        }
+        faults.extend(wrong.into_iter().map(|wrong| Fault::new(wrong, node.span.clone())));
+        None
+    }
+
+    fn shape(&self, generator: &mut SchemaGenerator) -> schemars::Schema {
+        generator.subschema_for::<sluice_ssh::Target>()
+    }
+
+    fn tags(&self, half: &Half) -> BTreeSet<Tag> {
+        half.0.downcast_ref::<sluice_ssh::Target>().map(sluice_ssh::Target::tags).unwrap_or_default()
+    }
+
+    fn login(&self) -> Login {
+        Login::Named
+    }
+
+    fn stand_ins(&self) -> StandIns {
+        StandIns::Never
+    }
+
+    fn check<'a>(&self, half: &'a Half, credential: Option<Credential>) -> BoxFuture<'a, Vec<Finding>> {
+        Box::pin(async move {
+            match half.0.downcast_ref::<sluice_ssh::Target>() {
+                Some(target) => sluice_ssh::check(target, credential).await,
+                None => vec![Finding::Wrong("the target is of another protocol".to_owned())],
+            }
+        })
+    }
+
+    fn replayer(&self) -> Box<dyn Replayer> {
+        Box::new(SshReplay::default())
+    }
+
+    fn server(&self, settings: &ListenerSettings) -> Result<Arc<dyn Server>> {
+        Ok(spoken(Ssh::new(&SshSettings { host_key: settings.ssh_host_key.clone() })?))
     }
 }
 

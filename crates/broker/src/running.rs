@@ -121,12 +121,14 @@ fn listener_settings(config: &Config, paths: &Paths) -> Result<ListenerSettings>
     if dangerous_cleartext_loopback {
         warn!("passwords without TLS are accepted from loopback clients");
     }
+    let keys = Keys::open(&paths.keys())?;
     Ok(ListenerSettings {
         certificate: Arc::new(certificate),
         dangerous_cleartext_loopback,
         http_hosts: config.listen.http_hosts.clone(),
         http_head: Duration::from_secs(u64::from(config.limits.head_seconds)),
         http_body_bytes: config.limits.body_bytes,
-        mask_key: *Keys::open(&paths.keys())?.derive("http values")?,
+        mask_key: *keys.derive("http values")?,
+        ssh_host_key: sluice_ssh::host_key(&*keys.derive("ssh host key")?)?,
     })
 }

@@ -57,6 +57,10 @@ pub(crate) struct Listen {
     #[serde(default, deserialize_with = "optional_address")]
     #[schemars(with = "Option<String>")]
     pub(crate) http: Option<SocketAddr>,
+    /// Address and port for SSH clients; nobody listens where it is left out.
+    #[serde(default, deserialize_with = "optional_address")]
+    #[schemars(with = "Option<String>")]
+    pub(crate) ssh: Option<SocketAddr>,
     /// The names that HTTP clients may call the listener by, such as `broker.example.com`; any where there is none.
     #[serde(default)]
     pub(crate) http_hosts: Vec<String>,
@@ -71,7 +75,8 @@ impl Listen {
     /// The protocols that are listened for, and where.
     pub(crate) fn addresses(&self) -> Vec<(&'static str, SocketAddr)> {
         let http = self.http.map(|address| ("http", address));
-        std::iter::once(("postgres", self.postgres)).chain(http).collect()
+        let ssh = self.ssh.map(|address| ("ssh", address));
+        std::iter::once(("postgres", self.postgres)).chain(http).chain(ssh).collect()
     }
 }
 
@@ -107,7 +112,7 @@ pub(crate) struct Class {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TargetEntry {
-    /// The protocol it speaks: `postgres` or `http`.
+    /// The protocol it speaks: `postgres`, `http` or `ssh`.
     #[expect(dead_code, reason = "read before the others: it says how the rest is read")]
     pub(crate) protocol: String,
     /// The environment it stands in, such as `prod`; policies name it.

@@ -6,6 +6,7 @@ mod json;
 mod player;
 mod result;
 mod run;
+mod ssh;
 #[cfg(test)]
 mod testing;
 mod text;
@@ -22,6 +23,7 @@ pub(crate) use edges::connect;
 pub(crate) use http::HttpReplay;
 pub(crate) use result::PostgresReplay;
 pub(crate) use run::{Part, replay_run};
+pub(crate) use ssh::SshReplay;
 
 use player::Player;
 

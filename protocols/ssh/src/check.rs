@@ -1,0 +1,29 @@
+//! What `sluice check` finds out about a host.
+
+use std::sync::Arc;
+
+use sluice_wire::{Credential, Finding};
+
+use crate::dial::{Dial, Unreachable};
+use crate::hostkeys::HostKeys;
+use crate::target::Target;
+
+/// Signs in once, where there is a credential to do it with.
+pub async fn check(target: &Target, credential: Option<Credential>) -> Vec<Finding> {
+    let Some(credential) = credential else {
+        return vec![Finding::Unchecked("the host was not asked".to_owned())];
+    };
+    let keys = match HostKeys::of(target) {
+        Ok(keys) => Arc::new(keys),
+        Err(wrong) => return vec![Finding::Wrong(wrong)],
+    };
+    let login = credential.user.as_str().into();
+    let dial = Dial { target: Arc::new(target.clone()), keys, credential: Arc::new(credential), login };
+    vec![match dial.try_out().await {
+        Ok(()) => Finding::Resolved(format!("{}:{} takes the credential of {}", target.host, target.port, dial.login)),
+        Err(error @ (Unreachable::Connect(_) | Unreachable::Slow | Unreachable::Protocol(_))) => {
+            Finding::Unchecked(error.to_string())
+        }
+        Err(error) => Finding::Wrong(error.to_string()),
+    }]
+}

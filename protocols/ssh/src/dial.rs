@@ -1,0 +1,290 @@
+//! A connection to a server: host key, sign-in, one channel.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use russh::client::{self, Config, Handle, Msg, Session};
+use russh::keys::{
+    Algorithm, Certificate, EcdsaCurve, HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKeyOrCertificate,
+    decode_secret_key,
+};
+use russh::{ChannelId, ChannelOpenFailure, ChannelWriteHalf, Preferred, Sig, cipher, compression};
+use sluice_model::ExposeSecret as _;
+use sluice_wire::{Credential, Side};
+use thiserror::Error;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::authority;
+use crate::cut::{Cutter, cuttable};
+use crate::frame::{Frame, Message, Place};
+use crate::hostkeys::HostKeys;
+use crate::link::Dialler;
+use crate::pair::{Item, Pair};
+use crate::target::{Auth, Target};
+
+/// From the first packet to an open channel.
+const DIAL: Duration = Duration::from_secs(20);
+/// How often a server that says nothing is asked whether it is there.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// Host keys in the order of preference; none signs with SHA-1 (RFC 8332 §1).
+const HOST_KEYS: &[Algorithm] = &[
+    Algorithm::Ed25519,
+    Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 },
+    Algorithm::Ecdsa { curve: EcdsaCurve::NistP384 },
+    Algorithm::Ecdsa { curve: EcdsaCurve::NistP521 },
+    Algorithm::Rsa { hash: Some(HashAlg::Sha512) },
+    Algorithm::Rsa { hash: Some(HashAlg::Sha256) },
+];
+
+/// A channel at a server, on a connection of its own.
+pub(crate) struct Connection {
+    pub(crate) write: Arc<ChannelWriteHalf<Msg>>,
+    /// Whether the channel leads to another place than a program of the server.
+    pub(crate) leads_on: bool,
+    _handle: Handle<Ear>,
+    /// Ends the connection with the channel.
+    _cutter: Cutter,
+}
+
+/// Why there is no channel.
+#[derive(Debug, Error)]
+pub(crate) enum Unreachable {
+    #[error("connecting failed: {0}")]
+    Connect(#[source] std::io::Error),
+    #[error("connecting took too long")]
+    Slow,
+    #[error("the host's key is none of those that are configured")]
+    HostKey,
+    #[error("the credential cannot be used: {0}")]
+    Credential(&'static str),
+    #[error("the host refused the credential")]
+    Refused,
+    #[error("the host does not open the channel: {0}")]
+    Channel(String),
+    #[error("the connection failed: {0}")]
+    Protocol(String),
+}
+
+impl Unreachable {
+    /// What the client is told.
+    pub(crate) fn told(&self) -> String {
+        match self {
+            Self::Connect(_) | Self::Slow => "the host cannot be reached".to_owned(),
+            Self::HostKey => "the host is not who it should be: its key is none of those configured".to_owned(),
+            Self::Credential(_) | Self::Refused => "the host does not let the broker in".to_owned(),
+            Self::Channel(reason) => reason.clone(),
+            Self::Protocol(_) => "the connection to the host failed".to_owned(),
+        }
+    }
+}
+
+/// Dials one target as one login.
+#[derive(Clone)]
+pub(crate) struct Dial {
+    pub(crate) target: Arc<Target>,
+    pub(crate) keys: Arc<HostKeys>,
+    pub(crate) credential: Arc<Credential>,
+    pub(crate) login: Box<str>,
+}
+
+impl Dial {
+    /// What a link calls when its first frame is due.
+    pub(crate) fn dialler(self) -> Dialler {
+        Box::new(move |pair, place| {
+            Box::pin(async move { timeout(DIAL, self.connect(pair, place)).await.unwrap_or(Err(Unreachable::Slow)) })
+        })
+    }
+
+    /// Signs in and leaves again.
+    pub(crate) async fn try_out(&self) -> Result<(), Unreachable> {
+        let signing_in = self.sign_in(Arc::new(Pair::default()));
+        timeout(DIAL, signing_in).await.unwrap_or(Err(Unreachable::Slow)).map(drop)
+    }
+
+    async fn connect(self, pair: Arc<Pair>, place: Option<Place>) -> Result<Connection, Unreachable> {
+        let (handle, cutter) = self.sign_in(pair).await?;
+        let leads_on = place.is_some();
+        let opened = match place {
+            None => handle.channel_open_session().await,
+            Some(Place::Tcp { host, port, from, from_port }) => {
+                handle.channel_open_direct_tcpip(host, port, from, from_port).await
+            }
+            Some(Place::Socket { path }) => handle.channel_open_direct_streamlocal(path).await,
+        };
+        let channel = opened.map_err(|error| match error {
+            russh::Error::ChannelOpenFailure(reason) => Unreachable::Channel(words(&reason)),
+            other => Unreachable::Protocol(other.to_string()),
+        })?;
+        // The reading half is a bounded queue that nobody would read: bytes come by the callbacks.
+        let (_, write) = channel.split();
+        Ok(Connection { write: Arc::new(write), leads_on, _handle: handle, _cutter: cutter })
+    }
+
+    async fn sign_in(&self, pair: Arc<Pair>) -> Result<(Handle<Ear>, Cutter), Unreachable> {
+        let stream = TcpStream::connect((self.target.host.as_str(), self.target.port));
+        let stream = stream.await.map_err(Unreachable::Connect)?;
+        stream.set_nodelay(true).map_err(Unreachable::Connect)?;
+        let (stream, cutter) = cuttable(stream);
+        let ear = Ear { pair, keys: Arc::clone(&self.keys), host: self.target.host.as_str().into() };
+        let mut handle =
+            client::connect_stream(Arc::new(config(&self.keys)), stream, ear).await.map_err(|error| match error {
+                Failed(russh::Error::UnknownKey) => Unreachable::HostKey,
+                Failed(other) => Unreachable::Protocol(other.to_string()),
+            })?;
+        let signed_in = self.authenticate(&mut handle).await?;
+        if signed_in { Ok((handle, cutter)) } else { Err(Unreachable::Refused) }
+    }
+
+    async fn authenticate(&self, handle: &mut Handle<Ear>) -> Result<bool, Unreachable> {
+        let failed = |error: russh::Error| Unreachable::Protocol(error.to_string());
+        let login = self.login.to_string();
+        let Some(secret) = &self.credential.secret else {
+            return Ok(handle.authenticate_none(login).await.map_err(failed)?.success());
+        };
+        let key = || {
+            let key = decode_secret_key(secret.expose_secret(), None);
+            key.map(Arc::new).map_err(|_| Unreachable::Credential("it is no private key without a passphrase"))
+        };
+        let result = match self.target.auth {
+            Auth::Password => handle.authenticate_password(login, secret.expose_secret()).await,
+            Auth::Key => {
+                let hash = handle.best_supported_rsa_hash().await.map_err(failed)?.flatten();
+                let hash = hash.or(Some(HashAlg::Sha256));
+                handle.authenticate_publickey(login, PrivateKeyWithHashAlg::new(key()?, hash)).await
+            }
+            Auth::Authority => {
+                let (own, certificate): (PrivateKey, Certificate) =
+                    authority::issue(&*key()?, &login).map_err(Unreachable::Credential)?;
+                handle.authenticate_openssh_cert(login, Arc::new(own), certificate).await
+            }
+        };
+        Ok(result.map_err(failed)?.success())
+    }
+}
+
+/// How the broker speaks to servers: AES-GCM first, which costs half of what ChaCha20 does here; no compression.
+fn config(keys: &HostKeys) -> Config {
+    let preferred = Preferred {
+        cipher: vec![
+            cipher::AES_256_GCM,
+            cipher::AES_128_GCM,
+            cipher::CHACHA20_POLY1305,
+            cipher::AES_256_CTR,
+            cipher::AES_128_CTR,
+        ]
+        .into(),
+        compression: vec![compression::NONE].into(),
+        key: HOST_KEYS.into(),
+        // A host that has a certificate shows it only where somebody could believe it.
+        host_key_certificates: if keys.have_authorities() { HOST_KEYS.into() } else { (&[]).into() },
+        ..Preferred::DEFAULT
+    };
+    Config { preferred, keepalive_interval: Some(KEEPALIVE), nodelay: true, ..Config::default() }
+}
+
+fn words(reason: &ChannelOpenFailure) -> String {
+    match reason {
+        ChannelOpenFailure::AdministrativelyProhibited => "the host prohibits it".to_owned(),
+        ChannelOpenFailure::ConnectFailed => "the host cannot connect to it".to_owned(),
+        ChannelOpenFailure::UnknownChannelType => "the host does not know such channels".to_owned(),
+        ChannelOpenFailure::ResourceShortage => "the host has no room for it".to_owned(),
+        ChannelOpenFailure::Other { .. } => "the host refuses it".to_owned(),
+    }
+}
+
+/// An error of a connection to a server.
+#[derive(Debug)]
+pub(crate) struct Failed(russh::Error);
+
+impl From<russh::Error> for Failed {
+    fn from(error: russh::Error) -> Self {
+        Self(error)
+    }
+}
+
+/// Hears a server out.
+pub(crate) struct Ear {
+    pair: Arc<Pair>,
+    keys: Arc<HostKeys>,
+    host: Box<str>,
+}
+
+impl Ear {
+    fn heard(&self, frame: impl Into<Frame>) {
+        self.pair.push(Side::Server, Item { frame: frame.into(), reply: None });
+    }
+
+    async fn heard_bytes(&self, frame: Frame) -> Result<(), Failed> {
+        self.heard(frame);
+        self.pair.server_room().await.map_err(|stuck| {
+            tracing::warn!(error = %stuck, "a channel was ended");
+            Failed(russh::Error::Disconnect)
+        })
+    }
+}
+
+impl Drop for Ear {
+    /// The connection is over, however that came.
+    fn drop(&mut self) {
+        self.pair.end(Side::Server);
+    }
+}
+
+impl client::Handler for Ear {
+    type Error = Failed;
+
+    async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, Failed> {
+        Ok(self.keys.trust(shown, &self.host))
+    }
+
+    async fn data(&mut self, _: ChannelId, data: &[u8], _: &mut Session) -> Result<(), Failed> {
+        self.heard_bytes(Frame::data(data)).await
+    }
+
+    async fn extended_data(&mut self, _: ChannelId, code: u32, data: &[u8], _: &mut Session) -> Result<(), Failed> {
+        // RFC 4254 §5.2 knows no other code: what it would be is unknown, so it goes nowhere.
+        if code == 1 { self.heard_bytes(Frame::stderr(data)).await } else { Err(Failed(russh::Error::Inconsistent)) }
+    }
+
+    async fn channel_success(&mut self, _: ChannelId, _: &mut Session) -> Result<(), Failed> {
+        self.heard(Message::Accepted);
+        Ok(())
+    }
+
+    async fn channel_failure(&mut self, _: ChannelId, _: &mut Session) -> Result<(), Failed> {
+        self.heard(Message::Refused);
+        Ok(())
+    }
+
+    async fn channel_eof(&mut self, _: ChannelId, _: &mut Session) -> Result<(), Failed> {
+        self.heard(Message::Eof);
+        Ok(())
+    }
+
+    async fn channel_close(&mut self, _: ChannelId, _: &mut Session) -> Result<(), Failed> {
+        self.heard(Message::Close);
+        self.pair.end(Side::Server);
+        Ok(())
+    }
+
+    async fn exit_status(&mut self, _: ChannelId, status: u32, _: &mut Session) -> Result<(), Failed> {
+        self.heard(Message::ExitStatus(status));
+        Ok(())
+    }
+
+    async fn exit_signal(
+        &mut self,
+        _: ChannelId,
+        signal: Sig,
+        core_dumped: bool,
+        message: &str,
+        _: &str,
+        _: &mut Session,
+    ) -> Result<(), Failed> {
+        let name = crate::link::signal_name(&signal).into();
+        self.heard(Message::ExitSignal { name, core_dumped, message: message.into() });
+        Ok(())
+    }
+}

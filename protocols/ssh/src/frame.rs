@@ -1,0 +1,360 @@
+//! What passes in one channel: the messages of RFC 4254 without the numbers of channels.
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use sluice_wire as wire;
+
+/// What a queued frame costs besides its bytes: many small ones are not free.
+const OVERHEAD: usize = 128;
+
+/// Message numbers (RFC 4254 §9).
+mod number {
+    pub(super) const OPEN: u8 = 90;
+    pub(super) const OPENED: u8 = 91;
+    pub(super) const OPEN_FAILED: u8 = 92;
+    pub(super) const DATA: u8 = 94;
+    pub(super) const EXTENDED_DATA: u8 = 95;
+    pub(super) const EOF: u8 = 96;
+    pub(super) const CLOSE: u8 = 97;
+    pub(super) const REQUEST: u8 = 98;
+    pub(super) const SUCCESS: u8 = 99;
+    pub(super) const FAILURE: u8 = 100;
+}
+
+/// One message of a channel.
+#[derive(Clone, Debug)]
+pub enum Frame {
+    /// Bytes of the main stream.
+    Data(Payload),
+    /// Bytes of the error stream (RFC 4254 §5.2, `SSH_EXTENDED_DATA_STDERR`).
+    Stderr(Payload),
+    /// Everything else.
+    Message(Message, Bytes),
+    /// Not a message: the server has said nothing for a moment. It is never sent.
+    Quiet,
+}
+
+/// Bytes of a stream, behind the number of their message.
+#[derive(Clone, Debug)]
+pub struct Payload(Bytes);
+
+impl Payload {
+    /// The bytes of the stream.
+    #[must_use]
+    pub fn bytes(&self) -> Bytes {
+        self.0.slice(1..)
+    }
+
+    fn new(number: u8, content: &[u8]) -> Self {
+        let mut wire = BytesMut::with_capacity(content.len().saturating_add(1));
+        wire.put_u8(number);
+        wire.put_slice(content);
+        Self(wire.freeze())
+    }
+}
+
+/// A terminal's size (RFC 4254 §6.2).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Size {
+    pub columns: u32,
+    pub rows: u32,
+    pub width: u32,
+    pub height: u32,
+}
+
+/// A message that carries no stream.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Message {
+    /// A channel of a kind is to be opened (RFC 4254 §5.1, §7.2).
+    Open(Place),
+    Opened,
+    /// Why a channel is not opened: a code of RFC 4254 §5.1, and words.
+    OpenFailed {
+        code: u32,
+        reason: Box<str>,
+    },
+    /// A terminal (RFC 4254 §6.2), with its modes.
+    Pty {
+        term: Box<str>,
+        size: Size,
+        modes: Vec<(u8, u32)>,
+    },
+    Env {
+        name: Box<str>,
+        value: Box<str>,
+    },
+    Shell,
+    Exec(Bytes),
+    Subsystem(Box<str>),
+    Resized(Size),
+    Signal(Box<str>),
+    /// A request that this broker forwards for nobody: agents, X11.
+    Other(&'static str),
+    /// The last request was granted.
+    Accepted,
+    /// The last request was refused.
+    Refused,
+    Eof,
+    Close,
+    ExitStatus(u32),
+    ExitSignal {
+        name: Box<str>,
+        core_dumped: bool,
+        message: Box<str>,
+    },
+}
+
+/// Where a channel leads.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Place {
+    /// A TCP connection from the server on (`direct-tcpip`).
+    Tcp { host: Box<str>, port: u32, from: Box<str>, from_port: u32 },
+    /// A Unix socket at the server (`direct-streamlocal@openssh.com`).
+    Socket { path: Box<str> },
+}
+
+impl Frame {
+    /// Bytes of the main stream.
+    #[must_use]
+    pub fn data(content: &[u8]) -> Self {
+        Self::Data(Payload::new(number::DATA, content))
+    }
+
+    /// Bytes of the error stream.
+    #[must_use]
+    pub fn stderr(content: &[u8]) -> Self {
+        Self::Stderr(Payload::new(number::EXTENDED_DATA, content))
+    }
+
+    /// How many bytes of memory it stands for.
+    pub(crate) fn weight(&self) -> usize {
+        wire::Frame::wire(self).len().saturating_add(OVERHEAD)
+    }
+
+    /// Reads what was recorded; `None` for what no frame looks like.
+    #[must_use]
+    pub fn recorded(bytes: &Bytes) -> Option<Self> {
+        let (number, rest) = bytes.split_first()?;
+        match *number {
+            number::DATA => Some(Self::Data(Payload(bytes.clone()))),
+            number::EXTENDED_DATA => Some(Self::Stderr(Payload(bytes.clone()))),
+            other => Some(Self::Message(Message::read(other, &mut Reader(rest))?, bytes.clone())),
+        }
+    }
+}
+
+impl From<Message> for Frame {
+    fn from(message: Message) -> Self {
+        let wire = message.encode();
+        Self::Message(message, wire)
+    }
+}
+
+impl wire::Frame for Frame {
+    fn wire(&self) -> &[u8] {
+        match self {
+            Self::Data(Payload(bytes)) | Self::Stderr(Payload(bytes)) | Self::Message(_, bytes) => bytes,
+            Self::Quiet => &[],
+        }
+    }
+}
+
+impl Message {
+    /// Policy does not have it (RFC 4254 §5.1).
+    pub(crate) const PROHIBITED: u32 = 1;
+    /// It cannot be reached (RFC 4254 §5.1).
+    pub(crate) const CONNECT_FAILED: u32 = 2;
+
+    fn encode(&self) -> Bytes {
+        let mut out = Writer(BytesMut::new());
+        match self {
+            Self::Open(Place::Tcp { host, port, from, from_port }) => {
+                out.byte(number::OPEN).text("direct-tcpip").text(host).number(*port).text(from).number(*from_port)
+            }
+            Self::Open(Place::Socket { path }) => {
+                out.byte(number::OPEN).text("direct-streamlocal@openssh.com").text(path)
+            }
+            Self::Opened => out.byte(number::OPENED),
+            Self::OpenFailed { code, reason } => out.byte(number::OPEN_FAILED).number(*code).text(reason),
+            Self::Pty { term, size, modes } => {
+                let out = out.request("pty-req").text(term).size(*size);
+                modes.iter().fold(out, |out, (mode, value)| out.byte(*mode).number(*value))
+            }
+            Self::Env { name, value } => out.request("env").text(name).text(value),
+            Self::Shell => out.request("shell"),
+            Self::Exec(command) => out.request("exec").string(command),
+            Self::Subsystem(name) => out.request("subsystem").text(name),
+            Self::Resized(size) => out.request("window-change").size(*size),
+            Self::Signal(name) => out.request("signal").text(name),
+            Self::Other(name) => out.request(name),
+            Self::Accepted => out.byte(number::SUCCESS),
+            Self::Refused => out.byte(number::FAILURE),
+            Self::Eof => out.byte(number::EOF),
+            Self::Close => out.byte(number::CLOSE),
+            Self::ExitStatus(status) => out.request("exit-status").number(*status),
+            Self::ExitSignal { name, core_dumped, message } => {
+                out.request("exit-signal").text(name).byte(u8::from(*core_dumped)).text(message)
+            }
+        };
+        out.0.freeze()
+    }
+
+    fn read(number: u8, rest: &mut Reader<'_>) -> Option<Self> {
+        Some(match number {
+            number::OPEN => Self::Open(match rest.text()?.as_ref() {
+                "direct-tcpip" => Place::Tcp {
+                    host: rest.text()?,
+                    port: rest.number()?,
+                    from: rest.text()?,
+                    from_port: rest.number()?,
+                },
+                "direct-streamlocal@openssh.com" => Place::Socket { path: rest.text()? },
+                _ => return None,
+            }),
+            number::OPENED => Self::Opened,
+            number::OPEN_FAILED => Self::OpenFailed { code: rest.number()?, reason: rest.text()? },
+            number::REQUEST => return Self::read_request(rest),
+            number::SUCCESS => Self::Accepted,
+            number::FAILURE => Self::Refused,
+            number::EOF => Self::Eof,
+            number::CLOSE => Self::Close,
+            _ => return None,
+        })
+    }
+
+    fn read_request(rest: &mut Reader<'_>) -> Option<Self> {
+        Some(match rest.text()?.as_ref() {
+            "pty-req" => {
+                let (term, size) = (rest.text()?, rest.size()?);
+                let mut modes = Vec::new();
+                while let Some(mode) = rest.byte() {
+                    modes.push((mode, rest.number()?));
+                }
+                Self::Pty { term, size, modes }
+            }
+            "env" => Self::Env { name: rest.text()?, value: rest.text()? },
+            "shell" => Self::Shell,
+            "exec" => Self::Exec(Bytes::copy_from_slice(rest.string()?)),
+            "subsystem" => Self::Subsystem(rest.text()?),
+            "window-change" => Self::Resized(rest.size()?),
+            "signal" => Self::Signal(rest.text()?),
+            "auth-agent-req@openssh.com" => Self::Other("auth-agent-req@openssh.com"),
+            "x11-req" => Self::Other("x11-req"),
+            "exit-status" => Self::ExitStatus(rest.number()?),
+            "exit-signal" => {
+                Self::ExitSignal { name: rest.text()?, core_dumped: rest.byte()? != 0, message: rest.text()? }
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// Writes the types of RFC 4251 §5.
+struct Writer(BytesMut);
+
+impl Writer {
+    fn byte(&mut self, byte: u8) -> &mut Self {
+        self.0.put_u8(byte);
+        self
+    }
+
+    fn number(&mut self, number: u32) -> &mut Self {
+        self.0.put_u32(number);
+        self
+    }
+
+    fn string(&mut self, content: &[u8]) -> &mut Self {
+        self.number(u32::try_from(content.len()).unwrap_or(u32::MAX));
+        self.0.put_slice(content);
+        self
+    }
+
+    fn text(&mut self, text: &str) -> &mut Self {
+        self.string(text.as_bytes())
+    }
+
+    fn size(&mut self, size: Size) -> &mut Self {
+        self.number(size.columns).number(size.rows).number(size.width).number(size.height)
+    }
+
+    fn request(&mut self, name: &str) -> &mut Self {
+        self.byte(number::REQUEST).text(name)
+    }
+}
+
+/// Reads the types of RFC 4251 §5.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn byte(&mut self) -> Option<u8> {
+        let (byte, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*byte)
+    }
+
+    fn number(&mut self) -> Option<u32> {
+        let (number, rest) = self.0.split_first_chunk::<4>()?;
+        self.0 = rest;
+        Some(u32::from_be_bytes(*number))
+    }
+
+    fn string(&mut self) -> Option<&'a [u8]> {
+        let length = usize::try_from(self.number()?).ok()?;
+        let (content, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(content)
+    }
+
+    fn text(&mut self) -> Option<Box<str>> {
+        std::str::from_utf8(self.string()?).ok().map(Box::from)
+    }
+
+    fn size(&mut self) -> Option<Size> {
+        Some(Size { columns: self.number()?, rows: self.number()?, width: self.number()?, height: self.number()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn what_was_recorded_reads_as_it_was() {
+        let size = Size { columns: 80, rows: 24, width: 0, height: 0 };
+        let tcp = Place::Tcp { host: "db".into(), port: 5432, from: "::1".into(), from_port: 9 };
+        let messages = [
+            Message::Open(tcp),
+            Message::Open(Place::Socket { path: "/run/x.sock".into() }),
+            Message::Opened,
+            Message::OpenFailed { code: 2, reason: "no route".into() },
+            Message::Pty { term: "xterm".into(), size, modes: vec![(53, 1), (128, 38_400)] },
+            Message::Env { name: "LANG".into(), value: "C.UTF-8".into() },
+            Message::Shell,
+            Message::Exec(Bytes::from_static(b"ls\xff")),
+            Message::Subsystem("sftp".into()),
+            Message::Resized(size),
+            Message::Signal("INT".into()),
+            Message::Other("x11-req"),
+            Message::Accepted,
+            Message::Refused,
+            Message::Eof,
+            Message::Close,
+            Message::ExitStatus(7),
+            Message::ExitSignal { name: "KILL".into(), core_dumped: true, message: "killed".into() },
+        ];
+        for message in messages {
+            let wire = Bytes::copy_from_slice(wire::Frame::wire(&Frame::from(message.clone())));
+            let Some(Frame::Message(read, _)) = Frame::recorded(&wire) else { panic!("{message:?}") };
+            assert_eq!(read, message);
+            for cut in 1..wire.len() {
+                let _nothing_panics = Frame::recorded(&wire.slice(..cut));
+            }
+        }
+        let data = Bytes::copy_from_slice(wire::Frame::wire(&Frame::data(b"abc")));
+        let Some(Frame::Data(payload)) = Frame::recorded(&data) else { panic!("data") };
+        assert_eq!(payload.bytes(), "abc");
+        assert!(Frame::recorded(&Bytes::new()).is_none());
+        assert!(Frame::recorded(&Bytes::from_static(&[255, 1])).is_none());
+        let _ = Frame::recorded(&data).unwrap();
+    }
+}

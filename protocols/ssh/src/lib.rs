@@ -1,0 +1,31 @@
+//! SSH: shells, commands, files and forwards through the broker.
+//!
+//! russh carries the transport on both sides, below `Link`; each channel is a flow with a machine and a server
+//! connection of its own, and a client's connection is one session.
+
+mod authority;
+mod check;
+mod commands;
+mod cut;
+mod dial;
+mod door;
+mod frame;
+mod hostkeys;
+mod hub;
+mod link;
+mod machine;
+mod notice;
+mod operation;
+mod pair;
+mod refusal;
+mod schema;
+mod screen;
+mod serve;
+mod target;
+
+pub use check::check;
+pub use frame::{Frame, Message, Payload, Place, Size};
+pub use machine::ChannelMachine;
+pub use schema::SCHEMA;
+pub use serve::{InvalidHostKey, Settings as SshSettings, Ssh, host_key};
+pub use target::{Auth, Detector, Target};

@@ -1,0 +1,202 @@
+//! A channel's end at the server: a connection of its own, made when the first frame is due.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use russh::client::Msg;
+use russh::{ChannelWriteHalf, Pty};
+use sluice_wire::{Link, LinkError, Side};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::dial::{Connection, Unreachable};
+use crate::frame::{Frame, Message, Place};
+use crate::link::client::signal;
+use crate::link::{Outlet, Sending};
+use crate::pair::{Item, Pair};
+
+/// How long a server that talks to a terminal says nothing until what is held back is shown (design: 50 ms).
+const QUIET: Duration = Duration::from_millis(50);
+
+/// Connects to a server and opens a channel there.
+pub(crate) type Dialler = Box<dyn FnOnce(Arc<Pair>, Option<Place>) -> Dialling + Send>;
+
+/// A connection on its way.
+pub(crate) type Dialling = Pin<Box<dyn Future<Output = Result<Connection, Unreachable>> + Send>>;
+
+/// The server's end.
+pub(crate) struct ServerLink {
+    pair: Arc<Pair>,
+    out: Outlet,
+    state: State,
+    /// Beats once after the server's last words, where somebody watches a terminal.
+    quiet: Option<Pin<Box<Sleep>>>,
+    terminal: bool,
+    closing: bool,
+}
+
+enum State {
+    /// Nothing has been allowed yet.
+    Idle(Option<Dialler>),
+    Dialling(Dialling),
+    Live(Connection),
+    Over,
+}
+
+impl ServerLink {
+    pub(crate) fn new(pair: Arc<Pair>, dialler: Dialler) -> Self {
+        let state = State::Idle(Some(dialler));
+        Self { pair, out: Outlet::default(), state, quiet: None, terminal: false, closing: false }
+    }
+
+    /// Goes on connecting; ready once there is a connection, or none is to come.
+    fn poll_connect(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let State::Dialling(dialling) = &mut self.state else { return Poll::Ready(()) };
+        match ready!(dialling.as_mut().poll(cx)) {
+            Ok(connection) => {
+                if connection.leads_on {
+                    self.pair.push(Side::Server, Item { frame: Message::Opened.into(), reply: None });
+                }
+                self.state = State::Live(connection);
+            }
+            Err(unreachable) => {
+                tracing::warn!(error = %unreachable, "a host could not be reached");
+                let failed = Message::OpenFailed { code: Message::CONNECT_FAILED, reason: unreachable.told().into() };
+                self.pair.push(Side::Server, Item { frame: failed.into(), reply: None });
+                self.pair.end(Side::Server);
+                self.out.discard();
+                self.state = State::Over;
+            }
+        }
+        Poll::Ready(())
+    }
+
+    fn poll_quiet(&mut self, cx: &mut Context<'_>) -> Poll<Frame> {
+        let Some(quiet) = &mut self.quiet else { return Poll::Pending };
+        ready!(quiet.as_mut().poll(cx));
+        self.quiet = None;
+        Poll::Ready(Frame::Quiet)
+    }
+}
+
+impl Link for ServerLink {
+    type Frame = Frame;
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame>, LinkError>> {
+        match &self.state {
+            State::Idle(_) => return Poll::Pending,
+            State::Dialling(_) => ready!(self.poll_connect(cx)),
+            State::Live(_) | State::Over => {}
+        }
+        match self.pair.poll_next(Side::Server, cx)? {
+            Poll::Ready(item) => {
+                let frame = item.map(|item| item.frame);
+                if self.terminal && matches!(frame, Some(Frame::Data(_))) {
+                    self.quiet = Some(Box::pin(sleep_until(Instant::now() + QUIET)));
+                }
+                Poll::Ready(Ok(frame))
+            }
+            Poll::Pending => self.poll_quiet(cx).map(|frame| Ok(Some(frame))),
+        }
+    }
+
+    fn feed(&mut self, frame: Frame) {
+        if matches!(self.state, State::Over) {
+            return;
+        }
+        self.closing |= matches!(frame, Frame::Message(Message::Close, _));
+        self.terminal |= matches!(frame, Frame::Message(Message::Pty { .. }, _));
+        let leads = match &frame {
+            Frame::Message(Message::Open(place), _) => Some(Some(place.clone())),
+            Frame::Message(Message::Shell | Message::Exec(_) | Message::Subsystem(_), _) => Some(None),
+            _ => None,
+        };
+        if let (Some(place), State::Idle(dialler)) = (leads, &mut self.state)
+            && let Some(dialler) = dialler.take()
+        {
+            self.state = State::Dialling(dialler(Arc::clone(&self.pair), place));
+        }
+        self.out.push(frame);
+    }
+
+    fn discard(&mut self) {
+        self.out.discard();
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        ready!(self.poll_connect(cx));
+        match &self.state {
+            State::Live(connection) => {
+                let write = &connection.write;
+                self.out.poll(cx, |frame| send(Arc::clone(write), frame))
+            }
+            // Terminals and variables wait for the command that they are for.
+            State::Idle(_) | State::Dialling(_) | State::Over => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn backlog(&self) -> usize {
+        self.out.bytes()
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        match &self.state {
+            State::Live(_) => {}
+            State::Idle(_) | State::Dialling(_) | State::Over => {
+                self.state = State::Over;
+                return Poll::Ready(Ok(()));
+            }
+        }
+        // Where the server has closed the channel, what is being sent may wait for room for ever.
+        if !self.pair.has_ended(Side::Server) {
+            if !self.closing {
+                self.closing = true;
+                self.out.push(Message::Close.into());
+            }
+            ready!(self.poll_flush(cx))?;
+            // What was sent is taken when the server closes the channel in its turn.
+            while ready!(self.pair.poll_next(Side::Server, cx))?.is_some() {}
+        }
+        self.state = State::Over;
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// What sending a frame to a server comes to.
+fn send(write: Arc<ChannelWriteHalf<Msg>>, frame: Frame) -> Option<Sending> {
+    let message = match frame {
+        Frame::Data(payload) => return Some(Box::pin(async move { write.data_bytes(payload.bytes()).await })),
+        Frame::Stderr(_) | Frame::Quiet => return None,
+        Frame::Message(message, _) => message,
+    };
+    Some(match message {
+        Message::Pty { term, size, modes } => {
+            let modes: Vec<(Pty, u32)> =
+                modes.into_iter().filter_map(|(mode, value)| Some((Pty::from_u8(mode)?, value))).collect();
+            Box::pin(async move {
+                write.request_pty(false, &term, size.columns, size.rows, size.width, size.height, &modes).await
+            })
+        }
+        Message::Env { name, value } => Box::pin(async move { write.set_env(false, name, value).await }),
+        Message::Shell => Box::pin(async move { write.request_shell(true).await }),
+        Message::Exec(command) => Box::pin(async move { write.exec(true, command).await }),
+        Message::Subsystem(name) => Box::pin(async move { write.request_subsystem(true, name).await }),
+        Message::Resized(size) => {
+            Box::pin(async move { write.window_change(size.columns, size.rows, size.width, size.height).await })
+        }
+        Message::Signal(name) => Box::pin(async move { write.signal(signal(&name)).await }),
+        Message::Eof => Box::pin(async move { write.eof().await }),
+        Message::Close => Box::pin(async move { write.close().await }),
+        // The channel is open where a place is reached, and the rest is never sent to a server.
+        Message::Open(_)
+        | Message::Opened
+        | Message::OpenFailed { .. }
+        | Message::Other(_)
+        | Message::Accepted
+        | Message::Refused
+        | Message::ExitStatus(_)
+        | Message::ExitSignal { .. } => return None,
+    })
+}

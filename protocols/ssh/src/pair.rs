@@ -1,0 +1,269 @@
+//! The two queues of a channel, and who may wait for room in them.
+//!
+//! russh opens a receive window again when bytes *arrive*, and one task reads and writes a whole connection, so what
+//! holds a peer back is a callback that does not return. That stops everything else on its connection, too. Hence: what
+//! the client sends is kept in memory, then in a file that has no name, and only then waited for; what the server
+//! sends is waited for early, because every channel has a server connection of its own — but never while the client's
+//! callback waits, which could then wait for ever.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::{Bytes, BytesMut};
+use sluice_wire::Side;
+use tokio::sync::{Notify, oneshot};
+
+use crate::frame::Frame;
+
+/// Bytes of a client that are kept in memory.
+const CLIENT_MEMORY: usize = 4 << 20;
+/// Bytes of a client that are kept in a file besides.
+const CLIENT_FILE: u64 = 256 << 20;
+/// Bytes of a server for which its connection does not wait yet.
+const SERVER_MEMORY: usize = 2 << 20;
+/// Bytes of a server that are kept while its connection must not wait.
+const SERVER_MOST: usize = 64 << 20;
+/// Bytes that are read back from the file at once, about.
+const PIECE: usize = 32 << 10;
+
+/// What became of a request: dropping it refuses.
+#[derive(Debug)]
+pub(crate) struct Reply(oneshot::Sender<bool>);
+
+impl Reply {
+    /// A reply, and where it arrives.
+    pub(crate) fn new() -> (Self, oneshot::Receiver<bool>) {
+        let (sender, receiver) = oneshot::channel();
+        (Self(sender), receiver)
+    }
+
+    pub(crate) fn accept(self) {
+        let _nobody_waits = self.0.send(true);
+    }
+}
+
+/// A frame, and who waits to hear what becomes of it.
+#[derive(Debug)]
+pub(crate) struct Item {
+    pub(crate) frame: Frame,
+    pub(crate) reply: Option<Reply>,
+}
+
+/// Both queues of one channel.
+#[derive(Debug, Default)]
+pub(crate) struct Pair {
+    queues: Mutex<Queues>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Queues {
+    client: Queue,
+    server: Queue,
+    client_waits: bool,
+    server_waits: bool,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    items: VecDeque<Stored>,
+    bytes: usize,
+    spill: Option<Spill>,
+    ended: bool,
+    waker: Option<Waker>,
+}
+
+#[derive(Debug)]
+enum Stored {
+    Here(Item),
+    /// So many bytes of the main stream, in the file.
+    There(usize),
+}
+
+/// Bytes in a file that vanishes with the process.
+#[derive(Debug)]
+struct Spill {
+    file: File,
+    written: u64,
+    read: u64,
+}
+
+/// Both sides send more than either takes.
+#[derive(Debug, thiserror::Error)]
+#[error("neither side of the channel takes what the other sends")]
+pub(crate) struct Stuck;
+
+impl Pair {
+    /// Queues what a side sent. A failure to write the file ends the queue: nothing is ever lost in its middle.
+    pub(crate) fn push(&self, side: Side, item: Item) {
+        let mut queues = self.lock();
+        // What is sent to a program that has ended goes nowhere.
+        let dropped = side == Side::Client && queues.server.ended && matches!(item.frame, Frame::Data(_));
+        let queue = queues.side(side);
+        if queue.ended || dropped {
+            return;
+        }
+        if queue.push(item, side == Side::Client).is_err() {
+            tracing::error!("what a client sent could not be kept until the server takes it");
+            queue.ended = true;
+        }
+        wake(queue);
+    }
+
+    /// Nothing more comes from a side.
+    pub(crate) fn end(&self, side: Side) {
+        let mut queues = self.lock();
+        let queue = queues.side(side);
+        queue.ended = true;
+        wake(queue);
+        // Whoever waits for room in a queue that nobody reads any more waits no longer.
+        self.changed.notify_waiters();
+    }
+
+    /// Whether nothing more comes from a side.
+    pub(crate) fn has_ended(&self, side: Side) -> bool {
+        self.lock().side(side).ended
+    }
+
+    /// What a side sent next; `None` at its end.
+    pub(crate) fn poll_next(&self, side: Side, cx: &mut Context<'_>) -> Poll<io::Result<Option<Item>>> {
+        let mut queues = self.lock();
+        let waited_for = queues.client_waits || queues.server_waits;
+        let queue = queues.side(side);
+        let Some(stored) = queue.items.pop_front() else {
+            if queue.ended {
+                return Poll::Ready(Ok(None));
+            }
+            queue.waker = Some(cx.waker().clone());
+            return Poll::Pending;
+        };
+        let item = queue.take(stored);
+        if waited_for {
+            self.changed.notify_waiters();
+        }
+        Poll::Ready(item.map(Some))
+    }
+
+    /// Waits until the server has room for more of the client.
+    pub(crate) async fn client_room(&self) {
+        loop {
+            let changed = self.changed.notified();
+            let begins = {
+                let mut queues = self.lock();
+                let waits = queues.client.waiting_in_file() >= CLIENT_FILE && !queues.over();
+                let waited = std::mem::replace(&mut queues.client_waits, waits);
+                if !waits {
+                    return;
+                }
+                !waited
+            };
+            if begins {
+                // The server's callback must not wait from now on. This wakes the wait below, too, once.
+                self.changed.notify_waiters();
+            }
+            changed.await;
+        }
+    }
+
+    /// Waits until the client has room for more of the server.
+    pub(crate) async fn server_room(&self) -> Result<(), Stuck> {
+        loop {
+            let changed = self.changed.notified();
+            {
+                let mut queues = self.lock();
+                let full = queues.server.bytes >= SERVER_MEMORY && !queues.over();
+                queues.server_waits = full && !queues.client_waits;
+                if !queues.server_waits {
+                    return if full && queues.server.bytes >= SERVER_MOST { Err(Stuck) } else { Ok(()) };
+                }
+            }
+            changed.await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queues> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queues {
+    const fn side(&mut self, side: Side) -> &mut Queue {
+        match side {
+            Side::Client => &mut self.client,
+            Side::Server => &mut self.server,
+        }
+    }
+
+    /// Whether one side is gone: what the other still sends goes nowhere.
+    const fn over(&self) -> bool {
+        self.client.ended || self.server.ended
+    }
+}
+
+impl Queue {
+    fn push(&mut self, item: Item, may_spill: bool) -> io::Result<()> {
+        let weight = item.frame.weight();
+        let Frame::Data(payload) = &item.frame else {
+            self.bytes = self.bytes.saturating_add(weight);
+            self.items.push_back(Stored::Here(item));
+            return Ok(());
+        };
+        if !may_spill || self.bytes.saturating_add(weight) <= CLIENT_MEMORY {
+            self.bytes = self.bytes.saturating_add(weight);
+            self.items.push_back(Stored::Here(item));
+            return Ok(());
+        }
+        let bytes = payload.bytes();
+        let spill = match &mut self.spill {
+            Some(spill) => spill,
+            empty @ None => empty.insert(Spill { file: tempfile::tempfile()?, written: 0, read: 0 }),
+        };
+        spill.file.write_all_at(&bytes, spill.written)?;
+        spill.written = spill.written.saturating_add(bytes.len() as u64);
+        match self.items.back_mut() {
+            // Single bytes must not cost an entry each.
+            Some(Stored::There(last)) if *last < PIECE => *last = last.saturating_add(bytes.len()),
+            _ => self.items.push_back(Stored::There(bytes.len())),
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, stored: Stored) -> io::Result<Item> {
+        match stored {
+            Stored::Here(item) => {
+                self.bytes = self.bytes.saturating_sub(item.frame.weight());
+                Ok(item)
+            }
+            Stored::There(length) => Ok(Item { frame: Frame::data(&self.read_back(length)?), reply: None }),
+        }
+    }
+
+    fn read_back(&mut self, length: usize) -> io::Result<Bytes> {
+        let spill = self.spill.as_mut().ok_or(io::ErrorKind::NotFound)?;
+        let mut bytes = BytesMut::zeroed(length);
+        spill.file.read_exact_at(&mut bytes, spill.read)?;
+        spill.read = spill.read.saturating_add(length as u64);
+        if spill.read == spill.written {
+            self.spill = None;
+        }
+        Ok(bytes.freeze())
+    }
+
+    fn waiting_in_file(&self) -> u64 {
+        self.spill.as_ref().map_or(0, |spill| spill.written.saturating_sub(spill.read))
+    }
+}
+
+fn wake(queue: &mut Queue) {
+    if let Some(waker) = queue.waker.take() {
+        waker.wake();
+    }
+}
+
+#[cfg(test)]
+#[path = "pair_tests.rs"]
+mod tests;

@@ -1,0 +1,87 @@
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+
+use super::*;
+
+fn data(fill: u8, length: usize) -> Item {
+    Item { frame: Frame::data(&vec![fill; length]), reply: None }
+}
+
+async fn next(pair: &Pair, side: Side) -> Option<Frame> {
+    poll_fn(|cx| pair.poll_next(side, cx)).await.unwrap().map(|item| item.frame)
+}
+
+fn bytes(frame: Option<Frame>) -> Bytes {
+    let Some(Frame::Data(payload)) = frame else { panic!("{frame:?}") };
+    payload.bytes()
+}
+
+#[tokio::test]
+async fn what_does_not_fit_into_memory_comes_back_in_order() {
+    let pair = Pair::default();
+    for round in 0..2_u8 {
+        for index in 0..200_u8 {
+            pair.push(Side::Client, data(index.wrapping_add(round), 65_536));
+        }
+        assert!(pair.lock().client.bytes <= CLIENT_MEMORY);
+        assert!(pair.lock().client.spill.is_some());
+        let mut back = BytesMut::new();
+        while back.len() < 200 * 65_536 {
+            back.extend_from_slice(&bytes(next(&pair, Side::Client).await));
+        }
+        let expected: Vec<u8> = (0..200_u8).flat_map(|index| vec![index.wrapping_add(round); 65_536]).collect();
+        assert!(back == expected, "round {round}");
+        assert!(pair.lock().client.spill.is_none(), "the file is gone when it is read");
+    }
+    pair.end(Side::Client);
+    assert!(next(&pair, Side::Client).await.is_none());
+}
+
+#[tokio::test]
+async fn a_server_waits_for_a_client_that_does_not_read() {
+    let pair = Arc::new(Pair::default());
+    while pair.server_room().now_or_never().is_some() {
+        pair.push(Side::Server, data(1, 65_536));
+    }
+    assert!(pair.lock().server.bytes < SERVER_MEMORY + 2 * 65_536);
+    let waiting = tokio::spawn({
+        let pair = Arc::clone(&pair);
+        async move { pair.server_room().await }
+    });
+    while pair.lock().server.bytes >= SERVER_MEMORY {
+        next(&pair, Side::Server).await.unwrap();
+    }
+    waiting.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_server_never_waits_while_the_client_does_and_is_stopped_at_a_limit() {
+    let pair = Arc::new(Pair::default());
+    while pair.client_room().now_or_never().is_some() {
+        pair.push(Side::Client, data(1, 1 << 20));
+    }
+    assert!(pair.lock().client.waiting_in_file() >= CLIENT_FILE);
+    let waiting = tokio::spawn({
+        let pair = Arc::clone(&pair);
+        async move { pair.client_room().await }
+    });
+    while !pair.lock().client_waits {
+        tokio::task::yield_now().await;
+    }
+    let stuck = loop {
+        match pair.server_room().now_or_never() {
+            Some(Ok(())) => pair.push(Side::Server, data(2, 1 << 20)),
+            Some(Err(stuck)) => break stuck,
+            None => panic!("both wait"),
+        }
+    };
+    assert!(stuck.to_string().contains("neither side"));
+    assert!(pair.lock().server.bytes <= SERVER_MOST + (2 << 20));
+    // The server's program ends: what the client still sends goes nowhere, and nobody waits for it.
+    pair.end(Side::Server);
+    waiting.await.unwrap();
+}

@@ -1,0 +1,84 @@
+//! The verbs, resources and facts of SSH, as policies see them.
+
+use sluice_model::{Action, ActionSpec, Effect, FactGroup, FactSpec, FactType, Resource, ResourceSpec, Schema};
+
+const TARGET: &str = Resource::TARGET;
+
+/// A program, by the name of its entry among the known commands.
+pub(crate) const PROGRAM: &str = "Program";
+/// A file or folder at the host, by its canonical path.
+pub(crate) const FILE: &str = "File";
+
+/// Facts of what a channel asks for.
+pub(crate) const SSH: &str = "ssh";
+/// Facts of an operation on files.
+pub(crate) const SFTP: &str = "sftp";
+
+macro_rules! actions {
+    ($($name:ident = $text:literal $effect:ident $facts:ident on [$($kind:expr),+] $doc:literal;)+) => {
+        $(#[doc = $doc] pub(crate) const $name: Action = Action { name: $text, effect: Effect::$effect };)+
+        const ACTIONS: &[ActionSpec] =
+            &[$(ActionSpec { action: $name, on: &[$($kind),+], facts: $facts, doc: $doc }),+];
+    };
+}
+
+actions! {
+    CONNECT = "ssh.connect" Connect SSH on [TARGET] "Use the host at all.";
+    INSPECT = "ssh.inspect" Read SSH on [PROGRAM] "Run a known command that only reads, decided by its text.";
+    EXEC = "ssh.exec" Execute SSH on [PROGRAM] "Run a known command that changes something, decided by its text.";
+    SCRIPT = "ssh.script" Unknown SSH on [TARGET] "Run a command that its text does not decide: whoever may do this may do anything the login can.";
+    SHELL = "ssh.shell" Unknown SSH on [TARGET] "Use an interactive shell: what is typed into it is recorded, not decided.";
+    PTY = "ssh.pty" Execute SSH on [TARGET] "Have a terminal.";
+    ENV = "ssh.env" Execute SSH on [TARGET] "Set a variable that the target takes.";
+    SUBSYSTEM = "ssh.subsystem" Unknown SSH on [TARGET] "Use a subsystem other than sftp; it is not looked into.";
+    FORWARD = "ssh.forward" Execute SSH on [TARGET] "Connect through the host to another place; it is not looked into.";
+    FILES = "sftp.connect" Connect SFTP on [TARGET] "Use sftp; each operation is decided on its own.";
+    READ = "sftp.read" Read SFTP on [FILE] "Read a file.";
+    LIST = "sftp.list" Read SFTP on [FILE] "List a folder.";
+    STAT = "sftp.stat" Read SFTP on [FILE] "Ask about a file: size, times, where a link leads, what a path is.";
+    WRITE = "sftp.write" Write SFTP on [FILE] "Write, create or truncate a file.";
+    REMOVE = "sftp.remove" Write SFTP on [FILE] "Remove a file or a folder.";
+    RENAME = "sftp.rename" Write SFTP on [FILE] "Rename a file or a folder, away from a path or to it.";
+    MAKE_FOLDER = "sftp.mkdir" Write SFTP on [FILE] "Make a folder.";
+    SET_ATTRIBUTES = "sftp.setstat" Administer SFTP on [FILE] "Change modes, owners, times, sizes.";
+    LINK = "sftp.link" Define SFTP on [FILE] "Make a symbolic or a hard link.";
+}
+
+/// What policies may name.
+pub const SCHEMA: Schema = Schema {
+    protocol: "ssh",
+    version: 1,
+    actions: ACTIONS,
+    resources: &[
+        ResourceSpec { kind: PROGRAM, within: TARGET, doc: "A known command: Program::\"web/systemctl\"." },
+        ResourceSpec {
+            kind: FILE,
+            within: TARGET,
+            doc: "A file or folder by its canonical path: File::\"web//etc/motd\".",
+        },
+    ],
+    facts: &[FactGroup { name: SSH, facts: SSH_FACTS }, FactGroup { name: SFTP, facts: SFTP_FACTS }],
+};
+
+const fn fact(name: &'static str, of: FactType, doc: &'static str) -> FactSpec {
+    FactSpec { name, of, doc }
+}
+
+const SSH_FACTS: &[FactSpec] = &[
+    fact("login", FactType::Text, "The login at the host."),
+    fact("terminal", FactType::Bool, "There is a terminal."),
+    fact("command", FactType::Text, "The command as it is run; empty for a shell."),
+    fact("programs", FactType::Set, "The programs that the command runs, by the names of their entries."),
+    fact("as_user", FactType::Set, "The users that parts of the command run as by `sudo`."),
+    fact("paths", FactType::Set, "The paths that the command names."),
+    fact("name", FactType::Text, "The variable or the subsystem."),
+    fact("host", FactType::Text, "Where a forward leads; the path of a socket."),
+    fact("port", FactType::Long, "The port there; 0 for a socket."),
+];
+
+const SFTP_FACTS: &[FactSpec] = &[
+    fact("login", FactType::Text, "The login at the host."),
+    fact("path", FactType::Text, "The canonical path."),
+    fact("other", FactType::Text, "The other path of a rename or a link."),
+    fact("flags", FactType::Set, "How a file is opened: read, write, append, create, truncate, exclusive."),
+];

@@ -1,0 +1,131 @@
+//! SSH's half of a target's configuration.
+
+use std::collections::BTreeSet;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use sluice_mask::{BUILTINS, Detectors, Spec};
+use sluice_model::Tag;
+
+use crate::hostkeys::HostKeys;
+
+/// A host that speaks SSH.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// Its name or address.
+    pub host: String,
+    /// Its port; 22 by default.
+    #[serde(default = "standard_port")]
+    pub port: u16,
+    /// What the credential is; a private key by default.
+    #[serde(default)]
+    pub auth: Auth,
+    /// Public keys of the host, as `ssh-ed25519 AAAA…`; nobody is trusted at first sight.
+    #[serde(default)]
+    pub host_keys: Vec<String>,
+    /// Public keys of authorities whose host certificates for `host` are believed.
+    #[serde(default)]
+    pub host_authorities: Vec<String>,
+    /// Logins that clients may ask for besides the credential's own: for certificates of an authority, which sign in
+    /// as anybody.
+    #[serde(default)]
+    pub logins: Vec<String>,
+    /// Variables that clients may set; `LC_*` stands for all that begin so.
+    #[serde(default = "standard_env")]
+    pub env: Vec<String>,
+    /// Detectors of protected values in what the host says; every built-in one where it is left out.
+    #[serde(default)]
+    pub detectors: Option<Vec<Detector>>,
+}
+
+/// What the credential is.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Auth {
+    /// A private key without a passphrase, in OpenSSH's format or PEM.
+    #[default]
+    Key,
+    /// A password.
+    Password,
+    /// The private key of an authority that the host trusts (`TrustedUserCAKeys`): each connection gets a certificate
+    /// of its own, for one login and two minutes.
+    Authority,
+}
+
+/// A detector of protected values.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Detector {
+    /// The name of a built-in detector, or of this one.
+    pub name: String,
+    /// The class of what it finds; the built-in one's own where it is left out.
+    #[schemars(with = "Option<String>")]
+    pub tag: Option<Tag>,
+    /// What it finds, as a regular expression; left out for a built-in detector.
+    pub pattern: Option<String>,
+}
+
+const fn standard_port() -> u16 {
+    22
+}
+
+fn standard_env() -> Vec<String> {
+    ["LANG", "LC_*", "TERM", "GIT_PROTOCOL"].map(str::to_owned).into()
+}
+
+impl Target {
+    /// Makes paths relative to the folder of the configuration.
+    pub fn relative_to(&mut self, _folder: &std::path::Path) {}
+
+    /// Everything that is wrong with it, in words.
+    #[must_use]
+    pub fn mistakes(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        wrong.extend(HostKeys::of(self).err());
+        wrong.extend(self.detect().err());
+        let name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        let is_name = |text: &str| text.strip_suffix('*').unwrap_or(text).bytes().all(name) && !text.is_empty();
+        wrong.extend(self.env.iter().filter(|text| !is_name(text)).map(|text| format!("`env`: `{text}` is no name")));
+        wrong
+    }
+
+    /// The classes that values at this target may be of; of a target with mistakes, none.
+    #[must_use]
+    pub fn tags(&self) -> BTreeSet<Tag> {
+        self.detect().map(|detectors| detectors.tags().cloned().collect()).unwrap_or_default()
+    }
+
+    /// Whether a variable may be asked for at all.
+    pub(crate) fn takes_variable(&self, name: &str) -> bool {
+        self.env.iter().any(|allowed| match allowed.strip_suffix('*') {
+            Some(beginning) => name.starts_with(beginning),
+            None => name == allowed,
+        })
+    }
+
+    /// The detectors.
+    ///
+    /// # Errors
+    /// With the first one that does not compile.
+    pub(crate) fn detect(&self) -> Result<Detectors, String> {
+        let specs: Result<Vec<Spec>, String> = match &self.detectors {
+            None => BUILTINS.iter().map(|name| Spec::builtin(name).map_err(|error| error.to_string())).collect(),
+            Some(chosen) => chosen.iter().map(Detector::spec).collect(),
+        };
+        Detectors::compile(&specs?).map_err(|error| error.to_string())
+    }
+}
+
+impl Detector {
+    fn spec(&self) -> Result<Spec, String> {
+        let Self { name, tag, pattern } = self;
+        let builtin = || Spec::builtin(name).map_err(|error| error.to_string());
+        Ok(match (pattern, tag) {
+            (Some(pattern), Some(tag)) => Spec::custom(name, tag.clone(), pattern),
+            (Some(_), None) => return Err(format!("the detector `{name}` has a pattern and no tag")),
+            (None, Some(tag)) => builtin()?.tagged(tag.clone()),
+            (None, None) => builtin()?,
+        })
+    }
+}
