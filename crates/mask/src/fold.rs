@@ -24,8 +24,9 @@ pub(crate) const CONTEXT: usize = 64;
 const STALE: usize = 512;
 
 /// A window over a text that arrives in pieces. All positions count from the beginning of the text.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct View {
+    excess: Excess,
     raw: String,
     /// Where `raw` begins in the text.
     raw_base: usize,
@@ -42,6 +43,16 @@ pub(crate) struct View {
     hidden: Vec<usize>,
 }
 
+/// What becomes of invisible characters of which there are too many.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Excess {
+    /// They are left out of the text.
+    #[default]
+    LeftOut,
+    /// They stay, and each counts as a symbol: they end a value.
+    Seen,
+}
+
 /// Whether more text follows.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Rest {
@@ -50,6 +61,16 @@ pub(crate) enum Rest {
 }
 
 impl View {
+    /// A view that leaves nothing out.
+    pub(crate) fn faithful() -> Self {
+        Self { excess: Excess::Seen, ..Self::default() }
+    }
+
+    /// An empty view of the same kind.
+    pub(crate) fn anew(&self) -> Self {
+        Self { excess: self.excess, ..Self::default() }
+    }
+
     /// Adds a piece of text and folds all of it whose meaning no further text can change.
     pub(crate) fn push(&mut self, piece: &str, rest: Rest) {
         self.raw.push_str(piece);
@@ -80,6 +101,9 @@ impl View {
                 if let Some(excess) = excess.take() {
                     self.leave_out(excess, seen);
                 }
+            } else if self.excess == Excess::Seen && self.unseen >= UNSEEN {
+                self.bytes.push(SYMBOL);
+                self.starts.push(self.folded);
             } else {
                 self.hide(character);
                 self.unseen = self.unseen.saturating_add(1);
@@ -94,11 +118,11 @@ impl View {
         }
     }
 
-    /// Hands out the text before a place, if somebody takes it, and forgets it.
-    pub(crate) fn release(&mut self, raw: usize, out: Option<&mut String>) {
+    /// Hands out the text before a place and forgets it.
+    pub(crate) fn release(&mut self, raw: usize, take: impl FnOnce(&str)) {
         let count = raw.saturating_sub(self.raw_base).min(self.raw.len());
-        if let (Some(out), Some(text)) = (out, self.raw.get(..count)) {
-            out.push_str(text);
+        if let Some(text) = self.raw.get(..count).filter(|text| !text.is_empty()) {
+            take(text);
         }
         self.raw.drain(..count);
         self.raw_base = self.raw_base.saturating_add(count);

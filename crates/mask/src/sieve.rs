@@ -11,6 +11,7 @@
 
 mod ahead;
 mod cluster;
+mod exit;
 mod glance;
 mod lane;
 mod scan;
@@ -25,8 +26,11 @@ use sluice_model::Tag;
 
 use crate::detect::{Detector, Detectors, Watch, bit};
 use crate::fold::Rest;
+use exit::Written;
 use glance::glance;
-use scan::Scan;
+
+pub(crate) use exit::Exit;
+pub(crate) use scan::Scan;
 
 /// What a value becomes if nobody may see anything of it.
 pub(crate) const REDACTED: &str = "***";
@@ -109,7 +113,7 @@ impl Sieve {
         }
         let mut rest = piece;
         while let Some((portion, tail)) = rest.split_at_checked(rest.floor_char_boundary(PORTION)) {
-            self.scan.read(&self.set, self.watch, portion, Rest::Follows, (&mut *cover, &mut *out));
+            self.scan.read(&self.set, self.watch, portion, Rest::Follows, &mut Written { cover, out });
             if tail.is_empty() {
                 break;
             }
@@ -119,7 +123,7 @@ impl Sieve {
 
     /// Ends the text and appends what is left of it; the sieve is then as new.
     pub fn finish(&mut self, cover: &mut dyn Cover, out: &mut String) {
-        self.scan.read(&self.set, self.watch, "", Rest::Ends, (cover, out));
+        self.scan.read(&self.set, self.watch, "", Rest::Ends, &mut Written { cover, out });
         self.scan.reset();
     }
 
@@ -153,7 +157,7 @@ pub fn scrub(set: &Detectors, watch: Watch, text: &str, cover: &mut dyn Cover, o
     let mut rest = text;
     while let Some((portion, tail)) = rest.split_at_checked(rest.floor_char_boundary(PORTION)) {
         let ends = if tail.is_empty() { Rest::Ends } else { Rest::Follows };
-        scan.read(set, watch, portion, ends, (&mut *cover, &mut *out));
+        scan.read(set, watch, portion, ends, &mut Written { cover, out });
         if tail.is_empty() {
             break;
         }

@@ -51,6 +51,7 @@ const fn frequent(character: char) -> Option<u8> {
         '\u{5d0}'..='\u{5ea}' | '\u{620}'..='\u{63f}' | '\u{641}'..='\u{64a}' => Some(LETTER),
         '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}' => Some(IDEOGRAPH),
         '\u{3041}'..='\u{3096}' | '\u{30a1}'..='\u{30fa}' => Some(IDEOGRAPH),
+        '\u{fffd}' => Some(SYMBOL),
         _ => None,
     }
 }

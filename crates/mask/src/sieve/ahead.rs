@@ -4,7 +4,7 @@ use crate::detect::{Detectors, MARKS, mark};
 use crate::fold::{Rest, View};
 
 /// Looks ahead in one text, each byte once.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Ahead {
     kinds: [Kind; MARKS],
     /// The detectors of which no candidate that begins before `until` is a value.

@@ -7,7 +7,7 @@ use crate::detect::{Detectors, Run, bit};
 use crate::fold::View;
 
 /// A region of the text that will be covered.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Cluster {
     start: usize,
     /// Where its text begins.
@@ -33,7 +33,7 @@ pub(super) enum Size {
 }
 
 /// A detector whose value reached the limit and goes on.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Tail {
     detector: usize,
     state: StateID,

@@ -6,7 +6,7 @@ use regex_automata::util::primitives::StateID;
 const STALE: usize = 4096;
 
 /// The way of the last candidate of one detector: the state after each byte, from its first one on.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Lane {
     base: usize,
     states: Vec<StateID>,

@@ -4,7 +4,7 @@ use super::ahead::Ahead;
 use super::cluster::{Cluster, Size, Tail};
 use super::lane::{Known, Lane};
 use super::thread::{Stage, Thread};
-use super::{Cover, Found, REDACTED};
+use super::{Exit, Found};
 use regex_automata::util::primitives::StateID;
 
 use crate::detect::{Detector, Detectors, Run, Watch, bit};
@@ -16,8 +16,8 @@ const GLANCE: usize = 3;
 const WORD: usize = 24;
 
 /// Everything that is known about one text.
-#[derive(Debug)]
-pub(super) struct Scan {
+#[derive(Clone, Debug)]
+pub(crate) struct Scan {
     view: View,
     /// The position whose candidates are being decided; all before it are.
     at: usize,
@@ -45,11 +45,8 @@ enum Begun {
     Yes,
 }
 
-/// Who decides what stands in the place of a value, and where it is written.
-type Exit<'a> = (&'a mut dyn Cover, &'a mut String);
-
 impl Scan {
-    pub(super) fn new(set: &Detectors) -> Self {
+    pub(crate) fn new(set: &Detectors) -> Self {
         Self {
             view: View::default(),
             at: 0,
@@ -68,9 +65,13 @@ impl Scan {
         }
     }
 
-    /// Reads on, and writes what may leave.
-    pub(super) fn read(&mut self, set: &Detectors, watch: Watch, piece: &str, rest: Rest, exit: Exit<'_>) {
-        let (cover, out) = exit;
+    /// A scan that lets every character of the text leave, however many cannot be seen.
+    pub(crate) fn faithful(set: &Detectors) -> Self {
+        Self { view: View::faithful(), ..Self::new(set) }
+    }
+
+    /// Reads on, and lets go of what may leave.
+    pub(crate) fn read(&mut self, set: &Detectors, watch: Watch, piece: &str, rest: Rest, exit: &mut impl Exit) {
         self.view.push(piece, rest);
         self.ahead.refresh();
         loop {
@@ -78,7 +79,7 @@ impl Scan {
             let Some(byte) = self.view.byte(self.at) else { break };
             if self.cluster.is_some() {
                 self.follow(set, byte);
-                self.close(set, (&mut *cover, &mut *out));
+                self.close(set, exit);
             }
             if self.begun == Begun::No {
                 self.begin(set, watch, byte, rest);
@@ -99,14 +100,14 @@ impl Scan {
                 cluster.end = self.at;
             }
             self.tails.clear();
-            self.close(set, (cover, &mut *out));
+            self.close(set, exit);
         }
-        self.release(rest, out);
+        self.release(rest, exit);
     }
 
     /// Forgets the text, but not how often texts were covered.
-    pub(super) fn reset(&mut self) {
-        self.view = View::default();
+    pub(crate) fn reset(&mut self) {
+        self.view = self.view.anew();
         self.at = 0;
         self.threads.clear();
         self.begun = Begun::No;
@@ -117,11 +118,11 @@ impl Scan {
         self.tails.clear();
     }
 
-    pub(super) fn held(&self) -> usize {
+    pub(crate) fn held(&self) -> usize {
         self.view.held()
     }
 
-    pub(super) const fn covered(&self) -> u64 {
+    pub(crate) const fn covered(&self) -> u64 {
         self.covered
     }
 
@@ -163,22 +164,22 @@ impl Scan {
     }
 
     /// Covers the cluster if nothing can extend it.
-    fn close(&mut self, set: &Detectors, (cover, out): Exit<'_>) {
+    fn close(&mut self, set: &Detectors, exit: &mut impl Exit) {
         let Some(cluster) = self.cluster.take_if(|cluster| self.tails.is_empty() && cluster.end <= self.at) else {
             return;
         };
         let to = self.view.start(cluster.end);
         match cluster.size {
             Size::Kept if let Some(owner) = set.detector(cluster.owner) => {
-                self.view.release(cluster.from, Some(&mut *out));
+                self.view.release(cluster.from, |text| exit.keep(text));
                 let text = self.view.text(cluster.from, to);
-                cover.cover(&Found { set, owner, among: cluster.among, text }, out);
+                exit.cover(&Found { set, owner, among: cluster.among, text });
                 self.covered = self.covered.saturating_add(1);
             }
-            Size::Kept | Size::Outgrown => self.redact(cluster.from, out),
+            Size::Kept | Size::Outgrown => self.redact(cluster.from, cluster.among, exit),
             Size::Redacted => {}
         }
-        self.view.release(to, None);
+        self.view.release(to, |text| exit.hide(text));
     }
 
     /// Decides the candidates of this position, if the text that has arrived suffices.
@@ -260,32 +261,32 @@ impl Scan {
     }
 
     /// Lets go of all text that no candidate and no cluster needs.
-    fn release(&mut self, rest: Rest, out: &mut String) {
+    fn release(&mut self, rest: Rest, exit: &mut impl Exit) {
         let mut needed = self.at;
         match &mut self.cluster {
             Some(cluster) if cluster.size == Size::Kept => {
                 let from = cluster.from;
                 needed = needed.min(cluster.end);
-                self.view.release(from, Some(out));
+                self.view.release(from, |text| exit.keep(text));
             }
             Some(cluster) => {
                 needed = needed.min(cluster.end);
                 let outgrown = std::mem::replace(&mut cluster.size, Size::Redacted) == Size::Outgrown;
-                let from = cluster.from;
+                let (from, among) = (cluster.from, cluster.among);
                 if outgrown {
-                    self.redact(from, out);
+                    self.redact(from, among, exit);
                 }
-                self.view.release(self.view.start(needed), None);
+                self.view.release(self.view.start(needed), |text| exit.hide(text));
             }
-            None if rest == Rest::Ends => self.view.release(self.view.raw_end(), Some(out)),
-            None => self.view.release(self.view.start(self.at), Some(out)),
+            None if rest == Rest::Ends => self.view.release(self.view.raw_end(), |text| exit.keep(text)),
+            None => self.view.release(self.view.start(self.at), |text| exit.keep(text)),
         }
         self.view.forget(needed);
     }
 
-    fn redact(&mut self, from: usize, out: &mut String) {
-        self.view.release(from, Some(&mut *out));
-        out.push_str(REDACTED);
+    fn redact(&mut self, from: usize, among: u64, exit: &mut impl Exit) {
+        self.view.release(from, |text| exit.keep(text));
+        exit.redact(among);
         self.covered = self.covered.saturating_add(1);
     }
 }

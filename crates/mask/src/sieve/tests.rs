@@ -45,6 +45,10 @@ fn custom(patterns: &[&str]) -> Vec<Spec> {
     patterns.iter().enumerate().map(spec).collect()
 }
 
+fn written<'a>(cover: &'a mut dyn Cover, out: &'a mut String) -> Written<'a> {
+    Written { cover, out }
+}
+
 fn scrubbed(set: &Detectors, text: &str, cover: &mut dyn Cover) -> String {
     let mut out = String::new();
     scrub(set, set.everything(), text, cover, &mut out);
@@ -78,10 +82,10 @@ fn steps(set: &Detectors, pieces: &[&str]) -> (f64, usize, String) {
     let mut scan = Scan::new(set);
     let (mut out, mut held) = (String::new(), 0);
     for piece in pieces {
-        scan.read(set, set.everything(), piece, Rest::Follows, (&mut Names, &mut out));
+        scan.read(set, set.everything(), piece, Rest::Follows, &mut written(&mut Names, &mut out));
         held = held.max(scan.held());
     }
-    scan.read(set, set.everything(), "", Rest::Ends, (&mut Names, &mut out));
+    scan.read(set, set.everything(), "", Rest::Ends, &mut written(&mut Names, &mut out));
     let bytes: usize = pieces.iter().map(|piece| piece.len()).sum();
     (scan.steps as f64 / bytes as f64, held, out)
 }
@@ -311,7 +315,7 @@ fn neither_lanes_nor_looking_ahead_change_a_result() {
             scan.forgetful = true;
             scan.ahead.blind = true;
             let mut out = String::new();
-            scan.read(set, set.everything(), &text, Rest::Ends, (&mut Sees, &mut out));
+            scan.read(set, set.everything(), &text, Rest::Ends, &mut written(&mut Sees, &mut out));
             prop_assert_eq!(out, scrubbed(set, &text, &mut Sees));
         }
         Ok(())

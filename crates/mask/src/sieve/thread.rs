@@ -11,7 +11,7 @@ use crate::recognise::Sight;
 pub(super) const RAW_LIMIT: usize = 64 << 10;
 
 /// A detector at work.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Thread {
     pub(super) detector: usize,
     pub(super) stage: Stage,
