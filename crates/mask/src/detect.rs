@@ -128,6 +128,11 @@ impl Detectors {
         self.all.iter().map(|detector| &detector.tag)
     }
 
+    /// The tags of some detectors.
+    pub(crate) fn among(&self, mask: u64) -> impl Iterator<Item = &Tag> {
+        self.tags().enumerate().filter(move |(index, _)| mask & bit(*index) != 0).map(|(_, tag)| tag)
+    }
+
     /// Every detector.
     #[must_use]
     pub fn everything(&self) -> Watch {

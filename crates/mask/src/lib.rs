@@ -6,9 +6,11 @@ pub mod json;
 mod plan;
 mod recognise;
 mod sieve;
+mod terminal;
 mod transform;
 
 pub use detect::{BUILTINS, DetectorError, Detectors, Spec, Watch};
 pub use plan::{Plan, Unmaskable};
 pub use sieve::{Cover, Found, Sieve, scrub};
+pub use terminal::{Findings, Kind, Kinds, Mode, Terminal};
 pub use transform::{Covers, Noting, Restore, Tokens, stand_in};

@@ -1,0 +1,288 @@
+//! Covers values in what a terminal or a program prints.
+//!
+//! The stream is split as a terminal would split it ([`token`]), and values are looked for in what it *prints*: control
+//! sequences between the characters of a value do not hide it and stay where they are. Each cell of a value becomes
+//! `*`, so that the screen keeps its shape. The text of titles and other strings is looked at too, each string by
+//! itself.
+//!
+//! What joins: colours, character sets, modes, erasing, strings, and on a terminal the line break that is sent where a
+//! line is exactly as long as the screen is wide. What parts, as a line break would: moves of the cursor, carriage
+//! returns, backspaces. A program that draws a value piece by piece in some other order is not seen through.
+//!
+//! **Invariants:** any cutting of the stream gives the same bytes; without a value and without a refused sequence they
+//! are the bytes of the stream; at most [`Terminal::HELD`] bytes are held; memory is bounded whatever the stream holds.
+
+mod cursor;
+mod findings;
+mod head;
+mod kind;
+mod raw;
+#[cfg(test)]
+mod tests;
+mod token;
+mod track;
+
+use std::fmt;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+use unicode_width::UnicodeWidthChar as _;
+
+use crate::detect::{Detectors, Watch};
+use crate::fold::Rest;
+use cursor::{Cursor, Effect};
+use head::{Head, Motion};
+use raw::Raw;
+use token::{Part, Token, Tokeniser};
+use track::Track;
+
+pub use findings::Findings;
+pub use kind::{Kind, Kinds};
+
+/// What is held is looked at each time the stream has come to a multiple of this many bytes.
+const BLOCK: usize = 1024;
+
+/// Who prints.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Mode {
+    /// A terminal whose lines wrap after so many columns.
+    Pty { columns: usize },
+    /// A pipe; each stream has a state of its own.
+    Pipe,
+}
+
+/// Masks one stream that arrives in pieces.
+pub struct Terminal {
+    set: Arc<Detectors>,
+    watch: Watch,
+    refused: Kinds,
+    tokens: Tokeniser,
+    raw: Raw,
+    /// What the stream prints.
+    printed: Track,
+    /// What its strings say.
+    said: Track,
+    cursor: Cursor,
+    string: Drop,
+}
+
+/// Whether a string is left out.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Drop {
+    No,
+    Inside,
+    /// It has ended; its terminator goes with it.
+    Ended,
+}
+
+impl Terminal {
+    /// The most bytes of the stream that are held.
+    pub const HELD: usize = 4096;
+
+    /// A terminal that covers the watched values of a set; those of one principal's view are [`crate::Covers::watch`].
+    #[must_use]
+    pub fn new(set: Arc<Detectors>, watch: Watch, mode: Mode) -> Self {
+        let columns = match mode {
+            Mode::Pty { columns } => Some(columns),
+            Mode::Pipe => None,
+        };
+        let (printed, said) = (Track::new(&set), Track::new(&set));
+        let (refused, tokens, raw) = (Kinds::NONE, Tokeniser::default(), Raw::default());
+        Self { set, watch, refused, tokens, raw, printed, said, cursor: Cursor::new(columns), string: Drop::No }
+    }
+
+    /// The same terminal, which leaves out control sequences of these kinds, and with them those that are too long to
+    /// be told or end in the middle.
+    #[must_use]
+    pub fn refusing(mut self, kinds: Kinds) -> Self {
+        self.refused = kinds;
+        self
+    }
+
+    /// Takes the next bytes and appends what may leave.
+    pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Findings {
+        let mut findings = Findings::default();
+        if self.watch.is_empty() && self.refused.is_empty() {
+            out.extend_from_slice(bytes);
+            return findings;
+        }
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let room = BLOCK.saturating_sub(self.raw.end() % BLOCK);
+            let (block, tail) = rest.split_at_checked(room).unwrap_or((rest, &[]));
+            self.read(block, &mut findings);
+            self.settle(&mut findings);
+            self.leave(out);
+            let full = self.raw.end().is_multiple_of(BLOCK);
+            if full && self.raw.held() > Self::HELD.saturating_sub(BLOCK) {
+                self.printed.flood(&mut self.raw, &mut findings);
+                self.said.flood(&mut self.raw, &mut findings);
+                self.leave(out);
+            }
+            rest = tail;
+        }
+        findings
+    }
+
+    /// Lets what is held leave, because a person waits for it. What is a value so far is hidden, and what belongs to
+    /// one that only shows later is hidden from here on. The beginning of a control sequence stays, as it shows nothing.
+    pub fn expire(&mut self, out: &mut Vec<u8>) {
+        self.printed.expire(&self.set, self.watch, &mut self.raw);
+        self.said.expire(&self.set, self.watch, &mut self.raw);
+        self.leave(out);
+    }
+
+    /// Ends the stream and appends what is left of it; the terminal is then as new, but for its size.
+    pub fn finish(&mut self, out: &mut Vec<u8>) -> Findings {
+        let mut findings = Findings::default();
+        let mut tokens: SmallVec<[Token; 4]> = SmallVec::new();
+        self.tokens.finish(&mut |token| tokens.push(token));
+        tokens.into_iter().for_each(|token| self.take(token, &mut findings));
+        self.printed.settle(&self.set, self.watch, Rest::Ends, &mut self.raw, &mut findings);
+        self.said.settle(&self.set, self.watch, Rest::Ends, &mut self.raw, &mut findings);
+        self.leave(out);
+        (self.tokens, self.raw, self.string) = (Tokeniser::default(), Raw::default(), Drop::No);
+        self.cursor.restart();
+        findings
+    }
+
+    /// How many bytes are held back.
+    #[must_use]
+    pub const fn held(&self) -> usize {
+        self.raw.held()
+    }
+
+    /// Takes the size of a screen that has changed; of no consequence to a pipe.
+    pub fn resize(&mut self, columns: usize) {
+        self.cursor.resize(columns);
+    }
+
+    fn read(&mut self, block: &[u8], findings: &mut Findings) {
+        let mut rest = block;
+        while let Some(first) = rest.first() {
+            let length = if self.tokens.is_plain() { self.plain(rest) } else { 0 };
+            if let (Some((run, tail)), true) = (rest.split_at_checked(length), length > 0) {
+                self.print(run);
+                rest = tail;
+                continue;
+            }
+            self.raw.push(&[*first]);
+            let mut tokens: SmallVec<[Token; 4]> = SmallVec::new();
+            self.tokens.read(*first, &mut |token| tokens.push(token));
+            tokens.into_iter().for_each(|token| self.take(token, findings));
+            rest = rest.get(1..).unwrap_or_default();
+        }
+    }
+
+    /// How many of the next bytes are read as what they are.
+    fn plain(&self, bytes: &[u8]) -> usize {
+        let piped = !self.cursor.has_columns();
+        let plain = |byte: &u8| matches!(byte, b' '..=b'~') || (piped && matches!(byte, b'\t' | b'\n' | b'\r'));
+        bytes.iter().position(|byte| !plain(byte)).unwrap_or(bytes.len())
+    }
+
+    fn print(&mut self, run: &[u8]) {
+        let at = self.raw.end();
+        self.raw.push(run);
+        self.tokens.pass(run.len());
+        self.owe(at);
+        self.cursor.print(run.len());
+        self.string = Drop::No;
+        self.printed.run(run, at);
+    }
+
+    /// Reads a carriage return that was no part of a wrap.
+    fn owe(&mut self, at: usize) {
+        if self.cursor.owes() {
+            self.printed.bare('\r', at);
+        }
+    }
+
+    fn take(&mut self, token: Token, findings: &mut Findings) {
+        let Token { length, end, part } = token;
+        let from = end.saturating_sub(length);
+        match part {
+            Part::Print(character) => {
+                let cells = character.width().unwrap_or_default();
+                self.owe(from);
+                self.cursor.wide(cells);
+                self.printed.cell(character, from, length, cells);
+            }
+            Part::Control(byte) => self.control(byte, from),
+            Part::Sequence(head) => self.sequence(head, from, end, findings),
+            Part::Opens(kind) if self.refused.contains(kind) => {
+                findings.refuse();
+                self.raw.cut(from, end);
+                self.string = Drop::Inside;
+                return;
+            }
+            Part::Opens(_) => {}
+            Part::Inside(_) if self.string == Drop::Inside => return self.raw.cut(from, end),
+            Part::Inside(character) => self.say(character, from, length),
+            Part::Closes if self.string == Drop::Inside => {
+                self.raw.cut(from, end);
+                self.string = if length > 0 { Drop::No } else { Drop::Ended };
+                return;
+            }
+            Part::Closes => {
+                self.said.settle(&self.set, self.watch, Rest::Ends, &mut self.raw, findings);
+            }
+            Part::Void if self.refused.is_empty() => {}
+            Part::Void => self.raw.cut(from, end),
+        }
+        self.string = Drop::No;
+    }
+
+    fn control(&mut self, byte: u8, from: usize) {
+        let owed = !matches!(byte, b'\r' | b'\n') && matches!(byte, b'\t' | 0x08 | 0x0b | 0x0c);
+        if owed {
+            self.owe(from);
+        }
+        if let Effect::Reads(character) = self.cursor.control(byte) {
+            self.printed.bare(character, from);
+        }
+    }
+
+    fn sequence(&mut self, head: Head, from: usize, end: usize, findings: &mut Findings) {
+        let kind = head.kind();
+        if self.refused.contains(kind) {
+            findings.refuse();
+            return self.raw.cut(from, end);
+        }
+        if head.terminates() && self.string == Drop::Ended {
+            return self.raw.cut(from, end);
+        }
+        let motion = head.motion();
+        if motion != Motion::Stays {
+            self.owe(end);
+            self.cursor.go(motion);
+            self.printed.bare('\n', end);
+        }
+    }
+
+    fn say(&mut self, character: char, from: usize, length: usize) {
+        match character {
+            '\t' | '\n' | '\r' => self.said.bare(character, from),
+            '\0'..='\u{1f}' | '\u{7f}' => {}
+            _ => self.said.cell(character, from, length, character.width().unwrap_or_default()),
+        }
+    }
+
+    fn settle(&mut self, findings: &mut Findings) {
+        self.printed.settle(&self.set, self.watch, Rest::Follows, &mut self.raw, findings);
+        self.said.settle(&self.set, self.watch, Rest::Follows, &mut self.raw, findings);
+    }
+
+    /// Lets everything leave before the first byte that is not decided.
+    fn leave(&mut self, out: &mut Vec<u8>) {
+        let held = [self.printed.first(), self.said.first(), Some(self.tokens.pending())];
+        let to = held.into_iter().flatten().min().unwrap_or_default();
+        self.raw.leave(to, out);
+    }
+}
+
+impl fmt::Debug for Terminal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Terminal({} bytes held)", self.held())
+    }
+}
