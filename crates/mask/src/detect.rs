@@ -3,6 +3,7 @@
 mod automaton;
 mod builtin;
 mod needs;
+mod signs;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,8 @@ use builtin::Builtin;
 
 pub(crate) use automaton::Run;
 pub(crate) use needs::{MARKS, Needs, mark};
+pub(crate) use signs::REACH;
+use signs::Signs;
 
 /// The most detectors one set holds.
 const MOST: usize = 64;
@@ -70,6 +73,14 @@ impl Spec {
         Self { name: name.into(), tag, source: Source::Pattern(pattern.into()) }
     }
 
+    /// What every value of the detector shows near its beginning, if that is known.
+    fn sign(&self) -> Option<&'static str> {
+        match &self.source {
+            Source::Builtin(builtin) => Some(builtin.sign),
+            Source::Pattern(_) => None,
+        }
+    }
+
     /// The same detector with another tag.
     #[must_use]
     pub fn tagged(mut self, tag: Tag) -> Self {
@@ -88,6 +99,8 @@ pub struct Detectors {
     needs: Needs,
     /// The longest region whose text is kept, in folded bytes.
     region: usize,
+    /// None if some detector has no sign.
+    signs: Option<Signs>,
 }
 
 impl Detectors {
@@ -115,7 +128,9 @@ impl Detectors {
                 loops.iter_mut().skip(byte.into()).take(1).for_each(|mask| *mask |= bit(index));
             }
         }
-        Ok(Self { first, loops: loops.into(), needs: Needs::of(&all), all, region: REGION })
+        let signs: Option<Vec<&str>> = specs.iter().map(Spec::sign).collect();
+        let signs = signs.and_then(|signs| Signs::compile(signs.into_iter()));
+        Ok(Self { first, loops: loops.into(), needs: Needs::of(&all), all, region: REGION, signs })
     }
 
     /// The set that finds tokens, for putting values back in their place.
@@ -150,6 +165,11 @@ impl Detectors {
     pub(crate) fn begin(&self, before: Option<u8>, byte: u8, watch: Watch) -> u64 {
         let row = Before::of(before).row();
         self.first.get(row.saturating_add(byte.into())).map_or(0, |mask| mask & watch.0)
+    }
+
+    /// How many of the next bytes come before the end of the first sign of a value; `None` if that is not known.
+    pub(crate) fn clear(&self, before: &[u8], bytes: &[u8]) -> Option<usize> {
+        self.signs.as_ref()?.clear(before, bytes)
     }
 
     /// The detectors that read on in one and the same state while bytes like this one follow.

@@ -118,6 +118,27 @@ impl View {
         }
     }
 
+    /// Whether no text waits for what follows it.
+    pub(crate) fn is_folded(&self) -> bool {
+        self.folded == self.raw_end()
+    }
+
+    /// Passes over everything held, and over bytes that fold to themselves and are more than any context reaches.
+    pub(crate) fn pass(&mut self, bytes: &[u8]) {
+        let context = bytes.last_chunk::<CONTEXT>().map_or(bytes, <[u8; CONTEXT]>::as_slice);
+        let (end, text) = (self.end().saturating_add(bytes.len()), self.raw_end().saturating_add(bytes.len()));
+        let length = context.len();
+        self.raw.clear();
+        (self.raw_base, self.folded) = (text, text);
+        self.bytes.clear();
+        self.bytes.extend_from_slice(context);
+        self.starts.clear();
+        self.starts.extend(text.saturating_sub(length)..text);
+        self.base = end.saturating_sub(length);
+        self.unseen = 0;
+        self.hidden.clear();
+    }
+
     /// Hands out the text before a place and forgets it.
     pub(crate) fn release(&mut self, raw: usize, take: impl FnOnce(&str)) {
         let count = raw.saturating_sub(self.raw_base).min(self.raw.len());

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 use unicode_width::UnicodeWidthChar as _;
 
-use crate::detect::{Detectors, Watch};
+use crate::detect::{Detectors, REACH, Watch};
 use crate::fold::Rest;
 use cursor::{Cursor, Effect};
 use head::{Head, Motion};
@@ -41,6 +41,9 @@ pub use kind::{Kind, Kinds};
 
 /// What is held is looked at each time the stream has come to a multiple of this many bytes.
 const BLOCK: usize = 1024;
+
+/// Fewer bytes are not worth being passed over.
+const FREE: usize = 256;
 
 /// Who prints.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -108,6 +111,8 @@ impl Terminal {
         }
         let mut rest = bytes;
         while !rest.is_empty() {
+            let clear = self.pass(rest, out);
+            rest = rest.get(clear..).unwrap_or_default();
             let room = BLOCK.saturating_sub(self.raw.end() % BLOCK);
             let (block, tail) = rest.split_at_checked(room).unwrap_or((rest, &[]));
             self.read(block, &mut findings);
@@ -155,6 +160,26 @@ impl Terminal {
     /// Takes the size of a screen that has changed; of no consequence to a pipe.
     pub fn resize(&mut self, columns: usize) {
         self.cursor.resize(columns);
+    }
+
+    /// Lets bytes of plain text leave at once, if no value can be in them; tells how many.
+    fn pass(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> usize {
+        let piped = !self.cursor.has_columns();
+        // What is held may not outgrow its limit before it is decided, as it would be hidden then.
+        let low = self.raw.held().saturating_add(REACH) < Self::HELD.saturating_sub(BLOCK);
+        let able = piped && low && self.tokens.is_plain() && self.said.is_idle();
+        if !able || bytes.len() < BLOCK {
+            return 0;
+        }
+        let clear = self.printed.clear(&self.set, bytes);
+        let Some(free) = bytes.get(..clear).filter(|free| free.len() >= FREE) else { return 0 };
+        self.raw.leave(self.raw.end(), out);
+        out.extend_from_slice(free);
+        self.raw.pass(clear);
+        self.tokens.pass(clear);
+        self.printed.pass(free);
+        self.string = Drop::No;
+        clear
     }
 
     fn read(&mut self, block: &[u8], findings: &mut Findings) {

@@ -15,6 +15,8 @@ pub(super) struct Builtin {
     pub(super) name: &'static str,
     pub(super) tag: &'static str,
     pub(super) pattern: &'static str,
+    /// What every value shows near its beginning, or what stands before it.
+    pub(super) sign: &'static str,
     pub(super) guard: Guard,
     pub(super) check: Check,
     /// The longest value, in folded bytes.
@@ -23,11 +25,15 @@ pub(super) struct Builtin {
 
 impl Builtin {
     const fn new(name: &'static str, tag: &'static str, pattern: &'static str) -> Self {
-        Self { name, tag, pattern, guard: Guard::Nothing, check: Check::Nothing, limit: 512 }
+        Self { name, tag, pattern, sign: pattern, guard: Guard::Nothing, check: Check::Nothing, limit: 512 }
     }
 
     const fn key(name: &'static str, guard: Guard, pattern: &'static str) -> Self {
         Self { guard, ..Self::new(name, "secret.key", pattern) }
+    }
+
+    const fn showing(self, sign: &'static str) -> Self {
+        Self { sign, ..self }
     }
 
     const fn guarded(self, guard: Guard) -> Self {
@@ -58,27 +64,41 @@ const TABLE: &[Builtin] = &[
         ),
     )
     .checked(Check::Ending(address))
+    .showing(r"@")
     .within(320),
     Builtin::new("us-ssn", "pii.ssn", r"[0-9](?:[^0-9A-Za-z\x80\x81]{0,4}[0-9]){8}")
         .guarded(Guard::Digit)
         .checked(Check::Whole(ssn))
+        .showing(concat!(
+            r"[^0-9][0-9]{3}[^0-9A-Za-z]{1,4}[0-9]{2}[^0-9A-Za-z]{1,4}[0-9]{4}",
+            r"|(?i:ssns?|s\.s\.n|itin)[^A-Za-z]|(?i:soc(?:ial)?[ \-_]sec)",
+        ))
         .within(48),
     // ISO/IEC 7812-1. Every group but the last has four digits or more: columns of numbers are no cards.
     Builtin::new("payment-card", "finance.pan", r"[0-9]{12,19}|(?:[0-9]{4,11}[ \t.\-_/]{1,2}){1,4}[0-9]{1,11}")
         .guarded(Guard::Digit)
         .checked(Check::Whole(card))
+        .showing(concat!(r"[0-9]{12}|[0-9]{8}[ \t.\-_/]{1,2}[0-9]|[0-9]{4}[ \t.\-_/]{1,2}[0-9]{4}",))
         .within(64),
     // ISO 13616-1.
     Builtin::new("iban", "finance.iban", r"[A-Za-z]{2}[0-9]{2}(?:[ \-.]{0,2}[A-Za-z0-9]){11,30}")
         .guarded(Guard::Word)
         .checked(Check::Whole(iban))
+        .showing(r"[^0-9A-Za-z][A-Za-z]{2}[0-9]{2}[ \-.]{0,2}[A-Za-z0-9]")
         .within(96),
     Builtin::new("phone", "pii.contact.phone", r"[+(]{0,2}[0-9](?:[ \t.\-()/]{0,3}[0-9]){6,14}")
         .guarded(Guard::Digit)
         .checked(Check::Whole(phone))
+        .showing(concat!(
+            r"\+\(?[0-9][ \t.\-()/]{0,3}[0-9]|00[1-9][ \t.\-()/]{0,3}[0-9]",
+            r"|[2-9][0-9]{2}[ \t.\-()/]{1,3}[2-9][0-9]{2}[ \t.\-()/]{1,3}[0-9]{2}",
+            r"|0[1-9](?:[ \t.\-()/]{1,3}[0-9]{2}){3}",
+            r"|(?i:phones?|tel|telefon|mobile|fax|whatsapp|sms)[^A-Za-z]",
+        ))
         .within(64),
     // RFC 7515, section 3.1: a header is a JSON object, so it begins with `{"` in base64url.
     Builtin::new("jwt", "secret.token", r"eyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{8,}(?:\.[A-Za-z0-9_\-]+){0,3}")
+        .showing(r"eyJ[A-Za-z0-9_\-]")
         .within(4096),
     // RFC 7468. What is cut off before its last line is a key all the same.
     Builtin::key(
@@ -92,6 +112,7 @@ const TABLE: &[Builtin] = &[
             r"-----END [A-Z0-9 ]{0,32}PRIVATE KEY(?: BLOCK)?-----)?",
         ),
     )
+    .showing(r"-----BEGIN ")
     .within(16 << 10),
     Builtin::key(
         "aws-key",
@@ -100,7 +121,8 @@ const TABLE: &[Builtin] = &[
             r"(?:AKIA|ASIA|ABIA|ACCA|AGPA|AIDA|AIPA|ANPA|ANVA|AROA)[A-Z0-9]{16}",
             r#"|(?i:aws_?secret_?(?:access_?)?key)["']?\s{0,3}(?:=>|[=:])\s{0,3}["']?[A-Za-z0-9/+=]{40}"#,
         ),
-    ),
+    )
+    .showing(r"A(?:KI|SI|BI|CC|GP|ID|IP|NP|NV|RO)A[A-Z0-9]{2}|(?i:aws_?secret)"),
     // The second form wants a long run without separators, which names of style sheets do not have.
     Builtin::key(
         "openai-key",
@@ -109,9 +131,12 @@ const TABLE: &[Builtin] = &[
             r"sk-(?:(?:ant|proj|svcacct|admin|or|lf)-[A-Za-z0-9_\-]{20,}",
             r"|(?:[A-Za-z0-9]{1,12}[_\-]){0,3}[A-Za-z0-9]{16}[A-Za-z0-9_\-]{4,})",
         ),
-    ),
-    Builtin::key("github-token", Guard::Nothing, r"gh[oprsu]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{22,}"),
-    Builtin::key("gitlab-token", Guard::Nothing, r"gl(?:pat|dt|rt|cbt|ptt|ft|soat)-[A-Za-z0-9_\-]{20,}"),
+    )
+    .showing(r"[^0-9A-Za-z]sk-"),
+    Builtin::key("github-token", Guard::Nothing, r"gh[oprsu]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{22,}")
+        .showing(r"gh[oprsu]_|github_pat_"),
+    Builtin::key("gitlab-token", Guard::Nothing, r"gl(?:pat|dt|rt|cbt|ptt|ft|soat)-[A-Za-z0-9_\-]{20,}")
+        .showing(r"gl(?:pat|dt|rt|cbt|ptt|ft|soat)-"),
     Builtin::key(
         "slack-token",
         Guard::Nothing,
@@ -119,13 +144,16 @@ const TABLE: &[Builtin] = &[
             r"xox[abeoprs]-[A-Za-z0-9\-]{10,}|xapp-[0-9]-[A-Za-z0-9\-]{10,}",
             r"|https://hooks\.slack\.com/services/[A-Za-z0-9/]{20,}",
         ),
-    ),
+    )
+    .showing(r"xox[abeoprs]-|xapp-[0-9]|hooks\.slack\.com"),
     Builtin::key(
         "google-key",
         Guard::Nothing,
         r"AIza[A-Za-z0-9_\-]{35}|ya29\.[A-Za-z0-9_\-]{20,}|GOCSPX-[A-Za-z0-9_\-]{28}",
-    ),
-    Builtin::key("stripe-key", Guard::Word, r"[rs]k_(?:live|test)_[A-Za-z0-9]{16,}|whsec_[A-Za-z0-9]{24,}"),
+    )
+    .showing(r"AIza|ya29\.|GOCSPX-"),
+    Builtin::key("stripe-key", Guard::Word, r"[rs]k_(?:live|test)_[A-Za-z0-9]{16,}|whsec_[A-Za-z0-9]{24,}")
+        .showing(r"[rs]k_(?:live|test)_|whsec_"),
     Builtin::key(
         "vendor-key",
         Guard::Word,
@@ -134,10 +162,15 @@ const TABLE: &[Builtin] = &[
             r"|SG\.[A-Za-z0-9_\-]{16,}\.[A-Za-z0-9_\-]{16,}|hvs\.[A-Za-z0-9_\-]{24,}",
             r"|AGE-SECRET-KEY-1[0-9A-Z]{58}|shp(?:at|ca|pa|ss)_[A-Fa-f0-9]{32}|SK[0-9a-f]{32}",
         ),
-    ),
+    )
+    .showing(concat!(
+        r"[^0-9A-Za-z](?:hf_|npm_|pypi-|dop_v1_|SG\.|SK[0-9a-f]{2}|shp(?:at|ca|pa|ss)_)",
+        r"|hvs\.|AGE-SECRET-KEY-",
+    )),
     Builtin::new(TOKEN, TOKEN, r"(?i:tok-[a-z0-9]{1,12}-[a-z2-7]{13})")
         .guarded(Guard::Word)
         .checked(Check::Ending(standalone))
+        .showing(r"(?i:tok-)")
         .within(40),
 ];
 
@@ -151,6 +184,57 @@ mod tests {
     fn the_public_names_are_those_of_the_table() {
         let names: Vec<&str> = TABLE.iter().map(|builtin| builtin.name).filter(|name| *name != TOKEN).collect();
         assert_eq!(names, BUILTINS);
+    }
+
+    /// Text that shows no sign, and is long enough to be passed over.
+    const PLAIN: &str = "the quick brown fox jumps over a lazy dog, and so on; then 12 more of them - as ever.\n";
+
+    #[test]
+    fn plain_text_shows_no_sign() {
+        let specs: Vec<Spec> = BUILTINS.iter().map(|name| Spec::builtin(name).unwrap()).collect();
+        let set = Detectors::compile(&specs).unwrap();
+        let plain = PLAIN.repeat(16);
+        assert_eq!(set.clear(b"x", plain.as_bytes()), Some(plain.len()));
+        assert_eq!(set.clear(b"tel ", plain.as_bytes()), Some(0));
+        assert_eq!(set.clear(b"tel. ", plain.as_bytes()), None);
+        assert_eq!(set.clear(b"", format!("{plain}a@b {plain}").as_bytes()), Some(plain.len() + 2));
+    }
+
+    #[test]
+    fn signs_miss_no_value() {
+        use crate::{Mode, Terminal};
+        use proptest::strategy::{Strategy as _, ValueTree as _};
+
+        let specs: Vec<Spec> = BUILTINS.iter().map(|name| Spec::builtin(name).unwrap()).collect();
+        let set = std::sync::Arc::new(Detectors::compile(&specs).unwrap());
+        let mut runner = proptest::test_runner::TestRunner::deterministic();
+        let plain = PLAIN.repeat(16);
+        let known = "tel 5550123 4|Hotel. SSN: 900550001 x|social-security no 900 55 0001|+1 212 555 0123|(212) 555-0123|\
+            06 12 34 56 78|0033 1 42 68 53 00|4111 1111 1111 1111|378282246310005|DE89 3704 0044 0532 0130 00|\
+            GB82WEST12345698765432|\"a b\"@x.example|Call a@b.example now|itin 900-70-0001|s.s.n 900550001";
+        let mut found = 0;
+        let mut check = |value: &str| {
+            let stream = format!("{plain}({value}) {plain}{value}{plain}");
+            let mut terminal = Terminal::new(std::sync::Arc::clone(&set), set.everything(), Mode::Pipe);
+            let (mut whole, mut slow) = (Vec::new(), Vec::new());
+            let mut findings = terminal.push(stream.as_bytes(), &mut whole);
+            findings.absorb(terminal.finish(&mut whole));
+            stream.as_bytes().chunks(1000).for_each(|piece| drop(terminal.push(piece, &mut slow)));
+            terminal.finish(&mut slow);
+            assert!(whole == slow, "{value:?}");
+            found += findings.counts().count();
+        };
+        known.split('|').for_each(&mut check);
+        for builtin in TABLE.iter().filter(|builtin| builtin.name != TOKEN) {
+            let pattern = builtin.pattern.replace(r"\x80", "").replace(r"\x81", "");
+            let values = proptest::string::string_regex(&pattern).unwrap();
+            for _ in 0..24 {
+                let value = values.new_tree(&mut runner).unwrap().current();
+                let plain = |letter: char| if letter == ' ' || letter.is_ascii_graphic() { letter } else { '-' };
+                check(&value.chars().map(plain).collect::<String>());
+            }
+        }
+        assert!(found > 150, "{found}");
     }
 
     #[test]

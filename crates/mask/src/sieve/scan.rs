@@ -7,8 +7,8 @@ use super::thread::{Stage, Thread};
 use super::{Exit, Found};
 use regex_automata::util::primitives::StateID;
 
-use crate::detect::{Detector, Detectors, Run, Watch, bit};
-use crate::fold::{Rest, View};
+use crate::detect::{Detector, Detectors, REACH, Run, Watch, bit};
+use crate::fold::{CONTEXT, Rest, View};
 
 /// How many bytes are looked at before a candidate is followed; most end within them.
 const GLANCE: usize = 3;
@@ -116,6 +116,26 @@ impl Scan {
         self.lanes.iter_mut().for_each(Lane::reset);
         self.cluster = None;
         self.tails.clear();
+    }
+
+    /// How many of the next bytes no value begins in, and none that began before goes on into; all held text is free of
+    /// values then, too. None if that cannot be told.
+    pub(crate) fn clear(&self, set: &Detectors, ahead: &[u8]) -> Option<usize> {
+        if self.cluster.is_some() || !self.tails.is_empty() || !self.view.is_folded() {
+            return None;
+        }
+        let before = self.view.since(self.at.saturating_sub(CONTEXT));
+        let clear = set.clear(before, ahead)?;
+        clear.checked_sub(REACH)
+    }
+
+    /// Passes over bytes that [`Self::clear`] has told to be free of values, and over all that is held.
+    pub(crate) fn pass(&mut self, bytes: &[u8]) {
+        self.view.pass(bytes);
+        self.at = self.view.end();
+        self.threads.clear();
+        (self.begun, self.vain) = (Begun::No, 0);
+        self.ahead = Ahead::default();
     }
 
     pub(crate) fn held(&self) -> usize {

@@ -60,6 +60,23 @@ impl Track {
         self.marks.front().map(|mark| mark.raw)
     }
 
+    /// How many of the next bytes can pass with all that is held, because no value is in them.
+    pub(super) fn clear(&self, set: &Detectors, ahead: &[u8]) -> usize {
+        let whole = self.batch.is_empty() && self.gone == 0;
+        if whole { self.scan.clear(set, ahead).unwrap_or_default() } else { 0 }
+    }
+
+    /// Passes over bytes that are clear, and over all that is held.
+    pub(super) fn pass(&mut self, bytes: &[u8]) {
+        self.marks.clear();
+        self.scan.pass(bytes);
+    }
+
+    /// Whether nothing is undecided.
+    pub(super) fn is_idle(&self) -> bool {
+        self.marks.is_empty() && self.gone == 0 && self.batch.is_empty()
+    }
+
     /// Adds ASCII that prints itself.
     pub(super) fn run(&mut self, text: &[u8], raw: usize) {
         self.batch.extend(text.iter().copied().map(char::from));
