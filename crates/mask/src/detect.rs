@@ -8,6 +8,7 @@ mod signs;
 mod tests;
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use sluice_model::Tag;
 use thiserror::Error;
@@ -19,8 +20,8 @@ use builtin::Builtin;
 
 pub(crate) use automaton::Run;
 pub(crate) use needs::{MARKS, Needs, mark};
-pub(crate) use signs::REACH;
 use signs::Signs;
+pub(crate) use signs::{NEAR, REACH};
 
 /// The most detectors one set holds.
 const MOST: usize = 64;
@@ -99,8 +100,10 @@ pub struct Detectors {
     needs: Needs,
     /// The longest region whose text is kept, in folded bytes.
     region: usize,
-    /// None if some detector has no sign.
-    signs: Option<Signs>,
+    /// None if some detector has no sign; compiled when a stream first asks.
+    signs: OnceLock<Option<Signs>>,
+    /// The sign of each detector, if all have one.
+    shown: Option<Box<[&'static str]>>,
 }
 
 impl Detectors {
@@ -128,9 +131,16 @@ impl Detectors {
                 loops.iter_mut().skip(byte.into()).take(1).for_each(|mask| *mask |= bit(index));
             }
         }
-        let signs: Option<Vec<&str>> = specs.iter().map(Spec::sign).collect();
-        let signs = signs.and_then(|signs| Signs::compile(signs.into_iter()));
-        Ok(Self { first, loops: loops.into(), needs: Needs::of(&all), all, region: REGION, signs })
+        let shown = specs.iter().map(Spec::sign).collect();
+        Ok(Self {
+            first,
+            loops: loops.into(),
+            needs: Needs::of(&all),
+            all,
+            region: REGION,
+            signs: OnceLock::new(),
+            shown,
+        })
     }
 
     /// The set that finds tokens, for putting values back in their place.
@@ -169,7 +179,8 @@ impl Detectors {
 
     /// How many of the next bytes come before the end of the first sign of a value; `None` if that is not known.
     pub(crate) fn clear(&self, before: &[u8], bytes: &[u8]) -> Option<usize> {
-        self.signs.as_ref()?.clear(before, bytes)
+        let compile = || Signs::compile(self.shown.as_ref()?.iter().copied());
+        self.signs.get_or_init(compile).as_ref()?.clear(before, bytes)
     }
 
     /// The detectors that read on in one and the same state while bytes like this one follow.

@@ -191,6 +191,14 @@ impl Terminal {
                 rest = tail;
                 continue;
             }
+            let blank = if self.tokens.is_plain() { blanks(rest) } else { 0 };
+            if let (Some((run, tail)), true) = (rest.split_at_checked(blank), blank > 0) {
+                self.raw.push(run);
+                self.tokens.pass(blank);
+                self.string = Drop::No;
+                rest = tail;
+                continue;
+            }
             self.raw.push(&[*first]);
             let mut tokens: SmallVec<[Token; 4]> = SmallVec::new();
             self.tokens.read(*first, &mut |token| tokens.push(token));
@@ -304,6 +312,11 @@ impl Terminal {
         let to = held.into_iter().flatten().min().unwrap_or_default();
         self.raw.leave(to, out);
     }
+}
+
+/// How many of the next bytes are controls that a screen does not show.
+fn blanks(bytes: &[u8]) -> usize {
+    bytes.iter().position(|byte| !matches!(byte, 0..=0x07 | 0x0e..=0x1a | 0x1c..=0x1f)).unwrap_or(bytes.len())
 }
 
 impl fmt::Debug for Terminal {

@@ -16,8 +16,11 @@ pub(crate) const REACH: usize = 448;
 const DETERMINIZE_BYTES: usize = 32 << 20;
 const TABLE_BYTES: usize = 4 << 20;
 
-/// What is no plain text: escapes, controls, all beyond ASCII.
-const STRANGE: &str = r"[\\%&]|[^\t\n\r -~]";
+/// How near that end is for values that white space may part before their sign shows.
+pub(crate) const NEAR: usize = 128;
+
+/// What is no plain text: escapes (as [`crate::fold`] reads them), controls, all beyond ASCII.
+const STRANGE: &str = r"\\[^A-Za-mo-qsvwyz]|%[0-9A-Fa-f]{2}|&(?:#|[A-Za-z]{1,7};)|[^\t\n\r -~]";
 
 /// The signs of a set of detectors.
 pub(crate) struct Signs {

@@ -7,7 +7,7 @@ use super::thread::{Stage, Thread};
 use super::{Exit, Found};
 use regex_automata::util::primitives::StateID;
 
-use crate::detect::{Detector, Detectors, REACH, Run, Watch, bit};
+use crate::detect::{Detector, Detectors, NEAR, REACH, Run, Watch, bit};
 use crate::fold::{CONTEXT, Rest, View};
 
 /// How many bytes are looked at before a candidate is followed; most end within them.
@@ -126,7 +126,11 @@ impl Scan {
         }
         let before = self.view.since(self.at.saturating_sub(CONTEXT));
         let clear = set.clear(before, ahead)?;
-        clear.checked_sub(REACH)
+        let far = clear.checked_sub(REACH)?;
+        // Only the local part of a mail address is long, and it has no white space.
+        let near = ahead.get(far..clear.saturating_sub(NEAR)).unwrap_or_default();
+        let blank = near.iter().rposition(u8::is_ascii_whitespace);
+        Some(far.saturating_add(blank.map_or(0, |blank| blank.saturating_add(1))))
     }
 
     /// Passes over bytes that [`Self::clear`] has told to be free of values, and over all that is held.
