@@ -78,7 +78,7 @@ const TABLE: &[Builtin] = &[
     Builtin::new("payment-card", "finance.pan", r"[0-9]{12,19}|(?:[0-9]{4,11}[ \t.\-_/]{1,2}){1,4}[0-9]{1,11}")
         .guarded(Guard::Digit)
         .checked(Check::Whole(card))
-        .showing(concat!(r"[0-9]{12}|[0-9]{8}[ \t.\-_/]{1,2}[0-9]|[0-9]{4}[ \t.\-_/]{1,2}[0-9]{4}",))
+        .showing(r"[0-9]{12}|[0-9]{8}[ \t.\-_/]{1,2}[0-9]|[0-9]{4}[ \t.\-_/]{1,2}[0-9]{4}")
         .within(64),
     // ISO 13616-1.
     Builtin::new("iban", "finance.iban", r"[A-Za-z]{2}[0-9]{2}(?:[ \-.]{0,2}[A-Za-z0-9]){11,30}")
