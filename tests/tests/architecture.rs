@@ -21,6 +21,7 @@ const GRAPH: &[(&str, &[&str])] = &[
     ("sluice-wire", &["sluice-model"]),
     ("sluice-mask", &["sluice-model"]),
     ("sluice-sql", &["sluice-model"]),
+    ("sluice-shell", &["sluice-model"]),
     ("sluice-kernel", &["sluice-model", "sluice-policy", "sluice-recording", "sluice-wire"]),
     ("sluice-identity", ADAPTER),
     ("sluice-vault", ADAPTER),
@@ -37,7 +38,8 @@ const BROKER: &str = "sluice-broker";
 /// Stands outside: nothing depends on it.
 const TESTS: &str = "sluice-tests";
 /// Crates that know no runtime.
-const PURE: &[&str] = &["sluice-model", "sluice-policy", "sluice-recording", "sluice-mask", "sluice-sql"];
+const PURE: &[&str] =
+    &["sluice-model", "sluice-policy", "sluice-recording", "sluice-mask", "sluice-sql", "sluice-shell"];
 
 fn metadata() -> Metadata {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
