@@ -33,7 +33,16 @@ pub(crate) struct Match<'a> {
 
 /// Matches the words of a command, its name included.
 pub(crate) fn matches<'a>(schema: &'a Schema, words: &[&str]) -> Result<Match<'a>, Miss> {
-    let mut walk = Walk { schema, words, at: 1, effect: schema.effect, operands: Vec::new(), seen: Vec::new(), user: None };
+    let mut walk = Walk {
+        schema,
+        words,
+        at: 1,
+        effect: schema.effect,
+        operands: Vec::new(),
+        seen: Vec::new(),
+        user: None,
+        numbered: 0,
+    };
     while !walk.schema.subcommands.is_empty() {
         walk.flags(true)?;
         let Some(word) = walk.words.get(walk.at) else { break };
@@ -59,6 +68,8 @@ struct Walk<'a, 'w> {
     /// The flags that were there, by their first names.
     seen: Vec<&'a Flag>,
     user: Option<String>,
+    /// How many flags are numbers.
+    numbered: usize,
 }
 
 impl<'a> Walk<'a, '_> {
@@ -78,6 +89,9 @@ impl<'a> Walk<'a, '_> {
         let operands = self.flags(schema.options_first)?;
         if let Some(missing) = schema.requires.iter().find(|flag| !self.saw(flag)) {
             return Err(Miss::Arguments(format!("`{missing}` is missing")));
+        }
+        if self.numbered > 1 || (schema.single && self.seen.len() + self.numbered > 1) {
+            return Err(Miss::Arguments("it has more flags than it may".to_owned()));
         }
         if !schema.subcommands.is_empty() && (!schema.alone || !operands.is_empty()) {
             return Err(Miss::Arguments(operands.first().map_or_else(
@@ -173,6 +187,7 @@ impl<'a> Walk<'a, '_> {
     /// A flag of one dash and many letters, as `find` has them.
     fn whole(&mut self, word: &str) -> Result<(), Miss> {
         if self.is_number(word) {
+            self.numbered += 1;
             return Ok(());
         }
         self.long(word)
@@ -181,6 +196,7 @@ impl<'a> Walk<'a, '_> {
     /// `-abc`, `-n5`, `-20`.
     fn cluster(&mut self, word: &str) -> Result<(), Miss> {
         if self.is_number(word) {
+            self.numbered += 1;
             return Ok(());
         }
         let mut letters = word.chars();

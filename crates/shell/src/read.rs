@@ -14,10 +14,55 @@ use crate::undecidable::{MAX_BYTES, MAX_WORDS, Reason, Undecidable};
 
 /// Words that are part of the language of some shell, or an alias that it starts with, where a command is expected.
 const RESERVED: &[&str] = &[
-    "!", "{", "}", "[[", "]]", "((", "case", "do", "done", "elif", "else", "esac", "fi", "for", "if", "in", "then", "until",
-    "while", "function", "select", "time", "coproc", "foreach", "end", "repeat", "nocorrect", "noglob", "always", "namespace",
-    "enum", "declare", "typeset", "local", "readonly", "export", "float", "integer", "nameref", "compound", "autoload",
-    "functions", "history", "r", "redirect", "stop", "suspend", "type", "-",
+    "!",
+    "{",
+    "}",
+    "[[",
+    "]]",
+    "((",
+    "case",
+    "do",
+    "done",
+    "elif",
+    "else",
+    "esac",
+    "fi",
+    "for",
+    "if",
+    "in",
+    "then",
+    "until",
+    "while",
+    "function",
+    "select",
+    "time",
+    "coproc",
+    "foreach",
+    "end",
+    "repeat",
+    "nocorrect",
+    "noglob",
+    "always",
+    "namespace",
+    "enum",
+    "declare",
+    "typeset",
+    "local",
+    "readonly",
+    "export",
+    "float",
+    "integer",
+    "nameref",
+    "compound",
+    "autoload",
+    "functions",
+    "history",
+    "r",
+    "redirect",
+    "stop",
+    "suspend",
+    "type",
+    "-",
 ];
 
 /// The only file that a redirection may name.
@@ -152,7 +197,8 @@ impl<'a> Reader<'a> {
         while !self.is_at_end_of_word() {
             let Some(byte) = self.peek(0) else { break };
             match byte {
-                b'=' if self.at == start => return Err(Reason::Equals.at(start)),
+                // zsh expands it behind empty quotes too.
+                b'=' if text.is_empty() => return Err(Reason::Equals.at(self.at)),
                 b'\'' | b'"' => self.quoted(byte, &mut text)?,
                 _ if is_bare(byte) => {
                     text.push(char::from(byte));
@@ -192,8 +238,7 @@ impl<'a> Reader<'a> {
 
 /// Whether a byte means itself outside quotes, in every shell and at every place but those that are checked.
 const fn is_bare(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(byte, b'_' | b'@' | b'%' | b'+' | b'=' | b':' | b',' | b'.' | b'/' | b'-')
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'@' | b'%' | b'+' | b'=' | b':' | b',' | b'.' | b'/' | b'-')
 }
 
 /// Why a byte may not stand outside quotes.

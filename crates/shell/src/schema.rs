@@ -27,6 +27,7 @@ pub(crate) struct Schema {
     pub(crate) flags: BTreeMap<String, Flag>,
     pub(crate) clusters: bool,
     pub(crate) numbers: bool,
+    pub(crate) single: bool,
     pub(crate) options_first: bool,
     pub(crate) requires: Vec<String>,
     pub(crate) slots: Vec<Slot>,
@@ -110,6 +111,7 @@ impl Schema {
             flags,
             clusters: entry.clusters && above.is_none_or(|above| above.clusters),
             numbers: entry.numbers,
+            single: entry.single,
             options_first: entry.options_first || entry.wraps.is_some(),
             requires,
             slots,
@@ -117,11 +119,16 @@ impl Schema {
             alone: entry.alone,
             wraps,
             pager: entry.pager || above.is_some_and(|above| above.pager),
-            quiet: if own_quiet.is_empty() { above.map(|above| above.quiet.clone()).unwrap_or_default() } else { own_quiet },
+            quiet: if own_quiet.is_empty() {
+                above.map(|above| above.quiet.clone()).unwrap_or_default()
+            } else {
+                own_quiet
+            },
             bare: entry.bare,
             otherwise: entry.otherwise,
         };
-        let inherited = Self { flags: if entry.inherit { schema.flags.clone() } else { BTreeMap::new() }, ..schema.clone() };
+        let inherited =
+            Self { flags: if entry.inherit { schema.flags.clone() } else { BTreeMap::new() }, ..schema.clone() };
         for subcommand in entry.subcommands {
             schema.subcommands.push(Self::below(subcommand, Some(&inherited), depth + 1)?);
         }

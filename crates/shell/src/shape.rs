@@ -35,6 +35,8 @@ pub enum Kind {
     Lines,
     /// `.` and letters: what rsync's client says about itself.
     Capabilities,
+    /// `+` and a text: how `date` writes the time.
+    Format,
     /// One of the listed words.
     Choice,
     /// Any printable text.
@@ -42,7 +44,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [(&'static str, Self); 16] = [
+    const ALL: [(&'static str, Self); 17] = [
         ("path", Self::Path),
         ("folder", Self::Folder),
         ("file", Self::File),
@@ -57,6 +59,7 @@ impl Kind {
         ("assignment", Self::Assignment),
         ("lines", Self::Lines),
         ("capabilities", Self::Capabilities),
+        ("format", Self::Format),
         ("choice", Self::Choice),
         ("text", Self::Text),
     ];
@@ -89,7 +92,10 @@ impl Kind {
             Self::Reference => all(b"_@%+:,./-"),
             Self::Assignment => word.contains('='),
             Self::Lines => is_lines(word),
-            Self::Capabilities => word.strip_prefix('.').is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_alphabetic())),
+            Self::Capabilities => {
+                word.strip_prefix('.').is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_alphabetic()))
+            }
+            Self::Format => word.starts_with('+'),
             Self::Text => true,
         }
     }
@@ -126,8 +132,16 @@ impl TryFrom<String> for Shape {
             Kind::Choice | Kind::Assignment | Kind::Unit | Kind::Host | Kind::Word | Kind::Reference | Kind::User => {
                 Bounds::OneOf(listed)
             }
-            Kind::Url | Kind::Number | Kind::Lines | Kind::Capabilities | Kind::Text | Kind::Path | Kind::Folder
-            | Kind::File | Kind::Local => return Err(format!("`{name}` cannot be bounded")),
+            Kind::Url
+            | Kind::Number
+            | Kind::Lines
+            | Kind::Capabilities
+            | Kind::Format
+            | Kind::Text
+            | Kind::Path
+            | Kind::Folder
+            | Kind::File
+            | Kind::Local => return Err(format!("`{name}` cannot be bounded")),
         };
         Ok(Self { kind, bounds })
     }

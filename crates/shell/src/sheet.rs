@@ -64,6 +64,9 @@ pub(crate) struct Entry {
     /// Whether `-20` is a flag.
     #[serde(default)]
     pub(crate) numbers: bool,
+    /// Whether at most one flag may stand there.
+    #[serde(default)]
+    pub(crate) single: bool,
     /// Whether flags end at the first operand.
     #[serde(default)]
     pub(crate) options_first: bool,

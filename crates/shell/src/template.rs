@@ -98,7 +98,8 @@ fn word_matches(wanted: &str, word: &str) -> bool {
         return wanted == word;
     }
     if !wanted.contains('/') {
-        let known = |byte: u8| byte.is_ascii_alphanumeric() || b"@_.:-".contains(&byte) || wanted.as_bytes().contains(&byte);
+        let known =
+            |byte: u8| byte.is_ascii_alphanumeric() || b"@_.:-".contains(&byte) || wanted.as_bytes().contains(&byte);
         let open = wanted.starts_with('*');
         return component_matches(wanted, word) && word.bytes().all(known) && (!open || is_operand_like(word));
     }
