@@ -9,6 +9,7 @@ mod commands;
 mod cut;
 mod dial;
 mod door;
+pub mod files;
 mod frame;
 mod hostkeys;
 mod hub;

@@ -1,0 +1,82 @@
+//! Covers values in what is read from a file, in whatever order and sizes it is read.
+//!
+//! **Invariant:** what is read is what the whole file covered at once gives. A read is widened by the cover's reach on both
+//! sides, covered, and cut to what was asked; the stand-in is as long as the value, so no offset moves.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use sluice_mask::{Detectors, Found, Watch, scrub};
+use sluice_model::Tag;
+
+/// Covers values in place.
+pub trait Cover: fmt::Debug + Send + Sync {
+    /// How far from a byte the bytes can be that decide whether it is covered.
+    fn reach(&self) -> usize;
+
+    /// Covers every value of a window, and tells the classes of what was found.
+    fn cover(&self, window: &mut [u8]) -> BTreeSet<Tag>;
+}
+
+/// Puts stars in the place of what detectors find.
+#[derive(Clone)]
+pub struct Stars {
+    set: Arc<Detectors>,
+    watch: Watch,
+}
+
+impl Stars {
+    /// Stars for the watched values of a set.
+    #[must_use]
+    pub const fn new(set: Arc<Detectors>, watch: Watch) -> Self {
+        Self { set, watch }
+    }
+}
+
+impl fmt::Debug for Stars {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stars").field("set", &self.set).finish_non_exhaustive()
+    }
+}
+
+/// Collects the classes and keeps every length.
+struct Same<'a>(&'a mut BTreeSet<Tag>);
+
+impl sluice_mask::Cover for Same<'_> {
+    fn cover(&mut self, found: &Found<'_>, out: &mut String) {
+        self.0.extend(found.tags().cloned());
+        out.extend(std::iter::repeat_n('*', found.text().len()));
+    }
+}
+
+impl Cover for Stars {
+    /// Twice the longest value of a detector: one that begins before the window, and one that overlaps it.
+    fn reach(&self) -> usize {
+        8 << 10
+    }
+
+    fn cover(&self, window: &mut [u8]) -> BTreeSet<Tag> {
+        let mut tags = BTreeSet::new();
+        let mut covered: Vec<u8> = Vec::with_capacity(window.len());
+        let mut text = String::new();
+        // Bytes that are no text are no part of a value either.
+        for chunk in window.utf8_chunks() {
+            text.clear();
+            scrub(&self.set, self.watch, chunk.valid(), &mut Same(&mut tags), &mut text);
+            if text.len() == chunk.valid().len() {
+                covered.extend_from_slice(text.as_bytes());
+            } else {
+                // A value outgrew every limit and was cut short: nothing of this text is shown.
+                covered.extend(std::iter::repeat_n(b'*', chunk.valid().len()));
+            }
+            covered.extend_from_slice(chunk.invalid());
+        }
+        // INVARIANT: each chunk was taken over with its length.
+        debug_assert_eq!(covered.len(), window.len());
+        for (place, byte) in window.iter_mut().zip(covered) {
+            *place = byte;
+        }
+        tags
+    }
+}

@@ -1,0 +1,16 @@
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::single_range_in_vec_init,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "tests"
+)]
+
+mod bench;
+mod cuts;
+mod decisions;
+mod masks;
+mod real;
+mod transfers;

@@ -1,0 +1,194 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use sluice_mask::{Detectors, Spec};
+use sluice_model::Tag;
+
+use super::bench::*;
+use crate::files::event::{Content, End};
+use crate::files::mask::{Cover, Stars};
+use crate::files::sftp::*;
+
+/// Covers every run of at least three letters `x`, and reaches no farther than eight bytes.
+#[derive(Debug)]
+struct Runs;
+
+impl Cover for Runs {
+    fn reach(&self) -> usize {
+        8
+    }
+
+    fn cover(&self, window: &mut [u8]) -> BTreeSet<Tag> {
+        let before = window.to_vec();
+        let mut tags = BTreeSet::new();
+        for at in 0..before.len() {
+            let near = &before[at.saturating_sub(2)..(at + 3).min(before.len())];
+            if before[at] == b'x' && near.windows(3).any(|three| three == b"xxx") {
+                window[at] = b'*';
+                tags.insert(Tag::new("secret").unwrap());
+            }
+        }
+        tags
+    }
+}
+
+fn stars() -> Stars {
+    let set = ["email", "payment-card", "github-token"].map(|name| Spec::builtin(name).unwrap());
+    let set = Arc::new(Detectors::compile(&set).unwrap());
+    let watch = set.everything();
+    Stars::new(set, watch)
+}
+
+fn covering(cover: &Arc<dyn Cover>) -> impl FnMut(&Question) -> Option<Ruled> + 'static {
+    let terms = Terms { cover: Some(Arc::clone(cover)), inspect: None };
+    move |_| Some(Ruled::Allow(terms.clone()))
+}
+
+/// Answers in an order that a number decides.
+fn settle_mixed(bench: &mut Bench, toy: &mut Toy, mut order: u64) {
+    while !bench.to_server.is_empty() {
+        order = order.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let at = (order >> 33) as usize % bench.to_server.len();
+        let (_, packet) = bench.to_server.remove(at).unwrap();
+        for answer in toy.take(&packet) {
+            bench.server(answer);
+        }
+    }
+}
+
+fn data(reply: &Reply) -> &[u8] {
+    match reply {
+        Reply::Data(data) => data,
+        Reply::Status { code: Code::Eof, .. } => b"",
+        other => panic!("{other:?} is no data"),
+    }
+}
+
+/// Reads parts of a file in any order and checks each against the whole file covered at once.
+fn check(cover: &Arc<dyn Cover>, content: &[u8], reads: &[(usize, usize)], (most, order): (usize, u64)) {
+    let mut whole = content.to_vec();
+    cover.cover(&mut whole);
+    let mut toy = Toy::new(&[("/f", Node::File(content.to_vec()))]);
+    toy.most = Some(most);
+    let mut bench = Bench::new(&[], covering(cover));
+    bench.greet(&mut toy);
+    let handle = bench.open(&mut toy, "/f", OpenFlags::READ);
+    let mut owed = Vec::new();
+    for (id, (offset, length)) in reads.iter().enumerate() {
+        bench.client(read(&handle, *offset as u64, *length as u32).encode(id as u32));
+        owed.push((id as u32, *offset, *length));
+    }
+    settle_mixed(&mut bench, &mut toy, order);
+    for (id, offset, length) in owed {
+        let from = offset.min(whole.len());
+        let expected = &whole[from..(from + length).min(whole.len())];
+        assert_eq!(data(&bench.take(id).unwrap()), expected, "{length} bytes at {offset}");
+    }
+}
+
+/// A text with values in it, some of them side by side.
+fn content() -> impl Strategy<Value = Vec<u8>> {
+    let part = prop_oneof![
+        3 => "[a-z \n]{0,40}".prop_map(String::into_bytes),
+        2 => Just(b"zq7x.k1@leak.example.com".to_vec()),
+        1 => Just(b"4111 1111 1111 1111".to_vec()),
+        1 => Just(b"ghp_abcdefghijklmnopqrstuvwxyz0123456789".to_vec()),
+        1 => Just(b"xxxx".to_vec()),
+        1 => proptest::collection::vec(any::<u8>(), 0..12),
+    ];
+    proptest::collection::vec(part, 0..40).prop_map(|parts| parts.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_reads_in_any_order_give_the_covered_file(
+        content in content(),
+        reads in proptest::collection::vec((0usize..1200, 0usize..300), 1..24),
+        most in 1usize..64,
+        order in any::<u64>(),
+    ) {
+        check(&(Arc::new(Runs) as Arc<dyn Cover>), &content, &reads, (most, order));
+        check(&(Arc::new(stars()) as Arc<dyn Cover>), &content, &reads, (most * 40, order));
+    }
+
+    #[test]
+    fn a_large_file_is_covered_across_every_boundary(
+        parts in proptest::collection::vec((0usize..9000, content()), 4..12),
+        reads in proptest::collection::vec((0usize..90_000, 0usize..50_000), 1..8),
+        order in any::<u64>(),
+    ) {
+        let mut content = Vec::new();
+        for (gap, part) in parts {
+            content.extend(std::iter::repeat_n(b'.', gap));
+            content.extend(part);
+        }
+        check(&(Arc::new(stars()) as Arc<dyn Cover>), &content, &reads, (32 << 10, order));
+    }
+}
+
+#[test]
+fn a_value_cut_by_a_read_is_covered_in_both_halves() {
+    let cover: Arc<dyn Cover> = Arc::new(stars());
+    let content = b"mail zq7x.k1@leak.example.com now";
+    let whole = b"mail ************************ now";
+    let mut covered = content.to_vec();
+    let tags = cover.cover(&mut covered);
+    assert_eq!((&covered[..], tags.len()), (&whole[..], 1));
+    for cut in 0..content.len() {
+        check(&cover, content, &[(0, cut), (cut, content.len())], (7, cut as u64));
+    }
+}
+
+#[test]
+fn a_handle_closes_after_its_covered_reads_and_its_event_tells_the_classes() {
+    let cover: Arc<dyn Cover> = Arc::new(Runs);
+    let content = b"abcxxxx".to_vec();
+    let mut toy = Toy::new(&[("/f", Node::File(content))]);
+    toy.most = Some(2);
+    let mut bench = Bench::new(&[], covering(&cover));
+    bench.greet(&mut toy);
+    let handle = bench.open(&mut toy, "/f", OpenFlags::READ);
+    bench.client([read(&handle, 0, 100).encode(1), Request::Close { handle }.encode(2)].concat().into());
+    assert!(!bench.sftp.wants_client());
+    bench.settle(&mut toy);
+    assert_eq!(bench.take(1), Some(Reply::Data(bytes("abc****"))));
+    assert_eq!(bench.take(2).as_ref().map(code), Some(Code::Ok));
+    let event = &bench.events[0];
+    assert_eq!((event.end, event.read.bytes, event.covered.len()), (End::Closed, 7, 1));
+    assert!(matches!(event.read.content, Content::Whole { .. }));
+}
+
+#[test]
+fn a_read_beyond_the_end_is_the_end_and_an_offset_that_overflows_too() {
+    let cover: Arc<dyn Cover> = Arc::new(Runs);
+    let mut toy = Toy::new(&[("/f", Node::File(b"abc".to_vec()))]);
+    let mut bench = Bench::new(&[], covering(&cover));
+    bench.greet(&mut toy);
+    let handle = bench.open(&mut toy, "/f", OpenFlags::READ);
+    for (offset, length) in [(3, 10), (5000, 10), (u64::MAX, 10), (u64::MAX - 10, 10), (0, 0)] {
+        assert_eq!(code(&bench.ask(&mut toy, 1, &read(&handle, offset, length))), Code::Eof, "{offset}");
+    }
+}
+
+#[test]
+fn a_cover_that_reaches_too_far_refuses_the_file() {
+    #[derive(Debug)]
+    struct Far;
+    impl Cover for Far {
+        fn reach(&self) -> usize {
+            1 << 20
+        }
+        fn cover(&self, _: &mut [u8]) -> BTreeSet<Tag> {
+            BTreeSet::new()
+        }
+    }
+    let cover: Arc<dyn Cover> = Arc::new(Far);
+    let mut toy = Toy::new(&[("/f", Node::File(b"abc".to_vec()))]);
+    let mut bench = Bench::new(&[], covering(&cover));
+    bench.greet(&mut toy);
+    assert_eq!(code(&bench.ask(&mut toy, 1, &open("/f", OpenFlags::READ))), Code::PermissionDenied);
+    assert_eq!(bench.done.len(), 1);
+}
