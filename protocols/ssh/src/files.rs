@@ -2,4 +2,5 @@
 
 pub mod event;
 pub mod mask;
+pub mod scp;
 pub mod sftp;

@@ -15,6 +15,7 @@ pub use attrs::{Attrs, Kind};
 pub use filter::{Settings, Sftp, Step, Under};
 pub use frame::{MAX_PACKET, packet};
 pub use path::Path;
+pub(crate) use path::is_name;
 pub use question::{Access, AskId, Inspect, Open, Question, Ruled, Terms, Verb};
 pub use reply::{Code, Entry, Reply};
 pub use request::{Extended, OpenFlags, Request};
