@@ -8,6 +8,8 @@
 //! **Invariants:** one question is open at a time, and nothing of the client is read meanwhile; every handle that a server
 //! is sent was given out under an allow; what cannot be decided is refused under the request's id.
 //!
+//! A link that is made points to a place too, so what it holds is absolute, whatever the client wrote.
+//!
 //! **Limits:** a place is decided on by the server's own `REALPATH`, which must follow links (OpenSSH's does). Between that and
 //! the request, whoever else can change the server's directories can change the place: links should not be permitted to be
 //! made where paths matter. Whether a directory exists shows, because what does not is answered so.
@@ -76,12 +78,6 @@ pub enum Under {
     Channel,
     /// A question that was answered with an allow.
     Ask(AskId),
-}
-
-impl From<Option<AskId>> for Under {
-    fn from(ask: Option<AskId>) -> Self {
-        ask.map_or(Self::Channel, Self::Ask)
-    }
 }
 
 /// The filter of one channel.

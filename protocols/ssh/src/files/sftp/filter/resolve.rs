@@ -193,7 +193,11 @@ impl Sftp {
         let link = |found: &Found| found.attrs.as_ref().and_then(Attrs::kind) == Some(Kind::Link);
         let holds = |found: &Found| governed.iter().any(|place| place.is_within(&found.path));
         if plan.makes_link() {
-            return if plan.found.iter().any(inside) { refusal("links are not made here") } else { None };
+            // Systems differ on whether another name of a link is one of what it leads to.
+            return match plan.found.iter().any(inside) || plan.found.first().is_some_and(link) {
+                true => refusal("links are not made here"),
+                false => None,
+            };
         }
         if !plan.moves() {
             return None;

@@ -1,3 +1,5 @@
+//! Any cutting of the bytes, and any bytes.
+
 use std::sync::Arc;
 
 use bytes::Bytes;

@@ -1,3 +1,5 @@
+//! Which requests pass, and as what.
+
 use sluice_wire::Violation;
 
 use super::bench::*;
@@ -147,6 +149,7 @@ fn governed_places_take_no_links_and_stay_where_they_are() {
         symlink("strict", "/data/x"),
         hardlink("/secret/key", "/data/strict/x"),
         hardlink("/data/strict/x", "/data/x"),
+        hardlink("/data/out", "/data/x"),
         rename("/data/strict", "/data/loose"),
         rename("/data", "/moved"),
         rename("/data/out", "/data/strict/out"),

@@ -1,3 +1,5 @@
+//! Reads of covered files.
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 

@@ -1,3 +1,5 @@
+//! What is written down of files.
+
 use std::sync::Arc;
 
 use sha2::Digest as _;
