@@ -9,6 +9,7 @@
 )]
 
 mod bench;
+mod client;
 mod cuts;
 mod decisions;
 mod masks;

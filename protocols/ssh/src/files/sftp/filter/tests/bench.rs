@@ -29,6 +29,8 @@ pub(super) struct Bench {
     /// Questions that were allowed and are not over.
     pub(super) allowed: Vec<AskId>,
     version: Option<Reply>,
+    /// Packets for the client as they are, if a real one takes them.
+    pub(super) raw: Option<Vec<u8>>,
 }
 
 impl Bench {
@@ -46,6 +48,7 @@ impl Bench {
             withdrawn: Vec::new(),
             allowed: Vec::new(),
             version: None,
+            raw: None,
         }
     }
 
@@ -83,6 +86,9 @@ impl Bench {
                         assert!(self.allowed.contains(&ask), "{packet:?} travels under no allow");
                     }
                     self.to_server.push_back((under, packet));
+                }
+                Step::ToClient(bytes) if self.raw.is_some() => {
+                    self.raw.iter_mut().for_each(|raw| raw.extend_from_slice(&bytes));
                 }
                 Step::ToClient(bytes) => match Reply::parse(&bytes).unwrap() {
                     (Some(id), reply) => self.replies.entry(id).or_default().push(reply),

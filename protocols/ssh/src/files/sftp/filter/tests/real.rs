@@ -29,6 +29,11 @@ const PLACES: [&str; 4] = [
 const PIECE: usize = 32 << 10;
 const UNDER_WAY: usize = 64;
 
+pub(super) fn server_program() -> &'static str {
+    let program = PLACES.iter().find(|place| fs::exists(place).unwrap());
+    program.unwrap_or_else(|| panic!("OpenSSH's sftp-server is not installed"))
+}
+
 struct Real {
     bench: Bench,
     server: Child,
@@ -40,9 +45,7 @@ struct Real {
 impl Real {
     fn start(governed: &[&str], policy: impl FnMut(&Question) -> Option<Ruled> + 'static) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let program = PLACES.iter().find(|place| fs::exists(place).unwrap());
-        let program = program.unwrap_or_else(|| panic!("OpenSSH's sftp-server is not installed"));
-        let mut command = Command::new(program);
+        let mut command = Command::new(server_program());
         command.current_dir(folder.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut server = command.spawn().unwrap();
         let (input, mut pipe) = (server.stdin.take().unwrap(), server.stdout.take().unwrap());
@@ -156,7 +159,7 @@ impl Drop for Real {
     }
 }
 
-fn noise(length: usize) -> Vec<u8> {
+pub(super) fn noise(length: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
     let mut content = Vec::with_capacity(length + 8);
     while content.len() < length {
@@ -169,7 +172,7 @@ fn noise(length: usize) -> Vec<u8> {
     content
 }
 
-fn sha256(content: &[u8]) -> Content {
+pub(super) fn sha256(content: &[u8]) -> Content {
     Content::Whole { sha256: Digest(sha2::Sha256::digest(content).into()) }
 }
 
