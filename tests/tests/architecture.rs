@@ -28,7 +28,7 @@ const GRAPH: &[(&str, &[&str])] = &[
     ("sluice-store", ADAPTER),
     ("sluice-postgres", &["sluice-model", "sluice-wire", "sluice-mask", "sluice-sql"]),
     ("sluice-http", &["sluice-model", "sluice-wire", "sluice-mask"]),
-    ("sluice-ssh", &["sluice-model", "sluice-wire", "sluice-mask"]),
+    ("sluice-ssh", &["sluice-model", "sluice-wire", "sluice-mask", "sluice-shell"]),
 ];
 
 /// What fills the kernel's ports; the ports speak in nouns of `wire`.

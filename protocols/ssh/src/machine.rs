@@ -1,18 +1,29 @@
 //! One channel: requests are asked about, bytes pass under what was allowed.
 
+mod copies;
+mod notes;
+mod work;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sluice_model::{Code, OpId, Operation, Refusal, Ruling};
+use sluice_model::{Code, Obligations, OpId, Operation, Refusal, Ruling, UnixMicros};
 use sluice_wire::{HoldNotice, Input, Machine, Outbox, Side, Violation, Wants};
 
-use crate::commands::{Commands, Judged};
+use crate::commands::{Commands, Judged, Speaks};
+use crate::files::scp::{self, Scp};
+use crate::files::{git, sftp};
 use crate::frame::{Frame, Message, Size};
 use crate::operation::{Scene, Told};
 use crate::refusal;
 use crate::schema;
 use crate::screen::Screens;
 use crate::target::Target;
+use copies::{Files, Repository};
+use work::{Tools, Work};
+
+/// The subsystem that is looked into.
+const SFTP: &str = "sftp";
 
 /// What a machine is made with.
 #[derive(Clone, Debug)]
@@ -20,7 +31,10 @@ pub(crate) struct Setup {
     pub(crate) target: Arc<Target>,
     pub(crate) commands: Arc<Commands>,
     pub(crate) screens: Arc<Screens>,
+    pub(crate) files: Arc<sftp::Settings>,
     pub(crate) scene: Scene,
+    /// What the time is.
+    pub(crate) clock: fn() -> UnixMicros,
 }
 
 /// One channel's grammar (RFC 4254 §5 to §7).
@@ -53,6 +67,7 @@ struct Asked {
     /// What goes to the server if it may.
     message: Message,
     terminal: Option<Size>,
+    speaks: Speaks,
     /// The client has been told that its request was accepted.
     answered: bool,
 }
@@ -63,7 +78,7 @@ struct Running {
     started: Started,
     /// The channel leads to another place than a program of the host.
     leads_on: bool,
-    screen: crate::screen::Pair,
+    work: Work,
 }
 
 /// Whether the server has said that it runs.
@@ -92,16 +107,28 @@ impl ChannelMachine {
         }
     }
 
-    fn bytes(&self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
+    fn bytes(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
         match &self.state {
-            State::Running(running) => {
-                out.to_server(running.op, frame);
-                Ok(())
-            }
+            State::Running(_) => self.work(out, |work, tools| match &frame {
+                Frame::Data(payload) => work.client(payload.bytes(), frame.clone(), tools),
+                Frame::Stderr(_) | Frame::Message(..) | Frame::Quiet => Ok(()),
+            }),
             // What was on its way when the end was told.
             State::Told => Ok(()),
             State::Ready | State::Asking(_) => Err(Violation::client("bytes came before a command")),
         }
+    }
+
+    /// Lets what runs do something, if something runs.
+    fn work(
+        &mut self,
+        out: &mut Outbox<Frame>,
+        does: impl FnOnce(&mut Work, &mut Tools<'_>) -> Result<(), Violation>,
+    ) -> Result<(), Violation> {
+        let State::Running(running) = &mut self.state else { return Ok(()) };
+        let (op, now) = (running.op, (self.setup.clock)());
+        let mut tools = Tools { op, last: &mut self.last, scene: &self.setup.scene, now, out };
+        does(&mut running.work, &mut tools)
     }
 
     fn request(&mut self, message: Message, out: &mut Outbox<Frame>) -> Result<(), Violation> {
@@ -115,11 +142,12 @@ impl ChannelMachine {
                     out.to_server(terminal.op, message.into());
                 }
                 if let State::Running(running) = &mut self.state {
-                    running.screen.resize(size);
+                    running.work.resize(size);
                 }
             }
             (State::Running(running), Message::Close) => {
                 out.to_server(running.op, Message::Close.into());
+                self.finish_work(out);
                 self.end(out);
             }
             (State::Ready | State::Told, Message::Close) => self.end(out),
@@ -136,6 +164,7 @@ impl ChannelMachine {
         let terminal = self.terminal.is_some();
         let told = |name: &str| Told { terminal, name: name.into(), ..Told::default() };
         let scene = &self.setup.scene;
+        let mut speaks = Speaks::Text;
         let (operation, message) = match message {
             Message::Pty { ref term, .. } if self.terminal.is_none() => {
                 (scene.asks(schema::PTY, told(term), format!("pty {term}")), message)
@@ -144,7 +173,12 @@ impl ChannelMachine {
                 (scene.asks(schema::ENV, told(name), format!("{name}={value}")), message)
             }
             Message::Shell => (scene.asks(schema::SHELL, told(""), ""), message),
-            Message::Exec(command) => self.command(&command),
+            Message::Exec(command) => {
+                let (operation, message, spoken) = self.command(&command);
+                speaks = spoken;
+                (operation, message)
+            }
+            Message::Subsystem(ref name) if **name == *SFTP => (scene.opens_files(), message),
             Message::Subsystem(ref name) => (scene.asks(schema::SUBSYSTEM, told(name), name.to_string()), message),
             Message::Open(ref place) => (scene.forwards(place), message),
             Message::Eof | Message::Signal(_) => return Ok(()),
@@ -156,47 +190,52 @@ impl ChannelMachine {
                 return Ok(());
             }
         };
-        self.ask(operation, message, out);
+        self.ask(operation, message, speaks, out);
         Ok(())
     }
 
-    /// A command: what its text decides, and what then goes to the server.
-    fn command(&self, command: &Bytes) -> (Operation, Message) {
+    /// A command: what its text decides, what then goes to the server, and what is spoken from then on.
+    fn command(&self, command: &Bytes) -> (Operation, Message, Speaks) {
         let scene = &self.setup.scene;
         let terminal = self.terminal.is_some();
-        match self.setup.commands.judge(command) {
-            Judged::Known { programs, as_user, paths, rendering } => {
+        match self.setup.commands.judge(command, terminal) {
+            Judged::Known(known) => {
                 let told = Told {
                     terminal,
-                    command: String::from_utf8_lossy(&rendering).into(),
-                    programs: programs.iter().map(|(name, _)| name.clone()).collect(),
-                    as_user,
-                    paths,
+                    command: String::from_utf8_lossy(&known.rendering).into(),
+                    programs: known.programs.iter().map(|(name, _)| name.clone()).collect(),
+                    as_user: known.as_user,
+                    paths: known.paths,
                     ..Told::default()
                 };
-                (scene.runs(&programs, told, rendering.clone()), Message::Exec(rendering))
+                let operation = scene.runs(&known.programs, told, known.rendering.clone());
+                (operation, Message::Exec(known.rendering), known.speaks)
             }
-            Judged::Script => {
+            Judged::Script(why) => {
                 let shown = String::from_utf8_lossy(command).into();
-                let told = Told { terminal, command: shown, ..Told::default() };
-                (scene.asks(schema::SCRIPT, told, command.clone()), Message::Exec(command.clone()))
+                let told = Told { terminal, command: shown, name: why.into(), ..Told::default() };
+                (scene.asks(schema::SCRIPT, told, command.clone()), Message::Exec(command.clone()), Speaks::Text)
             }
         }
     }
 
-    fn ask(&mut self, operation: Operation, message: Message, out: &mut Outbox<Frame>) {
+    fn ask(&mut self, operation: Operation, message: Message, speaks: Speaks, out: &mut Outbox<Frame>) {
         let op = self.last.next();
         self.last = op;
         let terminal = match &message {
             Message::Pty { size, .. } => Some(*size),
             _ => None,
         };
-        self.state = State::Asking(Asked { op, message, terminal, answered: false });
+        self.state = State::Asking(Asked { op, message, terminal, speaks, answered: false });
         out.ask(op, operation);
     }
 
-    fn held(&mut self, notice: &HoldNotice, out: &mut Outbox<Frame>) {
-        let State::Asking(asked) = &mut self.state else { return };
+    fn held(&mut self, op: OpId, notice: &HoldNotice, out: &mut Outbox<Frame>) {
+        let State::Asking(asked) = &mut self.state else {
+            // What runs has asked: its client shows what comes on the error stream.
+            out.to_client(op, refusal::lines(&refusal::waiting(notice)));
+            return;
+        };
         if !asked.answered && !matches!(asked.message, Message::Open(_)) {
             asked.answered = true;
             out.to_client(asked.op, Message::Accepted.into());
@@ -205,32 +244,82 @@ impl ChannelMachine {
     }
 
     fn ruled(&mut self, op: OpId, ruling: Ruling, out: &mut Outbox<Frame>) -> Result<(), Violation> {
-        let State::Asking(asked) = std::mem::replace(&mut self.state, State::Ready) else {
-            return Err(Violation::client("a ruling came that nobody asked for"));
-        };
-        match ruling {
-            Ruling::Deny(refusal) => self.denied(&asked, &refusal, out),
-            Ruling::Allow(obligations) => {
-                let opens = matches!(asked.message, Message::Open(_));
-                if !asked.answered && !opens {
-                    out.to_client(op, Message::Accepted.into());
-                }
-                let Asked { message, terminal, .. } = asked;
-                let starts = opens || matches!(message, Message::Shell | Message::Exec(_) | Message::Subsystem(_));
-                out.to_server(op, message.into());
-                if starts {
-                    let size = self.terminal.map(|terminal| terminal.size);
-                    let screen = self.setup.screens.over(&obligations, size);
-                    self.state = State::Running(Running { op, started: Started::NotYet, leads_on: opens, screen });
-                } else if let Some(size) = terminal {
-                    // The operation stays open: changes of its size belong to it.
-                    self.terminal = Some(Terminal { op, size });
-                } else {
-                    out.done(op);
-                }
+        match std::mem::replace(&mut self.state, State::Ready) {
+            State::Asking(asked) => match ruling {
+                Ruling::Deny(refusal) => self.denied(&asked, &refusal, out),
+                Ruling::Allow(obligations) => match self.unenforceable(&asked, &obligations) {
+                    Some(refusal) => self.denied(&asked, &refusal, out),
+                    None => self.allowed(asked, &obligations, out),
+                },
+            },
+            state @ State::Running(_) => {
+                self.state = state;
+                return self.work(out, |work, tools| work.ruled(op, ruling, tools));
             }
+            // The channel has ended meanwhile.
+            state @ (State::Ready | State::Told) => self.state = state,
         }
         Ok(())
+    }
+
+    /// Why an allow cannot be kept to: what is not looked into cannot be masked, and nothing here counts rows.
+    fn unenforceable(&self, asked: &Asked, obligations: &Obligations) -> Option<Refusal> {
+        let masked = !self.setup.screens.watch(obligations).is_empty();
+        if masked && !matches!(asked.speaks, Speaks::Text) {
+            let refusal = Refusal::builtin(
+                Code::Unsupported,
+                "unmaskable",
+                "values are masked here, and what this command sends cannot be looked into",
+            );
+            return Some(refusal.with_hint("Use sftp, or scp without -O."));
+        }
+        let limits = obligations.controls.limits_results();
+        limits.then(|| Refusal::builtin(Code::Unsupported, "unlimitable", "a policy limits results, which SSH has not"))
+    }
+
+    fn allowed(&mut self, asked: Asked, obligations: &Obligations, out: &mut Outbox<Frame>) {
+        let Asked { op, message, terminal, speaks, answered } = asked;
+        let leads_on = matches!(message, Message::Open(_));
+        if !answered && !leads_on {
+            out.to_client(op, Message::Accepted.into());
+        }
+        let work = match &message {
+            Message::Shell | Message::Exec(_) => Some(self.spoken(speaks, obligations)),
+            Message::Subsystem(name) if **name == *SFTP => {
+                let files = Files::new(Arc::clone(&self.setup.files), Arc::clone(&self.setup.screens));
+                Some(Work::Files(Box::new(files)))
+            }
+            Message::Subsystem(_) | Message::Open(_) => Some(Work::Opaque),
+            _ => None,
+        };
+        out.to_server(op, message.into());
+        if let Some(work) = work {
+            self.state = State::Running(Running { op, started: Started::NotYet, leads_on, work });
+        } else if let Some(size) = terminal {
+            // The operation stays open: changes of its size belong to it.
+            self.terminal = Some(Terminal { op, size });
+        } else {
+            out.done(op);
+        }
+    }
+
+    /// What a command and its client say to each other.
+    fn spoken(&self, speaks: Speaks, obligations: &Obligations) -> Work {
+        match speaks {
+            Speaks::Text => {
+                let size = self.terminal.map(|terminal| terminal.size);
+                Work::Text(Box::new(self.setup.screens.over(obligations, size)))
+            }
+            Speaks::Opaque => Work::Opaque,
+            Speaks::Scp { source, recursive } => {
+                let source = if source { scp::Source::Server } else { scp::Source::Client };
+                Work::Copy(Box::new(Scp::new(scp::Settings { source, recursive, name: None })))
+            }
+            Speaks::Git { fetches, repository } => {
+                let service = if fetches { git::Service::UploadPack } else { git::Service::ReceivePack };
+                Work::Git(Box::new(Repository::new(service, repository)))
+            }
+        }
     }
 
     fn denied(&mut self, asked: &Asked, refusal: &Refusal, out: &mut Outbox<Frame>) {
@@ -267,15 +356,27 @@ impl ChannelMachine {
     }
 
     fn from_server(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
-        let State::Running(running) = &mut self.state else { return Ok(()) };
-        let op = running.op;
-        match frame {
-            Frame::Data(payload) => running.screen.stdout(&payload.bytes(), |frame| out.to_client(op, frame)),
-            Frame::Stderr(payload) => running.screen.stderr(&payload.bytes(), |frame| out.to_client(op, frame)),
-            Frame::Quiet => running.screen.quiet(|frame| out.to_client(op, frame)),
-            Frame::Message(message, _) => return self.server_says(message, out),
+        match &frame {
+            Frame::Data(payload) => {
+                let bytes = payload.bytes();
+                self.work(out, |work, tools| work.stdout(bytes, frame, tools))
+            }
+            Frame::Stderr(payload) => {
+                let bytes = payload.bytes();
+                self.work(out, |work, tools| {
+                    work.stderr(&bytes, frame, tools);
+                    Ok(())
+                })
+            }
+            Frame::Quiet => self.work(out, |work, tools| {
+                work.quiet(tools);
+                Ok(())
+            }),
+            Frame::Message(message, _) => {
+                let message = message.clone();
+                self.server_says(message, out)
+            }
         }
-        Ok(())
     }
 
     fn server_says(&mut self, message: Message, out: &mut Outbox<Frame>) -> Result<(), Violation> {
@@ -289,26 +390,39 @@ impl ChannelMachine {
             }
             (Started::NotYet, Message::OpenFailed { code, reason }) => self.not_opened(code, &reason, out),
             (Started::NotYet, Message::Refused) => {
-                self.tell_end(op, &unavailable("the host does not run it"), out);
                 out.to_server(op, Message::Close.into());
+                self.tell_end(op, &unavailable("the host does not run it"), out);
             }
-            (_, message @ (Message::ExitStatus(_) | Message::ExitSignal { .. })) => {
-                running.screen.finish(|frame| out.to_client(op, frame));
+            (_, message @ (Message::ExitStatus(_) | Message::ExitSignal { .. } | Message::Eof)) => {
+                self.flush_work(out);
                 out.to_client(op, message.into());
             }
-            (_, Message::Eof) => {
-                running.screen.finish(|frame| out.to_client(op, frame));
-                out.to_client(op, Message::Eof.into());
-            }
             (_, Message::Close) => {
-                running.screen.finish(|frame| out.to_client(op, frame));
+                self.flush_work(out);
                 out.to_client(op, Message::Close.into());
+                self.finish_work(out);
                 self.state = State::Told;
             }
-            // RFC 4254 §6.8: flow control by characters is an offer that needs no answer. Nothing else is known.
+            // Nothing else is a server's to say in a channel.
             _ => return Err(Violation::server("the host sent a message that does not belong here")),
         }
         Ok(())
+    }
+
+    /// Shows what is held back: nothing follows that could decide on it.
+    fn flush_work(&mut self, out: &mut Outbox<Frame>) {
+        let _never_fails = self.work(out, |work, tools| {
+            work.finish(tools);
+            Ok(())
+        });
+    }
+
+    /// Writes down what is known of what ran.
+    fn finish_work(&mut self, out: &mut Outbox<Frame>) {
+        let _never_fails = self.work(out, |work, tools| {
+            work.end(tools);
+            Ok(())
+        });
     }
 
     /// There is no connection to the host, or the host does not open the channel.
@@ -326,10 +440,13 @@ impl ChannelMachine {
         match (&self.state, side) {
             (State::Running(running), Side::Server) => {
                 let op = running.op;
+                self.flush_work(out);
+                self.finish_work(out);
                 self.tell_end(op, &unavailable("the connection to the host was lost"), out);
             }
             (State::Running(running), Side::Client) => {
                 out.to_server(running.op, Message::Close.into());
+                self.finish_work(out);
                 self.end(out);
             }
             (State::Ready | State::Asking(_) | State::Told, Side::Client) => self.end(out),
@@ -372,13 +489,15 @@ impl Machine for ChannelMachine {
             Input::FromClient(frame) => self.from_client(frame, out),
             Input::FromServer(frame) => self.from_server(frame, out),
             Input::Ruled(op, ruling) => self.ruled(op, ruling, out),
-            Input::Held(_, notice) => {
-                self.held(&notice, out);
+            Input::Held(op, notice) => {
+                self.held(op, &notice, out);
                 Ok(())
             }
             Input::Waiting(..) | Input::Returned => Ok(()),
             Input::Revoked(refusal) => {
                 if !matches!(self.state, State::Told) {
+                    self.flush_work(out);
+                    self.finish_work(out);
                     self.tell_end(OpId::CONNECT, &refusal, out);
                 }
                 Ok(())
@@ -391,6 +510,11 @@ impl Machine for ChannelMachine {
     }
 
     fn wants(&self) -> Wants {
-        Wants { client: !matches!(self.state, State::Asking(_)), server: true }
+        let client = match &self.state {
+            State::Asking(_) => false,
+            State::Running(running) => running.work.wants_client(),
+            State::Ready | State::Told => true,
+        };
+        Wants { client, server: true }
     }
 }

@@ -8,6 +8,8 @@ use sluice_model::{
     Access, Action, Exposure, Fact, Facts, Meaning, Operation, Resource, Shape, Spend, Stage, Tag, Text, Usage,
 };
 
+use crate::files::git;
+use crate::files::sftp::{self, OpenFlags, Question, Verb};
 use crate::frame::Place;
 use crate::schema;
 
@@ -59,11 +61,85 @@ impl Scene {
         self.asks(schema::FORWARD, Told { host, port, ..Told::default() }, text)
     }
 
+    /// Sftp, as such: each operation is asked about on its own.
+    pub(crate) fn opens_files(&self) -> Operation {
+        let facts = self.file_facts("", "", Vec::new());
+        self.operation(schema::FILES, Vec::new(), facts, Vec::new(), Bytes::from_static(b"sftp"))
+    }
+
+    /// One request of sftp.
+    pub(crate) fn touches(&self, question: &Question) -> Operation {
+        let accesses: Vec<Access> = question
+            .accesses()
+            .iter()
+            .map(|access| Access {
+                action: file_action(access.verb),
+                resource: Resource::new(schema::FILE, [access.path.as_str()]),
+            })
+            .collect();
+        let reads = accesses.iter().any(|access| access.action == schema::READ);
+        let action = accesses.last().map_or(file_action(question.verb), |access| access.action);
+        let other = question.other.as_ref().map_or("", sftp::Path::as_str);
+        let flags = question.open.as_ref().map(|open| open_flags(open.flags)).unwrap_or_default();
+        let attrs =
+            if question.attrs == sftp::Attrs::default() { String::new() } else { format!(" {:?}", question.attrs) };
+        let text = format!("{} {} {other} {}{attrs}", question.verb.name(), question.path.as_str(), flags.join(","));
+        let facts = self.file_facts(question.path.as_str(), other, flags);
+        let exposures = if reads { self.values() } else { Vec::new() };
+        self.operation(action, accesses, facts, exposures, text.into())
+    }
+
+    /// What a client of git asks a repository for.
+    pub(crate) fn wants_of(&self, repository: &str, question: &git::Question) -> Operation {
+        let (mut names, mut creates, mut deletes): (Vec<Box<str>>, _, _) = (Vec::new(), false, false);
+        let mut accesses = Vec::new();
+        match question {
+            git::Question::List { prefixes } => names.extend(prefixes.iter().map(|name| name.as_str().into())),
+            git::Question::Fetch(fetch) => names.extend(fetch.references.iter().map(|name| name.as_str().into())),
+            git::Question::Sizes { .. } => {}
+            git::Question::Push(push) => {
+                for update in &push.updates {
+                    creates |= matches!(update.change, git::Change::Create { .. });
+                    deletes |= matches!(update.change, git::Change::Delete { .. });
+                    let resource = Resource::new(schema::REFERENCE, [update.reference.as_str()]);
+                    accesses.push(Access { action: schema::PUSH, resource });
+                    names.push(update.reference.as_str().into());
+                }
+            }
+        }
+        let pushes = matches!(question, git::Question::Push(_));
+        let action = if pushes { schema::PUSH } else { schema::FETCH };
+        let values = vec![
+            ("login", Fact::Text(self.login.clone())),
+            ("repository", Fact::Text(repository.into())),
+            ("references", Fact::Set(names)),
+            ("creates", Fact::Bool(creates)),
+            ("deletes", Fact::Bool(deletes)),
+        ];
+        let facts = Facts { group: schema::GIT, values };
+        // What is fetched is packed: values in it cannot be seen.
+        self.operation(action, accesses, facts, Vec::new(), format!("{repository} {question:?}").into())
+    }
+
+    fn file_facts(&self, path: &str, other: &str, flags: Vec<Box<str>>) -> Facts {
+        let values = vec![
+            ("login", Fact::Text(self.login.clone())),
+            ("path", Fact::Text(path.into())),
+            ("other", Fact::Text(other.into())),
+            ("flags", Fact::Set(flags)),
+        ];
+        Facts { group: schema::SFTP, values }
+    }
+
     /// What is seen of the host's output, where there is any that is looked into.
     fn shown(&self, action: Action) -> Vec<Exposure> {
         let looked_into = [schema::INSPECT, schema::EXEC, schema::SCRIPT, schema::SHELL].contains(&action);
-        let tags = looked_into.then_some(self.tags.iter()).into_iter().flatten();
-        tags.map(|tag| Exposure::found(tag.clone(), Usage::Reveal)).collect()
+        if looked_into { self.values() } else { Vec::new() }
+    }
+
+    /// Values of every class that may be in what the host says.
+    fn values(&self) -> Vec<Exposure> {
+        self.tags.iter().map(|tag| Exposure::found(tag.clone(), Usage::Reveal)).collect()
     }
 
     fn facts(&self, told: Told) -> Facts {
@@ -94,4 +170,30 @@ impl Scene {
         let shape = Arc::new(Shape::new(meaning, [&text[..]]));
         Operation { shape, text: Text::new(text), stage: Stage::Perform, bound: None, spend: Spend::REQUEST }
     }
+}
+
+const fn file_action(verb: Verb) -> Action {
+    match verb {
+        Verb::Read => schema::READ,
+        Verb::Write => schema::WRITE,
+        Verb::List => schema::LIST,
+        Verb::Stat => schema::STAT,
+        Verb::Remove | Verb::Rmdir => schema::REMOVE,
+        Verb::Rename => schema::RENAME,
+        Verb::Mkdir => schema::MAKE_FOLDER,
+        Verb::Setstat => schema::SET_ATTRIBUTES,
+        Verb::Symlink | Verb::Link => schema::LINK,
+    }
+}
+
+fn open_flags(flags: OpenFlags) -> Vec<Box<str>> {
+    let names = [
+        (OpenFlags::READ, "read"),
+        (OpenFlags::WRITE, "write"),
+        (OpenFlags::APPEND, "append"),
+        (OpenFlags::CREATE, "create"),
+        (OpenFlags::TRUNCATE, "truncate"),
+        (OpenFlags::EXCLUSIVE, "exclusive"),
+    ];
+    names.into_iter().filter(|(flag, _)| flags.has(*flag)).map(|(_, name)| name.into()).collect()
 }

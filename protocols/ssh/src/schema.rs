@@ -9,10 +9,15 @@ pub(crate) const PROGRAM: &str = "Program";
 /// A file or folder at the host, by its canonical path.
 pub(crate) const FILE: &str = "File";
 
+/// A reference of a repository, by its full name.
+pub(crate) const REFERENCE: &str = "Reference";
+
 /// Facts of what a channel asks for.
 pub(crate) const SSH: &str = "ssh";
 /// Facts of an operation on files.
 pub(crate) const SFTP: &str = "sftp";
+/// Facts of what a client of git asks for.
+pub(crate) const GIT: &str = "git";
 
 macro_rules! actions {
     ($($name:ident = $text:literal $effect:ident $facts:ident on [$($kind:expr),+] $doc:literal;)+) => {
@@ -41,6 +46,8 @@ actions! {
     RENAME = "sftp.rename" Write SFTP on [FILE] "Rename a file or a folder, away from a path or to it.";
     MAKE_FOLDER = "sftp.mkdir" Write SFTP on [FILE] "Make a folder.";
     SET_ATTRIBUTES = "sftp.setstat" Administer SFTP on [FILE] "Change modes, owners, times, sizes.";
+    FETCH = "git.fetch" Read GIT on [TARGET] "Fetch from a repository, or list what it has.";
+    PUSH = "git.push" Write GIT on [REFERENCE] "Create, update or delete a reference of a repository.";
     LINK = "sftp.link" Define SFTP on [FILE] "Make a symbolic or a hard link.";
 }
 
@@ -57,7 +64,11 @@ pub const SCHEMA: Schema = Schema {
             doc: "A file or folder by its canonical path: File::\"web//etc/motd\".",
         },
     ],
-    facts: &[FactGroup { name: SSH, facts: SSH_FACTS }, FactGroup { name: SFTP, facts: SFTP_FACTS }],
+    facts: &[
+        FactGroup { name: SSH, facts: SSH_FACTS },
+        FactGroup { name: SFTP, facts: SFTP_FACTS },
+        FactGroup { name: GIT, facts: GIT_FACTS },
+    ],
 };
 
 const fn fact(name: &'static str, of: FactType, doc: &'static str) -> FactSpec {
@@ -81,4 +92,12 @@ const SFTP_FACTS: &[FactSpec] = &[
     fact("path", FactType::Text, "The canonical path."),
     fact("other", FactType::Text, "The other path of a rename or a link."),
     fact("flags", FactType::Set, "How a file is opened: read, write, append, create, truncate, exclusive."),
+];
+
+const GIT_FACTS: &[FactSpec] = &[
+    fact("login", FactType::Text, "The login at the host."),
+    fact("repository", FactType::Text, "The path of the repository, as the client wrote it."),
+    fact("references", FactType::Set, "The references that are named."),
+    fact("creates", FactType::Bool, "A reference is made."),
+    fact("deletes", FactType::Bool, "A reference is deleted."),
 ];

@@ -1,35 +1,104 @@
 //! Values in what a host says, covered as its policy has it.
 
-use sluice_model::Obligations;
+use std::sync::Arc;
+
+use sluice_mask::{Detectors, Findings, Mode, Terminal, Watch};
+use sluice_model::{Obligations, Resource};
 
 use crate::frame::{Frame, Size};
+use crate::target::Target;
 
 /// The screens of a target.
-#[derive(Debug, Default)]
-pub(crate) struct Screens;
-
-/// Both streams of a channel.
 #[derive(Debug)]
-pub(crate) struct Pair;
+pub(crate) struct Screens {
+    detectors: Arc<Detectors>,
+}
+
+/// Both streams of a channel, each with a state of its own.
+pub(crate) struct Pair {
+    stdout: Terminal,
+    stderr: Terminal,
+    found: Findings,
+}
 
 impl Screens {
-    pub(crate) fn of(_target: &crate::target::Target) -> Result<Self, String> {
-        Ok(Self)
+    /// The screens of a target.
+    ///
+    /// # Errors
+    /// With the detector that does not compile.
+    pub(crate) fn of(target: &Target) -> Result<Self, String> {
+        Ok(Self { detectors: Arc::new(target.detect()?) })
     }
 
-    pub(crate) fn over(&self, _obligations: &Obligations, _terminal: Option<Size>) -> Pair {
-        Pair
+    pub(crate) const fn detectors(&self) -> &Arc<Detectors> {
+        &self.detectors
+    }
+
+    /// What of the host's values is covered.
+    pub(crate) fn watch(&self, obligations: &Obligations) -> Watch {
+        self.detectors.watch(|tag| obligations.masks.iter().any(|mask| mask.resource == Resource::value(tag)))
+    }
+
+    /// Screens that cover what the obligations name.
+    pub(crate) fn over(&self, obligations: &Obligations, terminal: Option<Size>) -> Pair {
+        let watch = self.watch(obligations);
+        let mode = terminal.map_or(Mode::Pipe, |size| Mode::Pty { columns: columns(size) });
+        let screen = || Terminal::new(Arc::clone(&self.detectors), watch, mode);
+        Pair { stdout: screen(), stderr: screen(), found: Findings::default() }
     }
 }
 
 impl Pair {
-    pub(crate) fn stdout(&mut self, bytes: &[u8], mut show: impl FnMut(Frame)) {
-        show(Frame::data(bytes));
+    pub(crate) fn stdout(&mut self, bytes: &[u8]) -> Option<Frame> {
+        let mut out = Vec::with_capacity(bytes.len());
+        self.found.absorb(self.stdout.push(bytes, &mut out));
+        (!out.is_empty()).then(|| Frame::data(&out))
     }
-    pub(crate) fn stderr(&mut self, bytes: &[u8], mut show: impl FnMut(Frame)) {
-        show(Frame::stderr(bytes));
+
+    pub(crate) fn stderr(&mut self, bytes: &[u8]) -> Option<Frame> {
+        let mut out = Vec::with_capacity(bytes.len());
+        self.found.absorb(self.stderr.push(bytes, &mut out));
+        (!out.is_empty()).then(|| Frame::stderr(&out))
     }
-    pub(crate) fn quiet(&mut self, _show: impl FnMut(Frame)) {}
-    pub(crate) fn finish(&mut self, _show: impl FnMut(Frame)) {}
-    pub(crate) fn resize(&mut self, _size: Size) {}
+
+    /// Lets what is held back go, because a person waits for it.
+    pub(crate) fn quiet(&mut self) -> impl Iterator<Item = Frame> {
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        self.stdout.expire(&mut stdout);
+        self.stderr.expire(&mut stderr);
+        frames(&stdout, &stderr)
+    }
+
+    /// Ends both streams.
+    pub(crate) fn finish(&mut self) -> impl Iterator<Item = Frame> {
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        let found = [self.stdout.finish(&mut stdout), self.stderr.finish(&mut stderr)];
+        found.into_iter().for_each(|found| self.found.absorb(found));
+        frames(&stdout, &stderr)
+    }
+
+    pub(crate) fn resize(&mut self, size: Size) {
+        self.stdout.resize(columns(size));
+        self.stderr.resize(columns(size));
+    }
+
+    /// What was covered, for the recording; empty where nothing was.
+    pub(crate) fn covered(&self) -> Vec<(&'static str, String)> {
+        if self.found.is_empty() {
+            return Vec::new();
+        }
+        let counts: Vec<String> = self.found.counts().map(|(tag, count)| format!("{tag}={count}")).collect();
+        vec![("values", counts.join(" ")), ("overflows", self.found.overflows().to_string())]
+    }
+}
+
+fn frames(stdout: &[u8], stderr: &[u8]) -> impl Iterator<Item = Frame> + use<> {
+    let stdout = (!stdout.is_empty()).then(|| Frame::data(stdout));
+    let stderr = (!stderr.is_empty()).then(|| Frame::stderr(stderr));
+    stdout.into_iter().chain(stderr)
+}
+
+/// A size of nothing says nothing (RFC 4254 §6.2): no line is taken to wrap then.
+fn columns(size: Size) -> usize {
+    if size.columns == 0 { usize::MAX } else { usize::try_from(size.columns).unwrap_or(usize::MAX) }
 }

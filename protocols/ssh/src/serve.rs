@@ -1,9 +1,9 @@
 //! One client connection: sign-in, one session, a flow for each channel.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use futures_util::StreamExt as _;
@@ -14,7 +14,7 @@ use russh::keys::ssh_key::private::Ed25519Keypair;
 use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PrivateKey, decode_secret_key};
 use russh::server::{self, Config, Handle};
 use russh::{Disconnect, MethodKind, MethodSet, Preferred, SshId, cipher, compression, kex, mac};
-use sluice_model::{ExposeSecret as _, Principal, Refusal, Schema, Secret, TargetName};
+use sluice_model::{ExposeSecret as _, Principal, Refusal, Schema, Secret, Tag, TargetName, UnixMicros};
 use sluice_wire::{Broker, FlowError, Grant as _, Io, Peer, Protocol, Targets};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
@@ -24,6 +24,7 @@ use crate::commands::Commands;
 use crate::cut::cuttable;
 use crate::dial::Dial;
 use crate::door::{Call, Door, Opened};
+use crate::files::sftp;
 use crate::hostkeys::HostKeys;
 use crate::hub::{Hub, Nowhere, Presence};
 use crate::link::{ClientLink, ServerLink};
@@ -90,7 +91,8 @@ struct Served {
     keys: Arc<HostKeys>,
     commands: Arc<Commands>,
     screens: Arc<Screens>,
-    tags: Arc<std::collections::BTreeSet<sluice_model::Tag>>,
+    files: Arc<sftp::Settings>,
+    tags: Arc<BTreeSet<Tag>>,
 }
 
 impl std::fmt::Debug for Ssh {
@@ -137,6 +139,7 @@ impl Served {
             keys: Arc::new(HostKeys::of(target)?),
             commands: Arc::new(Commands::of(target)?),
             screens: Arc::new(Screens::of(target)?),
+            files: Arc::new(sftp::Settings { governed: target.folders()? }),
             tags: Arc::new(target.tags()),
         })
     }
@@ -390,7 +393,7 @@ impl<'a, B: Broker> Visit<'a, B> {
 
 async fn channel<B: Broker>(broker: &B, at: &At<B::Stem>, grant: B::Grant, opened: Opened) -> Result<(), FlowError> {
     let Opened { pair, wire, opening } = opened;
-    let Served { target, keys, commands, screens, tags } = &*at.served;
+    let Served { target, keys, commands, screens, files, tags } = &*at.served;
     let dial = Dial {
         target: Arc::clone(target),
         keys: Arc::clone(keys),
@@ -401,6 +404,8 @@ async fn channel<B: Broker>(broker: &B, at: &At<B::Stem>, grant: B::Grant, opene
         target: Arc::clone(target),
         commands: Arc::clone(commands),
         screens: Arc::clone(screens),
+        files: Arc::clone(files),
+        clock: now,
         scene: Scene { login: at.login.clone(), tags: Arc::clone(tags) },
     };
     let client = ClientLink::new(Arc::clone(&pair), wire, opening, grant.interrupt());
@@ -414,4 +419,9 @@ fn address(user: &str) -> Option<(Option<&str>, &str)> {
         Some((login, target)) => Some((Some(login).filter(|login| !login.is_empty()), target)),
         None => (!user.is_empty()).then_some((None, user)),
     }
+}
+
+fn now() -> UnixMicros {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixMicros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }

@@ -1,12 +1,15 @@
 //! SSH's half of a target's configuration.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use sluice_mask::{BUILTINS, Detectors, Spec};
 use sluice_model::Tag;
 
+use crate::commands::Commands;
+use crate::files::sftp;
 use crate::hostkeys::HostKeys;
 
 /// A host that speaks SSH.
@@ -34,6 +37,15 @@ pub struct Target {
     /// Variables that clients may set; `LC_*` stands for all that begin so.
     #[serde(default = "standard_env")]
     pub env: Vec<String>,
+    /// Commands that are known besides the catalogue's, as templates: `cat /var/log/*`.
+    #[serde(default)]
+    pub commands: Vec<String>,
+    /// Files that describe commands; the built-in ones where it is left out, none where it is empty.
+    #[serde(default)]
+    pub catalogue: Option<Vec<PathBuf>>,
+    /// Folders in which nobody makes links, and which are not moved.
+    #[serde(default)]
+    pub governed: Vec<String>,
     /// Detectors of protected values in what the host says; every built-in one where it is left out.
     #[serde(default)]
     pub detectors: Option<Vec<Detector>>,
@@ -76,7 +88,11 @@ fn standard_env() -> Vec<String> {
 
 impl Target {
     /// Makes paths relative to the folder of the configuration.
-    pub fn relative_to(&mut self, _folder: &std::path::Path) {}
+    pub fn relative_to(&mut self, folder: &Path) {
+        for file in self.catalogue.iter_mut().flatten() {
+            *file = folder.join(&*file);
+        }
+    }
 
     /// Everything that is wrong with it, in words.
     #[must_use]
@@ -84,6 +100,8 @@ impl Target {
         let mut wrong = Vec::new();
         wrong.extend(HostKeys::of(self).err());
         wrong.extend(self.detect().err());
+        wrong.extend(Commands::of(self).err());
+        wrong.extend(self.folders().err());
         let name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
         let is_name = |text: &str| text.strip_suffix('*').unwrap_or(text).bytes().all(name) && !text.is_empty();
         wrong.extend(self.env.iter().filter(|text| !is_name(text)).map(|text| format!("`env`: `{text}` is no name")));
@@ -102,6 +120,18 @@ impl Target {
             Some(beginning) => name.starts_with(beginning),
             None => name == allowed,
         })
+    }
+
+    /// The folders in which nobody makes links.
+    ///
+    /// # Errors
+    /// With the first one that is no canonical path.
+    pub(crate) fn folders(&self) -> Result<Vec<sftp::Path>, String> {
+        let canonical = |path: &String| {
+            sftp::Path::canonical(path.as_bytes())
+                .ok_or_else(|| format!("`governed`: `{path}` is not an absolute path without `.`, `..` and `//`"))
+        };
+        self.governed.iter().map(canonical).collect()
     }
 
     /// The detectors.

@@ -1,0 +1,183 @@
+//! Files and repositories: filters whose questions are operations of the flow.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sluice_model::{OpId, Ruling};
+use sluice_wire::Violation;
+
+use crate::files::git::{self, Git};
+use crate::files::mask::Stars;
+use crate::files::sftp::{self, AskId, Sftp, Terms, Under};
+use crate::frame::{Frame, Message};
+use crate::machine::notes;
+use crate::machine::work::Tools;
+use crate::refusal;
+use crate::screen::Screens;
+
+/// An SFTP channel.
+pub(super) struct Files {
+    sftp: Sftp,
+    screens: Arc<Screens>,
+    ops: BTreeMap<AskId, OpId>,
+    asked: Option<(OpId, AskId)>,
+}
+
+impl Files {
+    pub(super) fn new(settings: Arc<sftp::Settings>, screens: Arc<Screens>) -> Self {
+        Self { sftp: Sftp::new(settings), screens, ops: BTreeMap::new(), asked: None }
+    }
+
+    pub(super) fn client(&mut self, bytes: Bytes, tools: &mut Tools<'_>) -> Result<(), Violation> {
+        self.sftp.client(bytes, tools.now)?;
+        self.step(tools);
+        Ok(())
+    }
+
+    pub(super) fn server(&mut self, bytes: Bytes, tools: &mut Tools<'_>) -> Result<(), Violation> {
+        self.sftp.server(bytes, tools.now)?;
+        self.step(tools);
+        Ok(())
+    }
+
+    pub(super) fn ruled(&mut self, op: OpId, ruling: Ruling, tools: &mut Tools<'_>) -> Result<(), Violation> {
+        let Some((_, ask)) = self.asked.take_if(|(asked, _)| *asked == op) else { return Ok(()) };
+        let ruled = match ruling {
+            Ruling::Deny(refusal) => {
+                self.ops.remove(&ask);
+                tools.out.done(op);
+                sftp::Ruled::Deny(refusal::line(&refusal))
+            }
+            Ruling::Allow(obligations) => {
+                let watch = self.screens.watch(&obligations);
+                let cover = (!watch.is_empty()).then(|| {
+                    let stars = Stars::new(Arc::clone(self.screens.detectors()), watch);
+                    Arc::new(stars) as Arc<dyn crate::files::mask::Cover>
+                });
+                sftp::Ruled::Allow(Terms { cover, inspect: None })
+            }
+        };
+        self.sftp.ruled(ask, ruled, tools.now)?;
+        self.step(tools);
+        Ok(())
+    }
+
+    pub(super) fn end(&mut self, tools: &mut Tools<'_>) {
+        self.sftp.end(tools.now);
+        self.step(tools);
+    }
+
+    pub(super) fn wants_client(&self) -> bool {
+        self.asked.is_none() && self.sftp.wants_client()
+    }
+
+    fn step(&mut self, tools: &mut Tools<'_>) {
+        while let Some(step) = self.sftp.step() {
+            match step {
+                sftp::Step::Ask(ask, question) => {
+                    let op = tools.next();
+                    self.ops.insert(ask, op);
+                    self.asked = Some((op, ask));
+                    tools.out.ask(op, tools.scene.touches(&question));
+                }
+                sftp::Step::Withdraw(ask) => {
+                    if let Some(op) = self.ops.remove(&ask) {
+                        tools.out.withdraw(op);
+                    }
+                }
+                sftp::Step::ToServer(Under::Channel, packet) => tools.to_server(Frame::data(&packet)),
+                sftp::Step::ToServer(Under::Ask(ask), packet) => {
+                    // INVARIANT: the filter sends under questions that were allowed; the kernel checks it once more.
+                    let op = self.ops.get(&ask).copied().unwrap_or(OpId(u64::MAX));
+                    tools.out.to_server(op, Frame::data(&packet));
+                }
+                sftp::Step::ToClient(packet) => tools.to_client(Frame::data(&packet)),
+                sftp::Step::File(_, event) => tools.out.note("file", notes::file(&event)),
+                sftp::Step::Done(ask) => {
+                    if let Some(op) = self.ops.remove(&ask) {
+                        tools.out.done(op);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A repository that a client of git speaks to.
+pub(super) struct Repository {
+    git: Git,
+    path: Box<str>,
+    ops: BTreeMap<AskId, OpId>,
+    asked: Option<(OpId, AskId)>,
+}
+
+impl Repository {
+    pub(super) fn new(service: git::Service, path: Box<str>) -> Self {
+        Self { git: Git::new(service), path, ops: BTreeMap::new(), asked: None }
+    }
+
+    pub(super) fn client(&mut self, bytes: &[u8], tools: &mut Tools<'_>) -> Result<(), Violation> {
+        self.git.client(bytes)?;
+        self.step(tools);
+        Ok(())
+    }
+
+    pub(super) fn server(&mut self, bytes: Bytes, tools: &mut Tools<'_>) {
+        self.git.server(bytes);
+        self.step(tools);
+    }
+
+    pub(super) fn ruled(&mut self, op: OpId, ruling: Ruling, tools: &mut Tools<'_>) -> Result<(), Violation> {
+        let Some((_, ask)) = self.asked.take_if(|(asked, _)| *asked == op) else { return Ok(()) };
+        let ruled = match ruling {
+            Ruling::Allow(_) => git::Ruled::Allow,
+            Ruling::Deny(refusal) => git::Ruled::Deny(refusal::line(&refusal)),
+        };
+        self.git.ruled(ask, ruled)?;
+        self.step(tools);
+        Ok(())
+    }
+
+    pub(super) fn end(&mut self, tools: &mut Tools<'_>) {
+        self.git.end();
+        self.step(tools);
+    }
+
+    pub(super) const fn wants_client(&self) -> bool {
+        self.asked.is_none() && self.git.wants_client()
+    }
+
+    fn step(&mut self, tools: &mut Tools<'_>) {
+        while let Some(step) = self.git.step() {
+            match step {
+                git::Step::Ask(ask, question) => {
+                    let op = tools.next();
+                    self.ops.insert(ask, op);
+                    self.asked = Some((op, ask));
+                    tools.out.ask(op, tools.scene.wants_of(&self.path, &question));
+                }
+                git::Step::Withdraw(ask) => {
+                    if let Some(op) = self.ops.remove(&ask) {
+                        tools.out.withdraw(op);
+                    }
+                }
+                git::Step::ToServer(Under::Channel, bytes) => tools.to_server(Frame::data(&bytes)),
+                git::Step::ToServer(Under::Ask(ask), bytes) => {
+                    // INVARIANT: the filter sends under questions that were allowed; the kernel checks it once more.
+                    let op = self.ops.get(&ask).copied().unwrap_or(OpId(u64::MAX));
+                    tools.out.to_server(op, Frame::data(&bytes));
+                }
+                git::Step::ToClient(bytes) => tools.to_client(Frame::data(&bytes)),
+                git::Step::Refused(words) => {
+                    tools.to_client(refusal::lines([&words]));
+                    for message in [Message::ExitStatus(126), Message::Eof, Message::Close] {
+                        tools.to_client(message);
+                    }
+                    tools.to_server(Message::Close);
+                }
+                git::Step::Ended(traffic) => tools.out.note("git", notes::git(&traffic)),
+            }
+        }
+    }
+}
