@@ -190,7 +190,9 @@ impl<'a> Walk<'a, '_> {
             self.numbered += 1;
             return Ok(());
         }
-        self.long(word)
+        // Such programs know no `-name=value`.
+        let flag = self.flag(word)?;
+        self.take(flag, word, None)
     }
 
     /// `-abc`, `-n5`, `-20`.

@@ -37,6 +37,8 @@ pub enum Kind {
     Capabilities,
     /// `+` and a text: how `date` writes the time.
     Format,
+    /// A filter of `jq` without strings, so that it names no files.
+    Filter,
     /// One of the listed words.
     Choice,
     /// Any printable text.
@@ -44,7 +46,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [(&'static str, Self); 17] = [
+    const ALL: [(&'static str, Self); 18] = [
         ("path", Self::Path),
         ("folder", Self::Folder),
         ("file", Self::File),
@@ -60,6 +62,7 @@ impl Kind {
         ("lines", Self::Lines),
         ("capabilities", Self::Capabilities),
         ("format", Self::Format),
+        ("filter", Self::Filter),
         ("choice", Self::Choice),
         ("text", Self::Text),
     ];
@@ -88,7 +91,7 @@ impl Kind {
             Self::Url => is_url(word),
             Self::Number => is_number(word),
             Self::User => all(b"_.-"),
-            Self::Word | Self::Choice => all(b"_@%+:,.-"),
+            Self::Word => all(b"_@%+:,.-"),
             Self::Reference => all(b"_@%+:,./-"),
             Self::Assignment => word.contains('='),
             Self::Lines => is_lines(word),
@@ -96,7 +99,8 @@ impl Kind {
                 word.strip_prefix('.').is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_alphabetic()))
             }
             Self::Format => word.starts_with('+'),
-            Self::Text => true,
+            Self::Filter => !word.contains('"'),
+            Self::Text | Self::Choice => true,
         }
     }
 }
@@ -137,6 +141,7 @@ impl TryFrom<String> for Shape {
             | Kind::Lines
             | Kind::Capabilities
             | Kind::Format
+            | Kind::Filter
             | Kind::Text
             | Kind::Path
             | Kind::Folder
