@@ -214,7 +214,8 @@ fn by_template(template: &Template, operands: Vec<Operand>, argv: &[&str]) -> Co
         through: Vec::new(),
         environment: Vec::new(),
         operands,
-        pager: false,
+        // Nothing says that it does not.
+        pager: true,
         argv: argv.iter().map(|word| (*word).to_owned()).collect(),
     }
 }

@@ -54,7 +54,7 @@ pub struct Command {
     pub environment: Vec<(String, String)>,
     /// Its operands and the values of its flags, in their order.
     pub operands: Vec<Operand>,
-    /// Whether it may open a pager, which is a shell, if it is given a terminal.
+    /// Whether it may open a pager, which is a shell, if it is given a terminal; true for what only a template knows.
     pub pager: bool,
     /// All its words, those of wrappers included.
     pub argv: Vec<String>,

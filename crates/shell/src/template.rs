@@ -37,6 +37,9 @@ pub enum TemplateError {
     /// The command's name is open.
     #[error("the template `{0}` names no command")]
     NoName(String),
+    /// `**`, which would not mean what it means in a bounded path.
+    #[error("the template `{0}` has `**`: a star is a part of one word")]
+    Stars(String),
     /// A path with `.` or `..`, or with a component that starts with `-`.
     #[error("the template `{0}` has a path that is not in its normal form")]
     Path(String),
@@ -59,6 +62,9 @@ impl Template {
         }
         if words.first().is_none_or(|name| name.contains('*')) {
             return Err(TemplateError::NoName(text.to_owned()));
+        }
+        if text.contains("**") {
+            return Err(TemplateError::Stars(text.to_owned()));
         }
         if words.iter().skip(1).any(|word| word.contains('*') && word.contains('/') && !is_normal(word)) {
             return Err(TemplateError::Path(text.to_owned()));

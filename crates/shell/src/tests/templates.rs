@@ -52,6 +52,7 @@ fn templates_that_are_not_plain_do_not_parse() {
     for text in ["ls; id", "ls | wc", "ls >/dev/null", "ls 'a'", "ls;"] {
         assert_eq!(Template::parse(text), Err(TemplateError::Many(text.to_owned())));
     }
+    assert_eq!(Template::parse("cat /var/**"), Err(TemplateError::Stars("cat /var/**".to_owned())));
     assert_eq!(Template::parse("cat ../*"), Err(TemplateError::Path("cat ../*".to_owned())));
 }
 
@@ -79,6 +80,7 @@ fn a_template_is_asked_before_the_catalogue() {
             (By::Schema("cat".to_owned()), Effect::Read),
         ]
     );
+    assert_eq!(commands.iter().map(|command| command.pager).collect::<Vec<_>>(), [false, true, true, false]);
     assert_eq!(commands[1].operands[0].kind, Kind::Word);
     assert_eq!(commands[2].operands[0].kind, Kind::Path);
     assert!(matches!(book.judge(b"python3 /opt/y.py"), Judgement::Interpreter { .. }));
