@@ -157,6 +157,13 @@ impl Terminal {
         self.raw.held()
     }
 
+    /// Whether what is held looks like the beginning of a value and not like any word or short number. If not, a caller
+    /// need not wait before [`Self::expire`] when the echo of a key has come and nothing follows it.
+    #[must_use]
+    pub fn suspects(&self) -> bool {
+        self.printed.suspects(&self.set) || self.said.suspects(&self.set)
+    }
+
     /// Takes the size of a screen that has changed; of no consequence to a pipe.
     pub fn resize(&mut self, columns: usize) {
         self.cursor.resize(columns);

@@ -70,7 +70,7 @@ const TABLE: &[Builtin] = &[
         .guarded(Guard::Digit)
         .checked(Check::Whole(ssn))
         .showing(concat!(
-            r"[^0-9][0-9]{3}[^0-9A-Za-z]{1,4}[0-9]{2}[^0-9A-Za-z]{1,4}[0-9]{4}",
+            r"[^0-9][0-9]{3}[^0-9A-Za-z]{1,4}[0-9]{2}[^0-9A-Za-z]{1,4}[0-9]{2}",
             r"|(?i:ssns?|s\.s\.n|itin)[^A-Za-z]|(?i:soc(?:ial)?[ \-_]sec)",
         ))
         .within(48),
@@ -91,8 +91,8 @@ const TABLE: &[Builtin] = &[
         .checked(Check::Whole(phone))
         .showing(concat!(
             r"\+\(?[0-9][ \t.\-()/]{0,3}[0-9]|00[1-9][ \t.\-()/]{0,3}[0-9]",
-            r"|[2-9][0-9]{2}[ \t.\-()/]{1,3}[2-9][0-9]{2}[ \t.\-()/]{1,3}[0-9]{2}",
-            r"|0[1-9](?:[ \t.\-()/]{1,3}[0-9]{2}){3}",
+            r"|[2-9][0-9]{2}[ \t.\-()/]{1,3}[2-9][0-9]{2}[ \t.\-()/]",
+            r"|0[1-9](?:[ \t.\-()/]{1,3}[0-9]{2}){2}[ \t.\-()/]",
             r"|(?i:phones?|tel|telefon|mobile|fax|whatsapp|sms)[^A-Za-z]",
         ))
         .within(64),

@@ -15,6 +15,9 @@ const GLANCE: usize = 3;
 /// The longest word that is looked at as a whole.
 const WORD: usize = 24;
 
+/// So many digits may become a number that is a value.
+const DIGITS: usize = 4;
+
 /// Everything that is known about one text.
 #[derive(Clone, Debug)]
 pub(crate) struct Scan {
@@ -131,6 +134,14 @@ impl Scan {
         let near = ahead.get(far..clear.saturating_sub(NEAR)).unwrap_or_default();
         let blank = near.iter().rposition(u8::is_ascii_whitespace);
         Some(far.saturating_add(blank.map_or(0, |blank| blank.saturating_add(1))))
+    }
+
+    /// Whether what is not decided shows more of a value than ordinary words and short numbers do.
+    pub(crate) fn suspects(&self, set: &Detectors) -> bool {
+        const END: &[u8] = b"\n\n";
+        let open = self.view.since(self.at);
+        let digits = open.iter().filter(|byte| byte.is_ascii_digit()).count();
+        self.cluster.is_some() || digits >= DIGITS || set.clear(open, END) != Some(END.len())
     }
 
     /// Passes over bytes that [`Self::clear`] has told to be free of values, and over all that is held.

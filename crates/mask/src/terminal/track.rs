@@ -72,6 +72,11 @@ impl Track {
         self.scan.pass(bytes);
     }
 
+    /// Whether what is held looks like the beginning of a value.
+    pub(super) fn suspects(&self, set: &Detectors) -> bool {
+        !self.marks.is_empty() && (self.flood == Flood::Yes || self.scan.suspects(set))
+    }
+
     /// Whether nothing is undecided.
     pub(super) fn is_idle(&self) -> bool {
         self.marks.is_empty() && self.gone == 0 && self.batch.is_empty()
