@@ -63,6 +63,11 @@ pub const SCHEMA: Schema = Schema {
             within: TARGET,
             doc: "A file or folder by its canonical path: File::\"web//etc/motd\".",
         },
+        ResourceSpec {
+            kind: REFERENCE,
+            within: TARGET,
+            doc: "A reference of git: Reference::\"web/refs/heads/main\".",
+        },
     ],
     facts: &[
         FactGroup { name: SSH, facts: SSH_FACTS },
