@@ -113,9 +113,11 @@ impl Dial {
             }
             Some(Place::Socket { path }) => handle.channel_open_direct_streamlocal(path).await,
         };
-        let channel = opened.map_err(|error| match error {
-            russh::Error::ChannelOpenFailure(reason) => Unreachable::Channel(words(&reason)),
-            other => Unreachable::Protocol(other.to_string()),
+        let channel = opened.map_err(|error| {
+            if let russh::Error::ChannelOpenFailure(reason) = &error {
+                return Unreachable::Channel(words(reason));
+            }
+            Unreachable::Protocol(error.to_string())
         })?;
         // The reading half is a bounded queue that nobody would read: bytes come by the callbacks.
         let (_, write) = channel.split();

@@ -108,7 +108,7 @@ impl Door {
         message: Message,
         session: &mut Session,
     ) -> Result<(), russh::Error> {
-        let starts = matches!(message, Message::Shell | Message::Exec(_) | Message::Subsystem(_));
+        let starts = message.starts();
         let accepted = match self.channels.get_mut(&channel) {
             Some(member) if !member.started => {
                 let (reply, answered) = Reply::new();
@@ -337,9 +337,12 @@ impl Handler for Door {
 
 /// Signatures with SHA-1 (`ssh-rsa`, RFC 8332 §1) and DSA prove nothing any more.
 fn is_modern(algorithm: &Algorithm) -> bool {
-    match algorithm {
-        Algorithm::Rsa { hash } => matches!(hash, Some(HashAlg::Sha256 | HashAlg::Sha512)),
-        Algorithm::Dsa => false,
-        _ => true,
-    }
+    matches!(
+        algorithm,
+        Algorithm::Rsa { hash: Some(HashAlg::Sha256 | HashAlg::Sha512) }
+            | Algorithm::Ecdsa { .. }
+            | Algorithm::Ed25519
+            | Algorithm::SkEcdsaSha2NistP256
+            | Algorithm::SkEd25519
+    )
 }

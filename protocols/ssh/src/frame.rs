@@ -164,6 +164,16 @@ impl Message {
     /// It cannot be reached (RFC 4254 §5.1).
     pub(crate) const CONNECT_FAILED: u32 = 2;
 
+    /// Whether something runs at the server from then on.
+    pub(crate) const fn starts(&self) -> bool {
+        matches!(self, Self::Shell | Self::Exec(_) | Self::Subsystem(_))
+    }
+
+    /// Whether a client expects an answer to it in the channel.
+    pub(crate) const fn is_request(&self) -> bool {
+        self.starts() || matches!(self, Self::Pty { .. } | Self::Env { .. } | Self::Other(_))
+    }
+
     fn encode(&self) -> Bytes {
         let mut out = Writer(BytesMut::new());
         match self {

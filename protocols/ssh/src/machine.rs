@@ -99,17 +99,17 @@ impl ChannelMachine {
         Self { setup, last: OpId::CONNECT, terminal: None, state: State::Ready }
     }
 
-    fn from_client(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
+    fn hear_client(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
         match frame {
-            Frame::Data(_) => self.bytes(frame, out),
+            Frame::Data(_) => self.bytes(&frame, out),
             Frame::Stderr(_) | Frame::Quiet => Err(Violation::client("clients have no error stream")),
             Frame::Message(message, _) => self.request(message, out),
         }
     }
 
-    fn bytes(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
+    fn bytes(&mut self, frame: &Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
         match &self.state {
-            State::Running(_) => self.work(out, |work, tools| match &frame {
+            State::Running(_) => self.work(out, |work, tools| match frame {
                 Frame::Data(payload) => work.client(payload.bytes(), frame.clone(), tools),
                 Frame::Stderr(_) | Frame::Message(..) | Frame::Quiet => Ok(()),
             }),
@@ -181,12 +181,24 @@ impl ChannelMachine {
             Message::Subsystem(ref name) if **name == *SFTP => (scene.opens_files(), message),
             Message::Subsystem(ref name) => (scene.asks(schema::SUBSYSTEM, told(name), name.to_string()), message),
             Message::Open(ref place) => (scene.forwards(place), message),
-            Message::Eof | Message::Signal(_) => return Ok(()),
-            other => {
-                if let Message::Env { name, .. } = &other {
-                    out.note("variable-refused", vec![("name", name.to_string())]);
-                }
-                refuse_request(&other, OpId::CONNECT, out);
+            Message::Env { name, .. } => {
+                out.note("variable-refused", vec![("name", name.to_string())]);
+                out.to_client(OpId::CONNECT, Message::Refused.into());
+                return Ok(());
+            }
+            Message::Pty { .. }
+            | Message::Other(_)
+            | Message::Eof
+            | Message::Signal(_)
+            | Message::Resized(_)
+            | Message::Close
+            | Message::Opened
+            | Message::OpenFailed { .. }
+            | Message::Accepted
+            | Message::Refused
+            | Message::ExitStatus(_)
+            | Message::ExitSignal { .. } => {
+                refuse_request(&message, OpId::CONNECT, out);
                 return Ok(());
             }
         };
@@ -222,10 +234,7 @@ impl ChannelMachine {
     fn ask(&mut self, operation: Operation, message: Message, speaks: Speaks, out: &mut Outbox<Frame>) {
         let op = self.last.next();
         self.last = op;
-        let terminal = match &message {
-            Message::Pty { size, .. } => Some(*size),
-            _ => None,
-        };
+        let terminal = if let Message::Pty { size, .. } = &message { Some(*size) } else { None };
         self.state = State::Asking(Asked { op, message, terminal, speaks, answered: false });
         out.ask(op, operation);
     }
@@ -283,14 +292,15 @@ impl ChannelMachine {
         if !answered && !leads_on {
             out.to_client(op, Message::Accepted.into());
         }
-        let work = match &message {
-            Message::Shell | Message::Exec(_) => Some(self.spoken(speaks, obligations)),
-            Message::Subsystem(name) if **name == *SFTP => {
-                let files = Files::new(Arc::clone(&self.setup.files), Arc::clone(&self.setup.screens));
-                Some(Work::Files(Box::new(files)))
-            }
-            Message::Subsystem(_) | Message::Open(_) => Some(Work::Opaque),
-            _ => None,
+        let work = if let Message::Subsystem(name) = &message
+            && **name == *SFTP
+        {
+            let files = Files::new(Arc::clone(&self.setup.files), Arc::clone(&self.setup.screens));
+            Some(Work::Files(Box::new(files)))
+        } else if leads_on || matches!(message, Message::Subsystem(_)) {
+            Some(Work::Opaque)
+        } else {
+            message.starts().then(|| self.spoken(speaks, obligations))
         };
         out.to_server(op, message.into());
         if let Some(work) = work {
@@ -324,25 +334,21 @@ impl ChannelMachine {
 
     fn denied(&mut self, asked: &Asked, refusal: &Refusal, out: &mut Outbox<Frame>) {
         let op = asked.op;
-        match &asked.message {
-            Message::Open(_) => {
-                let reason = refusal::line(refusal).into();
-                let failed = Message::OpenFailed { code: Message::PROHIBITED, reason };
-                out.to_client(op, failed.into());
-                out.done(op);
-                self.end(out);
+        if matches!(asked.message, Message::Open(_)) {
+            let reason = refusal::line(refusal).into();
+            let failed = Message::OpenFailed { code: Message::PROHIBITED, reason };
+            out.to_client(op, failed.into());
+            out.done(op);
+            self.end(out);
+        } else if asked.message.starts() {
+            if !asked.answered {
+                out.to_client(op, Message::Accepted.into());
             }
-            Message::Shell | Message::Exec(_) | Message::Subsystem(_) => {
-                if !asked.answered {
-                    out.to_client(op, Message::Accepted.into());
-                }
-                self.tell_end(op, refusal, out);
-                out.done(op);
-            }
-            _ => {
-                out.to_client(op, Message::Refused.into());
-                out.done(op);
-            }
+            self.tell_end(op, refusal, out);
+            out.done(op);
+        } else {
+            out.to_client(op, Message::Refused.into());
+            out.done(op);
         }
     }
 
@@ -355,7 +361,7 @@ impl ChannelMachine {
         self.state = State::Told;
     }
 
-    fn from_server(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
+    fn hear_server(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
         match &frame {
             Frame::Data(payload) => {
                 let bytes = payload.bytes();
@@ -461,18 +467,9 @@ impl ChannelMachine {
     }
 }
 
-/// Refuses a request of a channel that expects an answer.
+/// Refuses what expects an answer.
 fn refuse_request(message: &Message, op: OpId, out: &mut Outbox<Frame>) {
-    let answered = matches!(
-        message,
-        Message::Pty { .. }
-            | Message::Env { .. }
-            | Message::Shell
-            | Message::Exec(_)
-            | Message::Subsystem(_)
-            | Message::Other(_)
-    );
-    if answered {
+    if message.is_request() {
         out.to_client(op, Message::Refused.into());
     }
 }
@@ -486,8 +483,8 @@ impl Machine for ChannelMachine {
 
     fn handle(&mut self, input: Input<Frame>, out: &mut Outbox<Frame>) -> Result<(), Violation> {
         match input {
-            Input::FromClient(frame) => self.from_client(frame, out),
-            Input::FromServer(frame) => self.from_server(frame, out),
+            Input::FromClient(frame) => self.hear_client(frame, out),
+            Input::FromServer(frame) => self.hear_server(frame, out),
             Input::Ruled(op, ruling) => self.ruled(op, ruling, out),
             Input::Held(op, notice) => {
                 self.held(op, &notice, out);

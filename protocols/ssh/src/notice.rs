@@ -55,26 +55,27 @@ pub(crate) async fn show(notice: &Notice, opened: Opened) {
     let mut told = false;
     while let Ok(Some(item)) = poll_fn(|cx| pair.poll_next(Side::Client, cx)).await {
         let Frame::Message(message, _) = item.frame else { continue };
-        match message {
-            Message::Close => break,
-            Message::Pty { .. } | Message::Shell | Message::Exec(_) => {
-                if let Some(reply) = item.reply {
-                    reply.accept();
-                }
-                if told || matches!(message, Message::Pty { .. }) {
-                    continue;
-                }
-                told = true;
-                let ends = [Message::Eof, Message::Close].map(Frame::from);
-                for frame in notice.frames.iter().cloned().chain(ends) {
-                    if let Some(sending) = wire.send(frame)
-                        && sending.await.is_err()
-                    {
-                        return;
-                    }
-                }
+        if matches!(message, Message::Close) {
+            break;
+        }
+        let terminal = matches!(message, Message::Pty { .. });
+        if !terminal && !matches!(message, Message::Shell | Message::Exec(_)) {
+            continue;
+        }
+        if let Some(reply) = item.reply {
+            reply.accept();
+        }
+        if terminal || told {
+            continue;
+        }
+        told = true;
+        let ends = [Message::Eof, Message::Close].map(Frame::from);
+        for frame in notice.frames.iter().cloned().chain(ends) {
+            if let Some(sending) = wire.send(frame)
+                && sending.await.is_err()
+            {
+                return;
             }
-            _ => {}
         }
     }
     pair.end(Side::Client);

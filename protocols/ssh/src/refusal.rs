@@ -48,11 +48,14 @@ pub(crate) fn lines<'a>(lines: impl IntoIterator<Item = &'a String>) -> Frame {
 
 /// How a command that was refused ends.
 pub(crate) const fn exit(refusal: &Refusal) -> Message {
-    Message::ExitStatus(match refusal.code {
-        Code::Expired => status::EXPIRED,
-        Code::Unavailable => status::LOST,
-        _ => status::REFUSED,
-    })
+    let status = if matches!(refusal.code, Code::Expired) {
+        status::EXPIRED
+    } else if matches!(refusal.code, Code::Unavailable) {
+        status::LOST
+    } else {
+        status::REFUSED
+    };
+    Message::ExitStatus(status)
 }
 
 /// Nothing that a terminal would take for a command.

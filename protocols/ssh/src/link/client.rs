@@ -82,15 +82,15 @@ impl Link for ClientLink {
     }
 
     fn feed(&mut self, frame: Frame) {
-        match &frame {
-            // Answers are given where the request came in.
-            Frame::Message(Message::Accepted, _) => {
-                if let Some(reply) = self.replies.pop_front() {
-                    reply.accept();
-                }
+        // Answers are given where the request came in.
+        if let Frame::Message(Message::Accepted, _) = &frame {
+            if let Some(reply) = self.replies.pop_front() {
+                reply.accept();
             }
-            Frame::Message(Message::Refused, _) => drop(self.replies.pop_front()),
-            _ => self.out.push(frame),
+        } else if let Frame::Message(Message::Refused, _) = &frame {
+            drop(self.replies.pop_front());
+        } else {
+            self.out.push(frame);
         }
     }
 
@@ -100,26 +100,25 @@ impl Link for ClientLink {
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
         let Self { out, wire, opening, closed, .. } = self;
-        out.poll(cx, |frame| match frame {
-            Frame::Message(Message::Opened, _) => {
+        out.poll(cx, |frame| {
+            if let Frame::Message(Message::Opened, _) = &frame {
                 let opening = opening.take()?;
-                Some(Box::pin(async move {
+                return Some(Box::pin(async move {
                     opening.accept().await;
                     Ok(())
-                }))
+                }));
             }
-            Frame::Message(Message::OpenFailed { code, reason }, _) => {
+            if let Frame::Message(Message::OpenFailed { code, reason }, _) = &frame {
+                let (code, reason) = (*code, reason.to_string());
                 let opening = opening.take()?;
                 *closed = true;
-                Some(Box::pin(async move {
-                    opening.reject(ChannelOpenFailure::Other { code, reason: reason.into() }).await;
+                return Some(Box::pin(async move {
+                    opening.reject(ChannelOpenFailure::Other { code, reason }).await;
                     Ok(())
-                }))
+                }));
             }
-            frame => {
-                *closed |= matches!(frame, Frame::Message(Message::Close, _));
-                wire.send(frame)
-            }
+            *closed |= matches!(frame, Frame::Message(Message::Close, _));
+            wire.send(frame)
         })
     }
 

@@ -108,14 +108,13 @@ impl Link for ServerLink {
         }
         self.closing |= matches!(frame, Frame::Message(Message::Close, _));
         self.terminal |= matches!(frame, Frame::Message(Message::Pty { .. }, _));
-        let leads = match &frame {
-            Frame::Message(Message::Open(place), _) => Some(Some(place.clone())),
-            Frame::Message(Message::Shell | Message::Exec(_) | Message::Subsystem(_), _) => Some(None),
-            _ => None,
-        };
-        if let (Some(place), State::Idle(dialler)) = (leads, &mut self.state)
+        // What begins a channel: a place that it leads to, or a command of the server's.
+        if let Frame::Message(message, _) = &frame
+            && (message.starts() || matches!(message, Message::Open(_)))
+            && let State::Idle(dialler) = &mut self.state
             && let Some(dialler) = dialler.take()
         {
+            let place = if let Message::Open(place) = message { Some(place.clone()) } else { None };
             self.state = State::Dialling(dialler(Arc::clone(&self.pair), place));
         }
         self.out.push(frame);

@@ -86,13 +86,13 @@ impl Files {
                         tools.out.withdraw(op);
                     }
                 }
-                sftp::Step::ToServer(Under::Channel, packet) => tools.to_server(Frame::data(&packet)),
+                sftp::Step::ToServer(Under::Channel, packet) => tools.forward(Frame::data(&packet)),
                 sftp::Step::ToServer(Under::Ask(ask), packet) => {
                     // INVARIANT: the filter sends under questions that were allowed; the kernel checks it once more.
                     let op = self.ops.get(&ask).copied().unwrap_or(OpId(u64::MAX));
                     tools.out.to_server(op, Frame::data(&packet));
                 }
-                sftp::Step::ToClient(packet) => tools.to_client(Frame::data(&packet)),
+                sftp::Step::ToClient(packet) => tools.answer(Frame::data(&packet)),
                 sftp::Step::File(_, event) => tools.out.note("file", notes::file(&event)),
                 sftp::Step::Done(ask) => {
                     if let Some(op) = self.ops.remove(&ask) {
@@ -162,19 +162,19 @@ impl Repository {
                         tools.out.withdraw(op);
                     }
                 }
-                git::Step::ToServer(Under::Channel, bytes) => tools.to_server(Frame::data(&bytes)),
+                git::Step::ToServer(Under::Channel, bytes) => tools.forward(Frame::data(&bytes)),
                 git::Step::ToServer(Under::Ask(ask), bytes) => {
                     // INVARIANT: the filter sends under questions that were allowed; the kernel checks it once more.
                     let op = self.ops.get(&ask).copied().unwrap_or(OpId(u64::MAX));
                     tools.out.to_server(op, Frame::data(&bytes));
                 }
-                git::Step::ToClient(bytes) => tools.to_client(Frame::data(&bytes)),
+                git::Step::ToClient(bytes) => tools.answer(Frame::data(&bytes)),
                 git::Step::Refused(words) => {
-                    tools.to_client(refusal::lines([&words]));
+                    tools.answer(refusal::lines([&words]));
                     for message in [Message::ExitStatus(126), Message::Eof, Message::Close] {
-                        tools.to_client(message);
+                        tools.answer(message);
                     }
-                    tools.to_server(Message::Close);
+                    tools.forward(Message::Close);
                 }
                 git::Step::Ended(traffic) => tools.out.note("git", notes::git(&traffic)),
             }

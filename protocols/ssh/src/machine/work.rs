@@ -34,11 +34,11 @@ pub(super) struct Tools<'a> {
 }
 
 impl Tools<'_> {
-    pub(super) fn to_client(&mut self, frame: impl Into<Frame>) {
+    pub(super) fn answer(&mut self, frame: impl Into<Frame>) {
         self.out.to_client(self.op, frame.into());
     }
 
-    pub(super) fn to_server(&mut self, frame: impl Into<Frame>) {
+    pub(super) fn forward(&mut self, frame: impl Into<Frame>) {
         self.out.to_server(self.op, frame.into());
     }
 
@@ -52,7 +52,7 @@ impl Work {
     /// Bytes of the client.
     pub(super) fn client(&mut self, bytes: Bytes, frame: Frame, tools: &mut Tools<'_>) -> Result<(), Violation> {
         match self {
-            Self::Text(_) | Self::Opaque => tools.to_server(frame),
+            Self::Text(_) | Self::Opaque => tools.forward(frame),
             Self::Files(files) => files.client(bytes, tools)?,
             Self::Copy(scp) => {
                 scp.client(&bytes, tools.now)?;
@@ -66,8 +66,8 @@ impl Work {
     /// Bytes of the host's main stream.
     pub(super) fn stdout(&mut self, bytes: Bytes, frame: Frame, tools: &mut Tools<'_>) -> Result<(), Violation> {
         match self {
-            Self::Text(screen) => screen.stdout(&bytes).into_iter().for_each(|frame| tools.to_client(frame)),
-            Self::Opaque => tools.to_client(frame),
+            Self::Text(screen) => screen.stdout(&bytes).into_iter().for_each(|frame| tools.answer(frame)),
+            Self::Opaque => tools.answer(frame),
             Self::Files(files) => files.server(bytes, tools)?,
             Self::Copy(scp) => {
                 scp.server(&bytes, tools.now)?;
@@ -81,22 +81,22 @@ impl Work {
     /// Bytes of the host's error stream.
     pub(super) fn stderr(&mut self, bytes: &[u8], frame: Frame, tools: &mut Tools<'_>) {
         match self {
-            Self::Text(screen) => screen.stderr(bytes).into_iter().for_each(|frame| tools.to_client(frame)),
-            Self::Opaque | Self::Files(_) | Self::Copy(_) | Self::Git(_) => tools.to_client(frame),
+            Self::Text(screen) => screen.stderr(bytes).into_iter().for_each(|frame| tools.answer(frame)),
+            Self::Opaque | Self::Files(_) | Self::Copy(_) | Self::Git(_) => tools.answer(frame),
         }
     }
 
     /// The host has said nothing for a moment.
     pub(super) fn quiet(&mut self, tools: &mut Tools<'_>) {
         if let Self::Text(screen) = self {
-            screen.quiet().for_each(|frame| tools.to_client(frame));
+            screen.quiet().for_each(|frame| tools.answer(frame));
         }
     }
 
     /// The host says no more.
     pub(super) fn finish(&mut self, tools: &mut Tools<'_>) {
         if let Self::Text(screen) = self {
-            screen.finish().for_each(|frame| tools.to_client(frame));
+            screen.finish().for_each(|frame| tools.answer(frame));
         }
     }
 
@@ -148,8 +148,8 @@ impl Work {
 fn copied(scp: &mut Scp, tools: &mut Tools<'_>) {
     while let Some(step) = scp.step() {
         match step {
-            scp::Step::ToServer(bytes) => tools.to_server(Frame::data(&bytes)),
-            scp::Step::ToClient(bytes) => tools.to_client(Frame::data(&bytes)),
+            scp::Step::ToServer(bytes) => tools.forward(Frame::data(&bytes)),
+            scp::Step::ToClient(bytes) => tools.answer(Frame::data(&bytes)),
             scp::Step::Named(_) => {}
             scp::Step::File(event) => tools.out.note("file", notes::file(&event)),
         }
