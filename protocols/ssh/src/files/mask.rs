@@ -19,7 +19,12 @@ pub trait Cover: fmt::Debug + Send + Sync {
     fn cover(&self, window: &mut [u8]) -> BTreeSet<Tag>;
 }
 
+/// Half as much again as the longest value of a detector, a private key of 16 KiB.
+const REACH: usize = 24 << 10;
+
 /// Puts stars in the place of what detectors find.
+///
+/// **Limit:** of a value that is longer than the reach, what lies farther from its beginning is not covered.
 #[derive(Clone)]
 pub struct Stars {
     set: Arc<Detectors>,
@@ -51,9 +56,8 @@ impl sluice_mask::Cover for Same<'_> {
 }
 
 impl Cover for Stars {
-    /// Twice the longest value of a detector: one that begins before the window, and one that overlaps it.
     fn reach(&self) -> usize {
-        8 << 10
+        REACH
     }
 
     fn cover(&self, window: &mut [u8]) -> BTreeSet<Tag> {
