@@ -12,7 +12,7 @@ mod reply;
 mod request;
 
 pub use attrs::{Attrs, Kind};
-pub use filter::{Settings, Sftp, Step, Under};
+pub use filter::{Links, Settings, Sftp, Step, Under};
 pub use frame::{MAX_PACKET, packet};
 pub use path::Path;
 pub(crate) use path::is_name;

@@ -297,7 +297,7 @@ mod real {
         let mut client = command.spawn().unwrap();
         let mut command = Command::new("git");
         command.current_dir(folder).args([program, "server.git"]).env("GIT_PROTOCOL", format!("version={version}"));
-        let mut server = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut server = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let (sender, receiver) = channel();
         // Opened for both, because that waits for nobody.
         let mut to_client = Some(fs::File::options().read(true).write(true).open(&into).unwrap());

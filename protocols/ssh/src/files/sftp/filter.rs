@@ -10,10 +10,12 @@
 //!
 //! A link that is made points to a place too, so what it holds is absolute, whatever the client wrote.
 //!
-//! **Limits:** a place is decided on by the server's own `REALPATH`, which must follow links (OpenSSH's does). Between that and
+//! **Limits:** a place is decided on by the server's own `REALPATH`, and by a look at each directory where that may not follow
+//! links. Between that and
 //! the request, whoever else can change the server's directories can change the place: links should not be permitted to be
 //! made where paths matter. Whether a directory exists shows, because what does not is answered so.
 
+mod above;
 mod files;
 mod forward;
 mod masked;
@@ -52,6 +54,17 @@ const MAX_WAITING: usize = 4 << 20;
 pub struct Settings {
     /// Places in which no link may be made, and which cannot be moved.
     pub governed: Vec<Path>,
+    pub links: Links,
+}
+
+/// Whether a server's `REALPATH` follows links. Some servers only tidy the text.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Links {
+    /// It is known to: OpenSSH's does.
+    Followed,
+    /// Nobody knows: each directory of a place is looked at, and a place that lies behind a link is refused.
+    #[default]
+    Unsure,
 }
 
 /// One step, in order.

@@ -39,6 +39,12 @@ impl Path {
         Self::canonical(format!("{directory}/{name}").as_bytes())
     }
 
+    /// Every directory above it but the root.
+    pub(super) fn above(&self) -> Vec<Self> {
+        let ends = self.0.match_indices('/').map(|(end, _)| end).filter(|end| *end > 0);
+        ends.filter_map(|end| Self::canonical(self.0.as_bytes().get(..end)?)).collect()
+    }
+
     /// The directory in which it lies; the root lies in itself.
     pub(super) fn parent(&self) -> &str {
         self.0.rsplit_once('/').map(|(parent, _)| parent).filter(|parent| !parent.is_empty()).unwrap_or("/")
@@ -126,6 +132,8 @@ mod tests {
         let place = path("/srv/data");
         assert!(path("/srv/data").is_within(&place) && path("/srv/data/a").is_within(&place));
         assert!(!path("/srv/database").is_within(&place) && !path("/srv").is_within(&place));
+        assert_eq!(path("/srv/data/a").above(), [path("/srv"), place]);
+        assert!(path("/srv").above().is_empty() && path("/").above().is_empty());
         assert!(path("/srv").is_within(&path("/")) && path("/").is_within(&path("/")));
     }
 

@@ -6,6 +6,7 @@ use sluice_model::UnixMicros;
 use super::super::attrs::Attrs;
 use super::super::path::Path;
 use super::super::question::{AskId, Open, Question, Terms, Verb};
+use super::super::reply::Code;
 use super::super::request::{Extended, OpenFlags, Request};
 
 /// One request from its packet to its forwarding.
@@ -67,6 +68,12 @@ pub(super) enum State {
     Following,
     /// What is at a place that is no link any more.
     Verifying(Path),
+    /// What is at each directory above a place.
+    Above {
+        found: Found,
+        owed: usize,
+        wrong: Option<(Code, &'static str)>,
+    },
     Asked {
         ask: AskId,
         since: UnixMicros,

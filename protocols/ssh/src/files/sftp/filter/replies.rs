@@ -20,6 +20,8 @@ const UNFIT: Violation = Violation::server("an answer that does not fit");
 pub(super) enum Pending {
     /// The filter asked which place a path is.
     Plan,
+    /// The filter asked what is above a place.
+    Above,
     /// The filter reads for a read that is covered.
     Piece(Piece),
     Client(Owed),
@@ -92,6 +94,7 @@ impl Sftp {
         };
         match pending {
             Pending::Plan => self.resolved(reply, now),
+            Pending::Above => self.looked_above(&reply, now),
             Pending::Piece(piece) => self.piece(piece, reply),
             Pending::Client(owed) => self.take(owed, reply, packet, now),
         }
@@ -247,7 +250,7 @@ impl Sftp {
         let mut asks: Vec<AskId> = pending
             .filter_map(|pending| match pending {
                 Pending::Client(owed) => owed.done,
-                Pending::Plan | Pending::Piece(_) => None,
+                Pending::Plan | Pending::Above | Pending::Piece(_) => None,
             })
             .collect();
         asks.sort();

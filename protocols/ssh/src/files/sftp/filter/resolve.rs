@@ -19,7 +19,7 @@ const FRESH: i64 = 1_000_000;
 const UNDECIDABLE: &str = "this name cannot be decided on";
 
 /// Why a request ends before it is asked about.
-struct Stop(Code, &'static str);
+pub(super) struct Stop(pub(super) Code, pub(super) &'static str);
 
 impl Sftp {
     /// Begins, or goes on once requests under way have settled which place each path is.
@@ -105,7 +105,7 @@ impl Sftp {
     }
 
     /// Asks about the next spot, or decides once all are known.
-    fn advance(&mut self, plan: Plan, now: UnixMicros) {
+    pub(super) fn advance(&mut self, plan: Plan, now: UnixMicros) {
         let Some(spot) = plan.spots.get(plan.found.len()) else { return self.decide(plan, now) };
         let spelt = match spot.kind {
             SpotKind::Followed | SpotKind::Itself => spelling(&spot.text),
@@ -142,12 +142,7 @@ impl Sftp {
         self.steps.push_back(Step::ToServer(Under::Channel, request.encode(id)));
     }
 
-    fn found(&mut self, mut plan: Plan, path: Path, attrs: Option<Attrs>, now: UnixMicros) {
-        plan.found.push(Found { path, attrs });
-        self.advance(plan, now);
-    }
-
-    fn stop(&mut self, plan: Plan, stop: &Stop) {
+    pub(super) fn stop(&mut self, plan: Plan, stop: &Stop) {
         self.answer_status(plan.id, stop.0, stop.1);
         if let Some(granted) = plan.granted {
             self.steps.push_back(Step::Done(granted.ask));

@@ -9,8 +9,8 @@ use sluice_wire::Side;
 
 use crate::files::event::FileEvent;
 use crate::files::sftp::{
-    AskId, Attrs, Code, Entry, Extended, OpenFlags, Path, Question, Reply, Request, Ruled, Settings, Sftp, Step, Terms,
-    Under, packet,
+    AskId, Attrs, Code, Entry, Extended, Links, OpenFlags, Path, Question, Reply, Request, Ruled, Settings, Sftp, Step,
+    Terms, Under, packet,
 };
 
 pub(super) type Policy = Box<dyn FnMut(&Question) -> Option<Ruled>>;
@@ -37,7 +37,7 @@ impl Bench {
     pub(super) fn new(governed: &[&str], policy: impl FnMut(&Question) -> Option<Ruled> + 'static) -> Self {
         let governed = governed.iter().map(|path| Path::canonical(path.as_bytes()).unwrap()).collect();
         Self {
-            sftp: Sftp::new(Arc::new(Settings { governed })),
+            sftp: Sftp::new(Arc::new(Settings { governed, links: Links::Followed })),
             policy: Box::new(policy),
             now: UnixMicros(1_000_000),
             to_server: VecDeque::new(),
@@ -50,6 +50,12 @@ impl Bench {
             version: None,
             raw: None,
         }
+    }
+
+    /// Before a server of which nobody knows whether it follows links.
+    pub(super) fn unsure(policy: impl FnMut(&Question) -> Option<Ruled> + 'static) -> Self {
+        let settings = Settings { governed: Vec::new(), links: Links::Unsure };
+        Self { sftp: Sftp::new(Arc::new(settings)), ..Self::new(&[], policy) }
     }
 
     pub(super) fn client(&mut self, bytes: Bytes) {
@@ -168,6 +174,8 @@ pub(super) struct Toy {
     next: u32,
     /// The most bytes of one answer.
     pub(super) most: Option<usize>,
+    /// It tidies paths and follows no link when it is asked for a place.
+    pub(super) tidies: bool,
     /// Every request it was sent.
     pub(super) seen: Vec<Request>,
     input: BytesMut,
@@ -258,6 +266,18 @@ impl Toy {
                 .map(|(name, data)| (bytes(name), bytes(data)))
                 .into(),
             },
+            Request::Realpath { path } if self.tidies => {
+                let mut parts: Vec<&str> = Vec::new();
+                for part in str::from_utf8(&path).unwrap().split('/') {
+                    match part {
+                        "" | "." => {}
+                        ".." => drop(parts.pop()),
+                        part => parts.push(part),
+                    }
+                }
+                let path = bytes(&format!("/{}", parts.join("/")));
+                Reply::Name(vec![Entry { name: path.clone(), long: path, attrs: Attrs::default() }])
+            }
             Request::Realpath { path } => match self.resolve(&text(&path)) {
                 Some(path) => {
                     Reply::Name(vec![Entry { name: bytes(&path), long: bytes(&path), attrs: Attrs::default() }])

@@ -102,7 +102,7 @@ fn a_session_of_the_real_client_goes_well() {
     fs::write(folder.join("local/tree/sub/small"), "small").unwrap();
     let commands = "cd open\nput -p large\nget -p large back\nput -r tree\nget -R tree tree2\nls -l\nrename large moved\n\
         ln -s moved link\nln moved hard\nget link linked\nchmod 600 moved\nmkdir made\nrmdir made\nrm hard\ndf -h .\npwd\n";
-    let mut bench = Bench::new(&[], not_closed);
+    let mut bench = Bench::unsure(not_closed);
     let (fine, shown) = batch(folder, commands, &mut bench);
     assert!(fine, "{shown}");
     assert!(fs::read(folder.join("local/back")).unwrap() == content);
@@ -136,7 +136,7 @@ fn the_real_client_is_told_what_is_refused_and_goes_on() {
     std::os::unix::fs::symlink("../closed/key", folder.join("remote/open/link")).unwrap();
     let commands = "-get closed/key\n-get open/link\n-rm closed/key\n-rename closed open/c\n-ls closed\n-cd closed\n\
         -ln -s ../closed open/c\n-put ../batch closed/new\nget open/fine\n";
-    let mut bench = Bench::new(&[], not_closed);
+    let mut bench = Bench::unsure(not_closed);
     let (fine, shown) = batch(folder, commands, &mut bench);
     assert!(fine, "{shown}");
     assert_eq!(fs::read(folder.join("local/fine")).unwrap(), b"fine");

@@ -82,6 +82,30 @@ fn a_link_is_decided_on_by_where_it_leads() {
 }
 
 #[test]
+fn a_server_that_only_tidies_paths_leads_nobody_through_a_link() {
+    let (mut bench, mut toy) = (Bench::unsure(only_data), nodes());
+    toy.tidies = true;
+    bench.greet(&mut toy);
+    for request in [
+        open("/data/up/key", OpenFlags::READ),
+        open("/data/out", OpenFlags::READ),
+        Request::Remove { path: bytes("/data/up/key") },
+        rename("/data/a", "/data/up/a"),
+        Request::Opendir { path: bytes("/data/up/.") },
+    ] {
+        assert_eq!(code(&bench.ask(&mut toy, 1, &request)), Code::PermissionDenied, "{request:?}");
+    }
+    assert!(effects(&toy).is_empty() && bench.asked.is_empty());
+    let deep = format!("/data{}", "/a".repeat(129));
+    let seen = toy.seen.len();
+    assert_eq!(code(&bench.ask(&mut toy, 1, &Request::Remove { path: bytes(&deep) })), Code::PermissionDenied);
+    assert_eq!(toy.seen.len(), seen + 1);
+    assert_eq!(code(&bench.ask(&mut toy, 1, &open("/data/none/a", OpenFlags::READ))), Code::NoSuchFile);
+    assert!(matches!(bench.ask(&mut toy, 1, &open("/data/a", OpenFlags::READ)), Reply::Handle(_)));
+    assert_eq!(bench.asked[0].1.path.as_str(), "/data/a");
+}
+
+#[test]
 fn what_is_forwarded_is_the_place_and_not_the_spelling() {
     let (mut bench, mut toy) = bench();
     assert!(matches!(bench.ask(&mut toy, 5, &open("../../data//./a", OpenFlags::READ)), Reply::Handle(_)));
