@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod adversary;
 mod bench;
 mod client;
 mod cuts;

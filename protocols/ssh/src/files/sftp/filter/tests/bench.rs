@@ -234,6 +234,35 @@ impl Toy {
         Some(if at.is_empty() { "/".into() } else { at })
     }
 
+    /// The place of a name itself, link or not, in a directory that is there.
+    fn entry(&self, path: &str) -> Option<String> {
+        let (parent, name) = path.rsplit_once('/').unwrap();
+        let parent = self.resolve(if parent.is_empty() { "/" } else { parent })?;
+        let there = self.nodes.get(&parent) == Some(&Node::Directory);
+        there.then(|| format!("{}/{name}", parent.trim_end_matches('/')))
+    }
+
+    /// The places that a request acts on, as a file system takes it.
+    pub(super) fn places(&self, request: &Request) -> Vec<String> {
+        let followed = |path: &Bytes| self.resolve(str::from_utf8(path).unwrap());
+        let entry = |path: &Bytes| self.entry(str::from_utf8(path).unwrap());
+        let places = match request {
+            // The system opens no link exclusively.
+            Request::Open { path, flags, .. } if flags.has(OpenFlags::EXCLUSIVE) => vec![entry(path)],
+            Request::Open { path, .. } | Request::Opendir { path } | Request::Setstat { path, .. } => {
+                vec![followed(path)]
+            }
+            Request::Stat { path } => vec![followed(path)],
+            Request::Remove { path } | Request::Rmdir { path } | Request::Mkdir { path, .. } => vec![entry(path)],
+            Request::Rename { from, to } | Request::Extended(Extended::PosixRename { from, to }) => {
+                vec![entry(from), entry(to)]
+            }
+            Request::Symlink { link, .. } => vec![entry(link)],
+            _ => vec![],
+        };
+        places.into_iter().flatten().collect()
+    }
+
     fn attrs(&self, path: &str) -> Reply {
         let (kind, size) = match self.nodes.get(path) {
             Some(Node::File(content)) => (0o100_644, content.len()),
@@ -284,10 +313,19 @@ impl Toy {
                 }
                 None => Reply::status(Code::NoSuchFile, "no such file"),
             },
-            Request::Lstat { path } => self.attrs(&text(&path)),
+            Request::Lstat { path } => self.attrs(&self.entry(&text(&path)).unwrap_or_default()),
             Request::Stat { path } => self.attrs(&self.resolve(&text(&path)).unwrap_or_default()),
+            Request::Open { path, flags, .. }
+                if flags.has(OpenFlags::EXCLUSIVE)
+                    && self.entry(&text(&path)).is_none_or(|path| self.nodes.contains_key(&path)) =>
+            {
+                Reply::status(Code::Failure, "it is there")
+            }
             Request::Open { path, flags, .. } => {
                 let path = self.resolve(&text(&path)).unwrap_or_default();
+                if self.nodes.get(&path) == Some(&Node::Directory) {
+                    return Reply::status(Code::Failure, "it is a directory");
+                }
                 if flags.has(OpenFlags::TRUNCATE) || (flags.has(OpenFlags::CREATE) && !self.nodes.contains_key(&path)) {
                     self.nodes.insert(path.clone(), Node::File(vec![]));
                 }
@@ -315,16 +353,36 @@ impl Toy {
                 ok
             }
             Request::Rename { from, to } | Request::Extended(Extended::PosixRename { from, to }) => {
-                let node = self.nodes.remove(&text(&from)).unwrap();
-                self.nodes.insert(text(&to), node);
+                let (Some(from), Some(to)) = (self.entry(&text(&from)), self.entry(&text(&to))) else {
+                    return Reply::status(Code::NoSuchFile, "no such directory");
+                };
+                let all: Vec<String> = self.nodes.keys().filter(|path| is_below(path, &from)).cloned().collect();
+                if all.is_empty() || is_below(&to, &from) || self.nodes.get(&to) == Some(&Node::Directory) {
+                    return Reply::status(Code::Failure, "it cannot be moved");
+                }
+                for path in all {
+                    let node = self.nodes.remove(&path).unwrap();
+                    self.nodes.insert(format!("{to}{}", path.strip_prefix(&from).unwrap()), node);
+                }
                 ok
             }
-            Request::Remove { path } => {
-                self.nodes.remove(&text(&path)).unwrap();
+            Request::Remove { path } | Request::Rmdir { path } => {
+                let Some(path) = self.entry(&text(&path)) else {
+                    return Reply::status(Code::NoSuchFile, "no such directory");
+                };
+                self.nodes.retain(|known, _| !is_below(known, &path));
+                ok
+            }
+            Request::Mkdir { path, .. } => {
+                if let Some(path) = self.entry(&text(&path)) {
+                    self.nodes.entry(path).or_insert(Node::Directory);
+                }
                 ok
             }
             Request::Symlink { target, link } => {
-                self.nodes.insert(text(&link), Node::Link(text(&target)));
+                if let Some(link) = self.entry(&text(&link)) {
+                    self.nodes.entry(link).or_insert(Node::Link(text(&target)));
+                }
                 ok
             }
             Request::Fsetstat { .. } | Request::Setstat { .. } => ok,
@@ -343,6 +401,10 @@ impl Toy {
         }
         Reply::Data(Bytes::copy_from_slice(&content[from..to]))
     }
+}
+
+fn is_below(path: &str, place: &str) -> bool {
+    path.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 impl Bench {
