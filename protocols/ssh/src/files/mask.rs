@@ -2,6 +2,9 @@
 //!
 //! **Invariant:** what is read is what the whole file covered at once gives. A read is widened by the cover's reach on both
 //! sides, covered, and cut to what was asked; the stand-in is as long as the value, so no offset moves.
+//!
+//! **Limit:** who may write to a file can change a value until no detector knows it. A handle for both is refused; that a
+//! covered file is not written to through another handle is for policy to say.
 
 use std::collections::BTreeSet;
 use std::fmt;

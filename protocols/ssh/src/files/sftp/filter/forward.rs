@@ -23,6 +23,16 @@ impl Sftp {
             self.answer_status(plan.id, Code::PermissionDenied, "values of this file cannot be covered");
             return self.steps.push_back(Step::Done(ask));
         }
+        // Whoever changes a byte of a value could read the others: no detector knows it any more.
+        let both = OpenFlags::READ.with(OpenFlags::WRITE);
+        if terms.cover.is_some() && matches!(plan.request, Request::Open { flags, .. } if flags.has(both)) {
+            self.answer_status(
+                plan.id,
+                Code::PermissionDenied,
+                "values of this file are covered: open it for reading only",
+            );
+            return self.steps.push_back(Step::Done(ask));
+        }
         let Some((request, what)) = translate(plan, ask, terms) else {
             self.answer_status(plan.id, Code::Unsupported, "this request is not offered");
             return self.steps.push_back(Step::Done(ask));

@@ -352,6 +352,15 @@ impl Toy {
                 self.handles.remove(&handle).unwrap();
                 ok
             }
+            other => self.change(other),
+        }
+    }
+
+    /// What changes directories.
+    fn change(&mut self, request: Request) -> Reply {
+        let ok = Reply::status(Code::Ok, "ok");
+        let text = |path: &Bytes| str::from_utf8(path).unwrap().to_owned();
+        match request {
             Request::Rename { from, to } | Request::Extended(Extended::PosixRename { from, to }) => {
                 let (Some(from), Some(to)) = (self.entry(&text(&from)), self.entry(&text(&to))) else {
                     return Reply::status(Code::NoSuchFile, "no such directory");

@@ -195,6 +195,18 @@ fn a_read_beyond_the_end_is_the_end_and_an_offset_that_overflows_too() {
 }
 
 #[test]
+fn a_covered_file_is_not_opened_for_both() {
+    let cover: Arc<dyn Cover> = Arc::new(Runs);
+    let mut toy = Toy::new(&[("/f", Node::File(b"abcxxxx".to_vec()))]);
+    let mut bench = Bench::new(&[], covering(&cover));
+    bench.greet(&mut toy);
+    let both = OpenFlags::READ.with(OpenFlags::WRITE);
+    assert_eq!(code(&bench.ask(&mut toy, 1, &open("/f", both))), Code::PermissionDenied);
+    assert_eq!(bench.done.len(), 1);
+    bench.open(&mut toy, "/f", OpenFlags::WRITE);
+}
+
+#[test]
 fn a_cover_that_reaches_too_far_refuses_the_file() {
     #[derive(Debug)]
     struct Far;
