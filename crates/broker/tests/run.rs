@@ -14,7 +14,7 @@ use sluice_kernel::{Closing, Keep as _, Opening, Recorder, clock};
 use sluice_model::{
     Digest, Environment, FlowId, OpId, Person, Principal, RunId, SessionId, Stage, Target, TargetName, TokenId, Who,
 };
-use sluice_recording::{Asked, Content, Event, Noted, Pair, Ruled, Word};
+use sluice_recording::{Asked, Batch, Content, Event, Noted, Pair, Ruled, Word};
 use sluice_store::{Edges as _, Keeper, Limits, Recordings, Sqlite};
 use sluice_wire::Peer;
 use tempfile::TempDir;
@@ -330,7 +330,7 @@ fn asked(tape: &mut dyn Recorder, at_ns: u64, op: u64, action: &str, text: &str)
         text: Content(text.as_bytes()),
         bound: None,
     };
-    tape.append(FlowId(0), at_ns, &Event::Asked(asked)).unwrap();
+    write(tape, at_ns, &Event::Asked(asked));
     let ruled = Ruled {
         op: OpId(op),
         verdict: Word::Allow,
@@ -340,7 +340,13 @@ fn asked(tape: &mut dyn Recorder, at_ns: u64, op: u64, action: &str, text: &str)
         decision: "d".into(),
         cached: false,
     };
-    tape.append(FlowId(0), at_ns, &Event::Ruled(ruled)).unwrap();
+    write(tape, at_ns, &Event::Ruled(ruled));
+}
+
+fn write(tape: &mut dyn Recorder, at_ns: u64, event: &Event<'_>) {
+    let mut batch = Batch::default();
+    batch.add(FlowId(0), at_ns, event).unwrap();
+    tape.append(&mut batch).unwrap();
 }
 
 async fn closed(tape: Box<dyn Recorder>, at_ns: u64) {
@@ -366,7 +372,7 @@ async fn past(dir: &Path) -> Past {
     let other = past.open("s-other", "shop", "postgres", None).await;
     asked(&mut *llm, SECOND, 1, "llm.chat", "POST /responses");
     let pairs = vec![Pair::new("op", "2"), Pair::new("id", "call_1"), Pair::new("name", "query")];
-    llm.append(FlowId(0), SECOND, &Event::Noted(Noted { kind: "llm.call".into(), pairs })).unwrap();
+    write(&mut *llm, SECOND, &Event::Noted(Noted { kind: "llm.call".into(), pairs }));
     asked(&mut *llm, SECOND, 2, "tool.call", r#"query({"sql":"select 1"})"#);
     asked(&mut *sql, 2 * SECOND, 1, "sql.read", "select 1;");
     closed(llm, 3 * SECOND).await;
