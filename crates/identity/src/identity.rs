@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -17,6 +18,7 @@ use crate::keyset::Key;
 use crate::mint::{self, Lifetimes, Said};
 use crate::revocation::Revocations;
 use crate::scram::{Iterations, ScramSecrets, Stranger};
+use crate::ssh::{Authorities, CertificateError, SshKeys, SshLogins};
 use crate::token::Envelope;
 use crate::verify::{self, Profile};
 
@@ -34,6 +36,8 @@ pub struct Identity {
     revocations: Arc<dyn Revocations>,
     scram: Arc<dyn ScramSecrets>,
     stranger: Stranger,
+    ssh_keys: Arc<dyn SshKeys>,
+    authorities: ArcSwap<Authorities>,
 }
 
 impl Identity {
@@ -59,6 +63,8 @@ impl Identity {
             revocations,
             scram,
             stranger: Stranger::new(keys.derive("scram-strangers")?, iterations),
+            ssh_keys: Arc::new(SshLogins::default()),
+            authorities: ArcSwap::default(),
         };
         identity.reload(issuers).map_err(SetupError::Issuers)?;
         Ok(identity)
@@ -93,6 +99,47 @@ impl Identity {
         }
         self.issuers.store(Arc::new(ready));
         Ok(())
+    }
+
+    /// Asks whose SSH keys are; without it they are nobody's.
+    #[must_use]
+    pub fn with_ssh_keys(self, ssh_keys: Arc<dyn SshKeys>) -> Self {
+        Self { ssh_keys, ..self }
+    }
+
+    /// Replaces the authorities of SSH certificates as a whole.
+    pub fn trust(&self, authorities: Authorities) {
+        self.authorities.store(Arc::new(authorities));
+    }
+
+    /// Says whose an SSH key is at a moment, or exactly why nobody's. The protocol has checked that the client holds it.
+    ///
+    /// # Errors
+    /// When the key is unknown, or does not count any more.
+    pub fn check_key(&self, key: &[u8], now: UnixMicros) -> Result<Principal, CertificateError> {
+        let principal = self.ssh_keys.find(key).ok_or(CertificateError::UnknownKey)?;
+        if now >= principal.expires {
+            return Err(CertificateError::Expired);
+        }
+        self.unless_revoked(Principal::clone(&principal))
+    }
+
+    /// Believes an SSH certificate at a moment, or says exactly why not. The protocol has checked that the client holds
+    /// its key.
+    ///
+    /// # Errors
+    /// When the certificate does not hold.
+    pub fn check_certificate(
+        &self,
+        certificate: &[u8],
+        client: IpAddr,
+        now: UnixMicros,
+    ) -> Result<Principal, CertificateError> {
+        self.unless_revoked(self.authorities.load().check(certificate, client, now)?)
+    }
+
+    fn unless_revoked(&self, principal: Principal) -> Result<Principal, CertificateError> {
+        if self.revocations.is_revoked(&principal.token) { Err(CertificateError::Revoked) } else { Ok(principal) }
     }
 
     /// Believes a token at a moment, or says exactly why not. Clients are told less: see [`Identify::authenticate`].
@@ -153,21 +200,23 @@ impl Identity {
     }
 
     async fn decide(&self, claim: Claim, now: UnixMicros) -> Result<Authenticated, Refusal> {
-        let decided = match claim {
-            Claim::Token(token) => match self.check_token(&token, now).await {
-                Ok(principal) => return Ok(Authenticated { principal, server_signature: None }),
-                Err(error) => Err((error.refusal(), Some(error))),
-            },
-            Claim::Scram { user, auth_message, proof } => {
-                self.check_proof(&user, &auth_message, &proof, now).map_err(|refusal| (refusal, None))
+        let shown = |principal| Authenticated { principal, server_signature: None };
+        match claim {
+            Claim::Token(token) => {
+                let checked = self.check_token(&token, now).await;
+                checked.map(shown).map_err(|error| refused(error.refusal(), Some(&error)))
             }
-            Claim::Key { .. } | Claim::Certificate { .. } => Err((unknown_key(), None)),
-        };
-        decided.map_err(|(refusal, error)| {
-            let check = error.map(tracing::field::display);
-            tracing::info!(rule = refusal.rule.as_str(), check, "a sign-in was refused");
-            refusal
-        })
+            Claim::Scram { user, auth_message, proof } => {
+                self.check_proof(&user, &auth_message, &proof, now).map_err(|refusal| refused(refusal, None))
+            }
+            Claim::Key { key } => {
+                self.check_key(&key, now).map(shown).map_err(|error| refused(unaccepted_key(), Some(&error)))
+            }
+            Claim::Certificate { certificate, client } => {
+                let checked = self.check_certificate(&certificate, client, now);
+                checked.map(shown).map_err(|error| refused(unaccepted_key(), Some(&error)))
+            }
+        }
     }
 }
 
@@ -189,8 +238,16 @@ impl Identify for Identity {
     }
 }
 
-fn unknown_key() -> Refusal {
-    Refusal::builtin(Code::Unauthenticated, "identity.key", "this key is nobody's")
+/// Tells the log which check failed; the client learns no more than the refusal.
+fn refused(refusal: Refusal, check: Option<&dyn fmt::Display>) -> Refusal {
+    let check = check.map(tracing::field::display);
+    tracing::info!(rule = refusal.rule.as_str(), check, "a sign-in was refused");
+    refusal
+}
+
+/// The same for every key and certificate: whoever tries keys learns nothing of any.
+fn unaccepted_key() -> Refusal {
+    Refusal::builtin(Code::Unauthenticated, "identity.key", "the key is not accepted")
 }
 
 impl fmt::Debug for Identity {

@@ -15,6 +15,7 @@ mod keyset;
 mod mint;
 mod revocation;
 mod scram;
+mod ssh;
 mod token;
 mod verify;
 
@@ -31,3 +32,6 @@ pub use keys::Keys;
 pub use mint::{Lifetimes, MintRequest, mint};
 pub use revocation::{Revocations, RevokedTokens};
 pub use scram::{Iterations, ScramLogin, ScramLogins, ScramSecrets, ScramVerifier};
+pub use ssh::{
+    Authorities, AuthorityConfig, CertificateError, HostKey, HostKeyError, KeyError, PublicKey, SshKeys, SshLogins,
+};
