@@ -12,6 +12,7 @@ mod objects;
 mod recordings;
 mod sessions;
 mod sqlite;
+mod ssh_keys;
 mod tokens;
 
 use thiserror::Error;
@@ -27,12 +28,13 @@ pub use recordings::{
 };
 pub use sessions::{SessionEnd, SessionFilter, SessionRow, SessionStart, Sessions};
 pub use sqlite::Sqlite;
+pub use ssh_keys::{Added, SshKeyRow, SshKeys};
 pub use tokens::{Revoked, ScramSecret, TokenRow, Tokens};
 
 /// What the broker keeps besides recordings, as operations of its domain.
-pub trait Store: Sessions + Tokens + Approvals + Budgets + Edges + Owned {}
+pub trait Store: Sessions + Tokens + SshKeys + Approvals + Budgets + Edges + Owned {}
 
-impl<T: Sessions + Tokens + Approvals + Budgets + Edges + Owned> Store for T {}
+impl<T: Sessions + Tokens + SshKeys + Approvals + Budgets + Edges + Owned> Store for T {}
 
 /// The store could not do what it was asked for.
 #[derive(Debug, Error)]

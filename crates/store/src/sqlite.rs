@@ -6,6 +6,7 @@ mod edges;
 mod objects;
 mod schema;
 mod sessions;
+mod ssh_keys;
 #[cfg(test)]
 mod tests;
 mod tokens;

@@ -53,6 +53,12 @@ pub(super) const STEPS: &[&str] = &[
         target text not null, class text not null, id text not null, owner text not null, made integer not null,
         primary key (target, class, id)
     ) strict, without rowid;",
+    "create table ssh_keys (
+        seq integer primary key autoincrement, token text not null unique, key blob not null, algorithm text not null,
+        fingerprint text not null, comment text not null, principal text not null, created integer not null,
+        expires integer not null
+    ) strict;
+    create index ssh_keys_by_key on ssh_keys (key);",
 ];
 
 /// Takes the steps that a store has not taken yet, each with its mark in one transaction.

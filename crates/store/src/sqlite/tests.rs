@@ -12,8 +12,9 @@ use tempfile::TempDir;
 
 use super::{Sqlite, schema};
 use crate::{
-    Approvals, Budgets, Confidence, Edge, Edges, HoldFilter, MAX_OPEN_HOLDS, NotCounted, Place, ScramSecret,
-    SessionEnd, SessionFilter, SessionStart, Sessions, State, StoreError, Tally, Tie, TokenRow, Tokens,
+    Added, Approvals, Budgets, Confidence, Edge, Edges, HoldFilter, MAX_OPEN_HOLDS, NotCounted, Place, ScramSecret,
+    SessionEnd, SessionFilter, SessionStart, Sessions, SshKeyRow, SshKeys, State, StoreError, Tally, Tie, TokenRow,
+    Tokens,
 };
 
 const NOW: UnixMicros = UnixMicros(1_700_000_000_000_000);
@@ -502,4 +503,40 @@ async fn a_request_that_needs_nobody_cannot_be_complete() {
     assert!(matches!(store.approve(&hold("none"), &bob, NOW).await, Err(NotCounted::NotAnApprover)));
     assert_eq!(store.show_hold(&hold("zero")).await.unwrap().unwrap().tally, Tally { given: 0, needed: 1 });
     assert!(store.approve(&hold("zero"), &bob, NOW).await.unwrap().complete());
+}
+
+fn ssh_key(id: &str, owner: &str, created: UnixMicros) -> SshKeyRow {
+    SshKeyRow {
+        principal: Principal { token: TokenId::new(id).unwrap(), ..user(owner, &["dba"]) },
+        key: vec![1, 2, 3],
+        algorithm: "ssh-ed25519".to_owned(),
+        fingerprint: "SHA256:x".to_owned(),
+        comment: "laptop".to_owned(),
+        created,
+        revoked: None,
+    }
+}
+
+#[tokio::test]
+async fn an_ssh_key_is_one_principals_until_it_is_removed_or_ends() {
+    let (_dir, store) = store().await;
+    let first = ssh_key("k-1", "ana", NOW);
+    assert_eq!(store.insert_ssh_key(&first).await.unwrap(), Added::New);
+    let taken = Added::Taken(Box::new(first.principal.clone()));
+    assert_eq!(store.insert_ssh_key(&ssh_key("k-2", "bob", NOW)).await.unwrap(), taken);
+    assert_eq!(store.ssh_keys_since(0).await.unwrap(), (vec![first.clone()], 1));
+    assert_eq!(store.list_tokens(10).await.unwrap().len(), 1, "what was not added left nothing");
+
+    assert!(store.revoke_token(&first.principal.token, NOW).await.unwrap());
+    let (revoked, _) = store.revoked_since(0).await.unwrap();
+    assert_eq!(revoked.first().unwrap().expires, Some(first.principal.expires));
+    let second = ssh_key("k-2", "bob", NOW);
+    assert_eq!(store.insert_ssh_key(&second).await.unwrap(), Added::New);
+    assert_eq!(store.ssh_keys_since(1).await.unwrap(), (vec![second.clone()], 2));
+    let third = ssh_key("k-3", "ana", second.principal.expires);
+    assert_eq!(store.insert_ssh_key(&third).await.unwrap(), Added::New);
+    let listed = store.list_ssh_keys(10).await.unwrap();
+    assert_eq!(listed.iter().map(|row| row.revoked).collect::<Vec<_>>(), [None, None, Some(NOW)]);
+    assert_eq!(store.ssh_key(&second.principal.token).await.unwrap(), Some(second));
+    assert_eq!(store.ssh_key(&TokenId::new("k-9").unwrap()).await.unwrap(), None);
 }

@@ -115,7 +115,7 @@ impl Tokens for Sqlite {
 }
 
 /// The cursor after some rows.
-fn last(rows: &[SqliteRow], cursor: i64) -> Result<i64, StoreError> {
+pub(super) fn last(rows: &[SqliteRow], cursor: i64) -> Result<i64, StoreError> {
     Ok(rows.last().map(|row| row.try_get("seq")).transpose()?.unwrap_or(cursor))
 }
 
