@@ -3,9 +3,9 @@
 use anyhow::Result;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use sluice_identity::{RevokedTokens, ScramLogin, ScramLogins, ScramVerifier};
+use sluice_identity::{RevokedTokens, ScramLogin, ScramLogins, ScramVerifier, SshLogins};
 use sluice_model::{Principal, Secret, UnixMicros};
-use sluice_store::{ScramSecret, Sqlite, Tokens as _};
+use sluice_store::{ScramSecret, Sqlite, SshKeys as _, Tokens as _};
 use tracing::error;
 
 /// How far each list has been read.
@@ -13,6 +13,7 @@ use tracing::error;
 pub(crate) struct Cursors {
     revoked: i64,
     scrams: i64,
+    ssh_keys: i64,
 }
 
 /// Reads what was added since the last time.
@@ -20,6 +21,7 @@ pub(crate) async fn catch_up(
     store: &Sqlite,
     revoked: &RevokedTokens,
     logins: &ScramLogins,
+    ssh_logins: &SshLogins,
     cursors: &mut Cursors,
 ) -> Result<()> {
     let (fresh, next) = store.revoked_since(cursors.revoked).await?;
@@ -36,6 +38,11 @@ pub(crate) async fn catch_up(
         }
     }
     cursors.scrams = next;
+    let (fresh, next) = store.ssh_keys_since(cursors.ssh_keys).await?;
+    for row in fresh {
+        ssh_logins.put(row.key.into(), row.principal);
+    }
+    cursors.ssh_keys = next;
     Ok(())
 }
 

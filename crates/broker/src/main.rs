@@ -5,6 +5,7 @@ mod cli;
 mod config;
 mod control;
 mod demo;
+mod host_key;
 mod listen;
 mod log;
 mod logins;

@@ -37,6 +37,11 @@ impl Paths {
         self.root.join("tls")
     }
 
+    /// The folder of the SSH host key.
+    pub(crate) fn ssh(&self) -> PathBuf {
+        self.root.join("ssh")
+    }
+
     /// The embedded store.
     pub(crate) fn state(&self) -> PathBuf {
         self.root.join("state.sqlite")

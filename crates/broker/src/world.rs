@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use sluice_identity::{Identity, Iterations, Keys, Lifetimes, RevokedTokens, ScramLogins};
+use sluice_identity::{Authorities, Identity, Iterations, Keys, Lifetimes, RevokedTokens, ScramLogins, SshLogins};
 use sluice_kernel::{Kernel, Laws, Ports, Zone, clock};
 use sluice_model::{TargetName, UnixMicros};
 use sluice_store::{Approvals as _, Holds, Keeper, Limits as DiskLimits, Recordings, Sessions as _, Sqlite, Store};
@@ -36,6 +36,7 @@ pub(crate) struct World {
     vault: Arc<Vault>,
     revoked: Arc<RevokedTokens>,
     logins: Arc<ScramLogins>,
+    ssh_logins: Arc<SshLogins>,
     servers: Vec<(&'static str, Arc<dyn Server>)>,
 }
 
@@ -53,6 +54,7 @@ impl World {
         let holds = Arc::new(Holds::new(Arc::clone(&shared)));
         let keeper = Keeper::new(recordings, shared, env!("CARGO_PKG_VERSION"));
         let (revoked, logins) = (Arc::new(RevokedTokens::default()), Arc::new(ScramLogins::default()));
+        let ssh_logins = Arc::new(SshLogins::default());
         let identity = Identity::new(
             &keys,
             LIFETIMES,
@@ -61,7 +63,8 @@ impl World {
             Arc::clone(&revoked) as _,
             Arc::clone(&logins) as _,
         )?;
-        let identity = Arc::new(identity);
+        let identity = Arc::new(identity.with_ssh_keys(Arc::clone(&ssh_logins) as _));
+        identity.trust(authorities(config)?);
         identity.reload(config.issuers.clone()).map_err(|wrong| config::issuer_mistakes(&config.file, &wrong))?;
         let vault = Arc::new(Vault::new(lendings(config)));
         let ports = Ports {
@@ -76,11 +79,11 @@ impl World {
         for lane in PROTOCOLS {
             servers.push((lane.schema().protocol, lane.server(listener)?));
         }
-        let world = Self { kernel, store, holds, keeper, identity, vault, revoked, logins, servers };
+        let world = Self { kernel, store, holds, keeper, identity, vault, revoked, logins, ssh_logins, servers };
         world.point_servers(config);
         // Nobody signs in before what was revoked earlier is known.
         let mut cursors = logins::Cursors::default();
-        logins::catch_up(&world.store, &world.revoked, &world.logins, &mut cursors).await?;
+        world.catch_up(&mut cursors).await?;
         Ok(world)
     }
 
@@ -93,8 +96,10 @@ impl World {
     /// Puts another configuration in force as a whole; where anything is wrong with it, nothing changes.
     pub(crate) fn adopt(&self, config: &Config) -> Result<(), Mistakes> {
         let policies = policies::compile(config, epoch())?;
+        let authorities = authorities(config)?;
         let wrong = self.identity.reload(config.issuers.clone());
         wrong.map_err(|wrong| config::issuer_mistakes(&config.file, &wrong))?;
+        self.identity.trust(authorities);
         self.vault.reload(lendings(config));
         self.kernel.replace(laws(config, policies));
         self.point_servers(config);
@@ -113,13 +118,17 @@ impl World {
         tokio::join!(self.kernel.watch(), self.keeper.clone().run(), self.look());
     }
 
+    async fn catch_up(&self, cursors: &mut logins::Cursors) -> Result<()> {
+        logins::catch_up(&self.store, &self.revoked, &self.logins, &self.ssh_logins, cursors).await
+    }
+
     async fn look(&self) {
         let mut cursors = logins::Cursors::default();
         let mut beat = tokio::time::interval(LOOK_EVERY);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             beat.tick().await;
-            let looked = logins::catch_up(&self.store, &self.revoked, &self.logins, &mut cursors).await;
+            let looked = self.catch_up(&mut cursors).await;
             if let Err(error) = looked {
                 error!(error = %error, "revocations could not be read from the store");
             }
@@ -129,6 +138,11 @@ impl World {
             }
         }
     }
+}
+
+/// The authorities of SSH certificates of a configuration, with the files it names.
+pub(crate) fn authorities(config: &Config) -> Result<Authorities, Mistakes> {
+    Authorities::open(&config.ssh_authorities).map_err(|wrong| config::authority_mistakes(&config.file, &wrong))
 }
 
 /// The number of the next set of policies: later ones are higher, also across restarts.

@@ -160,6 +160,93 @@ fn a_login_is_made_once() {
     assert!(said(&again).contains("the login `metabase` exists"), "{}", said(&again));
 }
 
+const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f alice@laptop";
+
+#[test]
+fn a_key_is_added_once_listed_and_removed() {
+    let site = site();
+    let add = ["key", "add", "--user", "alice", "--group", "analysts", "--output", "json", KEY];
+    let added = sluice(site.path(), &add);
+    assert_eq!(code(&added), 0, "{}", said(&added));
+    let row: serde_json::Value = serde_json::from_slice(&added.stdout).unwrap();
+    assert_eq!((row["principal"].as_str(), row["comment"].as_str()), (Some("user:alice"), Some("alice@laptop")));
+    let again = sluice(site.path(), &["key", "add", "--user", "bob", KEY]);
+    assert_eq!(code(&again), 1);
+    assert!(said(&again).contains("the key is user:alice's"), "{}", said(&again));
+
+    let id = row["id"].as_str().unwrap();
+    let removed = sluice(site.path(), &["key", "remove", id]);
+    assert_eq!(code(&removed), 0, "{}", said(&removed));
+    assert_eq!(code(&sluice(site.path(), &["key", "remove", id])), 1);
+    assert_eq!(code(&sluice(site.path(), &["key", "remove", "nothing"])), 1);
+    fs::write(site.path().join("bob.pub"), format!("{KEY}\n")).unwrap();
+    let moved = sluice(site.path(), &["key", "add", "--user", "bob", "bob.pub"]);
+    assert_eq!(code(&moved), 0, "{}", said(&moved));
+    let listed = sluice(site.path(), &["key", "list"]);
+    let text = said(&listed);
+    assert!(text.contains("user:bob") && text.contains("valid") && text.contains("removed"), "{text}");
+}
+
+#[test]
+fn a_key_that_is_none_is_not_added() {
+    let site = site();
+    fs::write(site.path().join("long.pub"), "nonsense\n").unwrap();
+    for (key, expected) in [
+        ("nowhere.pub", "neither a key nor a file"),
+        ("ssh-ed25519 AAAA", "is not one line"),
+        ("ssh-dss AAAAB3NzaC1kc3MAAAABAQAAAAECAAAAAQMAAAABBA==", "DSA"),
+        ("long.pub", "is not one line"),
+    ] {
+        let added = sluice(site.path(), &["key", "add", "--user", "alice", key]);
+        assert_eq!(code(&added), 1, "{key}");
+        assert!(said(&added).contains(expected), "{key}: {}", said(&added));
+    }
+}
+
+#[test]
+fn an_authority_is_checked_with_its_place() {
+    let site = site();
+    fs::write(site.path().join("ca.pub"), format!("{KEY}\n")).unwrap();
+    change(site.path(), "policies:", "ssh_authorities: [{ name: corp, key: ca.pub }]\npolicies:");
+    let checked = sluice(site.path(), &["check", "--offline"]);
+    assert_eq!(code(&checked), 0, "{}", said(&checked));
+    assert!(said(&checked).contains("ssh authority corp"), "{}", said(&checked));
+    change(site.path(), "key: ca.pub", "key: nowhere.pub");
+    for command in [&["check", "--offline"][..], &["serve"]] {
+        let checked = sluice(site.path(), command);
+        assert_eq!(code(&checked), 1);
+        let text = said(&checked);
+        assert!(text.contains("authority `corp`: `key` cannot be read") && text.contains("sluice.yaml:"), "{text}");
+    }
+}
+
+#[test]
+fn the_host_key_stays_and_the_client_block_is_what_openssh_reads() {
+    let site = site();
+    let print = ["ssh-hostkey", "--host", "broker.example.com", "--port", "2222"];
+    let printed = sluice(site.path(), &print);
+    assert_eq!(code(&printed), 0, "{}", said(&printed));
+    let known = String::from_utf8_lossy(&printed.stdout).into_owned();
+    assert!(known.starts_with("[broker.example.com]:2222,sluice-broker ssh-ed25519 AAAA"), "{known}");
+    assert_eq!(sluice(site.path(), &print).stdout, printed.stdout);
+    let records = sluice(site.path(), &["ssh-hostkey", "--host", "broker.example.com", "--sshfp"]);
+    assert!(said(&records).starts_with("broker.example.com IN SSHFP 4 1 "), "{}", said(&records));
+
+    let block = sluice(site.path(), &["ssh-config", "--host", "broker.example.com"]);
+    assert_eq!(code(&block), 0, "{}", said(&block));
+    fs::write(site.path().join("ssh_config"), &block.stdout).unwrap();
+    let read =
+        Command::new("ssh").current_dir(site.path()).args(["-F", "ssh_config", "-G", "root@db1.sluice"]).output();
+    let text = said(&read.unwrap()).to_lowercase();
+    for line in ["user root", "hostname db1.sluice", "proxyjump sluice-broker", "hostkeyalias sluice-broker"] {
+        assert!(text.lines().any(|found| found == line), "{line}: {text}");
+    }
+    let wrong = sluice(site.path(), &["ssh-config", "--host", "-oProxyCommand=id"]);
+    assert_ne!(code(&wrong), 0);
+    let wrong = sluice(site.path(), &["ssh-config", "--host", "a b"]);
+    assert!(code(&wrong) == 1 && said(&wrong).contains("is not the name"), "{}", said(&wrong));
+}
+
 #[test]
 fn without_a_broker_approvals_say_so() {
     let site = site();

@@ -15,7 +15,7 @@ use super::output::{Style, colours, one_line, styled};
 use super::{DONE, Format, Global, WRONG, out, report_mistakes};
 use crate::config::{self, Config, GuardedTarget, issuer_mistakes, nearest};
 use crate::policies::{self, Mistakes};
-use crate::world::{ITERATIONS, LIFETIMES, lendings};
+use crate::world::{self, ITERATIONS, LIFETIMES, lendings};
 use crate::{protocols, tls};
 
 #[derive(Args, Debug)]
@@ -104,6 +104,11 @@ fn issuers(config: &Config, lines: &mut Vec<Line>) -> Result<(), Mistakes> {
             checked.map_err(|mistakes| issuer_mistakes(&config.file, &mistakes))?;
         }
         Err(error) => lines.push(wrong("issuers", error.to_string())),
+    }
+    world::authorities(config)?;
+    for authority in &config.ssh_authorities {
+        let about = format!("ssh authority {}", authority.name);
+        lines.push(resolved(about, format!("certificates of at most {} seconds", authority.max_lifetime)));
     }
     for issuer in &config.issuers {
         lines

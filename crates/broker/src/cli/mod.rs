@@ -5,12 +5,14 @@ mod audit;
 mod check;
 mod config;
 mod explain;
+mod key;
 mod output;
 mod policy;
 mod replay;
 mod run;
 mod scram;
 mod sessions;
+mod ssh;
 mod token;
 
 use std::path::PathBuf;
@@ -92,6 +94,16 @@ enum Command {
     /// Make logins for tools that insist on a user name and a password.
     #[command(subcommand)]
     Scram(scram::Command),
+    /// Add, list and remove the public keys that people sign in with over SSH.
+    #[command(subcommand)]
+    Key(key::Command),
+    /// Print a block for ~/.ssh/config by which `ssh LOGIN@TARGET.sluice` leads through the broker.
+    #[command(after_help = "Example:\n  sluice ssh-config --host broker.example.com --port 2222 >> ~/.ssh/config")]
+    SshConfig(ssh::ClientConfig),
+    /// Print the broker's SSH host key as known_hosts lines, or as SSHFP records for the DNS.
+    #[command(after_help = "Example:\n  sluice ssh-hostkey --host broker.example.com >> ~/.ssh/known_hosts\n  \
+                            sluice ssh-hostkey --host broker.example.com --sshfp")]
+    SshHostkey(ssh::HostKeyArguments),
     /// Check, test, explain and describe policies.
     #[command(subcommand)]
     Policy(policy::Command),
@@ -131,6 +143,9 @@ impl Cli {
             Command::Token(command) => token::run(global, command).await?,
             Command::Run(arguments) => run::run(global, *arguments).await?,
             Command::Scram(command) => scram::run(global, command).await?,
+            Command::Key(command) => key::run(global, command).await?,
+            Command::SshConfig(arguments) => ssh::client_config(global, &arguments)?,
+            Command::SshHostkey(arguments) => ssh::host_key(global, &arguments)?,
             Command::Policy(command) => policy::run(global, command)?,
             Command::Sessions(command) => sessions::run(global, command).await?,
             Command::Replay(arguments) => replay::run(global, arguments).await?,

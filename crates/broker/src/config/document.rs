@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
-use sluice_identity::IssuerConfig;
+use sluice_identity::{AuthorityConfig, IssuerConfig};
 use sluice_model::{Environment, Tag, Transform};
 use sluice_vault::SecretSource;
 
@@ -30,6 +30,9 @@ pub(crate) struct Document {
     /// Issuers of tokens, besides Sluice itself.
     #[serde(default)]
     pub(crate) issuers: Vec<IssuerConfig>,
+    /// Authorities whose SSH user certificates sign in.
+    #[serde(default)]
+    pub(crate) ssh_authorities: Vec<AuthorityConfig>,
     /// What is put in the place of a value, by tag and by how much of it a policy lets through.
     #[serde(default)]
     pub(crate) classification: Vec<Class>,
@@ -42,8 +45,17 @@ pub(crate) struct Document {
 }
 
 /// Every section, in the order of the documentation.
-pub(crate) const SECTIONS: &[&str] =
-    &["listen", "data_dir", "policies", "utc_offset_minutes", "issuers", "classification", "limits", "targets"];
+pub(crate) const SECTIONS: &[&str] = &[
+    "listen",
+    "data_dir",
+    "policies",
+    "utc_offset_minutes",
+    "issuers",
+    "ssh_authorities",
+    "classification",
+    "limits",
+    "targets",
+];
 
 /// Where clients connect.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]

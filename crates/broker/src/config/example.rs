@@ -24,6 +24,16 @@ issuers: []
 #    algorithms: [RS256]
 #    groups_claim: groups
 
+# Authorities whose SSH user certificates sign in, besides keys of `sluice key add`.
+ssh_authorities: []
+#  - name: corp                 # principals are named corp:PRINCIPAL
+#    key: ca.pub                # or the line `ssh-ed25519 AAAA…`
+#    kind: user                 # or workload
+#    groups: [engineers]
+#    max_lifetime: 86400        # seconds
+#    revoked_serials: [7]
+#    revoked_keys: revoked.pub  # public keys, one a line
+
 # What is put in the place of a value, by tag and by how much of it a policy lets through.
 classification:
   - tag: pii

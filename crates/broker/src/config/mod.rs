@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
-use sluice_identity::{ConfigError, IssuerConfig};
+use sluice_identity::{AuthorityConfig, ConfigError, IssuerConfig};
 use sluice_model::{Level, Tag, Target, TargetName, Transform};
 use sluice_vault::Lending;
 
@@ -43,6 +43,7 @@ pub(crate) struct Config {
     pub(crate) policies: PathBuf,
     pub(crate) utc_offset_minutes: i32,
     pub(crate) issuers: Vec<IssuerConfig>,
+    pub(crate) ssh_authorities: Vec<AuthorityConfig>,
     pub(crate) transforms: Vec<(Tag, Level, Transform)>,
     pub(crate) limits: Limits,
     pub(crate) targets: BTreeMap<TargetName, GuardedTarget>,
@@ -100,15 +101,26 @@ pub(crate) fn parse(file: &Path, text: &str) -> Result<Config, Faults> {
 
 /// What identity found wrong with the issuers of a file, each at its place.
 pub(crate) fn issuer_mistakes(file: &Path, wrong: &[ConfigError]) -> Mistakes {
+    section_mistakes(file, "issuers", wrong, ToString::to_string)
+}
+
+/// What identity found wrong with the authorities of a file, each at its place.
+pub(crate) fn authority_mistakes(file: &Path, wrong: &[ConfigError]) -> Mistakes {
+    section_mistakes(file, "ssh_authorities", wrong, |mistake| {
+        format!("authority `{}`: `{}` {}", mistake.issuer, mistake.field, mistake.reason)
+    })
+}
+
+fn section_mistakes(file: &Path, section: &str, wrong: &[ConfigError], say: fn(&ConfigError) -> String) -> Mistakes {
     let text = read_file(file).unwrap_or_default();
     let tree = node::parse(&text).unwrap_or_else(|_| Node::empty_map(0..0));
     let place = |mistake: &ConfigError| {
-        let issuers = tree.entry("issuers")?.node.items("`issuers`").ok()?;
+        let listed = tree.entry(section)?.node.items(section).ok()?;
         let named = |node: &&Node| matches!(node.entry("name").map(|e| &e.node.value), Some(Value::Text(name)) if *name == mistake.issuer);
-        let node = issuers.iter().find(named)?;
+        let node = listed.iter().find(named)?;
         Some(node.entry(mistake.field).map_or_else(|| node.span.clone(), |entry| entry.node.span.clone()))
     };
-    let fault = |mistake: &ConfigError| Fault::new(mistake.to_string(), place(mistake).unwrap_or(0..0));
+    let fault = |mistake: &ConfigError| Fault::new(say(mistake), place(mistake).unwrap_or(0..0));
     let mut secrets = Vec::new();
     tree.secrets(&mut secrets);
     Faults::new(file, &text, &secrets, wrong.iter().map(fault).collect()).into()
@@ -134,6 +146,7 @@ impl Reading<'_> {
         let policies = self.required::<PathBuf>("policies").map(|path| self.dir.join(path));
         let utc_offset_minutes = self.utc_offset();
         let issuers = self.issuers();
+        let ssh_authorities = self.ssh_authorities();
         let mut transforms = self.classification();
         let limits = self.limits();
         let targets = self.targets();
@@ -146,6 +159,7 @@ impl Reading<'_> {
             policies: policies?,
             utc_offset_minutes: utc_offset_minutes?,
             issuers,
+            ssh_authorities,
             transforms,
             limits: limits?,
             targets,
@@ -219,6 +233,18 @@ impl Reading<'_> {
             issuers.push(issuer);
         }
         issuers
+    }
+
+    fn ssh_authorities(&mut self) -> Vec<AuthorityConfig> {
+        let mut authorities: Vec<AuthorityConfig> = Vec::new();
+        for node in self.items("ssh_authorities") {
+            let Some(found) = read::<AuthorityConfig>(&node, &mut self.faults) else { continue };
+            // A key in its line has a space after its type; a path is relative to the file.
+            let key = if found.key.contains(' ') { found.key.clone() } else { self.location(&found.key) };
+            let revoked_keys = found.revoked_keys.as_ref().map(|path| self.dir.join(path));
+            authorities.push(AuthorityConfig { key, revoked_keys, ..found });
+        }
+        authorities
     }
 
     /// Where an issuer's keys are: a path is relative to the file, a URL is left as it is.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
-use sluice_identity::{Identity, Keys, RevokedTokens, ScramLogins};
+use sluice_identity::{Identity, Keys, RevokedTokens, ScramLogins, SshLogins};
 use sluice_kernel::clock;
 use sluice_model::{Principal, RunId, Secret, TargetName, Who};
 
@@ -93,7 +93,7 @@ async fn authenticate(config: &Config, paths: &Paths, token: Secret) -> Result<P
     let keys = Keys::open(&paths.keys())?;
     let store = crate::cli::stored(paths).await?;
     let (revoked, known) = (Arc::new(RevokedTokens::default()), Arc::new(ScramLogins::default()));
-    logins::catch_up(&store, &revoked, &known, &mut logins::Cursors::default()).await?;
+    logins::catch_up(&store, &revoked, &known, &SshLogins::default(), &mut logins::Cursors::default()).await?;
     store.close().await;
     let identity = Identity::new(&keys, LIFETIMES, Vec::new(), ITERATIONS, revoked, known)?;
     identity.reload(config.issuers.clone()).map_err(|wrong| config::issuer_mistakes(&config.file, &wrong))?;
