@@ -104,4 +104,38 @@ mod tests {
         assert_eq!(text(&back.verifier), text(&verifier));
         assert_eq!(back.principal, principal);
     }
+
+    #[tokio::test]
+    async fn a_key_of_the_command_line_is_taken_up_and_given_up() {
+        use sluice_identity::{Revocations as _, SshKeys as _};
+        let dir = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(&dir.path().join("state.sqlite")).await.unwrap();
+        let (revoked, scrams, keys) = (RevokedTokens::default(), ScramLogins::default(), SshLogins::default());
+        let mut cursors = Cursors::default();
+        catch_up(&store, &revoked, &scrams, &keys, &mut cursors).await.unwrap();
+        assert!(keys.find(b"key").is_none());
+        let principal = Principal {
+            who: Who::User(Person { name: "alice".to_owned(), groups: BTreeSet::new() }),
+            token: TokenId::new("k").unwrap(),
+            expires: UnixMicros(10),
+            targets: None,
+            run: None,
+        };
+        let row = sluice_store::SshKeyRow {
+            principal: principal.clone(),
+            key: b"key".to_vec(),
+            algorithm: "ssh-ed25519".to_owned(),
+            fingerprint: "SHA256:x".to_owned(),
+            comment: String::new(),
+            created: UnixMicros(1),
+            revoked: None,
+        };
+        store.insert_ssh_key(&row).await.unwrap();
+        catch_up(&store, &revoked, &scrams, &keys, &mut cursors).await.unwrap();
+        assert_eq!(keys.find(b"key").as_deref(), Some(&principal));
+        assert!(!revoked.is_revoked(&principal.token));
+        store.revoke_token(&principal.token, UnixMicros(2)).await.unwrap();
+        catch_up(&store, &revoked, &scrams, &keys, &mut cursors).await.unwrap();
+        assert!(revoked.is_revoked(&principal.token));
+    }
 }
