@@ -13,6 +13,7 @@ use tracing::{error, info, warn};
 use crate::admission::Admission;
 use crate::config::Config;
 use crate::control::{Desk, Socket};
+use crate::host_key;
 use crate::listen::Listener;
 use crate::paths::Paths;
 use crate::protocols::ListenerSettings;
@@ -129,6 +130,6 @@ fn listener_settings(config: &Config, paths: &Paths) -> Result<ListenerSettings>
         http_head: Duration::from_secs(u64::from(config.limits.head_seconds)),
         http_body_bytes: config.limits.body_bytes,
         mask_key: *keys.derive("http values")?,
-        ssh_host_key: sluice_ssh::host_key(&*keys.derive("ssh host key")?)?,
+        ssh_host_key: host_key::open(paths)?.private().clone(),
     })
 }

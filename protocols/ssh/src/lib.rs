@@ -28,5 +28,5 @@ pub use check::check;
 pub use frame::{Frame, Message, Payload, Place, Size};
 pub use machine::ChannelMachine;
 pub use schema::SCHEMA;
-pub use serve::{InvalidHostKey, Settings as SshSettings, Ssh, host_key};
+pub use serve::{InvalidHostKey, Settings as SshSettings, Ssh};
 pub use target::{Auth, Detector, Target};

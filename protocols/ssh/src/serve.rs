@@ -9,8 +9,6 @@ use arc_swap::ArcSwap;
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use russh::keys::ssh_key::LineEnding;
-use russh::keys::ssh_key::private::Ed25519Keypair;
 use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PrivateKey, decode_secret_key};
 use russh::server::{self, Config, Handle};
 use russh::{Disconnect, MethodKind, MethodSet, Preferred, SshId, cipher, compression, kex, mac};
@@ -62,16 +60,6 @@ pub struct Settings {
 #[derive(Debug, Error)]
 #[error("the SSH host key is no private key without a passphrase")]
 pub struct InvalidHostKey;
-
-/// A host key of the broker's own, in OpenSSH's format, from randomness that stays the same.
-///
-/// # Errors
-/// When it cannot be written down.
-pub fn host_key(seed: &[u8; 32]) -> Result<Secret, InvalidHostKey> {
-    let key = PrivateKey::from(Ed25519Keypair::from_seed(seed));
-    let text = key.to_openssh(LineEnding::LF).map_err(|_| InvalidHostKey)?;
-    Ok(Secret::from(text.as_str()))
-}
 
 /// SSH.
 pub struct Ssh {
