@@ -11,8 +11,8 @@ use russh::server::{
     Auth, ChannelOpenHandle, Handle, Handler, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey,
 };
 use russh::{Channel, ChannelId, ChannelOpenFailure, Pty, Sig};
-use sluice_model::{Principal, Secret};
-use sluice_wire::{Claim, Side};
+use sluice_model::{Principal, Secret, TargetName};
+use sluice_wire::{Claim, Side, Stream};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::frame::{Frame, Message, Place, Size};
@@ -32,6 +32,18 @@ pub(crate) enum Call {
         who: Principal,
     },
     Channel(Opened),
+    /// A connection to a host behind the broker: what is spoken in it is SSH again.
+    Jump {
+        stream: Box<dyn Stream>,
+        host: TargetName,
+    },
+}
+
+/// Whether hosts may be reached through the connection (`ssh -J`).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Jumps {
+    Let,
+    Refused,
 }
 
 /// A channel that a client has opened, or asks to have opened.
@@ -45,6 +57,7 @@ pub(crate) struct Opened {
 pub(crate) struct Door {
     calls: mpsc::Sender<Call>,
     client: IpAddr,
+    jumps: Jumps,
     /// Who has proven to be somebody, and under which name.
     signed: Option<(String, Principal)>,
     channels: HashMap<ChannelId, Member>,
@@ -58,8 +71,8 @@ struct Member {
 }
 
 impl Door {
-    pub(crate) fn new(calls: mpsc::Sender<Call>, client: IpAddr) -> Self {
-        Self { calls, client, signed: None, channels: HashMap::new() }
+    pub(crate) fn new(calls: mpsc::Sender<Call>, client: IpAddr, jumps: Jumps) -> Self {
+        Self { calls, client, jumps, signed: None, channels: HashMap::new() }
     }
 
     async fn claim(&mut self, user: &str, claim: Claim) -> Auth {
@@ -210,6 +223,12 @@ impl Handler for Door {
         reply: ChannelOpenHandle,
         session: &mut Session,
     ) -> Result<(), russh::Error> {
+        if let (Jumps::Let, Some(host)) = (self.jumps, behind(host)) {
+            reply.accept().await;
+            let stream = Box::new(channel.into_stream());
+            let _over = self.calls.send(Call::Jump { stream, host }).await;
+            return Ok(());
+        }
         let place = Place::Tcp { host: host.into(), port, from: from.into(), from_port };
         self.open(channel, Some(place), reply, session.handle()).await;
         Ok(())
@@ -333,6 +352,11 @@ impl Handler for Door {
         self.tell(channel, Message::Signal(signal_name(&signal).into()));
         Ok(())
     }
+}
+
+/// The target that `NAME.sluice` stands for, as `sluice ssh-config` has clients call it.
+fn behind(host: &str) -> Option<TargetName> {
+    TargetName::new(host.strip_suffix(".sluice")?).ok()
 }
 
 /// Signatures with SHA-1 (`ssh-rsa`, RFC 8332 §1) and DSA prove nothing any more.

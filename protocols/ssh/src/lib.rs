@@ -23,6 +23,7 @@ mod schema;
 mod screen;
 mod serve;
 mod target;
+mod visit;
 
 pub use check::check;
 pub use frame::{Frame, Message, Payload, Place, Size};

@@ -93,7 +93,13 @@ impl Files {
                     tools.out.to_server(op, Frame::data(&packet));
                 }
                 sftp::Step::ToClient(packet) => tools.answer(Frame::data(&packet)),
-                sftp::Step::File(_, event) => tools.out.note("file", notes::file(&event)),
+                sftp::Step::File(_, event) => {
+                    if !event.covered.is_empty() {
+                        // A file that is not what the host has must not pass for it.
+                        tools.answer(refusal::lines([&notes::covered(&event)]));
+                    }
+                    tools.out.note("file", notes::file(&event));
+                }
                 sftp::Step::Done(ask) => {
                     if let Some(op) = self.ops.remove(&ask) {
                         tools.out.done(op);

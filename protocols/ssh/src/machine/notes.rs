@@ -25,6 +25,13 @@ pub(super) fn file(event: &FileEvent) -> Vec<(&'static str, String)> {
     values
 }
 
+/// What is said to whoever read a file in which values were covered.
+pub(super) fn covered(event: &FileEvent) -> String {
+    let tags: Vec<&str> = event.covered.iter().map(sluice_model::Tag::as_str).collect();
+    let path: String = event.path.chars().map(|char| if char.is_control() { '?' } else { char }).collect();
+    format!("sluice: {path} has values of {} that you may not see: they are stars in what you got", tags.join(", "))
+}
+
 fn told(traffic: &Traffic) -> Option<String> {
     match &traffic.content {
         Content::Nothing => None,

@@ -1,0 +1,294 @@
+//! One client connection: sign-in, one session, a flow for each channel; or a host behind it, reached through it.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use russh::Disconnect;
+use russh::server::{self, Handle};
+use sluice_model::{Principal, Refusal, TargetName, UnixMicros};
+use sluice_wire::{Broker, FlowError, Grant as _, Io, Peer, Stream, Targets};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use crate::cut::cuttable;
+use crate::dial::Dial;
+use crate::door::{Call, Door, Jumps, Opened};
+use crate::hub::{Hub, Nowhere, Presence};
+use crate::link::{ClientLink, ServerLink};
+use crate::machine::{ChannelMachine, Setup};
+use crate::notice::{Notice, show};
+use crate::operation::Scene;
+use crate::serve::{Served, Ssh};
+use crate::target::Target;
+
+/// Calls of a connection that wait.
+const CALLS: usize = 16;
+
+/// How long a connection may take.
+mod deadline {
+    use std::time::Duration;
+
+    /// From the accepted connection to a proven identity.
+    pub(super) const SIGN_IN: Duration = Duration::from_secs(60);
+    /// For flows that end with their connection; each is bounded by itself.
+    pub(super) const FLOWS: Duration = Duration::from_secs(30);
+    /// For the last words.
+    pub(super) const FAREWELL: Duration = Duration::from_secs(2);
+}
+
+/// Serves one connection; `host` is the target that it has asked for already, where it comes through another one.
+pub(crate) fn visit<'a, B: Broker>(
+    ssh: &'a Ssh,
+    io: Io,
+    targets: &'a ArcSwap<Targets<Target>>,
+    broker: &'a B,
+    host: Option<TargetName>,
+) -> BoxFuture<'a, Result<(), FlowError>> {
+    let Io { stream, peer, mut ending } = io;
+    Box::pin(async move {
+        let (stream, cutter) = cuttable(stream);
+        let (calls, mut inbox) = mpsc::channel(CALLS);
+        let jumps = if host.is_none() { Jumps::Let } else { Jumps::Refused };
+        let door = Door::new(calls, peer.address.ip(), jumps);
+        let starting = server::run_stream(Arc::clone(ssh.config()), stream, door);
+        let Ok(Ok(running)) = timeout(deadline::SIGN_IN, starting).await else { return Ok(()) };
+        let visit = Visit { ssh, targets, broker, peer, host, handle: running.handle() };
+        let mut stay = None;
+        let mut flows = FuturesUnordered::new();
+        let mut sign_in = pin!(tokio::time::sleep(deadline::SIGN_IN));
+        let (mut stopping, mut session_over) = (false, false);
+        let result = loop {
+            tokio::select! {
+                call = inbox.recv() => match (call, stay.as_ref().map(Stay::place)) {
+                    (None, _) | (Some(Call::Channel(_) | Call::Jump { .. }), None) => break Ok(()),
+                    (Some(Call::Claim(claim, answer)), _) => {
+                        let _gone = answer.send(visit.identify(claim).await);
+                    }
+                    (Some(Call::SignedIn { user, who }), _) => stay = Some(visit.enter(&user, &who).await),
+                    (Some(Call::Channel(opened)), Some(place)) => flows.push(visit.carry(place, opened)),
+                    (Some(Call::Jump { stream, host }), Some(_)) => flows.push(visit.jump(stream, host)),
+                },
+                Some(()) = flows.next(), if !flows.is_empty() => {
+                    if stopping && flows.is_empty() {
+                        break Ok(());
+                    }
+                }
+                result = hub(&mut stay) => {
+                    session_over = true;
+                    break result;
+                }
+                () = &mut sign_in, if stay.is_none() => break Ok(()),
+                () = &mut ending, if !stopping => {
+                    stopping = true;
+                    if flows.is_empty() {
+                        break Ok(());
+                    }
+                }
+            }
+        };
+        // Flows that a revoked session has ended still tell their clients why.
+        let last_words = async { while flows.next().await.is_some() {} };
+        let _in_time = timeout(deadline::FLOWS, last_words).await;
+        drop(flows);
+        if let Some(Stay::At { hub, presence, .. }) = stay
+            && !session_over
+        {
+            drop(presence);
+            let _ended = hub.await;
+        }
+        let _in_time = timeout(deadline::FAREWELL, visit.leave(&result)).await;
+        drop(cutter);
+        result
+    })
+}
+
+/// One connection of a client.
+struct Visit<'a, B> {
+    ssh: &'a Ssh,
+    targets: &'a ArcSwap<Targets<Target>>,
+    broker: &'a B,
+    peer: Peer,
+    /// The target that was asked for before anybody signed in.
+    host: Option<TargetName>,
+    handle: Handle,
+}
+
+/// Where somebody who has signed in is.
+enum Stay<'a, S> {
+    At {
+        place: Arc<At<S>>,
+        /// The connection's own flow; it ends with the session.
+        hub: BoxFuture<'a, Result<(), FlowError>>,
+        presence: oneshot::Sender<()>,
+    },
+    /// Nowhere, for this reason.
+    Told(Arc<Notice>),
+}
+
+/// A session at a target.
+struct At<S> {
+    stem: S,
+    served: Arc<Served>,
+    login: Box<str>,
+}
+
+/// Where a channel is to be carried.
+enum Whereto<S> {
+    At(Arc<At<S>>),
+    Told(Arc<Notice>),
+}
+
+impl<S> Stay<'_, S> {
+    fn place(&self) -> Whereto<S> {
+        match self {
+            Stay::At { place, .. } => Whereto::At(Arc::clone(place)),
+            Stay::Told(notice) => Whereto::Told(Arc::clone(notice)),
+        }
+    }
+}
+
+/// Ends with the session, if there is one.
+async fn hub<S>(stay: &mut Option<Stay<'_, S>>) -> Result<(), FlowError> {
+    match stay {
+        Some(Stay::At { hub, .. }) => hub.await,
+        Some(Stay::Told(_)) | None => std::future::pending().await,
+    }
+}
+
+impl<'a, B: Broker> Visit<'a, B> {
+    async fn identify(&self, claim: sluice_wire::Claim) -> Option<Principal> {
+        self.broker.authenticate(claim).await.ok().map(|authenticated| authenticated.principal)
+    }
+
+    /// Opens the session that the user name asks for.
+    async fn enter(&self, user: &str, who: &Principal) -> Stay<'a, B::Stem> {
+        let targets = self.targets.load();
+        if let Some(host) = &self.host {
+            return self.open(Some(user), host, who, &targets).await.unwrap_or_else(|refusal| told(&refusal));
+        }
+        let Some((login, name)) = address(user) else { return Stay::Told(Arc::new(self.list(who, &targets))) };
+        let Some(name) = TargetName::new(name).ok().filter(|name| login.is_some() || targets.get(name).is_some())
+        else {
+            return Stay::Told(Arc::new(self.list(who, &targets)));
+        };
+        self.open(login, &name, who, &targets).await.unwrap_or_else(|refusal| told(&refusal))
+    }
+
+    async fn open(
+        &self,
+        login: Option<&str>,
+        name: &TargetName,
+        who: &Principal,
+        targets: &Targets<Target>,
+    ) -> Result<Stay<'a, B::Stem>, Refusal> {
+        let grant = self.broker.open(who, name, self.peer).await?;
+        let served = targets.get(name).and_then(|target| self.ssh.served(name, target));
+        let own = grant.credential().user.clone();
+        let login = login.unwrap_or(&own);
+        let refused = match &served {
+            None => Some(crate::notice::unserved()),
+            Some(served) if login != own && !served.target.logins.iter().any(|allowed| allowed == login) => {
+                Some(crate::notice::no_such_login(login))
+            }
+            Some(_) => None,
+        };
+        let (Some(served), None) = (served, &refused) else {
+            let refusal = refused.unwrap_or_else(crate::notice::unserved);
+            self.broker.abandon(grant, &refusal).await;
+            return Err(refusal);
+        };
+        let place = Arc::new(At { stem: self.broker.stem(&grant), served, login: login.into() });
+        let (presence, gone) = oneshot::channel();
+        let broker = self.broker;
+        let hub = Box::pin(async move { broker.carry(grant, Hub, Presence(gone), Nowhere).await });
+        Ok(Stay::At { place, hub, presence })
+    }
+
+    /// What somebody may connect to.
+    fn list(&self, who: &Principal, targets: &Targets<Target>) -> Notice {
+        let reachable = targets.iter().map(|(name, _)| name).filter(|name| self.broker.admits(who, name, self.peer));
+        Notice::targets(reachable.map(TargetName::as_str))
+    }
+
+    /// Serves a host that a client reaches through this connection: it signs in there anew.
+    fn jump(&self, stream: Box<dyn Stream>, host: TargetName) -> BoxFuture<'a, ()> {
+        let io = Io { stream, peer: self.peer, ending: Box::pin(std::future::pending()) };
+        let inner = visit(self.ssh, io, self.targets, self.broker, Some(host));
+        Box::pin(async move {
+            if let Err(error) = inner.await {
+                tracing::debug!(error = %error, "a connection through another one ended");
+            }
+        })
+    }
+
+    /// Carries one channel to its end.
+    fn carry(&self, whereto: Whereto<B::Stem>, opened: Opened) -> BoxFuture<'a, ()> {
+        let broker = self.broker;
+        Box::pin(async move {
+            let at = match whereto {
+                Whereto::At(at) => at,
+                Whereto::Told(notice) => return show(&notice, opened).await,
+            };
+            match broker.branch(&at.stem).await {
+                Ok(grant) => {
+                    if let Err(error) = channel(broker, &at, grant, opened).await {
+                        tracing::debug!(error = %error, "a channel ended");
+                    }
+                }
+                Err(refusal) => show(&Notice::refused(&refusal), opened).await,
+            }
+        })
+    }
+
+    async fn leave(&self, result: &Result<(), FlowError>) {
+        let (reason, words) = match result {
+            Err(FlowError::Revoked) => (Disconnect::ByApplication, "the session was ended"),
+            Err(_) | Ok(()) => (Disconnect::ByApplication, "goodbye"),
+        };
+        let _gone = self.handle.disconnect(reason, words.to_owned(), String::new()).await;
+    }
+}
+
+fn told<'a, S>(refusal: &Refusal) -> Stay<'a, S> {
+    Stay::Told(Arc::new(Notice::refused(refusal)))
+}
+
+async fn channel<B: Broker>(broker: &B, at: &At<B::Stem>, grant: B::Grant, opened: Opened) -> Result<(), FlowError> {
+    let Opened { pair, wire, opening } = opened;
+    let Served { target, keys, commands, screens, files, tags } = &*at.served;
+    let dial = Dial {
+        target: Arc::clone(target),
+        keys: Arc::clone(keys),
+        credential: Arc::clone(grant.credential()),
+        login: at.login.clone(),
+    };
+    let setup = Setup {
+        target: Arc::clone(target),
+        commands: Arc::clone(commands),
+        screens: Arc::clone(screens),
+        files: Arc::clone(files),
+        clock: now,
+        scene: Scene { login: at.login.clone(), tags: Arc::clone(tags) },
+    };
+    let client = ClientLink::new(Arc::clone(&pair), wire, opening, grant.interrupt());
+    let server = ServerLink::new(pair, dial.dialler());
+    broker.carry(grant, ChannelMachine::new(setup), client, server).await
+}
+
+/// A login and a target, of a user name such as `root+web`; of one without a mark the whole is a target.
+fn address(user: &str) -> Option<(Option<&str>, &str)> {
+    match user.rsplit_once(['+', '%', '@', '#', ':']) {
+        Some((login, target)) => Some((Some(login).filter(|login| !login.is_empty()), target)),
+        None => (!user.is_empty()).then_some((None, user)),
+    }
+}
+
+fn now() -> UnixMicros {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixMicros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}
