@@ -42,6 +42,8 @@ enum State {
     Idle(Option<Dialler>),
     Dialling(Dialling),
     Live(Connection),
+    /// There is no connection, which is said next: the pair has ended with what was being connected.
+    Failed(Frame),
     Over,
 }
 
@@ -64,10 +66,11 @@ impl ServerLink {
             Err(unreachable) => {
                 tracing::warn!(error = %unreachable, "a host could not be reached");
                 let failed = Message::OpenFailed { code: Message::CONNECT_FAILED, reason: unreachable.told().into() };
-                self.pair.push(Side::Server, Item { frame: failed.into(), reply: None });
                 self.pair.end(Side::Server);
                 self.out.discard();
-                self.state = State::Over;
+                self.state = State::Failed(failed.into());
+                // Whoever sends may have found it out, and another waits for it.
+                cx.waker().wake_by_ref();
             }
         }
         Poll::Ready(())
@@ -88,7 +91,12 @@ impl Link for ServerLink {
         match &self.state {
             State::Idle(_) => return Poll::Pending,
             State::Dialling(_) => ready!(self.poll_connect(cx)),
-            State::Live(_) | State::Over => {}
+            State::Live(_) | State::Failed(_) | State::Over => {}
+        }
+        if matches!(self.state, State::Failed(_))
+            && let State::Failed(frame) = std::mem::replace(&mut self.state, State::Over)
+        {
+            return Poll::Ready(Ok(Some(frame)));
         }
         match self.pair.poll_next(Side::Server, cx)? {
             Poll::Ready(item) => {
@@ -103,7 +111,7 @@ impl Link for ServerLink {
     }
 
     fn feed(&mut self, frame: Frame) {
-        if matches!(self.state, State::Over) {
+        if matches!(self.state, State::Failed(_) | State::Over) {
             return;
         }
         self.closing |= matches!(frame, Frame::Message(Message::Close, _));
@@ -132,7 +140,7 @@ impl Link for ServerLink {
                 self.out.poll(cx, |frame| send(Arc::clone(write), frame))
             }
             // Terminals and variables wait for the command that they are for.
-            State::Idle(_) | State::Dialling(_) | State::Over => Poll::Ready(Ok(())),
+            State::Idle(_) | State::Dialling(_) | State::Failed(_) | State::Over => Poll::Ready(Ok(())),
         }
     }
 
@@ -143,7 +151,7 @@ impl Link for ServerLink {
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
         match &self.state {
             State::Live(_) => {}
-            State::Idle(_) | State::Dialling(_) | State::Over => {
+            State::Idle(_) | State::Dialling(_) | State::Failed(_) | State::Over => {
                 self.state = State::Over;
                 return Poll::Ready(Ok(()));
             }
