@@ -18,6 +18,7 @@ use crate::database::{Database, PASSWORD, ROLE};
 use crate::http::Http;
 use crate::keeper::{Keeping, Kept};
 use crate::run::{Finished, run};
+use crate::ssh::Host;
 use crate::wait::{SOON, until};
 use crate::wire::Wire;
 
@@ -32,6 +33,8 @@ pub struct Setup {
     pub targets: Vec<Target>,
     /// HTTP targets; there is a listener for them where there is one.
     pub apis: Vec<Api>,
+    /// SSH targets, likewise.
+    pub hosts: Vec<Host>,
     /// File names and texts; the packs of the repository where there are none.
     pub policies: Vec<(String, String)>,
     /// Further sections of the configuration, such as `limits: { hold_seconds: 2 }`.
@@ -64,6 +67,7 @@ pub struct Broker {
     setup: Setup,
     port: u16,
     http_port: Option<u16>,
+    ssh_port: Option<u16>,
     /// Tokens that were given out.
     issued: Mutex<Vec<String>>,
     cache: Mutex<HashMap<(String, String), String>>,
@@ -111,7 +115,15 @@ impl Setup {
     /// Targets under the policies of the repository.
     #[must_use]
     pub fn new(targets: Vec<Target>) -> Self {
-        Self { targets, apis: Vec::new(), policies: packs(), more: String::new(), before: "", after: "" }
+        Self {
+            targets,
+            apis: Vec::new(),
+            hosts: Vec::new(),
+            policies: packs(),
+            more: String::new(),
+            before: "",
+            after: "",
+        }
     }
 
     /// HTTP targets under policies of the test's own.
@@ -119,6 +131,13 @@ impl Setup {
     pub fn http(apis: Vec<Api>, policies: &str) -> Self {
         let policies = vec![("test.cedar".to_owned(), policies.to_owned())];
         Self { apis, policies, ..Self::new(Vec::new()) }
+    }
+
+    /// SSH targets under policies of the test's own.
+    #[must_use]
+    pub fn ssh(hosts: Vec<Host>, policies: &str) -> Self {
+        let policies = vec![("test.cedar".to_owned(), policies.to_owned())];
+        Self { hosts, policies, ..Self::new(Vec::new()) }
     }
 
     /// The same with one more policy file.
@@ -138,10 +157,12 @@ impl Setup {
     /// The configuration file.
     #[must_use]
     pub fn yaml(&self) -> String {
-        let targets: String = self.targets.iter().map(Target::yaml).chain(self.apis.iter().map(Api::yaml)).collect();
+        let others = self.apis.iter().map(Api::yaml).chain(self.hosts.iter().map(Host::yaml));
+        let targets: String = self.targets.iter().map(Target::yaml).chain(others).collect();
+        let ssh = if self.hosts.is_empty() { "" } else { "  ssh: 127.0.0.1:0\n" };
         let http = if self.apis.is_empty() { "" } else { "  http: 127.0.0.1:0\n" };
         format!(
-            "listen:\n  postgres: 127.0.0.1:0\n{http}  dangerous_cleartext_loopback: true\ndata_dir: ./var\npolicies: ./policies\n\
+            "listen:\n  postgres: 127.0.0.1:0\n{http}{ssh}  dangerous_cleartext_loopback: true\ndata_dir: ./var\npolicies: ./policies\n\
              classification:\n  - {{ tag: pii, redact: redact }}\n  \
              - {{ tag: pii.contact, redact: redact, partial: {{ partial: {{ keep_last: 4 }} }} }}\n{}\ntargets:\n{targets}",
             self.more
@@ -160,6 +181,7 @@ impl Setup {
             fs::write(folder.join("policies").join(name), text).expect("our folder");
         }
         let keys = self.apis.iter().flat_map(Api::key_files);
+        let keys = keys.chain(self.hosts.iter().map(|host| (host.key_file(), host.key.as_str())));
         for (name, secret) in std::iter::once(("database.password".to_owned(), PASSWORD)).chain(keys) {
             let file = folder.join(name);
             fs::write(&file, secret).expect("our folder");
@@ -195,6 +217,7 @@ impl Broker {
             setup: setup.clone(),
             port: 0,
             http_port: None,
+            ssh_port: None,
             issued: Mutex::default(),
             cache: Mutex::default(),
         };
@@ -233,6 +256,7 @@ impl Broker {
         });
         self.port = ports.get("postgres").copied().unwrap_or_default();
         self.http_port = ports.get("http").copied();
+        self.ssh_port = ports.get("ssh").copied();
         self.kept = Some(kept);
     }
 
@@ -249,6 +273,15 @@ impl Broker {
     #[must_use]
     pub fn http_port(&self) -> u16 {
         self.http_port.expect("it listens for HTTP")
+    }
+
+    /// Where SSH clients connect, on 127.0.0.1.
+    ///
+    /// # Panics
+    /// When it has no SSH target.
+    #[must_use]
+    pub fn ssh_port(&self) -> u16 {
+        self.ssh_port.expect("it listens for SSH")
     }
 
     /// A connection for HTTP.

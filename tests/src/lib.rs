@@ -19,6 +19,7 @@ pub mod pattern;
 pub mod run;
 pub mod sdk;
 pub mod source;
+pub mod ssh;
 pub mod views;
 pub mod wait;
 pub mod wire;
