@@ -37,7 +37,7 @@ actions! {
     ENV = "ssh.env" Execute SSH on [TARGET] "Set a variable that the target takes.";
     SUBSYSTEM = "ssh.subsystem" Unknown SSH on [TARGET] "Use a subsystem other than sftp; it is not looked into.";
     FORWARD = "ssh.forward" Execute SSH on [TARGET] "Connect through the host to another place; it is not looked into.";
-    FILES = "sftp.connect" Connect SFTP on [TARGET] "Use sftp; each operation is decided on its own.";
+    FILES = "sftp.use" Read SFTP on [TARGET] "Use sftp; each operation is decided on its own.";
     READ = "sftp.read" Read SFTP on [FILE] "Read a file.";
     LIST = "sftp.list" Read SFTP on [FILE] "List a folder.";
     STAT = "sftp.stat" Read SFTP on [FILE] "Ask about a file: size, times, where a link leads, what a path is.";

@@ -40,7 +40,8 @@ fn a_command_waits_until_it_is_approved_and_runs_once() {
     let id = stand.waiting();
     assert!(said.contains(&id) && said.contains("Commands at this host need an approval."), "{said}");
     let shown = stand.broker.cli(&["approvals", "show", &id]).done().stdout;
-    assert!(shown.contains("echo ran; cat"), "{shown}");
+    // What is shown is what would run: the command as it was read.
+    assert!(shown.contains("'echo' 'ran'; 'cat'"), "{shown}");
     let own = stand.broker.cli_as(&stand.token, &["approvals", "approve", &id]);
     assert_eq!(own.code, Some(1), "{}", own.said());
     assert!(!ssh.has_ended());
