@@ -2,7 +2,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench check setup
+.PHONY: help demo test bench fuzz check setup
 
 export PATH := $(PATH):$(HOME)/.cargo/bin
 export CARGO_TERM_COLOR ?= auto
@@ -23,6 +23,7 @@ help:
 	@echo 'make test    install what is missing, run every check and every test'
 	@echo 'make check   formatting, lints, documentation'
 	@echo 'make bench   compare with pgbouncer, nginx and a plain TCP proxy'
+	@echo 'make fuzz    feed what peers and disks may hold to each fuzz target for a minute (FUZZ_SECONDS=60)'
 	@echo 'make setup   only install what is missing'
 
 setup:
@@ -49,3 +50,12 @@ test: setup
 bench: setup
 	cargo build --release --package sluice-broker --package sluice-tests
 	target/release/sluice-bench
+
+# Needs a nightly compiler and cargo-fuzz; a crash leaves its input in fuzz/artifacts.
+FUZZ_SECONDS ?= 60
+fuzz:
+	@cargo +nightly fuzz --version >/dev/null 2>&1 || { \
+		echo 'make fuzz needs: rustup toolchain install nightly && cargo install cargo-fuzz' >&2; exit 1; }
+	cd fuzz && for target in $$(cargo +nightly fuzz list --fuzz-dir .); do \
+		cargo +nightly fuzz run --fuzz-dir . --sanitizer none "$$target" -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048; \
+	done
