@@ -92,6 +92,8 @@ impl Door {
     }
 
     async fn open(&mut self, channel: Channel<Msg>, place: Option<Place>, reply: ChannelOpenHandle, handle: Handle) {
+        // russh tells of no close of a client that answers one of ours.
+        self.channels.retain(|_, member| !member.pair.is_over());
         if self.channels.len() >= CHANNELS {
             reply.reject(ChannelOpenFailure::ResourceShortage).await;
             return;

@@ -284,6 +284,7 @@ impl ChannelMachine {
             }
             self.tell_end(op, refusal, out);
             out.done(op);
+            self.end(out);
         } else {
             out.to_client(op, Message::Refused.into());
             out.done(op);
@@ -336,6 +337,7 @@ impl ChannelMachine {
             (Started::NotYet, Message::Refused) => {
                 out.to_server(op, Message::Close.into());
                 self.tell_end(op, &unavailable("the host does not run it"), out);
+                self.end(out);
             }
             (_, message @ (Message::ExitStatus(_) | Message::ExitSignal { .. } | Message::Eof)) => {
                 self.flush_work(out);
@@ -345,7 +347,7 @@ impl ChannelMachine {
                 self.flush_work(out);
                 out.to_client(op, Message::Close.into());
                 self.finish_work(out);
-                self.state = State::Told;
+                self.end(out);
             }
             // Nothing else is a server's to say in a channel.
             _ => return Err(Violation::server("the host sent a message that does not belong here")),
@@ -377,6 +379,7 @@ impl ChannelMachine {
             self.end(out);
         } else {
             self.tell_end(op, &unavailable(reason), out);
+            self.end(out);
         }
     }
 
@@ -387,6 +390,7 @@ impl ChannelMachine {
                 self.flush_work(out);
                 self.finish_work(out);
                 self.tell_end(op, &unavailable("the connection to the host was lost"), out);
+                self.end(out);
             }
             (State::Running(running), Side::Client) => {
                 out.to_server(running.op, Message::Close.into());
@@ -398,7 +402,8 @@ impl ChannelMachine {
         }
     }
 
-    /// Ends the flow: the client is gone, or has closed the channel.
+    /// Ends the flow: one side is gone or has closed the channel. A client that was told so is not waited for: what it
+    /// answers a close with reaches nobody.
     fn end(&mut self, out: &mut Outbox<Frame>) {
         self.state = State::Told;
         out.close();

@@ -129,6 +129,12 @@ impl Pair {
         self.lock().side(side).ended
     }
 
+    /// Whether nothing more comes from either side.
+    pub(crate) fn is_over(&self) -> bool {
+        let queues = self.lock();
+        queues.client.ended && queues.server.ended
+    }
+
     /// What a side sent next; `None` at its end.
     pub(crate) fn poll_next(&self, side: Side, cx: &mut Context<'_>) -> Poll<io::Result<Option<Item>>> {
         let mut queues = self.lock();
