@@ -75,6 +75,7 @@ struct Asked {
 struct Running {
     op: OpId,
     started: Started,
+    ending: Ending,
     /// The channel leads to another place than a program of the host.
     leads_on: bool,
     work: Work,
@@ -85,6 +86,17 @@ struct Running {
 enum Started {
     NotYet,
     Yes,
+}
+
+/// How far a program has ended. OpenSSH's client answers the end of both streams by closing the channel, which russh
+/// answers at once: a status that comes later would be lost. So the streams end for the client with the status.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Ending {
+    NotYet,
+    /// The streams have ended, and the client has not been told.
+    Streams,
+    /// The client has the status.
+    Status,
 }
 
 impl std::fmt::Debug for ChannelMachine {
@@ -339,9 +351,17 @@ impl ChannelMachine {
                 self.tell_end(op, &unavailable("the host does not run it"), out);
                 self.end(out);
             }
-            (_, message @ (Message::ExitStatus(_) | Message::ExitSignal { .. } | Message::Eof)) => {
+            (_, message @ (Message::ExitStatus(_) | Message::ExitSignal { .. })) => {
+                let streams_ended = std::mem::replace(&mut running.ending, Ending::Status) == Ending::Streams;
                 self.flush_work(out);
                 out.to_client(op, message.into());
+                if streams_ended {
+                    out.to_client(op, Message::Eof.into());
+                }
+            }
+            (_, Message::Eof) => {
+                self.flush_work(out);
+                self.streams_end(out);
             }
             (_, Message::Close) => {
                 self.flush_work(out);
@@ -353,6 +373,16 @@ impl ChannelMachine {
             _ => return Err(Violation::server("the host sent a message that does not belong here")),
         }
         Ok(())
+    }
+
+    /// The host's streams have ended: a program's client is told so once it has the status.
+    fn streams_end(&mut self, out: &mut Outbox<Frame>) {
+        let State::Running(running) = &mut self.state else { return };
+        if running.leads_on || running.ending == Ending::Status {
+            out.to_client(running.op, Message::Eof.into());
+        } else {
+            running.ending = Ending::Streams;
+        }
     }
 
     /// Shows what is held back: nothing follows that could decide on it.

@@ -3,5 +3,6 @@
 mod channels;
 mod corpus;
 mod denied;
+mod flow_control;
 mod holds;
 mod stand;

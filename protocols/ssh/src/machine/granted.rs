@@ -7,7 +7,7 @@ use sluice_wire::Outbox;
 
 use super::copies::{Files, Repository};
 use super::work::Work;
-use super::{Asked, ChannelMachine, Running, SFTP, Started, State, Terminal};
+use super::{Asked, ChannelMachine, Ending, Running, SFTP, Started, State, Terminal};
 use crate::commands::Speaks;
 use crate::files::git;
 use crate::files::scp::{self, Scp};
@@ -47,7 +47,8 @@ impl ChannelMachine {
         };
         out.to_server(op, message.into());
         if let Some(work) = work {
-            self.state = State::Running(Running { op, started: Started::NotYet, leads_on, work });
+            self.state =
+                State::Running(Running { op, started: Started::NotYet, ending: Ending::NotYet, leads_on, work });
         } else if let Some(size) = terminal {
             // The operation stays open: changes of its size belong to it.
             self.terminal = Some(Terminal { op, size });
