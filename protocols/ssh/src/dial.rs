@@ -43,7 +43,7 @@ pub(crate) struct Connection {
     pub(crate) write: Arc<ChannelWriteHalf<Msg>>,
     /// Whether the channel leads to another place than a program of the server.
     pub(crate) leads_on: bool,
-    _handle: Handle<Ear>,
+    pub(crate) handle: Arc<Handle<Ear>>,
     /// Ends the connection with the channel.
     _cutter: Cutter,
 }
@@ -121,7 +121,7 @@ impl Dial {
         })?;
         // The reading half is a bounded queue that nobody would read: bytes come by the callbacks.
         let (_, write) = channel.split();
-        Ok(Connection { write: Arc::new(write), leads_on, _handle: handle, _cutter: cutter })
+        Ok(Connection { write: Arc::new(write), leads_on, handle: Arc::new(handle), _cutter: cutter })
     }
 
     async fn sign_in(&self, pair: Arc<Pair>) -> Result<(Handle<Ear>, Cutter), Unreachable> {

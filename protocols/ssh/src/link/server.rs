@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use russh::client::Msg;
-use russh::{ChannelWriteHalf, Pty};
+use russh::{ChannelWriteHalf, Disconnect, Pty};
 use sluice_wire::{Link, LinkError, Side};
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -19,6 +19,9 @@ use crate::pair::{Item, Pair};
 
 /// How long a server that talks to a terminal says nothing until what is held back is shown (design: 50 ms).
 const QUIET: Duration = Duration::from_millis(50);
+
+/// How long taking leave of a server may take, each for what is still to be sent and for its answer.
+const FAREWELL: Duration = Duration::from_millis(900);
 
 /// Connects to a server and opens a channel there.
 pub(crate) type Dialler = Box<dyn FnOnce(Arc<Pair>, Option<Place>) -> Dialling + Send>;
@@ -35,6 +38,16 @@ pub(crate) struct ServerLink {
     quiet: Option<Pin<Box<Sleep>>>,
     terminal: bool,
     closing: bool,
+    leaving: Leaving,
+}
+
+/// How far the connection has been taken leave of.
+enum Leaving {
+    NotYet,
+    /// Until then, what is still to be sent may be taken.
+    Sending(Pin<Box<Sleep>>),
+    /// The server has been told, and is heard out.
+    Told(Pin<Box<Sleep>>),
 }
 
 enum State {
@@ -50,7 +63,15 @@ enum State {
 impl ServerLink {
     pub(crate) fn new(pair: Arc<Pair>, dialler: Dialler) -> Self {
         let state = State::Idle(Some(dialler));
-        Self { pair, out: Outlet::default(), state, quiet: None, terminal: false, closing: false }
+        Self {
+            pair,
+            out: Outlet::default(),
+            state,
+            quiet: None,
+            terminal: false,
+            closing: false,
+            leaving: Leaving::NotYet,
+        }
     }
 
     /// Goes on connecting; ready once there is a connection, or none is to come.
@@ -74,6 +95,28 @@ impl ServerLink {
             }
         }
         Poll::Ready(())
+    }
+
+    /// Sends what is left and ends the connection; gives a server up that takes nothing.
+    fn poll_leave(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        if matches!(self.leaving, Leaving::NotYet) {
+            self.leaving = Leaving::Sending(Box::pin(sleep_until(Instant::now() + FAREWELL)));
+        }
+        if let Leaving::Sending(limit) | Leaving::Told(limit) = &mut self.leaving
+            && limit.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Ok(()));
+        }
+        ready!(self.poll_flush(cx))?;
+        if let (Leaving::Sending(_), State::Live(connection)) = (&self.leaving, &self.state) {
+            let handle = Arc::clone(&connection.handle);
+            self.out.sending =
+                Some(Box::pin(async move { handle.disconnect(Disconnect::ByApplication, "", "").await }));
+            self.leaving = Leaving::Told(Box::pin(sleep_until(Instant::now() + FAREWELL)));
+            return self.poll_leave(cx);
+        }
+        while ready!(self.pair.poll_next(Side::Server, cx))?.is_some() {}
+        Poll::Ready(Ok(()))
     }
 
     fn poll_quiet(&mut self, cx: &mut Context<'_>) -> Poll<Frame> {
@@ -162,9 +205,8 @@ impl Link for ServerLink {
                 self.closing = true;
                 self.out.push(Message::Close.into());
             }
-            ready!(self.poll_flush(cx))?;
-            // What was sent is taken when the server closes the channel in its turn.
-            while ready!(self.pair.poll_next(Side::Server, cx))?.is_some() {}
+            // russh tells of no close that answers ours: what was sent is taken when the connection has ended.
+            ready!(self.poll_leave(cx))?;
         }
         self.state = State::Over;
         Poll::Ready(Ok(()))
