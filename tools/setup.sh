@@ -52,6 +52,12 @@ need pgbouncer pgbouncer
 command -v pgbench >/dev/null 2>&1 || compgen -G "/usr/lib/postgresql/*/bin/pgbench" >/dev/null || missing+=(postgresql-contrib)
 have_postgres || missing+=(postgresql)
 have_libclang || missing+=(libclang-dev)
+# The suites of SSH: a server that nobody starts as a service, and what speaks through it.
+need ssh openssh-client
+need git git
+need rsync rsync
+need openssl openssl
+[ -x /usr/sbin/sshd ] || missing+=(openssh-server)
 need python3 python3
 python3 -c 'import venv, ensurepip' >/dev/null 2>&1 || missing+=(python3-venv)
 
@@ -102,7 +108,7 @@ python_install() {
 }
 if ! python_ready; then
     echo "setup: installing Python drivers and SDKs into .tools/venv"
-    attempt "psycopg, psycopg2, asyncpg, openai, openai-agents, httpx" python_install
+    attempt "psycopg, psycopg2, asyncpg, openai, openai-agents, httpx, paramiko, asyncssh, ssh-audit" python_install
 fi
 
 # Without a system libclang the one from PyPI will do; `make` finds it through LIBCLANG_PATH.

@@ -5,4 +5,6 @@ mod corpus;
 mod denied;
 mod flow_control;
 mod holds;
+mod sessions;
 mod stand;
+mod tools;

@@ -104,3 +104,8 @@ impl Stand {
 pub(crate) fn text(document: &Value, name: &str) -> Option<String> {
     document.get(name).and_then(Value::as_str).map(str::to_owned)
 }
+
+/// Why a session has ended.
+pub(crate) fn reason(session: &Value) -> Option<String> {
+    text(session.get("end")?, "reason")
+}

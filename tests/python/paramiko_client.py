@@ -1,0 +1,40 @@
+"""paramiko through the broker: a command, its input, files."""
+
+import json
+import os
+
+import paramiko
+
+client = paramiko.SSHClient()
+client.set_missing_host_key_policy(paramiko.AutoAddPolicy())
+client.connect(
+    "127.0.0.1",
+    port=int(os.environ["SLUICE_PORT"]),
+    username=os.environ["SLUICE_TARGET"],
+    password=os.environ["SLUICE_TOKEN"],
+    allow_agent=False,
+    look_for_keys=False,
+    timeout=20,
+)
+
+_, stdout, stderr = client.exec_command("echo out; echo err >&2; exit 7")
+seen = {"exec": [stdout.read().decode(), stderr.read().decode(), stdout.channel.recv_exit_status()]}
+
+stdin, stdout, _ = client.exec_command("cat")
+stdin.write("typed")
+stdin.channel.shutdown_write()
+seen["stdin"] = stdout.read().decode()
+
+content = os.urandom(3 << 20)
+with open("paramiko.sent", "wb") as file:
+    file.write(content)
+folder = os.getcwd()
+with client.open_sftp() as sftp:
+    sftp.put("paramiko.sent", f"{folder}/paramiko.there")
+    sftp.get(f"{folder}/paramiko.there", "paramiko.back")
+    seen["listed"] = "paramiko.there" in sftp.listdir(folder)
+    sftp.remove(f"{folder}/paramiko.there")
+with open("paramiko.back", "rb") as file:
+    seen["same"] = file.read() == content
+client.close()
+print(json.dumps(seen))
