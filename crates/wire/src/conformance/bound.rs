@@ -5,7 +5,6 @@ use bytes::BytesMut;
 use super::judge::Judge;
 use super::laws::{Breach, Law, check};
 use super::play::{Cut, People, Play};
-use super::rig::Rig;
 use super::subject::{Endless, Flood, Subject};
 use crate::{Codec as _, Side};
 
@@ -16,7 +15,9 @@ const CHUNK_BYTES: usize = 64 * 1024;
 pub fn bound<S: Subject>() -> Result<(), Breach> {
     S::endless().into_iter().try_for_each(codec_is_bounded::<S>)?;
     S::floods().iter().try_for_each(flow_is_bounded::<S>)?;
-    let mut rig = Rig::<S>::new(Judge::allow_all());
+    let mut play = Play::<S>::new(Judge::allow_all(), Cut::Whole, People::Wait);
+    play.play(&S::before_unanswered())?;
+    let rig = &mut play.rig;
     let (message, limit) = (S::unanswered(), S::unanswered_limit());
     for taken in 0..=limit {
         rig.deliver(Side::Client, &message)?;

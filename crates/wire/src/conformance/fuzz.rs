@@ -163,7 +163,7 @@ fn messages<S: Subject>(from: Side, bytes: &[u8]) -> Vec<(Side, Vec<u8>)> {
     loop {
         let (mut codec, before) = (S::codec(), unread.len());
         while let Ok(Some(frame)) = codec.decode(from, &mut unread) {
-            found.push((from, frame.wire().to_vec()));
+            found.push((from, S::sent(frame.wire())));
         }
         if unread.is_empty() || unread.len() == before {
             found.retain(|(_, bytes)| !bytes.is_empty());

@@ -126,6 +126,7 @@ impl<S: Subject> Rig<S> {
             if approved { Ruling::Allow(Arc::clone(&held.hold.obligations)) } else { Ruling::Deny(Arc::new(refusal)) };
         self.rule(held.op, ruling)?;
         self.drain()?;
+        self.go_on()?;
         self.pump()
     }
 
@@ -261,7 +262,7 @@ impl<S: Subject> Rig<S> {
                 Phase::Open => {}
                 Phase::Over => {
                     self.conclude()?;
-                    self.begin_anew();
+                    self.begin_anew()?;
                     continue;
                 }
                 Phase::Torn => return self.conclude(),
@@ -277,6 +278,7 @@ impl<S: Subject> Rig<S> {
                 Ok(None) => break,
                 Err(violation) => self.broke(violation),
             }
+            self.go_on()?;
             self.over |= self.client.end == End::Told && self.server.end == End::Told;
         }
         Ok(())
@@ -321,18 +323,25 @@ impl<S: Subject> Rig<S> {
         if self.trace.last() != Some(&Event::Closed) {
             return Err(breach("a flow goes on after its exchange"));
         }
-        match self.open.first() {
-            None => Ok(()),
-            Some(op) => {
-                let trace = &self.trace;
-                let what = format!("operation {} is left open by an exchange that is over:\n{trace}", op.0);
-                Err(Breach::of(Law::Bound, what))
-            }
-        }
+        self.all_is_done()
+    }
+
+    /// A machine that ends its flow with its exchange ends no more than that.
+    fn go_on(&mut self) -> Result<(), Breach> {
+        let closed = self.over && self.trace.last() == Some(&Event::Closed);
+        if closed && S::phase(&self.client.codec) == Phase::Over { self.begin_anew() } else { Ok(()) }
+    }
+
+    /// No operation outlives its flow.
+    fn all_is_done(&self) -> Result<(), Breach> {
+        let Some(op) = self.open.first() else { return Ok(()) };
+        let trace = &self.trace;
+        Err(Breach::of(Law::Bound, format!("operation {} is left open by an exchange that is over:\n{trace}", op.0)))
     }
 
     /// The next flow of the stream. A connection to the server ends with its flow, and with what was on its way.
-    fn begin_anew(&mut self) {
+    fn begin_anew(&mut self) -> Result<(), Breach> {
+        self.all_is_done()?;
         self.machine = S::machine();
         self.client.codec = S::codec();
         self.server.codec = S::codec();
@@ -344,6 +353,7 @@ impl<S: Subject> Rig<S> {
         self.last_asked = OpId::CONNECT;
         self.flows = self.flows.saturating_add(1);
         self.over = self.client.end == End::Told;
+        Ok(())
     }
 
     fn no_longer_held(&mut self) -> Option<Held> {

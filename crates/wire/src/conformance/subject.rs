@@ -67,8 +67,19 @@ pub trait Subject {
     /// A message that the server has to answer.
     fn unanswered() -> Vec<u8>;
 
+    /// What is said before it; nothing where any stream begins with such a message.
+    fn before_unanswered() -> Talk {
+        Talk::of::<Vec<u8>>("nothing", [])
+    }
+
     /// Most such messages that are taken while no answer comes.
     fn unanswered_limit() -> usize;
+
+    /// How the codec of the tests sends what a frame shows the recorder. The same bytes, where a protocol's frames are
+    /// pieces of one stream; where they are messages of another transport, whatever stands for that transport.
+    fn sent(wire: &[u8]) -> Vec<u8> {
+        wire.to_vec()
+    }
 
     /// What the transport adds behind a frame that no record shows, such as the end of a body. Nothing where a frame's
     /// bytes are all that is sent.

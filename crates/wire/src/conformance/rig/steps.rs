@@ -160,10 +160,10 @@ impl<S: Subject> Rig<S> {
             }
             Side::Client | Side::Server => {}
         }
-        let wire = frame.wire().to_vec();
+        let shown = S::sent(frame.wire());
         let lane = self.lane(toward);
         let bytes = lane.codec.encode(frame);
-        let framing = bytes.strip_prefix(&*wire);
+        let framing = bytes.strip_prefix(&*shown);
         if !framing.is_some_and(|framing| framing.is_empty() || S::framing().contains(&framing)) {
             return Err(breach("the codec sends other bytes than the frame shows the recorder"));
         }
