@@ -104,7 +104,10 @@ fn known(commands: &[Command], rendering: String) -> Judged {
     };
     let verb = |command: &Command| if command.effect == Effect::Read { schema::INSPECT } else { schema::EXEC };
     let speaks = match commands {
-        [only] => speaks(only),
+        [only] => match speaks(only) {
+            Ok(speaks) => speaks,
+            Err(why) => return Judged::Script(why.to_owned()),
+        },
         several if several.iter().all(|command| command.class == Class::Command) => Speaks::Text,
         _ => return Judged::Script("a transfer stands beside other commands".to_owned()),
     };
@@ -117,19 +120,25 @@ fn known(commands: &[Command], rendering: String) -> Judged {
     })
 }
 
-fn speaks(command: &Command) -> Speaks {
+fn speaks(command: &Command) -> Result<Speaks, &'static str> {
+    let program = command.program.rsplit('/').next().unwrap_or_default();
     let flag = |letter: char| {
-        let short = |word: &&String| word.starts_with('-') && !word.starts_with("--");
-        command.argv.iter().skip(1).filter(short).any(|word| word.contains(letter))
+        let options = command.argv.iter().skip(1).take_while(|word| *word != "--");
+        options.filter(|word| word.starts_with('-') && !word.starts_with("--")).any(|word| word.contains(letter))
     };
-    let named = |name: &str| command.program.rsplit('/').next() == Some(name);
-    match command.class {
+    let git = |fetches: bool| Speaks::Git {
+        fetches,
+        repository: command.paths().next().map(|operand| operand.text.as_str().into()).unwrap_or_default(),
+    };
+    Ok(match command.class {
         Class::Command | Class::Interpreter => Speaks::Text,
-        Class::Transfer if named("scp") => Speaks::Scp { source: flag('f'), recursive: flag('r') },
-        Class::Git if named("git-upload-pack") || named("git-receive-pack") => Speaks::Git {
-            fetches: named("git-upload-pack"),
-            repository: command.paths().next().map(|operand| operand.text.as_str().into()).unwrap_or_default(),
+        Class::Transfer if program == "scp" => Speaks::Scp { source: flag('f'), recursive: flag('r') },
+        Class::Transfer => Speaks::Opaque,
+        Class::Git => match (program, command.argv.get(1).map(String::as_str)) {
+            ("git-upload-pack", _) | ("git", Some("upload-pack")) => git(true),
+            ("git-receive-pack", _) | ("git", Some("receive-pack")) => git(false),
+            ("git-upload-archive", _) | ("git", Some("upload-archive")) => Speaks::Opaque,
+            _ => return Err("which service of git it asks for cannot be told"),
         },
-        Class::Transfer | Class::Git => Speaks::Opaque,
-    }
+    })
 }

@@ -41,8 +41,6 @@ const HOST_KEYS: &[Algorithm] = &[
 /// A channel at a server, on a connection of its own.
 pub(crate) struct Connection {
     pub(crate) write: Arc<ChannelWriteHalf<Msg>>,
-    /// Whether the channel leads to another place than a program of the server.
-    pub(crate) leads_on: bool,
     pub(crate) handle: Arc<Handle<Ear>>,
     /// Ends the connection with the channel.
     _cutter: Cutter,
@@ -99,13 +97,12 @@ impl Dial {
 
     /// Signs in and leaves again.
     pub(crate) async fn try_out(&self) -> Result<(), Unreachable> {
-        let signing_in = self.sign_in(Arc::new(Pair::default()));
+        let signing_in = self.sign_in(Arc::new(Pair::default()), false);
         timeout(DIAL, signing_in).await.unwrap_or(Err(Unreachable::Slow)).map(drop)
     }
 
     async fn connect(self, pair: Arc<Pair>, place: Option<Place>) -> Result<Connection, Unreachable> {
-        let (handle, cutter) = self.sign_in(pair).await?;
-        let leads_on = place.is_some();
+        let (handle, cutter) = self.sign_in(pair, place.is_some()).await?;
         let opened = match place {
             None => handle.channel_open_session().await,
             Some(Place::Tcp { host, port, from, from_port }) => {
@@ -121,15 +118,15 @@ impl Dial {
         })?;
         // The reading half is a bounded queue that nobody would read: bytes come by the callbacks.
         let (_, write) = channel.split();
-        Ok(Connection { write: Arc::new(write), leads_on, handle: Arc::new(handle), _cutter: cutter })
+        Ok(Connection { write: Arc::new(write), handle: Arc::new(handle), _cutter: cutter })
     }
 
-    async fn sign_in(&self, pair: Arc<Pair>) -> Result<(Handle<Ear>, Cutter), Unreachable> {
+    async fn sign_in(&self, pair: Arc<Pair>, leads_on: bool) -> Result<(Handle<Ear>, Cutter), Unreachable> {
         let stream = TcpStream::connect((self.target.host.as_str(), self.target.port));
         let stream = stream.await.map_err(Unreachable::Connect)?;
         stream.set_nodelay(true).map_err(Unreachable::Connect)?;
         let (stream, cutter) = cuttable(stream);
-        let ear = Ear { pair, keys: Arc::clone(&self.keys), host: self.target.host.as_str().into() };
+        let ear = Ear { pair, leads_on, keys: Arc::clone(&self.keys), host: self.target.host.as_str().into() };
         let mut handle =
             client::connect_stream(Arc::new(config(&self.keys)), stream, ear).await.map_err(|error| match error {
                 Failed(russh::Error::UnknownKey) => Unreachable::HostKey,
@@ -209,17 +206,16 @@ impl From<russh::Error> for Failed {
 /// Hears a server out.
 pub(crate) struct Ear {
     pair: Arc<Pair>,
+    /// Whether the channel leads to another place than a program of the server.
+    leads_on: bool,
     keys: Arc<HostKeys>,
     host: Box<str>,
 }
 
 impl Ear {
-    fn heard(&self, frame: impl Into<Frame>) {
+    /// Whatever a server says without end, it waits for its client.
+    async fn heard(&self, frame: impl Into<Frame>) -> Result<(), Failed> {
         self.pair.push(Side::Server, Item { frame: frame.into(), reply: None });
-    }
-
-    async fn heard_bytes(&self, frame: Frame) -> Result<(), Failed> {
-        self.heard(frame);
         self.pair.server_room().await.map_err(|stuck| {
             tracing::warn!(error = %stuck, "a channel was ended");
             Failed(russh::Error::Disconnect)
@@ -241,39 +237,43 @@ impl client::Handler for Ear {
         Ok(self.keys.trust(shown, &self.host))
     }
 
+    async fn channel_open_confirmation(&mut self, _: ChannelId, _: u32, _: u32, _: &mut Session) -> Result<(), Failed> {
+        // Told here and not by whoever opens it: the first bytes may follow at once.
+        if self.leads_on {
+            self.heard(Message::Opened).await?;
+        }
+        Ok(())
+    }
+
     async fn data(&mut self, _: ChannelId, data: &[u8], _: &mut Session) -> Result<(), Failed> {
-        self.heard_bytes(Frame::data(data)).await
+        self.heard(Frame::data(data)).await
     }
 
     async fn extended_data(&mut self, _: ChannelId, code: u32, data: &[u8], _: &mut Session) -> Result<(), Failed> {
         // RFC 4254 §5.2 knows no other code: what it would be is unknown, so it goes nowhere.
-        if code == 1 { self.heard_bytes(Frame::stderr(data)).await } else { Err(Failed(russh::Error::Inconsistent)) }
+        if code == 1 { self.heard(Frame::stderr(data)).await } else { Err(Failed(russh::Error::Inconsistent)) }
     }
 
     async fn channel_success(&mut self, _: ChannelId, _: &mut Session) -> Result<(), Failed> {
-        self.heard(Message::Accepted);
-        Ok(())
+        self.heard(Message::Accepted).await
     }
 
     async fn channel_failure(&mut self, _: ChannelId, _: &mut Session) -> Result<(), Failed> {
-        self.heard(Message::Refused);
-        Ok(())
+        self.heard(Message::Refused).await
     }
 
     async fn channel_eof(&mut self, _: ChannelId, _: &mut Session) -> Result<(), Failed> {
-        self.heard(Message::Eof);
-        Ok(())
+        self.heard(Message::Eof).await
     }
 
     async fn channel_close(&mut self, _: ChannelId, _: &mut Session) -> Result<(), Failed> {
-        self.heard(Message::Close);
+        self.pair.push(Side::Server, Item { frame: Message::Close.into(), reply: None });
         self.pair.end(Side::Server);
         Ok(())
     }
 
     async fn exit_status(&mut self, _: ChannelId, status: u32, _: &mut Session) -> Result<(), Failed> {
-        self.heard(Message::ExitStatus(status));
-        Ok(())
+        self.heard(Message::ExitStatus(status)).await
     }
 
     async fn exit_signal(
@@ -286,7 +286,6 @@ impl client::Handler for Ear {
         _: &mut Session,
     ) -> Result<(), Failed> {
         let name = crate::link::signal_name(&signal).into();
-        self.heard(Message::ExitSignal { name, core_dumped, message: message.into() });
-        Ok(())
+        self.heard(Message::ExitSignal { name, core_dumped, message: message.into() }).await
     }
 }

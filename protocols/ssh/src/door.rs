@@ -332,8 +332,12 @@ impl Handler for Door {
     }
 
     async fn agent_request(&mut self, channel: ChannelId, _: &mut Session) -> Result<bool, russh::Error> {
-        // russh answers this one itself, by what is returned.
-        self.tell(channel, Message::Other("auth-agent-req@openssh.com"));
+        // russh answers this one itself, by what is returned. The machine's answer is to it and to no other request.
+        if let Some(member) = self.channels.get(&channel) {
+            let (reply, _nobody_waits) = Reply::new();
+            let frame = Message::Other("auth-agent-req@openssh.com").into();
+            member.pair.push(Side::Client, Item { frame, reply: Some(reply) });
+        }
         Ok(false)
     }
 

@@ -112,6 +112,16 @@ pub enum Place {
     Socket { path: Box<str> },
 }
 
+impl Place {
+    /// Whether it can only be read as what it is: policies see a socket as its path and the port 0.
+    pub(crate) fn is_plain(&self) -> bool {
+        match self {
+            Self::Tcp { host, port, .. } => (1..=65_535).contains(port) && !host.is_empty() && !host.contains('/'),
+            Self::Socket { path } => path.starts_with('/'),
+        }
+    }
+}
+
 impl Frame {
     /// Bytes of the main stream.
     #[must_use]
@@ -167,11 +177,6 @@ impl Message {
     /// Whether something runs at the server from then on.
     pub(crate) const fn starts(&self) -> bool {
         matches!(self, Self::Shell | Self::Exec(_) | Self::Subsystem(_))
-    }
-
-    /// Whether a client expects an answer to it in the channel.
-    pub(crate) const fn is_request(&self) -> bool {
-        self.starts() || matches!(self, Self::Pty { .. } | Self::Env { .. } | Self::Other(_))
     }
 
     fn encode(&self) -> Bytes {

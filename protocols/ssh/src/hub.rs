@@ -30,7 +30,13 @@ impl Machine for Hub {
 
 /// The client's end of it: ends when the other half is dropped.
 #[derive(Debug)]
-pub(crate) struct Presence(pub(crate) oneshot::Receiver<()>);
+pub(crate) struct Presence(Option<oneshot::Receiver<()>>);
+
+impl Presence {
+    pub(crate) const fn new(gone: oneshot::Receiver<()>) -> Self {
+        Self(Some(gone))
+    }
+}
 
 /// The server's end of it, which there is not.
 #[derive(Debug)]
@@ -40,7 +46,10 @@ impl Link for Presence {
     type Frame = Frame;
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame>, LinkError>> {
-        let _gone = ready!(Pin::new(&mut self.0).poll(cx));
+        if let Some(gone) = &mut self.0 {
+            let _gone = ready!(Pin::new(gone).poll(cx));
+            self.0 = None;
+        }
         Poll::Ready(Ok(None))
     }
 
@@ -82,5 +91,24 @@ impl Link for Nowhere {
 
     fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::future::poll_fn;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_end_is_an_end_however_often_it_is_asked_for() {
+        let (presence, gone) = oneshot::channel();
+        let mut link = Presence::new(gone);
+        drop(presence);
+        for _ in 0..2 {
+            assert!(poll_fn(|cx| link.poll_next(cx)).await.unwrap().is_none());
+        }
     }
 }

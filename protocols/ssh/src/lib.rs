@@ -27,7 +27,7 @@ mod visit;
 
 pub use check::check;
 pub use frame::{Frame, Message, Payload, Place, Size};
-pub use machine::ChannelMachine;
+pub use machine::{ChannelMachine, Setup};
 pub use schema::SCHEMA;
 pub use serve::{InvalidHostKey, Settings as SshSettings, Ssh};
-pub use target::{Auth, Detector, Target};
+pub use target::{Auth, Detector, Links, Target};

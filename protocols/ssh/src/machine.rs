@@ -1,40 +1,23 @@
 //! One channel: requests are asked about, bytes pass under what was allowed.
 
+mod asking;
 mod copies;
-mod granted;
 mod notes;
+mod setup;
 mod work;
 
-use std::sync::Arc;
+use sluice_model::{Code, OpId, Refusal};
+use sluice_wire::{Input, Machine, Outbox, Side, Violation, Wants};
 
-use bytes::Bytes;
-use sluice_model::{Code, OpId, Operation, Refusal, Ruling, UnixMicros};
-use sluice_wire::{HoldNotice, Input, Machine, Outbox, Side, Violation, Wants};
-
-use crate::commands::{Commands, Judged, Speaks};
-use crate::files::sftp;
+use crate::commands::Speaks;
 use crate::frame::{Frame, Message, Size};
-use crate::operation::{Scene, Told};
 use crate::refusal;
-use crate::schema;
-use crate::screen::Screens;
-use crate::target::Target;
 use work::{Tools, Work};
+
+pub use setup::Setup;
 
 /// The subsystem that is looked into.
 const SFTP: &str = "sftp";
-
-/// What a machine is made with.
-#[derive(Clone, Debug)]
-pub(crate) struct Setup {
-    pub(crate) target: Arc<Target>,
-    pub(crate) commands: Arc<Commands>,
-    pub(crate) screens: Arc<Screens>,
-    pub(crate) files: Arc<sftp::Settings>,
-    pub(crate) scene: Scene,
-    /// What the time is.
-    pub(crate) clock: fn() -> UnixMicros,
-}
 
 /// One channel's grammar (RFC 4254 §5 to §7).
 pub struct ChannelMachine {
@@ -75,10 +58,23 @@ struct Asked {
 struct Running {
     op: OpId,
     started: Started,
-    ending: Ending,
     /// The channel leads to another place than a program of the host.
     leads_on: bool,
+    /// Values are masked in what is said here.
+    masks: bool,
+    /// The host's bytes have ended.
+    drained: bool,
+    said: Said,
     work: Work,
+}
+
+/// What the client has been told of the end.
+#[derive(Clone, Copy, Default)]
+struct Said {
+    /// How the program ended.
+    exit: bool,
+    /// There are no more bytes.
+    eof: bool,
 }
 
 /// Whether the server has said that it runs.
@@ -88,17 +84,6 @@ enum Started {
     Yes,
 }
 
-/// How far a program has ended. OpenSSH's client answers the end of both streams by closing the channel, which russh
-/// answers at once: a status that comes later would be lost. So the streams end for the client with the status.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Ending {
-    NotYet,
-    /// The streams have ended, and the client has not been told.
-    Streams,
-    /// The client has the status.
-    Status,
-}
-
 impl std::fmt::Debug for ChannelMachine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ChannelMachine").field("setup", &self.setup).finish_non_exhaustive()
@@ -106,7 +91,9 @@ impl std::fmt::Debug for ChannelMachine {
 }
 
 impl ChannelMachine {
-    pub(crate) const fn new(setup: Setup) -> Self {
+    /// A channel in which nothing has been said.
+    #[must_use]
+    pub const fn new(setup: Setup) -> Self {
         Self { setup, last: OpId::CONNECT, terminal: None, state: State::Ready }
     }
 
@@ -138,8 +125,13 @@ impl ChannelMachine {
     ) -> Result<(), Violation> {
         let State::Running(running) = &mut self.state else { return Ok(()) };
         let (op, now) = (running.op, (self.setup.clock)());
-        let mut tools = Tools { op, last: &mut self.last, scene: &self.setup.scene, now, out };
-        does(&mut running.work, &mut tools)
+        let mut tools = Tools { op, last: &mut self.last, scene: &self.setup.scene, now, refused: None, out };
+        does(&mut running.work, &mut tools)?;
+        if let Some(words) = tools.refused {
+            out.to_server(op, Message::Close.into());
+            self.tell_end(op, &words, refusal::REFUSED, out);
+        }
+        Ok(())
     }
 
     fn request(&mut self, message: Message, out: &mut Outbox<Frame>) -> Result<(), Violation> {
@@ -158,162 +150,21 @@ impl ChannelMachine {
             }
             (State::Running(running), Message::Close) => {
                 out.to_server(running.op, Message::Close.into());
-                self.finish_work(out);
                 self.end(out);
             }
             (State::Ready | State::Told, Message::Close) => self.end(out),
-            (State::Ready, message) => self.begin(message, out)?,
+            (State::Ready, message) => self.begin(message, out),
             // A second command of a channel is no error of RFC 4254 §6.5, but never granted.
-            (State::Running(_) | State::Told, message) => refuse_request(&message, OpId::CONNECT, out),
+            (State::Running(_) | State::Told, message) => refuse_request(&message, out),
             (State::Asking(_), _) => return Err(Violation::client("a request came while another is open")),
         }
         Ok(())
     }
 
-    /// A request of a channel in which nothing runs.
-    fn begin(&mut self, message: Message, out: &mut Outbox<Frame>) -> Result<(), Violation> {
-        let terminal = self.terminal.is_some();
-        let told = |name: &str| Told { terminal, name: name.into(), ..Told::default() };
-        let scene = &self.setup.scene;
-        let mut speaks = Speaks::Text;
-        let (operation, message) = match message {
-            Message::Pty { ref term, .. } if self.terminal.is_none() => {
-                (scene.asks(schema::PTY, told(term), format!("pty {term}")), message)
-            }
-            Message::Env { ref name, ref value } if self.setup.target.takes_variable(name) => {
-                (scene.asks(schema::ENV, told(name), format!("{name}={value}")), message)
-            }
-            Message::Shell => (scene.asks(schema::SHELL, told(""), ""), message),
-            Message::Exec(command) => {
-                let (operation, message, spoken) = self.command(&command);
-                speaks = spoken;
-                (operation, message)
-            }
-            Message::Subsystem(ref name) if **name == *SFTP => (scene.opens_files(), message),
-            Message::Subsystem(ref name) => (scene.asks(schema::SUBSYSTEM, told(name), name.to_string()), message),
-            Message::Open(ref place) => (scene.forwards(place), message),
-            Message::Env { name, .. } => {
-                out.note("variable-refused", vec![("name", name.to_string())]);
-                out.to_client(OpId::CONNECT, Message::Refused.into());
-                return Ok(());
-            }
-            Message::Pty { .. }
-            | Message::Other(_)
-            | Message::Eof
-            | Message::Signal(_)
-            | Message::Resized(_)
-            | Message::Close
-            | Message::Opened
-            | Message::OpenFailed { .. }
-            | Message::Accepted
-            | Message::Refused
-            | Message::ExitStatus(_)
-            | Message::ExitSignal { .. } => {
-                refuse_request(&message, OpId::CONNECT, out);
-                return Ok(());
-            }
-        };
-        self.ask(operation, message, speaks, out);
-        Ok(())
-    }
-
-    /// A command: what its text decides, what then goes to the server, and what is spoken from then on.
-    fn command(&self, command: &Bytes) -> (Operation, Message, Speaks) {
-        let scene = &self.setup.scene;
-        let terminal = self.terminal.is_some();
-        match self.setup.commands.judge(command, terminal) {
-            Judged::Known(known) => {
-                let told = Told {
-                    terminal,
-                    command: String::from_utf8_lossy(&known.rendering).into(),
-                    programs: known.programs.iter().map(|(name, _)| name.clone()).collect(),
-                    as_user: known.as_user,
-                    paths: known.paths,
-                    ..Told::default()
-                };
-                let operation = scene.runs(&known.programs, told, known.rendering.clone());
-                (operation, Message::Exec(known.rendering), known.speaks)
-            }
-            Judged::Script(why) => {
-                let shown = String::from_utf8_lossy(command).into();
-                let told = Told { terminal, command: shown, name: why.into(), ..Told::default() };
-                (scene.asks(schema::SCRIPT, told, command.clone()), Message::Exec(command.clone()), Speaks::Text)
-            }
-        }
-    }
-
-    fn ask(&mut self, operation: Operation, message: Message, speaks: Speaks, out: &mut Outbox<Frame>) {
-        let op = self.last.next();
-        self.last = op;
-        let terminal = if let Message::Pty { size, .. } = &message { Some(*size) } else { None };
-        self.state = State::Asking(Asked { op, message, terminal, speaks, answered: false });
-        out.ask(op, operation);
-    }
-
-    fn held(&mut self, op: OpId, notice: &HoldNotice, out: &mut Outbox<Frame>) {
-        let State::Asking(asked) = &mut self.state else {
-            // What runs has asked: its client shows what comes on the error stream.
-            out.to_client(op, refusal::lines(&refusal::waiting(notice)));
-            return;
-        };
-        if !asked.answered && !matches!(asked.message, Message::Open(_)) {
-            asked.answered = true;
-            out.to_client(asked.op, Message::Accepted.into());
-            out.to_client(asked.op, refusal::lines(&refusal::waiting(notice)));
-        }
-    }
-
-    fn ruled(&mut self, op: OpId, ruling: Ruling, out: &mut Outbox<Frame>) -> Result<(), Violation> {
-        match std::mem::replace(&mut self.state, State::Ready) {
-            State::Asking(asked) => match ruling {
-                Ruling::Deny(refusal) => self.denied(&asked, &refusal, out),
-                Ruling::Allow(obligations) => match self.unenforceable(&asked, &obligations) {
-                    Some(refusal) => self.denied(&asked, &refusal, out),
-                    None => self.allowed(asked, &obligations, out),
-                },
-            },
-            state @ State::Running(_) => {
-                self.state = state;
-                return self.work(out, |work, tools| work.ruled(op, ruling, tools));
-            }
-            // The channel has ended meanwhile.
-            state @ (State::Ready | State::Told) => self.state = state,
-        }
-        Ok(())
-    }
-
-    fn denied(&mut self, asked: &Asked, refusal: &Refusal, out: &mut Outbox<Frame>) {
-        let op = asked.op;
-        if matches!(asked.message, Message::Open(_)) {
-            let reason = refusal::line(refusal).into();
-            let failed = Message::OpenFailed { code: Message::PROHIBITED, reason };
-            out.to_client(op, failed.into());
-            out.done(op);
-            self.end(out);
-        } else if asked.message.starts() {
-            if !asked.answered {
-                out.to_client(op, Message::Accepted.into());
-            }
-            self.tell_end(op, refusal, out);
-            out.done(op);
-            self.end(out);
-        } else {
-            out.to_client(op, Message::Refused.into());
-            out.done(op);
-        }
-    }
-
-    /// Says why nothing runs, and closes the client's side.
-    fn tell_end(&mut self, op: OpId, refusal: &Refusal, out: &mut Outbox<Frame>) {
-        out.to_client(op, refusal::lines([&refusal::line(refusal)]));
-        for message in [refusal::exit(refusal), Message::Eof, Message::Close] {
-            out.to_client(op, message.into());
-        }
-        self.state = State::Told;
-    }
-
     fn hear_server(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
+        let ended = matches!(&self.state, State::Running(running) if running.drained);
         match &frame {
+            Frame::Data(_) | Frame::Stderr(_) if ended => Err(Violation::server("bytes came after their end")),
             Frame::Data(payload) => {
                 let bytes = payload.bytes();
                 self.work(out, |work, tools| work.stdout(bytes, frame, tools))
@@ -348,26 +199,33 @@ impl ChannelMachine {
             (Started::NotYet, Message::OpenFailed { code, reason }) => self.not_opened(code, &reason, out),
             (Started::NotYet, Message::Refused) => {
                 out.to_server(op, Message::Close.into());
-                self.tell_end(op, &unavailable("the host does not run it"), out);
-                self.end(out);
+                self.leave(op, &unavailable("the host does not run it"), out);
             }
-            (_, message @ (Message::ExitStatus(_) | Message::ExitSignal { .. })) => {
-                let streams_ended = std::mem::replace(&mut running.ending, Ending::Status) == Ending::Streams;
-                self.flush_work(out);
+            // Bytes of a program may still come after its exit status, so nothing is flushed here.
+            (_, message @ (Message::ExitStatus(_) | Message::ExitSignal { .. })) if !running.said.exit => {
+                running.said.exit = true;
+                let message = if running.masks { wordless(message) } else { message };
                 out.to_client(op, message.into());
-                if streams_ended {
+                if running.drained && !running.said.eof {
+                    running.said.eof = true;
                     out.to_client(op, Message::Eof.into());
                 }
             }
-            (_, Message::Eof) => {
+            (_, Message::Eof) if !running.drained => {
+                running.drained = true;
+                // OpenSSH's client answers the end of both streams by closing the channel, which russh answers at
+                // once: a status that came later would be lost. So a program's streams end with its status.
+                let ends = running.leads_on || running.said.exit;
+                running.said.eof = ends;
                 self.flush_work(out);
-                self.streams_end(out);
+                if ends {
+                    out.to_client(op, Message::Eof.into());
+                }
             }
             (_, Message::Close) => {
                 self.flush_work(out);
                 out.to_client(op, Message::Close.into());
-                self.finish_work(out);
-                self.end(out);
+                self.conclude(out);
             }
             // Nothing else is a server's to say in a channel.
             _ => return Err(Violation::server("the host sent a message that does not belong here")),
@@ -375,28 +233,10 @@ impl ChannelMachine {
         Ok(())
     }
 
-    /// The host's streams have ended: a program's client is told so once it has the status.
-    fn streams_end(&mut self, out: &mut Outbox<Frame>) {
-        let State::Running(running) = &mut self.state else { return };
-        if running.leads_on || running.ending == Ending::Status {
-            out.to_client(running.op, Message::Eof.into());
-        } else {
-            running.ending = Ending::Streams;
-        }
-    }
-
     /// Shows what is held back: nothing follows that could decide on it.
     fn flush_work(&mut self, out: &mut Outbox<Frame>) {
         let _never_fails = self.work(out, |work, tools| {
             work.finish(tools);
-            Ok(())
-        });
-    }
-
-    /// Writes down what is known of what ran.
-    fn finish_work(&mut self, out: &mut Outbox<Frame>) {
-        let _never_fails = self.work(out, |work, tools| {
-            work.end(tools);
             Ok(())
         });
     }
@@ -408,8 +248,54 @@ impl ChannelMachine {
             out.to_client(op, Message::OpenFailed { code, reason: reason.into() }.into());
             self.end(out);
         } else {
-            self.tell_end(op, &unavailable(reason), out);
-            self.end(out);
+            self.leave(op, &unavailable(reason), out);
+        }
+    }
+
+    /// Says why nothing runs here, or no longer does, and closes the client's side.
+    fn leave(&mut self, op: OpId, refusal: &Refusal, out: &mut Outbox<Frame>) {
+        let words = refusal::line(refusal);
+        self.tell_end(op, &words, refusal::status(refusal), out);
+    }
+
+    /// The last words, as far as the channel still has a place for them.
+    fn tell_end(&mut self, op: OpId, words: &String, status: u32, out: &mut Outbox<Frame>) {
+        let unopened = match &self.state {
+            State::Asking(asked) => matches!(asked.message, Message::Open(_)),
+            State::Running(running) => running.leads_on && running.started == Started::NotYet,
+            State::Ready | State::Told => false,
+        };
+        if unopened {
+            let failed = Message::OpenFailed { code: Message::PROHIBITED, reason: words.as_str().into() };
+            out.to_client(op, failed.into());
+            return self.end(out);
+        }
+        self.answer_request(out);
+        let (said, leads_on) = match &self.state {
+            State::Running(running) => (running.said, running.leads_on),
+            State::Ready | State::Asking(_) | State::Told => (Said::default(), false),
+        };
+        // Nothing follows the end of the bytes (RFC 4254 §5.3), and no program ends in a channel without one.
+        if !said.eof && !leads_on {
+            out.to_client(op, refusal::lines([words]));
+        }
+        if !said.exit && !leads_on {
+            out.to_client(op, Message::ExitStatus(status).into());
+        }
+        if !said.eof {
+            out.to_client(op, Message::Eof.into());
+        }
+        out.to_client(op, Message::Close.into());
+        self.conclude(out);
+    }
+
+    /// A request that is open when the channel ends is not left without an answer.
+    fn answer_request(&mut self, out: &mut Outbox<Frame>) {
+        if let State::Asking(asked) = &mut self.state
+            && !asked.answered
+        {
+            asked.answered = true;
+            out.to_client(asked.op, Message::Accepted.into());
         }
     }
 
@@ -417,14 +303,11 @@ impl ChannelMachine {
         match (&self.state, side) {
             (State::Running(running), Side::Server) => {
                 let op = running.op;
-                self.flush_work(out);
-                self.finish_work(out);
-                self.tell_end(op, &unavailable("the connection to the host was lost"), out);
-                self.end(out);
+                self.flush_unless_told(out);
+                self.leave(op, &unavailable("the connection to the host was lost"), out);
             }
             (State::Running(running), Side::Client) => {
                 out.to_server(running.op, Message::Close.into());
-                self.finish_work(out);
                 self.end(out);
             }
             (State::Ready | State::Asking(_) | State::Told, Side::Client) => self.end(out),
@@ -432,19 +315,56 @@ impl ChannelMachine {
         }
     }
 
-    /// Ends the flow: one side is gone or has closed the channel. A client that was told so is not waited for: what it
-    /// answers a close with reaches nobody.
+    fn flush_unless_told(&mut self, out: &mut Outbox<Frame>) {
+        if matches!(&self.state, State::Running(running) if !running.drained) {
+            self.flush_work(out);
+        }
+    }
+
+    /// Ends the flow: the client is gone, or has closed the channel.
     fn end(&mut self, out: &mut Outbox<Frame>) {
-        self.state = State::Told;
+        self.conclude(out);
         out.close();
+    }
+
+    /// Nothing more is said under any operation. What is known of what ran is written down.
+    fn conclude(&mut self, out: &mut Outbox<Frame>) {
+        let _never_fails = self.work(out, |work, tools| {
+            work.end(tools);
+            Ok(())
+        });
+        let op = match std::mem::replace(&mut self.state, State::Told) {
+            State::Running(running) => Some(running.op),
+            State::Asking(asked) => Some(asked.op),
+            State::Ready | State::Told => None,
+        };
+        let terminal = self.terminal.take().map(|terminal| terminal.op);
+        op.into_iter().chain(terminal).for_each(|op| out.done(op));
     }
 }
 
-/// Refuses what expects an answer.
-fn refuse_request(message: &Message, op: OpId, out: &mut Outbox<Frame>) {
-    if message.is_request() {
-        out.to_client(op, Message::Refused.into());
+/// Refuses a request of a channel that expects an answer.
+fn refuse_request(message: &Message, out: &mut Outbox<Frame>) {
+    let answered = matches!(
+        message,
+        Message::Pty { .. }
+            | Message::Env { .. }
+            | Message::Shell
+            | Message::Exec(_)
+            | Message::Subsystem(_)
+            | Message::Other(_)
+    );
+    if answered {
+        out.to_client(OpId::CONNECT, Message::Refused.into());
     }
+}
+
+/// A signal's words may be anything, and are in no stream that is looked into.
+fn wordless(message: Message) -> Message {
+    if let Message::ExitSignal { name, core_dumped, .. } = message {
+        return Message::ExitSignal { name, core_dumped, message: "".into() };
+    }
+    message
 }
 
 fn unavailable(reason: &str) -> Refusal {
@@ -466,9 +386,9 @@ impl Machine for ChannelMachine {
             Input::Waiting(..) | Input::Returned => Ok(()),
             Input::Revoked(refusal) => {
                 if !matches!(self.state, State::Told) {
-                    self.flush_work(out);
-                    self.finish_work(out);
-                    self.tell_end(OpId::CONNECT, &refusal, out);
+                    self.flush_unless_told(out);
+                    self.leave(OpId::CONNECT, &refusal, out);
+                    out.close();
                 }
                 Ok(())
             }

@@ -12,13 +12,18 @@ use crate::refusal;
 /// What is said instead of running anything.
 #[derive(Debug)]
 pub(crate) struct Notice {
-    frames: Vec<Frame>,
+    words: Frame,
+    /// The exit status of a shell that was asked for.
+    shell: u32,
+    /// The exit status of a command, which has not run.
+    command: u32,
 }
 
 impl Notice {
     /// Why there is no session.
     pub(crate) fn refused(refusal: &Refusal) -> Self {
-        Self { frames: vec![refusal::lines([&refusal::line(refusal)]), refusal::exit(refusal).into()] }
+        let status = refusal::status(refusal);
+        Self { words: refusal::lines([&refusal::line(refusal)]), shell: status, command: status }
     }
 
     /// The names of targets.
@@ -31,7 +36,14 @@ impl Notice {
             let lines: String = list.iter().map(|name| format!("  {name}\r\n")).collect();
             format!("Hosts that you may use, as ssh LOGIN+HOST@BROKER:\r\n{lines}")
         };
-        Self { frames: vec![Frame::data(text.as_bytes()), Message::ExitStatus(0).into()] }
+        Self { words: Frame::data(text.as_bytes()), shell: 0, command: refusal::REFUSED }
+    }
+
+    /// Everything that is said to a shell or a command.
+    fn said_to(&self, message: &Message) -> [Frame; 4] {
+        let status = if matches!(message, Message::Exec(_)) { self.command } else { self.shell };
+        let [exit, eof, close] = [Message::ExitStatus(status), Message::Eof, Message::Close].map(Frame::from);
+        [self.words.clone(), exit, eof, close]
     }
 }
 
@@ -50,33 +62,55 @@ pub(crate) fn no_such_login(login: &str) -> Refusal {
 pub(crate) async fn show(notice: &Notice, opened: Opened) {
     let Opened { pair, wire, opening } = opened;
     if opening.is_some() {
-        return;
+        return pair.end(Side::Client);
     }
     let mut told = false;
     while let Ok(Some(item)) = poll_fn(|cx| pair.poll_next(Side::Client, cx)).await {
         let Frame::Message(message, _) = item.frame else { continue };
-        if matches!(message, Message::Close) {
+        if message == Message::Close {
             break;
         }
-        let terminal = matches!(message, Message::Pty { .. });
-        if !terminal && !matches!(message, Message::Shell | Message::Exec(_)) {
+        let starts = matches!(message, Message::Shell | Message::Exec(_));
+        if !starts && !matches!(message, Message::Pty { .. }) {
             continue;
         }
         if let Some(reply) = item.reply {
             reply.accept();
         }
-        if terminal || told {
+        if told || !starts {
             continue;
         }
         told = true;
-        let ends = [Message::Eof, Message::Close].map(Frame::from);
-        for frame in notice.frames.iter().cloned().chain(ends) {
+        for frame in notice.said_to(&message) {
             if let Some(sending) = wire.send(frame)
                 && sending.await.is_err()
             {
-                return;
+                break;
             }
         }
     }
     pair.end(Side::Client);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(notice: &Notice, message: &Message) -> u32 {
+        let said = notice.said_to(message);
+        let status = said.iter().find_map(|frame| {
+            if let Frame::Message(Message::ExitStatus(status), _) = frame { Some(*status) } else { None }
+        });
+        status.unwrap_or(u32::MAX)
+    }
+
+    #[test]
+    fn a_command_that_meets_a_list_has_not_gone_well() {
+        let list = Notice::targets(["web", "db"].into_iter());
+        assert_eq!(status(&list, &Message::Shell), 0);
+        assert_eq!(status(&list, &Message::Exec("reboot".into())), 126);
+        let refused = Notice::refused(&unserved());
+        assert_eq!(status(&refused, &Message::Shell), 255);
+        assert_eq!(status(&refused, &Message::Exec("reboot".into())), 255);
+    }
 }

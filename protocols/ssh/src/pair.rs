@@ -23,6 +23,8 @@ use crate::frame::Frame;
 const CLIENT_MEMORY: usize = 4 << 20;
 /// Bytes of a client that are kept in a file besides.
 const CLIENT_FILE: u64 = 256 << 20;
+/// Bytes of a client's requests that wait besides: most of them expect no answer, so nothing else slows them down.
+const CLIENT_REQUESTS: usize = 1 << 20;
 /// Bytes of a server for which its connection does not wait yet.
 const SERVER_MEMORY: usize = 2 << 20;
 /// Bytes of a server that are kept while its connection must not wait.
@@ -214,6 +216,9 @@ impl Queue {
     fn push(&mut self, item: Item, may_spill: bool) -> io::Result<()> {
         let weight = item.frame.weight();
         let Frame::Data(payload) = &item.frame else {
+            if may_spill && self.bytes.saturating_add(weight) > CLIENT_MEMORY + CLIENT_REQUESTS {
+                return Err(io::ErrorKind::QuotaExceeded.into());
+            }
             self.bytes = self.bytes.saturating_add(weight);
             self.items.push_back(Stored::Here(item));
             return Ok(());

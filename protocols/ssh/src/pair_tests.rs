@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 
 use super::*;
+use crate::frame::Message;
 
 fn data(fill: u8, length: usize) -> Item {
     Item { frame: Frame::data(&vec![fill; length]), reply: None }
@@ -84,4 +85,16 @@ async fn a_server_never_waits_while_the_client_does_and_is_stopped_at_a_limit() 
     // The server's program ends: what the client still sends goes nowhere, and nobody waits for it.
     pair.end(Side::Server);
     waiting.await.unwrap();
+}
+
+#[tokio::test]
+async fn requests_that_nobody_takes_have_an_end() {
+    let pair = Pair::default();
+    let signal = || Item { frame: Message::Signal("INT".into()).into(), reply: None };
+    for _ in 0..100_000 {
+        pair.push(Side::Client, signal());
+    }
+    assert!(pair.lock().client.bytes <= CLIENT_MEMORY + CLIENT_REQUESTS);
+    assert!(pair.has_ended(Side::Client), "nothing is lost in the middle of what a client says");
+    assert!(next(&pair, Side::Client).await.is_some(), "what came before is still there");
 }

@@ -1,19 +1,16 @@
 //! What a user at a terminal reads.
 
-use sluice_model::{Code, Refusal};
+use sluice_model::{Code, Obligations, Refusal};
 use sluice_wire::HoldNotice;
 
-use crate::frame::{Frame, Message};
+use crate::frame::Frame;
 
-/// Exit statuses as shells use them (POSIX XCU 2.8.2; `timeout` of coreutils).
-mod status {
-    /// A command was found and could not be run.
-    pub(super) const REFUSED: u32 = 126;
-    /// It took too long.
-    pub(super) const EXPIRED: u32 = 124;
-    /// `ssh` itself failed.
-    pub(super) const LOST: u32 = 255;
-}
+/// The exit status of a command that was found and could not be run (POSIX XCU 2.8.2).
+pub(crate) const REFUSED: u32 = 126;
+/// It took too long (`timeout` of coreutils).
+const EXPIRED: u32 = 124;
+/// `ssh` itself failed.
+const LOST: u32 = 255;
 
 /// One line about a refusal.
 pub(crate) fn line(refusal: &Refusal) -> String {
@@ -46,16 +43,27 @@ pub(crate) fn lines<'a>(lines: impl IntoIterator<Item = &'a String>) -> Frame {
     Frame::stderr(text.as_bytes())
 }
 
-/// How a command that was refused ends.
-pub(crate) const fn exit(refusal: &Refusal) -> Message {
-    let status = if matches!(refusal.code, Code::Expired) {
-        status::EXPIRED
+/// The exit status of a command that was refused.
+pub(crate) const fn status(refusal: &Refusal) -> u32 {
+    if matches!(refusal.code, Code::Expired) {
+        EXPIRED
     } else if matches!(refusal.code, Code::Unavailable) {
-        status::LOST
+        LOST
     } else {
-        status::REFUSED
-    };
-    Message::ExitStatus(status)
+        REFUSED
+    }
+}
+
+/// Nobody looks into it.
+pub(crate) fn unmaskable() -> Refusal {
+    let why = "values are masked here, and what is sent here cannot be looked into";
+    Refusal::builtin(Code::Unsupported, "unmaskable", why)
+}
+
+/// Nothing here counts rows or bytes of a result.
+pub(crate) fn unlimitable(obligations: &Obligations) -> Option<Refusal> {
+    let why = "a policy limits results, which SSH has not";
+    obligations.controls.limits_results().then(|| Refusal::builtin(Code::Unsupported, "unlimitable", why))
 }
 
 /// Nothing that a terminal would take for a command.

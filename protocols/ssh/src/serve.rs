@@ -112,7 +112,7 @@ impl Served {
             keys: Arc::new(HostKeys::of(target)?),
             commands: Arc::new(Commands::of(target)?),
             screens: Arc::new(Screens::of(target)?),
-            files: Arc::new(sftp::Settings { governed: target.folders()?, ..sftp::Settings::default() }),
+            files: Arc::new(target.files()?),
             tags: Arc::new(target.tags()),
         })
     }

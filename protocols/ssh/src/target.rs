@@ -46,9 +46,24 @@ pub struct Target {
     /// Folders in which nobody makes links, and which are not moved.
     #[serde(default)]
     pub governed: Vec<String>,
+    /// Whether the host's sftp server follows links where it is asked for a canonical path; `unsure` by default.
+    #[serde(default)]
+    pub links: Links,
     /// Detectors of protected values in what the host says; every built-in one where it is left out.
     #[serde(default)]
     pub detectors: Option<Vec<Detector>>,
+}
+
+/// Whether a server follows links where it is asked for a canonical path.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Links {
+    /// Nobody knows: each folder above a path is looked at, which costs a question more, and what lies behind a link is
+    /// refused.
+    #[default]
+    Unsure,
+    /// It does, as OpenSSH's does.
+    Followed,
 }
 
 /// What the credential is.
@@ -116,10 +131,24 @@ impl Target {
 
     /// Whether a variable may be asked for at all.
     pub(crate) fn takes_variable(&self, name: &str) -> bool {
-        self.env.iter().any(|allowed| match allowed.strip_suffix('*') {
-            Some(beginning) => name.starts_with(beginning),
-            None => name == allowed,
-        })
+        let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        plain
+            && self.env.iter().any(|allowed| match allowed.strip_suffix('*') {
+                Some(beginning) => name.starts_with(beginning),
+                None => name == allowed,
+            })
+    }
+
+    /// What sftp is governed by.
+    ///
+    /// # Errors
+    /// With the first folder that is no canonical path.
+    pub(crate) fn files(&self) -> Result<sftp::Settings, String> {
+        let links = match self.links {
+            Links::Unsure => sftp::Links::Unsure,
+            Links::Followed => sftp::Links::Followed,
+        };
+        Ok(sftp::Settings { governed: self.folders()?, links })
     }
 
     /// The folders in which nobody makes links.

@@ -172,8 +172,9 @@ impl<'a, B: Broker> Visit<'a, B> {
             return self.open(Some(user), host, who, &targets).await.unwrap_or_else(|refusal| told(&refusal));
         }
         let Some((login, name)) = address(user) else { return Stay::Told(Arc::new(self.list(who, &targets))) };
-        let Some(name) = TargetName::new(name).ok().filter(|name| login.is_some() || targets.get(name).is_some())
-        else {
+        // Without a login, a target that may not be used is told apart from none at all by nothing.
+        let asked = |name: &TargetName| login.is_some() || self.broker.admits(who, name, self.peer);
+        let Some(name) = TargetName::new(name).ok().filter(asked) else {
             return Stay::Told(Arc::new(self.list(who, &targets)));
         };
         self.open(login, &name, who, &targets).await.unwrap_or_else(|refusal| told(&refusal))
@@ -205,7 +206,7 @@ impl<'a, B: Broker> Visit<'a, B> {
         let place = Arc::new(At { stem: self.broker.stem(&grant), served, login: login.into() });
         let (presence, gone) = oneshot::channel();
         let broker = self.broker;
-        let hub = Box::pin(async move { broker.carry(grant, Hub, Presence(gone), Nowhere).await });
+        let hub = Box::pin(async move { broker.carry(grant, Hub, Presence::new(gone), Nowhere).await });
         Ok(Stay::At { place, hub, presence })
     }
 

@@ -25,6 +25,8 @@ pub(crate) struct ClientLink {
     opening: Option<ChannelOpenHandle>,
     /// Takes a question back that people are asked, where there is one.
     interrupt: Arc<dyn Interrupt>,
+    /// Somebody types: elsewhere that character is a byte like any other.
+    typed: bool,
     closed: bool,
 }
 
@@ -42,7 +44,16 @@ impl ClientLink {
         opening: Option<ChannelOpenHandle>,
         interrupt: Arc<dyn Interrupt>,
     ) -> Self {
-        Self { pair, out: Outlet::default(), wire, replies: VecDeque::new(), opening, interrupt, closed: false }
+        Self {
+            pair,
+            out: Outlet::default(),
+            wire,
+            replies: VecDeque::new(),
+            opening,
+            interrupt,
+            typed: false,
+            closed: false,
+        }
     }
 }
 
@@ -73,24 +84,27 @@ impl Link for ClientLink {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame>, LinkError>> {
         let Some(item) = ready!(self.pair.poll_next(Side::Client, cx))? else { return Poll::Ready(Ok(None)) };
         self.replies.extend(item.reply);
-        if let Frame::Data(payload) = &item.frame
-            && payload.bytes().contains(&INTERRUPT)
-        {
-            self.interrupt.withdraw();
+        match &item.frame {
+            Frame::Data(payload) if self.typed && payload.bytes().contains(&INTERRUPT) => {
+                self.interrupt.withdraw();
+            }
+            Frame::Message(Message::Pty { .. }, _) => self.typed = true,
+            Frame::Message(Message::Subsystem(_), _) => self.typed = false,
+            Frame::Data(_) | Frame::Stderr(_) | Frame::Message(..) | Frame::Quiet => {}
         }
         Poll::Ready(Ok(Some(item.frame)))
     }
 
     fn feed(&mut self, frame: Frame) {
-        // Answers are given where the request came in.
-        if let Frame::Message(Message::Accepted, _) = &frame {
-            if let Some(reply) = self.replies.pop_front() {
-                reply.accept();
+        match &frame {
+            // Answers are given where the request came in.
+            Frame::Message(Message::Accepted, _) => {
+                if let Some(reply) = self.replies.pop_front() {
+                    reply.accept();
+                }
             }
-        } else if let Frame::Message(Message::Refused, _) = &frame {
-            drop(self.replies.pop_front());
-        } else {
-            self.out.push(frame);
+            Frame::Message(Message::Refused, _) => drop(self.replies.pop_front()),
+            Frame::Data(_) | Frame::Stderr(_) | Frame::Message(..) | Frame::Quiet => self.out.push(frame),
         }
     }
 
@@ -100,25 +114,26 @@ impl Link for ClientLink {
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
         let Self { out, wire, opening, closed, .. } = self;
-        out.poll(cx, |frame| {
-            if let Frame::Message(Message::Opened, _) = &frame {
+        out.poll(cx, |frame| match frame {
+            Frame::Message(Message::Opened, _) => {
                 let opening = opening.take()?;
-                return Some(Box::pin(async move {
+                Some(Box::pin(async move {
                     opening.accept().await;
                     Ok(())
-                }));
+                }))
             }
-            if let Frame::Message(Message::OpenFailed { code, reason }, _) = &frame {
-                let (code, reason) = (*code, reason.to_string());
+            Frame::Message(Message::OpenFailed { code, reason }, _) => {
                 let opening = opening.take()?;
                 *closed = true;
-                return Some(Box::pin(async move {
-                    opening.reject(ChannelOpenFailure::Other { code, reason }).await;
+                Some(Box::pin(async move {
+                    opening.reject(ChannelOpenFailure::Other { code, reason: reason.into() }).await;
                     Ok(())
-                }));
+                }))
             }
-            *closed |= matches!(frame, Frame::Message(Message::Close, _));
-            wire.send(frame)
+            frame @ (Frame::Data(_) | Frame::Stderr(_) | Frame::Message(..) | Frame::Quiet) => {
+                *closed |= matches!(frame, Frame::Message(Message::Close, _));
+                wire.send(frame)
+            }
         })
     }
 

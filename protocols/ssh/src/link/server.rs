@@ -15,7 +15,7 @@ use crate::dial::{Connection, Unreachable};
 use crate::frame::{Frame, Message, Place};
 use crate::link::client::signal;
 use crate::link::{Outlet, Sending};
-use crate::pair::{Item, Pair};
+use crate::pair::Pair;
 
 /// How long a server that talks to a terminal says nothing until what is held back is shown (design: 50 ms).
 const QUIET: Duration = Duration::from_millis(50);
@@ -78,12 +78,7 @@ impl ServerLink {
     fn poll_connect(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let State::Dialling(dialling) = &mut self.state else { return Poll::Ready(()) };
         match ready!(dialling.as_mut().poll(cx)) {
-            Ok(connection) => {
-                if connection.leads_on {
-                    self.pair.push(Side::Server, Item { frame: Message::Opened.into(), reply: None });
-                }
-                self.state = State::Live(connection);
-            }
+            Ok(connection) => self.state = State::Live(connection),
             Err(unreachable) => {
                 tracing::warn!(error = %unreachable, "a host could not be reached");
                 let failed = Message::OpenFailed { code: Message::CONNECT_FAILED, reason: unreachable.told().into() };
@@ -178,6 +173,11 @@ impl Link for ServerLink {
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
         ready!(self.poll_connect(cx));
         match &self.state {
+            // What is sent to a program that has ended goes nowhere, and is no reason to end before its last words.
+            State::Live(_) if self.pair.has_ended(Side::Server) => {
+                self.out = Outlet::default();
+                Poll::Ready(Ok(()))
+            }
             State::Live(connection) => {
                 let write = &connection.write;
                 self.out.poll(cx, |frame| send(Arc::clone(write), frame))
@@ -248,4 +248,39 @@ fn send(write: Arc<ChannelWriteHalf<Msg>>, frame: Frame) -> Option<Sending> {
         | Message::ExitStatus(_)
         | Message::ExitSignal { .. } => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::future::poll_fn;
+
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn why_there_is_no_connection_outlives_the_connection() {
+        let pair = Arc::new(Pair::default());
+        let mut link = ServerLink::new(
+            Arc::clone(&pair),
+            Box::new(|pair, _| {
+                Box::pin(async move {
+                    // A connection that was made and is gone, as after a wrong host key.
+                    pair.end(Side::Server);
+                    Err(Unreachable::HostKey)
+                })
+            }),
+        );
+        link.feed(Message::Exec(Bytes::from_static(b"ls")).into());
+        let first = poll_fn(|cx| link.poll_next(cx)).await.unwrap();
+        let Some(Frame::Message(Message::OpenFailed { code, reason }, _)) = first else { unreachable!("{first:?}") };
+        assert_eq!(code, Message::CONNECT_FAILED);
+        assert!(reason.contains("not who it should be"), "{reason}");
+        assert!(poll_fn(|cx| link.poll_next(cx)).await.unwrap().is_none());
+        poll_fn(|cx| link.poll_flush(cx)).await.unwrap();
+        poll_fn(|cx| link.poll_close(cx)).await.unwrap();
+        assert_eq!(link.backlog(), 0);
+    }
 }

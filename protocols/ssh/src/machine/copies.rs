@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sluice_model::{OpId, Ruling};
+use sluice_model::{Obligations, OpId, Refusal, Ruling};
 use sluice_wire::Violation;
 
 use crate::files::git::{self, Git};
 use crate::files::mask::Stars;
 use crate::files::sftp::{self, AskId, Sftp, Terms, Under};
-use crate::frame::{Frame, Message};
+use crate::frame::Frame;
 use crate::machine::notes;
 use crate::machine::work::Tools;
 use crate::refusal;
@@ -43,13 +43,13 @@ impl Files {
 
     pub(super) fn ruled(&mut self, op: OpId, ruling: Ruling, tools: &mut Tools<'_>) -> Result<(), Violation> {
         let Some((_, ask)) = self.asked.take_if(|(asked, _)| *asked == op) else { return Ok(()) };
-        let ruled = match ruling {
-            Ruling::Deny(refusal) => {
+        let ruled = match kept(ruling) {
+            Err(refusal) => {
                 self.ops.remove(&ask);
                 tools.out.done(op);
                 sftp::Ruled::Deny(refusal::line(&refusal))
             }
-            Ruling::Allow(obligations) => {
+            Ok(obligations) => {
                 let watch = self.screens.watch(&obligations);
                 let cover = (!watch.is_empty()).then(|| {
                     let stars = Stars::new(Arc::clone(self.screens.detectors()), watch);
@@ -86,17 +86,17 @@ impl Files {
                         tools.out.withdraw(op);
                     }
                 }
-                sftp::Step::ToServer(Under::Channel, packet) => tools.forward(Frame::data(&packet)),
+                sftp::Step::ToServer(Under::Channel, packet) => tools.tell_server(Frame::data(&packet)),
                 sftp::Step::ToServer(Under::Ask(ask), packet) => {
                     // INVARIANT: the filter sends under questions that were allowed; the kernel checks it once more.
                     let op = self.ops.get(&ask).copied().unwrap_or(OpId(u64::MAX));
                     tools.out.to_server(op, Frame::data(&packet));
                 }
-                sftp::Step::ToClient(packet) => tools.answer(Frame::data(&packet)),
+                sftp::Step::ToClient(packet) => tools.tell_client(Frame::data(&packet)),
                 sftp::Step::File(_, event) => {
                     if !event.covered.is_empty() {
                         // A file that is not what the host has must not pass for it.
-                        tools.answer(refusal::lines([&notes::covered(&event)]));
+                        tools.tell_client(refusal::lines([&notes::covered(&event)]));
                     }
                     tools.out.note("file", notes::file(&event));
                 }
@@ -110,17 +110,26 @@ impl Files {
     }
 }
 
+/// What an answer allows, unless it cannot be kept to.
+fn kept(ruling: Ruling) -> Result<Arc<Obligations>, Arc<Refusal>> {
+    match ruling {
+        Ruling::Allow(obligations) => refusal::unlimitable(&obligations).map_or(Ok(obligations), |why| Err(why.into())),
+        Ruling::Deny(refusal) => Err(refusal),
+    }
+}
+
 /// A repository that a client of git speaks to.
 pub(super) struct Repository {
     git: Git,
+    screens: Arc<Screens>,
     path: Box<str>,
     ops: BTreeMap<AskId, OpId>,
     asked: Option<(OpId, AskId)>,
 }
 
 impl Repository {
-    pub(super) fn new(service: git::Service, path: Box<str>) -> Self {
-        Self { git: Git::new(service), path, ops: BTreeMap::new(), asked: None }
+    pub(super) fn new(service: git::Service, path: Box<str>, screens: Arc<Screens>) -> Self {
+        Self { git: Git::new(service), screens, path, ops: BTreeMap::new(), asked: None }
     }
 
     pub(super) fn client(&mut self, bytes: &[u8], tools: &mut Tools<'_>) -> Result<(), Violation> {
@@ -136,9 +145,13 @@ impl Repository {
 
     pub(super) fn ruled(&mut self, op: OpId, ruling: Ruling, tools: &mut Tools<'_>) -> Result<(), Violation> {
         let Some((_, ask)) = self.asked.take_if(|(asked, _)| *asked == op) else { return Ok(()) };
-        let ruled = match ruling {
-            Ruling::Allow(_) => git::Ruled::Allow,
-            Ruling::Deny(refusal) => git::Ruled::Deny(refusal::line(&refusal)),
+        let ruled = match kept(ruling) {
+            // Objects are packed: no value can be seen in them.
+            Ok(obligations) if !self.screens.watch(&obligations).is_empty() => {
+                git::Ruled::Deny(refusal::line(&refusal::unmaskable()))
+            }
+            Ok(_) => git::Ruled::Allow,
+            Err(refusal) => git::Ruled::Deny(refusal::line(&refusal)),
         };
         self.git.ruled(ask, ruled)?;
         self.step(tools);
@@ -148,6 +161,12 @@ impl Repository {
     pub(super) fn end(&mut self, tools: &mut Tools<'_>) {
         self.git.end();
         self.step(tools);
+        self.no_more(tools);
+    }
+
+    /// Nothing more follows under what was asked so far.
+    fn no_more(&mut self, tools: &mut Tools<'_>) {
+        std::mem::take(&mut self.ops).into_values().for_each(|op| tools.out.done(op));
     }
 
     pub(super) const fn wants_client(&self) -> bool {
@@ -158,6 +177,7 @@ impl Repository {
         while let Some(step) = self.git.step() {
             match step {
                 git::Step::Ask(ask, question) => {
+                    self.no_more(tools);
                     let op = tools.next();
                     self.ops.insert(ask, op);
                     self.asked = Some((op, ask));
@@ -168,20 +188,14 @@ impl Repository {
                         tools.out.withdraw(op);
                     }
                 }
-                git::Step::ToServer(Under::Channel, bytes) => tools.forward(Frame::data(&bytes)),
+                git::Step::ToServer(Under::Channel, bytes) => tools.tell_server(Frame::data(&bytes)),
                 git::Step::ToServer(Under::Ask(ask), bytes) => {
                     // INVARIANT: the filter sends under questions that were allowed; the kernel checks it once more.
                     let op = self.ops.get(&ask).copied().unwrap_or(OpId(u64::MAX));
                     tools.out.to_server(op, Frame::data(&bytes));
                 }
-                git::Step::ToClient(bytes) => tools.answer(Frame::data(&bytes)),
-                git::Step::Refused(words) => {
-                    tools.answer(refusal::lines([&words]));
-                    for message in [Message::ExitStatus(126), Message::Eof, Message::Close] {
-                        tools.answer(message);
-                    }
-                    tools.forward(Message::Close);
-                }
+                git::Step::ToClient(bytes) => tools.tell_client(Frame::data(&bytes)),
+                git::Step::Refused(words) => tools.refused = Some(words),
                 git::Step::Ended(traffic) => tools.out.note("git", notes::git(&traffic)),
             }
         }

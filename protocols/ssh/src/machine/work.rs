@@ -30,15 +30,17 @@ pub(super) struct Tools<'a> {
     pub(super) last: &'a mut OpId,
     pub(super) scene: &'a Scene,
     pub(super) now: UnixMicros,
+    /// Why the channel must end, in the words for its client.
+    pub(super) refused: Option<String>,
     pub(super) out: &'a mut Outbox<Frame>,
 }
 
 impl Tools<'_> {
-    pub(super) fn answer(&mut self, frame: impl Into<Frame>) {
+    pub(super) fn tell_client(&mut self, frame: impl Into<Frame>) {
         self.out.to_client(self.op, frame.into());
     }
 
-    pub(super) fn forward(&mut self, frame: impl Into<Frame>) {
+    pub(super) fn tell_server(&mut self, frame: impl Into<Frame>) {
         self.out.to_server(self.op, frame.into());
     }
 
@@ -52,7 +54,7 @@ impl Work {
     /// Bytes of the client.
     pub(super) fn client(&mut self, bytes: Bytes, frame: Frame, tools: &mut Tools<'_>) -> Result<(), Violation> {
         match self {
-            Self::Text(_) | Self::Opaque => tools.forward(frame),
+            Self::Text(_) | Self::Opaque => tools.tell_server(frame),
             Self::Files(files) => files.client(bytes, tools)?,
             Self::Copy(scp) => {
                 scp.client(&bytes, tools.now)?;
@@ -66,8 +68,8 @@ impl Work {
     /// Bytes of the host's main stream.
     pub(super) fn stdout(&mut self, bytes: Bytes, frame: Frame, tools: &mut Tools<'_>) -> Result<(), Violation> {
         match self {
-            Self::Text(screen) => screen.stdout(&bytes).into_iter().for_each(|frame| tools.answer(frame)),
-            Self::Opaque => tools.answer(frame),
+            Self::Text(screen) => screen.stdout(&bytes).into_iter().for_each(|frame| tools.tell_client(frame)),
+            Self::Opaque => tools.tell_client(frame),
             Self::Files(files) => files.server(bytes, tools)?,
             Self::Copy(scp) => {
                 scp.server(&bytes, tools.now)?;
@@ -81,22 +83,22 @@ impl Work {
     /// Bytes of the host's error stream.
     pub(super) fn stderr(&mut self, bytes: &[u8], frame: Frame, tools: &mut Tools<'_>) {
         match self {
-            Self::Text(screen) => screen.stderr(bytes).into_iter().for_each(|frame| tools.answer(frame)),
-            Self::Opaque | Self::Files(_) | Self::Copy(_) | Self::Git(_) => tools.answer(frame),
+            Self::Text(screen) => screen.stderr(bytes).into_iter().for_each(|frame| tools.tell_client(frame)),
+            Self::Opaque | Self::Files(_) | Self::Copy(_) | Self::Git(_) => tools.tell_client(frame),
         }
     }
 
     /// The host has said nothing for a moment.
     pub(super) fn quiet(&mut self, tools: &mut Tools<'_>) {
         if let Self::Text(screen) = self {
-            screen.quiet().for_each(|frame| tools.answer(frame));
+            screen.quiet().for_each(|frame| tools.tell_client(frame));
         }
     }
 
     /// The host says no more.
     pub(super) fn finish(&mut self, tools: &mut Tools<'_>) {
         if let Self::Text(screen) = self {
-            screen.finish().for_each(|frame| tools.answer(frame));
+            screen.finish().for_each(|frame| tools.tell_client(frame));
         }
     }
 
@@ -148,8 +150,8 @@ impl Work {
 fn copied(scp: &mut Scp, tools: &mut Tools<'_>) {
     while let Some(step) = scp.step() {
         match step {
-            scp::Step::ToServer(bytes) => tools.forward(Frame::data(&bytes)),
-            scp::Step::ToClient(bytes) => tools.answer(Frame::data(&bytes)),
+            scp::Step::ToServer(bytes) => tools.tell_server(Frame::data(&bytes)),
+            scp::Step::ToClient(bytes) => tools.tell_client(Frame::data(&bytes)),
             scp::Step::Named(_) => {}
             scp::Step::File(event) => tools.out.note("file", notes::file(&event)),
         }
