@@ -2,7 +2,7 @@
 
 use sluice_tests::run::{Running, run};
 use sluice_tests::ssh::Person;
-use sluice_tests::wait::SOON;
+use sluice_tests::wait::{SOON, until};
 
 use crate::stand::Stand;
 
@@ -143,4 +143,33 @@ fn eleven_channels_are_one_too_many_and_each_is_on_its_own() {
     let said = run(&mut stand.script(text), SOON);
     assert_eq!(said.code, Some(0), "{}", said.said());
     assert_eq!(said.stdout.split_whitespace().collect::<Vec<_>>(), ["10", "refused", "again"], "{}", said.stderr);
+}
+
+#[test]
+fn commands_follow_each_other_over_one_connection_and_leave_nothing_at_the_server() {
+    let stand = Stand::open();
+    let text = "x -M -N -f web@broker
+        for each in $(seq 1 25); do x -o ProxyCommand=false web@broker \"exit $each\" </dev/null || echo $?; done
+        echo over; read -r _; x -O exit web@broker 2>/dev/null";
+    let mut script = Running::start(&mut stand.script(text));
+    let said = script.hear("over\n");
+    let expected: String = (1..=25).map(|each| format!("{each}\n")).collect();
+    assert_eq!(said, format!("{expected}over\n"));
+    // The client's connection lives on, and none of those behind it.
+    until(SOON, "the connections to the server to end", || {
+        let ended = stand.server.log().matches("Closing connection to ").count();
+        (ended == stand.server.connections()).then_some(())
+    });
+    assert_eq!(stand.server.connections(), 25);
+    script.say("\n");
+    assert_eq!(script.finish(SOON).code, Some(0));
+}
+
+#[test]
+fn a_status_is_told_however_early_the_streams_have_ended() {
+    let stand = Stand::open();
+    let early = "exec >&- 2>&- <&-; sleep 0.5; exit 3";
+    for text in [format!("x web@broker '{early}' </dev/null"), format!("sleep 0.2 | x web@broker '{early}'")] {
+        assert_eq!(run(&mut stand.script(&text), SOON).code, Some(3), "{text}");
+    }
 }

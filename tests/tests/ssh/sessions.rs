@@ -20,6 +20,12 @@ fn only_session(stand: &Stand) -> Value {
     all.pop().unwrap_or_default()
 }
 
+/// How many bytes a process has written, to files and to peers.
+fn written(pid: u32) -> Option<u64> {
+    let io = fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
+    io.lines().find_map(|line| line.strip_prefix("wchar: ")?.parse().ok())
+}
+
 /// A shell in which something has been said.
 fn shell(person: &Person) -> Running {
     let mut shell = Running::start(&mut person.terminal(&["-tt", "web@broker"]));
@@ -138,6 +144,24 @@ fn a_revoked_token_ends_a_live_shell_and_a_silent_command() {
     assert_eq!(stand.exec("echo still").done().stdout, "still\n");
     let all = stand.broker.closed_sessions();
     assert!(all.iter().all(|session| reason(session).is_some_and(|reason| reason != "crash")), "{all:?}");
+}
+
+#[test]
+fn a_revoked_token_ends_a_connection_on_which_nothing_moves() {
+    let stand = Stand::open();
+    let token = stand.broker.mint(&["--user", "oli", "--group", "ops", "--label", "stuck"]);
+    let person = Person::new(&stand.broker, &token);
+    // More than is kept for a server that does not read: the client is held back.
+    let mut script = person.script("head -c 400M /dev/zero | x web@broker 'exec sleep 600'");
+    let stuck = Running::start(script.current_dir(stand.server.folder()));
+    until(SOON, "the broker to keep what it may", || (written(stand.broker.pid())? > 256 << 20).then_some(()));
+    let tokens = stand.broker.json(&["token", "list"]);
+    let found = tokens.iter().find(|token| text(token, "label").as_deref() == Some("stuck"));
+    let id = found.and_then(|token| text(token, "id")).unwrap_or_default();
+    let _revoked = stand.broker.cli(&["token", "revoke", &id]).done();
+    assert!(stuck.finish(WITHIN).code.is_some_and(|code| code != 0));
+    let session = only_session(&stand);
+    assert_eq!(reason(&session).as_deref(), Some("revoked"), "{session}");
 }
 
 #[test]
