@@ -52,7 +52,7 @@ need pgbouncer pgbouncer
 command -v pgbench >/dev/null 2>&1 || compgen -G "/usr/lib/postgresql/*/bin/pgbench" >/dev/null || missing+=(postgresql-contrib)
 have_postgres || missing+=(postgresql)
 have_libclang || missing+=(libclang-dev)
-# The suites of SSH: a server that nobody starts as a service, and what speaks through it.
+# The suites of SSH: a server, and what speaks through it.
 need ssh openssh-client
 need git git
 need rsync rsync
@@ -77,6 +77,11 @@ if [ "${#missing[@]}" -gt 0 ]; then
         "${as_root[@]}" mkdir -p /etc/postgresql-common
         [ -e /etc/postgresql-common/createcluster.conf ] ||
             echo 'create_main_cluster = false' | "${as_root[@]}" tee /etc/postgresql-common/createcluster.conf >/dev/null
+        # Nor a server of SSH that runs by itself: Debian's service starts only without this file.
+        [ -x /usr/sbin/sshd ] || {
+            "${as_root[@]}" mkdir -p /etc/ssh
+            "${as_root[@]}" touch /etc/ssh/sshd_not_to_be_run
+        }
         if ! { "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update &&
             "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"; } \
             </dev/null >"$log" 2>&1; then

@@ -22,7 +22,7 @@ const ATTEMPTS: usize = 8;
 /// How long one of OpenSSH's own tools may take.
 const TOOL: Duration = Duration::from_secs(30);
 
-/// A server of OpenSSH on a port of this machine, which lets in whoever runs the test.
+/// A server of OpenSSH on a port of this machine, which lets in whoever runs the test, at an empty home.
 #[derive(Debug)]
 pub struct Sshd {
     kept: Kept,
@@ -62,6 +62,7 @@ impl Sshd {
         assert!(Path::new(SERVER).exists(), "there is no {SERVER}: `make setup` installs openssh-server");
         let folder = tempfile::Builder::new().prefix("sluice-sshd-").tempdir().expect("a temporary folder");
         let user = run(Command::new("id").arg("-un"), TOOL).done().stdout.trim().to_owned();
+        fs::create_dir(folder.path().join("home")).expect("our folder");
         for name in ["host", "user", "stranger"] {
             new_key(&folder.path().join(name));
         }
@@ -277,7 +278,7 @@ fn launch(folder: &Path, port: u16, more: &str) -> Option<Kept> {
         "Port {port}\nListenAddress 127.0.0.1\nHostKey {place}/host\nAuthorizedKeysFile {place}/authorized_keys\n\
          StrictModes no\nPidFile none\nSubsystem sftp internal-sftp\nPermitRootLogin yes\nUsePAM no\n\
          PasswordAuthentication no\nAcceptEnv LANG LC_* GIT_PROTOCOL SLUICE_*\nMaxStartups 200\nPrintMotd no\n\
-         PrintLastLog no\nUseDNS no\nLogLevel VERBOSE\n{more}\n"
+         PrintLastLog no\nUseDNS no\nLogLevel VERBOSE\nSetEnv HOME={place}/home\n{more}\n"
     );
     fs::write(folder.join("config"), config).expect("our folder");
     let log = folder.join("log");

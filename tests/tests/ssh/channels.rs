@@ -12,6 +12,8 @@ fn a_command_runs_with_its_streams_and_its_status() {
     let said = stand.exec("echo out; echo err >&2; exit 7");
     assert_eq!((said.code, said.stdout.as_str(), said.stderr.as_str()), (Some(7), "out\n", "err\n"));
     assert_eq!(stand.exec("true").done().said(), "");
+    let home = stand.server.folder().join("home");
+    assert_eq!(stand.exec("echo $HOME").done().stdout.trim(), home.display().to_string());
 
     let mut cat = Running::start(&mut stand.person.ssh(&["web@broker", "cat; echo end"]));
     cat.say("one\ntwo\n");
@@ -172,4 +174,14 @@ fn a_status_is_told_however_early_the_streams_have_ended() {
     for text in [format!("x web@broker '{early}' </dev/null"), format!("sleep 0.2 | x web@broker '{early}'")] {
         assert_eq!(run(&mut stand.script(&text), SOON).code, Some(3), "{text}");
     }
+}
+
+#[test]
+fn a_server_that_dies_in_the_middle_is_told() {
+    let stand = Stand::open();
+    // The parent of a command's shell is the server's process for this connection.
+    let said = stand.exec("kill -KILL $PPID; exec sleep 60");
+    assert_eq!((said.code, said.stdout.as_str()), (Some(255), ""), "{}", said.stderr);
+    assert!(said.stderr.contains("the connection to the host was lost"), "{}", said.stderr);
+    assert_eq!(stand.exec("echo after").done().stdout, "after\n");
 }
