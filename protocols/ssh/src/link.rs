@@ -39,6 +39,11 @@ impl Outlet {
         self.bytes = 0;
     }
 
+    /// Whether everything has been sent.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.queue.is_empty() && self.sending.is_none()
+    }
+
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes
     }

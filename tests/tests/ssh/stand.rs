@@ -20,7 +20,8 @@ permit (
     Action::"ssh.inspect", Action::"ssh.exec", Action::"ssh.script", Action::"ssh.shell", Action::"ssh.pty",
     Action::"ssh.env", Action::"ssh.subsystem", Action::"ssh.forward",
     Action::"sftp.use", Action::"sftp.read", Action::"sftp.list", Action::"sftp.stat", Action::"sftp.write",
-    Action::"sftp.remove", Action::"sftp.rename", Action::"sftp.mkdir", Action::"sftp.setstat", Action::"sftp.link"
+    Action::"sftp.remove", Action::"sftp.rename", Action::"sftp.mkdir", Action::"sftp.setstat", Action::"sftp.link",
+    Action::"git.fetch", Action::"git.push"
   ],
   resource
 );

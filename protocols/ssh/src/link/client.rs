@@ -82,6 +82,10 @@ impl Link for ClientLink {
     type Frame = Frame;
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame>, LinkError>> {
+        // russh tells of no close that answers ours: once ours is sent, with all that stood before it, nothing follows.
+        if self.closed && self.out.is_idle() {
+            return Poll::Ready(Ok(None));
+        }
         let Some(item) = ready!(self.pair.poll_next(Side::Client, cx))? else { return Poll::Ready(Ok(None)) };
         self.replies.extend(item.reply);
         match &item.frame {
