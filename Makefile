@@ -30,7 +30,7 @@ setup:
 	@tools/setup.sh
 
 demo: setup
-	@cargo build --quiet --package sluice-broker
+	@echo "building the broker: some minutes the first time"; cargo build --package sluice-broker
 	@exec $(SLUICE) demo
 
 check: setup

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::database::Database;
+use super::host::Host;
 
 /// One customer.
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +84,7 @@ pub(crate) fn sql() -> String {
 pub(crate) struct Listens {
     pub(crate) postgres: SocketAddr,
     pub(crate) http: SocketAddr,
+    pub(crate) ssh: SocketAddr,
     pub(crate) model: u16,
 }
 
@@ -95,7 +97,7 @@ pub(crate) fn configuration(database: &Database, secret: Option<&Path>, key: &Pa
         .map_or_else(String::new, |file| format!(", password: {}", quoted_text(&format!("file:{}", file.display()))));
     format!(
         "# The demo's configuration; it goes when the demo ends.\n\
-         listen: {{ postgres: \"{}\", http: \"{}\" }}\n\
+         listen: {{ postgres: \"{}\", http: \"{}\", ssh: \"{}\" }}\n\
          data_dir: ./var\n\
          policies: ./policies\n\
          limits: {{ idle_seconds: 5 }}\n\
@@ -126,9 +128,29 @@ pub(crate) fn configuration(database: &Database, secret: Option<&Path>, key: &Pa
          \x20   destructive_tools: [\"delete_*\", \"drop_*\"]\n",
         listens.postgres,
         listens.http,
+        listens.ssh,
         database.port(),
         quoted_text(&format!("file:{}", key.display())),
         listens.model,
+    )
+}
+
+/// The host's part of it, where there is a host.
+pub(crate) fn host(host: Option<&Host>) -> String {
+    let Some(host) = host else { return String::new() };
+    format!(
+        "\x20 web:\n\
+         \x20   protocol: ssh\n\
+         \x20   environment: prod\n\
+         \x20   credential: {{ user: {}, password: {} }}\n\
+         \x20   host: 127.0.0.1\n\
+         \x20   port: {}\n\
+         \x20   host_keys: [{}]\n\
+         \x20   links: followed\n",
+        quoted_text(host.user()),
+        quoted_text(&format!("file:{}", host.login_key().display())),
+        host.port(),
+        quoted_text(host.host_key()),
     )
 }
 

@@ -5,6 +5,7 @@ mod caller;
 mod data;
 mod database;
 mod guest;
+mod host;
 mod openai;
 mod script;
 mod server;
@@ -27,6 +28,7 @@ use crate::running::Running;
 use crate::shutdown::Endings;
 use crate::{config, log};
 use database::Database;
+use host::Host;
 use openai::FakeOpenAi;
 
 /// Where clients of the demo connect if nothing else is there.
@@ -39,15 +41,18 @@ const TOKEN_SECONDS: u32 = 12 * 3_600;
 
 /// Where HTTP clients of the demo connect if nothing else is there.
 const HTTP_PORT: u16 = 8443;
+/// Where SSH clients of the demo connect if nothing else is there.
+const SSH_PORT: u16 = 2222;
 /// The key of the demo's model API, which no client ever sees.
 pub(crate) const MODEL_KEY: &str = "sk-demo-only-the-broker-knows-this";
 
 /// The packs of the demo, in the binary so that it runs anywhere.
-const PACKS: [(&str, &str); 5] = [
+const PACKS: [(&str, &str); 6] = [
     ("read-only.cedar", include_str!("../../../../policies/read-only.cedar")),
     ("agent-guardrails.cedar", include_str!("../../../../policies/agent-guardrails.cedar")),
     ("llm.cedar", include_str!("../../../../policies/llm.cedar")),
     ("pii.cedar", include_str!("../../../../policies/pii.cedar")),
+    ("ssh.cedar", include_str!("../../../../policies/ssh.cedar")),
     ("prod-approvals.cedar", include_str!("../../../../policies/prod-approvals.cedar")),
 ];
 
@@ -69,6 +74,8 @@ pub(crate) struct Demo {
     folder: TempDir,
     database: Database,
     model: FakeOpenAi,
+    /// None where no SSH server is installed.
+    host: Option<Host>,
     running: Running,
     pub(crate) alice: Secret,
     pub(crate) dana: Secret,
@@ -107,10 +114,12 @@ impl Demo {
             tempfile::Builder::new().prefix("sluice-demo-").tempdir().context("no temporary folder can be made")?;
         let database = Database::start(arguments.builtin).await?;
         let model = FakeOpenAi::start(MODEL_KEY).await?;
+        let host = Host::start().await?;
         let address = listen(arguments.port, PORT).await?;
         let http = listen(None, HTTP_PORT).await?;
-        let listens = data::Listens { postgres: address, http, model: model.port() };
-        let file = write_files(folder.path(), &database, &listens)?;
+        let ssh = listen(None, SSH_PORT).await?;
+        let listens = data::Listens { postgres: address, http, ssh, model: model.port() };
+        let file = write_files(folder.path(), &database, host.as_ref(), &listens)?;
         let config = config::load(&file)
             .map_err(|faults| anyhow::anyhow!("the demo's own configuration is wrong:\n{faults}"))?;
         let running = Running::start(&config).await?;
@@ -125,7 +134,8 @@ impl Demo {
             owner,
         };
         let robo = token(&paths, folder.path(), "robo", agent).await?;
-        let demo = Self { folder, database, model, running, alice, dana, robo };
+        let demo = Self { folder, database, model, host, running, alice, dana, robo };
+        script::write_ssh(&demo)?;
         private(&demo.folder.path().join("env"), script::env(&demo)?.as_bytes())?;
         Ok(demo)
     }
@@ -134,6 +144,9 @@ impl Demo {
         self.running.stop().await;
         self.database.stop().await;
         self.model.stop().await;
+        if let Some(host) = self.host {
+            host.stop().await;
+        }
         self.folder.close().context("the demo's folder could not be removed")
     }
 
@@ -145,6 +158,16 @@ impl Demo {
     /// Where HTTP clients connect.
     pub(crate) fn http_address(&self) -> SocketAddr {
         self.running.address("http").unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+    }
+
+    /// Where SSH clients connect.
+    pub(crate) fn ssh_address(&self) -> SocketAddr {
+        self.running.address("ssh").unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+    }
+
+    /// The guarded host, where there is one.
+    pub(crate) const fn host(&self) -> Option<&Host> {
+        self.host.as_ref()
     }
 
     /// The guarded model API.
@@ -196,7 +219,7 @@ async fn listen(port: Option<u16>, usual: u16) -> Result<SocketAddr> {
     Ok(tokio::net::TcpListener::bind(at(0)).await?.local_addr()?)
 }
 
-fn write_files(folder: &Path, database: &Database, listens: &data::Listens) -> Result<PathBuf> {
+fn write_files(folder: &Path, database: &Database, host: Option<&Host>, listens: &data::Listens) -> Result<PathBuf> {
     let policies = folder.join("policies");
     fs::create_dir(&policies)?;
     for (name, text) in PACKS {
@@ -211,7 +234,7 @@ fn write_files(folder: &Path, database: &Database, listens: &data::Listens) -> R
     private(&key, MODEL_KEY.as_bytes())?;
     fs::write(folder.join("agent.py"), AGENT)?;
     let file = folder.join("sluice.yaml");
-    fs::write(&file, data::configuration(database, secret, &key, listens))?;
+    fs::write(&file, data::configuration(database, secret, &key, listens) + &data::host(host))?;
     Ok(file)
 }
 

@@ -1,11 +1,15 @@
 //! What the demo prints.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
 use super::Demo;
+use crate::host_key;
 
 /// A file of shell functions, one for everybody in the demo.
 pub(super) fn env(demo: &Demo) -> Result<String> {
@@ -29,7 +33,53 @@ pub(super) fn env(demo: &Demo) -> Result<String> {
             authority.display(),
         );
     }
+    if demo.host().is_some() {
+        let config = quoted(&ssh_config(demo));
+        for name in ["alice", "robo", "dana"] {
+            let ask = quoted(&folder.join(format!("{name}.askpass")));
+            let as_name = format!("SSH_ASKPASS={ask} SSH_ASKPASS_REQUIRE=force");
+            let _infallible = writeln!(
+                text,
+                "{name}_ssh() {{ {as_name} ssh -F {config} \"$@\"; }}\n\
+                 {name}_scp() {{ {as_name} scp -F {config} \"$@\"; }}\n\
+                 {name}_sftp() {{ {as_name} sftp -F {config} \"$@\"; }}",
+            );
+        }
+    }
     Ok(text)
+}
+
+/// What SSH clients of the demo are configured with.
+pub(super) fn ssh_config(demo: &Demo) -> PathBuf {
+    demo.folder().join("ssh_config")
+}
+
+/// Writes what SSH clients need: where the broker is, what its key is, and who answers for a token.
+pub(super) fn write_ssh(demo: &Demo) -> Result<()> {
+    let folder = demo.folder();
+    let known = folder.join("known_hosts");
+    fs::write(&known, format!("sluice-demo {}\n", host_key::open(&demo.paths())?.public().trim()))?;
+    fs::write(
+        ssh_config(demo),
+        format!(
+            "Host web\n  HostName 127.0.0.1\n  Port {}\n  User web\n  HostKeyAlias sluice-demo\n  \
+             UserKnownHostsFile {}\n  GlobalKnownHostsFile none\n  StrictHostKeyChecking yes\n  \
+             PreferredAuthentications password\n  PubkeyAuthentication no\n  NumberOfPasswordPrompts 1\n  LogLevel ERROR\n",
+            demo.ssh_address().port(),
+            quoted_by_ssh(&known),
+        ),
+    )?;
+    for name in ["alice", "robo", "dana"] {
+        let token = quoted(&folder.join(format!("{name}.token")));
+        let mut ask = fs::OpenOptions::new();
+        let ask = ask.write(true).create_new(true).mode(0o700).open(folder.join(format!("{name}.askpass")));
+        ask?.write_all(format!("#!/bin/sh\ncat {token}\n").as_bytes())?;
+    }
+    Ok(())
+}
+
+fn quoted_by_ssh(path: &Path) -> String {
+    format!("\"{}\"", path.display())
 }
 
 /// Shell functions for a program that asks the model: `as_agent COMMAND` runs any program as robo.
@@ -49,6 +99,24 @@ fn agent(demo: &Demo) -> String {
 
 fn quoted(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
+}
+
+/// What to try with the host.
+fn hosts(demo: &Demo) -> String {
+    let Some(host) = demo.host() else {
+        return "Note: there is no host to try, as no SSH server is installed (Debian: openssh-server).\n\n".to_owned();
+    };
+    let file = host.settings_file();
+    let file = file.display();
+    format!(
+        "A host is guarded too, {0}, as the target web:\n\n\
+         \x20 alice_ssh web ls -l /etc/hostname                                # a command that only reads\n\
+         \x20 alice_ssh web cat {file}  # its secrets are stars\n\
+         \x20 alice_ssh web 'echo $(id)'                                       # refused: only a shell can tell what it does\n\
+         \x20 alice_scp web:{file} .    # stars in the file too\n\
+         \x20 robo_ssh web                                                     # refused: agents have no shell\n\n",
+        format_args!("ssh://127.0.0.1:{}", demo.ssh_address().port()),
+    )
 }
 
 /// The words on the terminal.
@@ -99,7 +167,7 @@ An agent's model and its tools go through the broker too. Any program with an Op
   ask '{{"model":"gpt-demo","messages":[{{"role":"user","content":"Repeat: mail ada.winters@example.com"}}]}}'
   as_agent .tools/venv/bin/python "$agent_py"                       # an Agents SDK program with three tools
 
-What happened, as it was seen:
+{hosts}What happened, as it was seen:
 
   sluice sessions list
   sluice replay ID
@@ -109,6 +177,7 @@ Ctrl-C stops everything and removes what it made."#,
         address = demo.address(),
         http = format_args!("https://localhost:{}", demo.http_address().port()),
         database = demo.database().words(),
+        hosts = hosts(demo),
         policies = demo.folder().join("policies").display(),
         env = env.display(),
     )

@@ -1,12 +1,14 @@
 //! `sluice demo --check`: the tour of the demo, walked by a real client, every step compared with what must be.
 
 use std::future::Future;
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 use sluice_model::{ExposeSecret as _, HoldId, Secret, SessionId};
 use sluice_store::{Archive, SessionFilter, Sessions as _};
+use tokio::process::Command;
 
 use super::Demo;
 use super::caller::{Called, call};
@@ -34,6 +36,13 @@ pub(super) async fn run(demo: &Demo) -> bool {
     passed &= step("a model answers, with a key that no client has", asked(demo)).await;
     passed &= step("a protected value in a prompt does not reach the model", withheld(demo)).await;
     passed &= step("a destructive call of an agent's model is refused, and its turn goes on", called(demo)).await;
+    if demo.host().is_some() {
+        passed &= step("a command runs at a host, and its secrets are stars", shown(demo)).await;
+        passed &= step("a command that only a shell can read never reaches the host", scripted(demo)).await;
+        passed &= step("a file comes over sftp with its secrets covered", fetched(demo)).await;
+    } else {
+        out("skipped the host: no SSH server is installed (Debian: openssh-server)");
+    }
     passed &= step("the sessions replay as they were seen, without a masked value", replayed(demo)).await;
     passed &= step("the recordings verify", verified(demo)).await;
     passed
@@ -218,6 +227,55 @@ async fn called(demo: &Demo) -> Result<()> {
     Ok(())
 }
 
+/// Runs a client of OpenSSH as alice; it asks a program for the token.
+async fn client(demo: &Demo, program: &str, arguments: &[&str]) -> Result<Output> {
+    let mut client = Command::new(program);
+    client.arg("-F").arg(super::script::ssh_config(demo)).args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+    client.env("SSH_ASKPASS", demo.folder().join("alice.askpass")).env("SSH_ASKPASS_REQUIRE", "force");
+    client.output().await.with_context(|| format!("`{program}` cannot be run (Debian: openssh-client)"))
+}
+
+/// Whether a text holds a value of the host's.
+fn spills(text: &str) -> bool {
+    leaks(text) || text.contains(super::host::KEY)
+}
+
+async fn shown(demo: &Demo) -> Result<()> {
+    let host = demo.host().context("there is a host")?;
+    let file = host.settings_file().display().to_string();
+    let said = client(demo, "ssh", &["web", "cat", &file]).await?;
+    let text = String::from_utf8_lossy(&said.stdout);
+    ensure!(said.status.success(), "it ended with {}: {}", said.status, String::from_utf8_lossy(&said.stderr));
+    ensure!(text.contains("LOG_LEVEL=info") && text.contains("AWS_ACCESS_KEY_ID=***"), "it said {text}");
+    ensure!(!spills(&text), "a protected value came through");
+    Ok(())
+}
+
+async fn scripted(demo: &Demo) -> Result<()> {
+    let host = demo.host().context("there is a host")?;
+    let before = host.connections();
+    let mark = demo.folder().join("pwned");
+    let said = client(demo, "ssh", &["web", &format!("echo $(touch {})", mark.display())]).await?;
+    let words = String::from_utf8_lossy(&said.stderr);
+    ensure!(said.status.code() == Some(126), "it ended with {}: {words}", said.status);
+    ensure!(words.contains("ssh.script"), "the refusal does not name the verb: {words}");
+    ensure!(host.connections() == before && !mark.exists(), "it reached the host");
+    Ok(())
+}
+
+async fn fetched(demo: &Demo) -> Result<()> {
+    let host = demo.host().context("there is a host")?;
+    let (from, to) = (format!("web:{}", host.settings_file().display()), demo.folder().join("app.env"));
+    let said = client(demo, "scp", &["-q", &from, &to.display().to_string()]).await?;
+    let words = String::from_utf8_lossy(&said.stderr);
+    ensure!(said.status.success(), "it ended with {}: {words}", said.status);
+    let text = std::fs::read_to_string(&to)?;
+    let truth = std::fs::read_to_string(host.settings_file())?;
+    ensure!(text.len() == truth.len() && text.contains("***") && !spills(&text), "the file holds {text}");
+    ensure!(words.contains("stars"), "nobody is told that it is not what the host has: {words}");
+    Ok(())
+}
+
 async fn replayed(demo: &Demo) -> Result<()> {
     let archive = Archive::at(demo.paths().recordings());
     let sessions = closed(demo).await?;
@@ -242,7 +300,10 @@ async fn replayed(demo: &Demo) -> Result<()> {
     ] {
         ensure!(all.contains(expected), "no replay shows `{expected}`");
     }
-    ensure!(!leaks(&all), "a replay shows a masked value");
+    if demo.host().is_some() {
+        ensure!(all.contains("AWS_ACCESS_KEY_ID=***"), "no replay shows what the host said");
+    }
+    ensure!(!spills(&all), "a replay shows a masked value");
     Ok(())
 }
 
