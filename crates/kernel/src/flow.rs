@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 
 use sluice_model::{OpId, Operation, Refusal, Ruling, Spend, Stage, Verdict};
 use sluice_recording::{self as recording, Event, Outcome};
-use sluice_wire::{FlowError, Frame, Input, Link, LinkError, Machine, Note, Outbox, Side, Step};
+use sluice_wire::{FlowError, Input, Link, LinkError, Machine, Note, Outbox, Side, Step};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;
 
@@ -241,13 +241,13 @@ where
         if !self.tape.is_allowed(op) {
             return Err(FlowError::Unruled);
         }
-        self.tape.passed(op, recording::Toward::Server, frame.wire())?;
+        self.tape.passed(op, recording::Toward::Server, &frame)?;
         self.server.feed(frame);
         Ok(())
     }
 
     fn send_client(&mut self, op: OpId, frame: M::Frame) -> Result<(), FlowError> {
-        self.tape.passed(op, recording::Toward::Client, frame.wire())?;
+        self.tape.passed(op, recording::Toward::Client, &frame)?;
         self.client.feed(frame);
         Ok(())
     }

@@ -149,6 +149,15 @@ impl Kernel {
         }
     }
 
+    /// Ends a session at once; its client is told why. Gives `false` if no such session is open.
+    pub async fn end(&self, session: &SessionId, refusal: &Refusal) -> bool {
+        let ended = self.register.revoke(|live| (live.session == *session).then(|| refusal.clone()));
+        let open: Vec<SessionId> = ended.busy.into_iter().chain(ended.quiet).collect();
+        // Where flows share it, nothing joins it any more, and its recording closes with the last of them.
+        self.close(self.shared.take_these(&open), "revoked").await;
+        !open.is_empty()
+    }
+
     /// Goes on with the counters of budgets that an earlier run left.
     pub async fn resume_budgets(&self) -> Result<(), Unrecorded> {
         self.ledger.resume(self.ports.keep.spent().await?);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sluice_model::{Code, Refusal};
 use sluice_recording::{Outcome, Toward};
-use sluice_wire::{FlowError, Frame as _, Input, Link, LinkError, Machine, Side, Step};
+use sluice_wire::{FlowError, Input, Link, LinkError, Machine, Side, Step};
 
 use crate::clock;
 use crate::flow::Flow;
@@ -33,7 +33,7 @@ where
         }
         while let Some(step) = self.outbox.pop() {
             if let Step::ToClient(op, frame) = step {
-                let _best_effort = self.tape.passed(op, Toward::Client, frame.wire());
+                let _best_effort = self.tape.passed(op, Toward::Client, &frame);
                 self.client.feed(frame);
             }
         }

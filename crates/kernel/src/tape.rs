@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sluice_model::{DecisionId, FlowId, OpId, Operation, Refusal, Verdict};
 use sluice_recording::{self as recording, Batch, Capped, Event, SEGMENT_BYTES, Toward};
-use sluice_wire::FlowError;
+use sluice_wire::{FlowError, Frame, Kept};
 
 use crate::hold::{Held, Settled};
 use crate::limits::Limits;
@@ -182,22 +182,27 @@ impl Tape {
         self.open.get(&op).is_some_and(|open| open.allowed)
     }
 
-    /// Writes a frame down, up to the operation's cap.
-    pub(crate) fn passed(&mut self, op: OpId, toward: Toward, frame: &[u8]) -> Result<(), FlowError> {
-        let length = frame.len() as u64;
+    /// Writes a frame down: whole where it asks for that, and else up to the operation's cap.
+    pub(crate) fn passed(&mut self, op: OpId, toward: Toward, frame: &impl Frame) -> Result<(), FlowError> {
+        let (wire, kept) = (frame.wire(), frame.kept());
+        let length = wire.len() as u64;
         let cap = self.limits.recorded_bytes;
         let open = self.open.entry(op).or_insert_with(|| Open::new(cap));
-        let kept = match toward {
+        let capped = match toward {
             Toward::Client => {
                 self.counts.to_client = self.counts.to_client.saturating_add(length);
-                open.to_client.keep(frame)
+                &mut open.to_client
             }
             Toward::Server => {
                 self.counts.to_server = self.counts.to_server.saturating_add(length);
-                open.to_server.keep(frame)
+                &mut open.to_server
             }
         };
-        for piece in kept.chunks(PIECE_BYTES) {
+        let written = match kept {
+            Kept::Whole => wire,
+            Kept::UpToLimit => capped.keep(wire),
+        };
+        for piece in written.chunks(PIECE_BYTES) {
             self.write(&Event::Passed(recording::Passed { op, toward, frame: recording::Content(piece) }))?;
         }
         Ok(())

@@ -33,4 +33,18 @@ impl fmt::Display for Side {
 pub trait Frame: Send {
     /// Its exact bytes on the wire. A frame may stand for a run of adjacent protocol messages.
     fn wire(&self) -> &[u8];
+
+    /// How much of it is written down.
+    fn kept(&self) -> Kept {
+        Kept::UpToLimit
+    }
+}
+
+/// How much of a frame a recording keeps.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kept {
+    /// What the limit of its operation leaves room for; the rest is counted and hashed.
+    UpToLimit,
+    /// All of it, whatever the limit is: a terminal cannot be shown again with a hole in it.
+    Whole,
 }

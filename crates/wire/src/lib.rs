@@ -22,7 +22,7 @@ pub use broker::{
     Authenticated, Broker, Claim, Credential, FlowError, Grant, Interrupt, Interrupted, Peer, ScramParameters,
 };
 pub use codec::Codec;
-pub use frame::{Frame, Side};
+pub use frame::{Frame, Kept, Side};
 pub use framed::Framed;
 pub use link::{Link, LinkError};
 pub use machine::{HoldNotice, Input, Machine, Wants};

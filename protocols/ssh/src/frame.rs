@@ -35,20 +35,27 @@ pub enum Frame {
 
 /// Bytes of a stream, behind the number of their message.
 #[derive(Clone, Debug)]
-pub struct Payload(Bytes);
+pub struct Payload {
+    wire: Bytes,
+    kept: wire::Kept,
+}
 
 impl Payload {
     /// The bytes of the stream.
     #[must_use]
     pub fn bytes(&self) -> Bytes {
-        self.0.slice(1..)
+        self.wire.slice(1..)
     }
 
     fn new(number: u8, content: &[u8]) -> Self {
         let mut wire = BytesMut::with_capacity(content.len().saturating_add(1));
         wire.put_u8(number);
         wire.put_slice(content);
-        Self(wire.freeze())
+        Self::read(wire.freeze())
+    }
+
+    const fn read(wire: Bytes) -> Self {
+        Self { wire, kept: wire::Kept::UpToLimit }
     }
 }
 
@@ -135,6 +142,14 @@ impl Frame {
         Self::Stderr(Payload::new(number::EXTENDED_DATA, content))
     }
 
+    /// The same frame, recorded whole if a terminal shows it.
+    pub(crate) const fn shown_on(mut self, terminal: Option<Size>) -> Self {
+        if let (Self::Data(payload) | Self::Stderr(payload), Some(_)) = (&mut self, terminal) {
+            payload.kept = wire::Kept::Whole;
+        }
+        self
+    }
+
     /// How many bytes of memory it stands for.
     pub(crate) fn weight(&self) -> usize {
         wire::Frame::wire(self).len().saturating_add(OVERHEAD)
@@ -145,8 +160,8 @@ impl Frame {
     pub fn recorded(bytes: &Bytes) -> Option<Self> {
         let (number, rest) = bytes.split_first()?;
         match *number {
-            number::DATA => Some(Self::Data(Payload(bytes.clone()))),
-            number::EXTENDED_DATA => Some(Self::Stderr(Payload(bytes.clone()))),
+            number::DATA => Some(Self::Data(Payload::read(bytes.clone()))),
+            number::EXTENDED_DATA => Some(Self::Stderr(Payload::read(bytes.clone()))),
             other => Some(Self::Message(Message::read(other, &mut Reader(rest))?, bytes.clone())),
         }
     }
@@ -162,8 +177,17 @@ impl From<Message> for Frame {
 impl wire::Frame for Frame {
     fn wire(&self) -> &[u8] {
         match self {
-            Self::Data(Payload(bytes)) | Self::Stderr(Payload(bytes)) | Self::Message(_, bytes) => bytes,
+            Self::Data(Payload { wire, .. }) | Self::Stderr(Payload { wire, .. }) | Self::Message(_, wire) => wire,
             Self::Quiet => &[],
+        }
+    }
+
+    fn kept(&self) -> wire::Kept {
+        match self {
+            Self::Data(payload) | Self::Stderr(payload) => payload.kept,
+            // However much was shown before: how it ended is part of what happened.
+            Self::Message(Message::ExitStatus(_) | Message::ExitSignal { .. }, _) => wire::Kept::Whole,
+            Self::Message(..) | Self::Quiet => wire::Kept::UpToLimit,
         }
     }
 }
@@ -371,5 +395,16 @@ mod tests {
         assert!(Frame::recorded(&Bytes::new()).is_none());
         assert!(Frame::recorded(&Bytes::from_static(&[255, 1])).is_none());
         let _ = Frame::recorded(&data).unwrap();
+    }
+
+    #[test]
+    fn what_a_terminal_shows_and_how_it_ended_is_kept_whole() {
+        use wire::{Frame as _, Kept};
+        let kept = |terminal| [b"abc"].map(|bytes| Frame::data(bytes).shown_on(terminal).kept());
+        assert_eq!(kept(Some(Size::default())), [Kept::Whole]);
+        assert_eq!(kept(None), [Kept::UpToLimit]);
+        assert_eq!(Frame::stderr(b"abc").shown_on(Some(Size::default())).kept(), Kept::Whole);
+        assert_eq!(Frame::from(Message::ExitStatus(1)).kept(), Kept::Whole);
+        assert_eq!(Frame::from(Message::Signal("INT".into())).kept(), Kept::UpToLimit);
     }
 }

@@ -18,6 +18,8 @@ pub(crate) struct Screens {
 pub(crate) struct Pair {
     stdout: Terminal,
     stderr: Terminal,
+    /// The size of the terminal that shows it, if one does.
+    terminal: Option<Size>,
     found: Findings,
 }
 
@@ -44,7 +46,7 @@ impl Screens {
         let watch = self.watch(obligations);
         let mode = terminal.map_or(Mode::Pipe, |size| Mode::Pty { columns: columns(size) });
         let screen = || Terminal::new(Arc::clone(&self.detectors), watch, mode);
-        Pair { stdout: screen(), stderr: screen(), found: Findings::default() }
+        Pair { stdout: screen(), stderr: screen(), terminal, found: Findings::default() }
     }
 }
 
@@ -52,13 +54,13 @@ impl Pair {
     pub(crate) fn stdout(&mut self, bytes: &[u8]) -> Option<Frame> {
         let mut out = Vec::with_capacity(bytes.len());
         self.found.absorb(self.stdout.push(bytes, &mut out));
-        (!out.is_empty()).then(|| Frame::data(&out))
+        (!out.is_empty()).then(|| Frame::data(&out).shown_on(self.terminal))
     }
 
     pub(crate) fn stderr(&mut self, bytes: &[u8]) -> Option<Frame> {
         let mut out = Vec::with_capacity(bytes.len());
         self.found.absorb(self.stderr.push(bytes, &mut out));
-        (!out.is_empty()).then(|| Frame::stderr(&out))
+        (!out.is_empty()).then(|| Frame::stderr(&out).shown_on(self.terminal))
     }
 
     /// Lets what is held back go, because a person waits for it.
@@ -66,7 +68,7 @@ impl Pair {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         self.stdout.expire(&mut stdout);
         self.stderr.expire(&mut stderr);
-        frames(&stdout, &stderr)
+        frames(&stdout, &stderr, self.terminal)
     }
 
     /// Ends both streams.
@@ -74,7 +76,7 @@ impl Pair {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         let found = [self.stdout.finish(&mut stdout), self.stderr.finish(&mut stderr)];
         found.into_iter().for_each(|found| self.found.absorb(found));
-        frames(&stdout, &stderr)
+        frames(&stdout, &stderr, self.terminal)
     }
 
     pub(crate) fn resize(&mut self, size: Size) {
@@ -92,9 +94,9 @@ impl Pair {
     }
 }
 
-fn frames(stdout: &[u8], stderr: &[u8]) -> impl Iterator<Item = Frame> + use<> {
-    let stdout = (!stdout.is_empty()).then(|| Frame::data(stdout));
-    let stderr = (!stderr.is_empty()).then(|| Frame::stderr(stderr));
+fn frames(stdout: &[u8], stderr: &[u8], terminal: Option<Size>) -> impl Iterator<Item = Frame> + use<> {
+    let stdout = (!stdout.is_empty()).then(|| Frame::data(stdout).shown_on(terminal));
+    let stderr = (!stderr.is_empty()).then(|| Frame::stderr(stderr).shown_on(terminal));
     stdout.into_iter().chain(stderr)
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sluice_model::UnixMicros;
+use sluice_model::{Code, Refusal, SessionId, UnixMicros};
 use sluice_wire::{Broker as _, FlowError};
 use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinHandle;
@@ -162,4 +162,35 @@ async fn a_client_that_vanishes_ends_the_flow() {
     let result = session.carrying.await.unwrap();
     assert!(matches!(result, Ok(()) | Err(FlowError::Client(_))), "{result:?}");
     assert_eq!(session.server.rest().await, "");
+}
+
+#[tokio::test]
+async fn an_operator_ends_one_session_and_no_other() {
+    let world = World::new(Setup::default());
+    let (mut first, mut second) = (world.carry_toy().await, world.carry_toy().await);
+    for session in [&mut first, &mut second] {
+        session.client.say("ask apple\n").await;
+        session.server.expect("ask apple").await;
+    }
+    let mut live = world.kernel.live();
+    live.sort_by(|one, other| one.session.cmp(&other.session));
+    let refusal = Refusal::builtin(Code::Revoked, "ended-by-operator", "an operator ended this session");
+    assert!(!world.kernel.end(&SessionId::new("s-other").unwrap(), &refusal).await);
+    let (ended, other) = (live[0].session.clone(), live[1].session.clone());
+    assert!(world.kernel.end(&ended, &refusal).await);
+    let (mut cut, mut left) = match tokio::select! {
+        () = first.client.expect("closed an operator ended this session") => true,
+        () = second.client.expect("closed an operator ended this session") => false,
+    } {
+        true => (first, second),
+        false => (second, first),
+    };
+    cut.client.expect("").await;
+    assert!(matches!(cut.ended().await, Err(FlowError::Revoked)));
+    assert!(world.log.has("note session-ended ended-by-operator"));
+    let open: Vec<SessionId> = world.kernel.live().into_iter().map(|live| live.session).collect();
+    assert_eq!(open, [other]);
+    left.server.say("ok\n").await;
+    left.client.expect("ok").await;
+    assert!(!world.kernel.end(&ended, &refusal).await, "it is no longer open");
 }

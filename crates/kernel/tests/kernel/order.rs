@@ -118,3 +118,24 @@ async fn what_passes_the_cap_is_counted_and_not_kept() {
         assert_eq!(world.log.closing().bytes_to_client, 13);
     }
 }
+
+#[tokio::test]
+async fn what_asks_to_be_kept_whole_is_whatever_the_cap_and_takes_none_of_it() {
+    let mut setup = Setup::default();
+    setup.limits.recorded_bytes = 9;
+    let world = World::new(setup);
+    let mut session = world.carry_toy().await;
+    session.client.say("ask a\n").await;
+    session.server.expect("ask a").await;
+    let whole = format!("row whole:{}", "x".repeat(100));
+    session.server.say(&format!("{whole}\n")).await;
+    session.client.expect(&whole).await;
+    // 13 bytes of the same operation.
+    session.server.say("row 12345\nok\n").await;
+    session.client.expect("row 12345").await;
+    session.client.expect("ok").await;
+    session.client.hang_up().await;
+    session.ended().await.unwrap();
+    assert!(world.log.has(&format!("pass to client: {whole}")), "{:?}", world.log.story());
+    assert!(world.log.has("cut 1 4 to client"), "{:?}", world.log.story());
+}

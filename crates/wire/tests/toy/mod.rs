@@ -9,7 +9,7 @@
 //!
 //! | from the server | |
 //! |---|---|
-//! | `row TEXT` | one row of an answer; `secret:WORD` in it is what masks hide |
+//! | `row TEXT` | one row of an answer; `secret:WORD` in it is what masks hide, `whole:` before it is for the recording |
 //! | `ok`, `error TEXT`, `pong` | the end of an answer |
 //! | `news TEXT` | at any time |
 //!
@@ -72,6 +72,10 @@ impl Line {
 impl sluice_wire::Frame for Line {
     fn wire(&self) -> &[u8] {
         &self.0
+    }
+
+    fn kept(&self) -> sluice_wire::Kept {
+        if self.0.starts_with(b"row whole:") { sluice_wire::Kept::Whole } else { sluice_wire::Kept::UpToLimit }
     }
 }
 
