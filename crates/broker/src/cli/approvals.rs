@@ -82,7 +82,7 @@ fn question(command: Command) -> Result<(Ask, Format)> {
     })
 }
 
-fn show(answer: Answer, listed: bool, output: Format) -> u8 {
+pub(super) fn show(answer: Answer, listed: bool, output: Format) -> u8 {
     match (answer, output) {
         (Answer::Refused { message, hint: advice, rule }, Format::Text) => {
             hint(format_args!("sluice: {}", one_line(&message)));
@@ -97,6 +97,14 @@ fn show(answer: Answer, listed: bool, output: Format) -> u8 {
         (refused @ Answer::Refused { .. }, Format::Json) => {
             out(serde_json::json!(refused));
             WRONG
+        }
+        (ended @ Answer::Ended { .. }, Format::Json) => {
+            out(serde_json::json!(ended));
+            DONE
+        }
+        (Answer::Ended { session, message }, Format::Text) => {
+            out(format_args!("{} is told: {}", one_line(&session), one_line(&message)));
+            DONE
         }
         (Answer::Holds { holds }, Format::Json) => {
             holds.iter().for_each(|hold| out(serde_json::json!(hold)));

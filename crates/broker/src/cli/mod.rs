@@ -5,7 +5,9 @@ mod audit;
 mod check;
 mod config;
 mod explain;
+mod export;
 mod key;
+mod keys;
 mod output;
 mod policy;
 mod replay;
@@ -13,6 +15,7 @@ mod run;
 mod scram;
 mod sessions;
 mod ssh;
+mod tail;
 mod token;
 
 use std::path::PathBuf;
@@ -113,6 +116,7 @@ enum Command {
     /// Replay a recorded session as its client saw it, or all sessions of a run on one timeline.
     #[command(
         after_help = "Example:\n  sluice replay 5d8881125f69 --speed 4\n  sluice replay 5d8881125f69 --no-wait\n  \
+                            sluice replay 5d8881125f69 --terminal --at 90\n  \
                             sluice replay r-0198f3b2-7c1e-7d30-9a57-5c2f1f0e6a11"
     )]
     Replay(replay::Arguments),

@@ -11,7 +11,8 @@ use sluice_store::{Archive, Edge, Place, SessionFilter, SessionRow, Sessions as 
 
 use super::output::{hint, one_line, table, time};
 use super::token::seconds;
-use super::{DONE, Format, Global, WRONG, out};
+use super::{DONE, Format, Global, WRONG, approvals, export, out, tail};
+use crate::control::{Ask, ask};
 use crate::paths::Paths;
 use crate::replay::connect;
 
@@ -54,6 +55,25 @@ pub(crate) enum Command {
         #[arg(long, default_value = "text")]
         output: Format,
     },
+    /// Write a session in a form that other programs read.
+    #[command(after_help = "Example:\n  sluice sessions export 5d8881125f69 --cast --output deploy.cast\n  \
+                            asciinema play deploy.cast")]
+    Export(export::Arguments),
+    /// Follow a session while it goes on, until it ends.
+    #[command(after_help = "Example:\n  sluice sessions tail 5d8881125f69\n  \
+                            sluice sessions tail 5d8881125f69 --terminal")]
+    Tail(tail::Arguments),
+    /// End a session at once; its client is told.
+    #[command(after_help = "Example:\n  sluice sessions kill 5d8881125f69 --reason 'wrong host'")]
+    Kill {
+        /// The session's id, or the beginning or the end of it.
+        id: String,
+        /// Why, in words for its client and for the recording.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        #[arg(long, default_value = "text")]
+        output: Format,
+    },
 }
 
 pub(crate) async fn run(global: &Global, command: Command) -> Result<u8> {
@@ -90,6 +110,19 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result<u8> {
                 Format::Text => out(details(&row, &recording.display().to_string())),
             }
             Ok(DONE)
+        }
+        Command::Export(arguments) => {
+            let session = resolve(&store, &arguments.id).await?;
+            export::export(&Archive::at(paths.recordings()), &session, &arguments)
+        }
+        Command::Tail(arguments) => {
+            let session = resolve(&store, &arguments.id).await?;
+            tail::tail(&store, &paths, &session, &arguments).await
+        }
+        Command::Kill { id, reason, output } => {
+            let session = resolve(&store, &id).await?;
+            let answer = ask(&paths.control(), &Ask::End { session, reason }).await?;
+            Ok(approvals::show(answer, true, output))
         }
         Command::Show { id: None, run, output } => {
             let run = find_run(&store, &run.context("name a session, or a run with --run")?).await?;

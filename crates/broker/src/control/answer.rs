@@ -32,6 +32,7 @@ impl Desk {
             },
             Ask::Approve { id, token } => self.vote(id, Secret::from(token), Vote::Approve).await,
             Ask::Deny { id, token } => self.vote(id, Secret::from(token), Vote::Deny).await,
+            Ask::End { session, reason } => self.end(&session, reason.as_deref()).await,
         }
     }
 

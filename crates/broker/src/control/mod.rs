@@ -5,10 +5,11 @@
 
 mod answer;
 mod client;
+mod ending;
 mod server;
 
 use serde::{Deserialize, Serialize};
-use sluice_model::HoldId;
+use sluice_model::{HoldId, SessionId};
 
 pub(crate) use client::ask;
 pub(crate) use server::{Desk, Socket};
@@ -31,6 +32,8 @@ pub(crate) enum Ask {
     Approve { id: HoldId, token: String },
     /// A person's no.
     Deny { id: HoldId, token: String },
+    /// The end of a session, with what its client is told.
+    End { session: SessionId, reason: Option<String> },
 }
 
 /// What the broker answers.
@@ -44,6 +47,11 @@ pub(crate) enum Answer {
     Counted {
         message: String,
         hold: Box<Waiting>,
+    },
+    /// A session was told to end.
+    Ended {
+        session: String,
+        message: String,
     },
     Refused {
         message: String,

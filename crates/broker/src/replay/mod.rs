@@ -1,12 +1,16 @@
 //! A recording shown again: what the client asked, what was decided, and what it saw; a run, all its recordings at once.
 
+mod cast;
 mod edges;
 mod http;
+mod inert;
 mod json;
 mod player;
 mod result;
 mod run;
+mod screen;
 mod ssh;
+mod terminal;
 #[cfg(test)]
 mod testing;
 mod text;
@@ -19,11 +23,15 @@ use anyhow::{Context as _, Result};
 use sluice_model::OpId;
 use sluice_recording::{Asked, Reader};
 
+pub(crate) use cast::cast;
 pub(crate) use edges::connect;
 pub(crate) use http::HttpReplay;
+pub(crate) use inert::Inert;
 pub(crate) use result::PostgresReplay;
 pub(crate) use run::{Part, replay_run};
+pub(crate) use screen::{Sight, channels, choose, sight};
 pub(crate) use ssh::SshReplay;
+pub(crate) use terminal::{Key, Play, play};
 
 use player::Player;
 
@@ -76,11 +84,16 @@ pub(crate) async fn replay(
     let mut player = Player::new(form);
     while let Some(stored) = reader.next_event().context("the recording cannot be read on")? {
         wait(started, stored.at_ns, pace).await;
-        let shows = player.shows(&stored);
-        match form {
-            Form::Text { .. } => player.lines(&stored, shows).iter().for_each(|line| say(line)),
-            Form::Json => say(&json::line(&stored, &shows).to_string()),
-        }
+        player.say(&stored, form, &mut say);
+    }
+    Ok(())
+}
+
+/// Shows a recording's events as soon as they can be read.
+pub(crate) fn replay_now(mut reader: Reader<impl Read>, form: Form, mut say: impl FnMut(&str)) -> Result<()> {
+    let mut player = Player::new(form);
+    while let Some(stored) = reader.next_event().context("the recording cannot be read on")? {
+        player.say(&stored, form, &mut say);
     }
     Ok(())
 }

@@ -55,6 +55,15 @@ impl Player {
         shows
     }
 
+    /// Has one event said, as lines or as a document.
+    pub(super) fn say(&mut self, stored: &Stored<'_>, form: Form, say: &mut impl FnMut(&str)) {
+        let shows = self.shows(stored);
+        match form {
+            Form::Text { .. } => self.lines(stored, shows).iter().for_each(|line| say(line)),
+            Form::Json => say(&super::json::line(stored, &shows).to_string()),
+        }
+    }
+
     /// An event as lines.
     pub(super) fn lines(&mut self, stored: &Stored<'_>, shows: Shows) -> Vec<String> {
         self.text.lines(stored, shows)

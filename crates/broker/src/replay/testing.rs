@@ -112,6 +112,11 @@ impl Tape {
         self.write(&Event::Passed(Passed { op: OpId(op), toward: Toward::Client, frame: Content(bytes) }))
     }
 
+    /// Bytes that the server got.
+    pub(super) fn sent(&mut self, op: u64, bytes: &[u8]) -> &mut Self {
+        self.write(&Event::Passed(Passed { op: OpId(op), toward: Toward::Server, frame: Content(bytes) }))
+    }
+
     /// The end of an operation.
     pub(super) fn done(&mut self, op: u64) -> &mut Self {
         self.write(&Event::Done(OpId(op)))
