@@ -21,7 +21,7 @@ use crate::pair::Pair;
 const QUIET: Duration = Duration::from_millis(50);
 
 /// How long taking leave of a server may take, each for what is still to be sent and for its answer.
-const FAREWELL: Duration = Duration::from_millis(900);
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// Connects to a server and opens a channel there.
 pub(crate) type Dialler = Box<dyn FnOnce(Arc<Pair>, Option<Place>) -> Dialling + Send>;
