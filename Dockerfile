@@ -13,7 +13,7 @@ COPY --from=build /src/policies /usr/share/sluice/policies
 USER sluice
 WORKDIR /var/lib/sluice
 VOLUME /var/lib/sluice
-EXPOSE 6432 8443
+EXPOSE 6432 8443 2222
 ENV SLUICE_CONFIG=/etc/sluice/sluice.yaml
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["sluice"]

@@ -7,6 +7,7 @@ pub(crate) const EXAMPLE: &str = r#"# Sluice configuration. Paths are relative t
 listen:
   postgres: 127.0.0.1:6432
   http: 127.0.0.1:8443
+  ssh: 127.0.0.1:2222
   # http_hosts: [broker.example.com]             # the names that HTTP clients may use; any where it is left out
   # tls: { cert: server.pem, key: server.key }   # without it a development certificate is made in data_dir/tls
   # dangerous_cleartext_loopback: true           # accept passwords without TLS from loopback clients
@@ -85,4 +86,14 @@ targets:
     objects: owned              # files and stored responses belong to who made them; or shared
     # detectors: [{ name: email }, { name: badge, tag: pii.badge, pattern: "B-[0-9]{6}" }]   # left out: every built-in one
     keys: { "**.api_key": [secret.key] }
+  # SSH clients put the target behind a +: ssh -p 2222 deploy+web@localhost
+  web:
+    protocol: ssh
+    environment: prod
+    credential: { user: deploy, password: "file:/etc/sluice/web.key" }   # a private key; auth says what else it may be
+    host: web.internal
+    host_keys: ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ1IKCrlYl7MbTYz0Tm0Jb0mb0H0i1r4v3ZrZ0oW7g5E"]
+    # auth: authority           # or key (the default), password
+    # logins: [root]            # besides the credential's own
+    # commands: ["cat /var/log/*"]
 "#;

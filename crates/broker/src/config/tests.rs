@@ -32,7 +32,7 @@ targets:
 #[test]
 fn the_example_is_a_configuration() {
     let config = load(EXAMPLE).unwrap();
-    assert_eq!(config.targets.len(), 2);
+    assert_eq!(config.targets.len(), 3);
     assert_eq!(config.data_dir, Path::new("conf/./var"));
     assert_eq!(config.limits, super::Limits::STANDARD);
 }
