@@ -326,7 +326,9 @@ fn the_demo_with_the_built_in_database_shows_what_it_promises() {
     let dir = tempfile::tempdir().unwrap();
     let shown = sluice(dir.path(), &["demo", "--check", "--builtin"]);
     assert_eq!(code(&shown), 0, "{}", said(&shown));
-    assert_eq!(said(&shown).matches("ok     ").count(), 13, "{}", said(&shown));
+    // Three of the steps are at a host, for which a server has to be installed.
+    let steps = if said(&shown).contains("skipped the host") { 13 } else { 16 };
+    assert_eq!(said(&shown).matches("ok     ").count(), steps, "{}", said(&shown));
 }
 
 /// A running `sluice serve` whose log is read line by line.
