@@ -22,7 +22,7 @@ help:
 	@echo 'make demo    install what is missing, build, start a broker with a demo database, print what to try'
 	@echo 'make test    install what is missing, run every check and every test'
 	@echo 'make check   formatting, lints, documentation'
-	@echo 'make bench   compare with pgbouncer, nginx and a plain TCP proxy'
+	@echo 'make bench   compare with pgbouncer, nginx, a plain TCP proxy and ssh -J'
 	@echo 'make fuzz    feed what peers and disks may hold to each fuzz target for a minute (FUZZ_SECONDS=60)'
 	@echo 'make setup   only install what is missing'
 

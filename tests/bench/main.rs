@@ -1,5 +1,5 @@
 //! `make bench`: Sluice beside a plain copy proxy and pgbouncer on the same PostgreSQL, and beside nginx before the same
-//! HTTP server, in interleaved runs.
+//! HTTP server, and beside a jump host before the same SSH server, in interleaved runs.
 //!
 //! A round goes through one way only; the next round goes through the next way. So whatever else this machine does at
 //! the time hits them all, and the ratios of rounds side by side mean something where times do not.
@@ -10,6 +10,7 @@ mod http;
 mod idle;
 mod load;
 mod report;
+mod ssh;
 mod stand;
 mod stats;
 mod usage;
@@ -21,10 +22,11 @@ use report::{Bulk, Cell, Idle, Report, say};
 use stand::{ROWS, Stand, Way};
 
 const USAGE: &str = "\
-usage: sluice-bench [--postgres] [--http] [--quick]
+usage: sluice-bench [--postgres] [--http] [--ssh] [--quick]
 
   --postgres  only PostgreSQL: against a copy proxy and pgbouncer
   --http      only HTTP: against a mock, direct and through nginx
+  --ssh       only SSH: against a server, direct and through a jump host
   --quick     fewer and shorter rounds, as with BENCH_QUICK=1
 
 SLUICE names the binary that is measured, where it is not target/release/sluice.";
@@ -37,6 +39,8 @@ struct Extent {
     rounds: usize,
     /// Percentiles near the end of a distribution want more of them.
     http_rounds: usize,
+    /// The size of what is transferred by SSH.
+    ssh_mib: u32,
     loads: Vec<Load>,
 }
 
@@ -44,13 +48,13 @@ impl Extent {
     /// Within about ten minutes.
     fn whole() -> Self {
         let modes = [Mode::Simple, Mode::Same, Mode::Extended, Mode::Prepared];
-        Self { seconds: 2, rounds: 3, http_rounds: 5, loads: loads(&modes, &[1, 4, 16]) }
+        Self { seconds: 2, rounds: 3, http_rounds: 5, ssh_mib: 256, loads: loads(&modes, &[1, 4, 16]) }
     }
 
     /// Within about two.
     fn quick() -> Self {
         let modes = [Mode::Simple, Mode::Extended, Mode::Prepared];
-        Self { seconds: 1, rounds: 1, http_rounds: 1, loads: loads(&modes, &[1, 16]) }
+        Self { seconds: 1, rounds: 1, http_rounds: 1, ssh_mib: 128, loads: loads(&modes, &[1, 16]) }
     }
 }
 
@@ -65,6 +69,7 @@ fn loads(modes: &[Mode], clients: &[u32]) -> Vec<Load> {
 enum Part {
     Postgres,
     Http,
+    Ssh,
 }
 
 fn main() -> Result<()> {
@@ -87,6 +92,7 @@ fn run(options: &[&str]) -> Result<()> {
         match *option {
             "--postgres" => parts.push(Part::Postgres),
             "--http" => parts.push(Part::Http),
+            "--ssh" => parts.push(Part::Ssh),
             "--quick" => extent = Extent::quick(),
             "--help" | "-h" => return say(format_args!("{USAGE}")),
             other => bail!("there is no option `{other}`\n{USAGE}"),
@@ -101,6 +107,12 @@ fn run(options: &[&str]) -> Result<()> {
             say(format_args!(""))?;
         }
         http::bench(&extent)?;
+    }
+    if wanted(Part::Ssh) {
+        if wanted(Part::Http) {
+            say(format_args!(""))?;
+        }
+        ssh::bench(&extent)?;
     }
     Ok(())
 }
