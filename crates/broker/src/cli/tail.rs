@@ -103,7 +103,7 @@ impl Read for Growing {
             if read > 0 || over || into.is_empty() {
                 return Ok(read);
             }
-            std::thread::sleep(LOOK_EVERY);
+            std::thread::park_timeout(LOOK_EVERY);
         }
     }
 }
