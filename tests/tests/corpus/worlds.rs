@@ -3,6 +3,7 @@
 use sluice_tests::broker::{Broker, Setup, Target};
 use sluice_tests::database::{Database, OWNER, Server};
 use sluice_tests::wait::until;
+use sluice_tests::wire::{Wire, say};
 use std::time::Duration;
 
 const POLICY: &str = "\
@@ -107,6 +108,15 @@ impl Worlds {
         let schema =
             if world.database == self.second.database { in_other_words(&self.schema) } else { self.schema.clone() };
         make(self.server, world, &schema);
+        // The broker reads a catalog anew for who connects a second after it did: until then it knows the one before.
+        until(Duration::from_secs(20), "the broker to know the database that was made anew", || {
+            let mut wire = Wire::tcp(self.broker.port());
+            wire.sign_in(&[("user", self.user), ("database", world.target)], &self.token).ok()?;
+            let reply = wire.query("SELECT id FROM orders");
+            wire.send(&say::terminate());
+            reply.error().is_none().then_some(())
+        });
+        self.settle();
     }
 
     /// Waits until no client's connection to the server is left.
