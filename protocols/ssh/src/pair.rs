@@ -12,6 +12,7 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use sluice_wire::Side;
@@ -25,6 +26,11 @@ const CLIENT_MEMORY: usize = 4 << 20;
 const CLIENT_FILE: u64 = 256 << 20;
 /// Bytes of a client's requests that wait besides: most of them expect no answer, so nothing else slows them down.
 const CLIENT_REQUESTS: usize = 1 << 20;
+/// Bytes in the file from which on a client is slowed down, so that the file lasts.
+const CLIENT_PACED: u64 = 128 << 20;
+/// How long each message of such a client is kept waiting once the file is full, and before that as much less as it is
+/// emptier: what is sent to it goes on in between.
+const PACE: Duration = Duration::from_millis(4);
 /// Bytes of a server for which its connection does not wait yet.
 const SERVER_MEMORY: usize = 2 << 20;
 /// Bytes of a server that are kept while its connection must not wait.
@@ -156,8 +162,13 @@ impl Pair {
         Poll::Ready(item.map(Some))
     }
 
-    /// Waits until the server has room for more of the client.
+    /// Waits until the server has room for more of the client. A client that sends faster than the server takes is
+    /// slowed down first: a callback that waits for long would keep back what the client is to read, too, and with it a
+    /// server that answers as it reads.
     pub(crate) async fn client_room(&self) {
+        if let Some(pause) = self.client_pause() {
+            tokio::time::sleep(pause).await;
+        }
         loop {
             let changed = self.changed.notified();
             let begins = {
@@ -191,6 +202,14 @@ impl Pair {
             }
             changed.await;
         }
+    }
+
+    fn client_pause(&self) -> Option<Duration> {
+        let queues = self.lock();
+        let waiting = queues.client.waiting_in_file();
+        let share = u32::try_from(waiting.min(CLIENT_FILE) >> 20).ok()?;
+        let whole = u32::try_from(CLIENT_FILE >> 20).ok()?;
+        (waiting >= CLIENT_PACED && !queues.over()).then(|| PACE * share / whole)
     }
 
     fn lock(&self) -> MutexGuard<'_, Queues> {

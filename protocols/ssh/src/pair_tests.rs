@@ -62,10 +62,9 @@ async fn a_server_waits_for_a_client_that_does_not_read() {
 #[tokio::test]
 async fn a_server_never_waits_while_the_client_does_and_is_stopped_at_a_limit() {
     let pair = Arc::new(Pair::default());
-    while pair.client_room().now_or_never().is_some() {
+    while pair.lock().client.waiting_in_file() < CLIENT_FILE {
         pair.push(Side::Client, data(1, 1 << 20));
     }
-    assert!(pair.lock().client.waiting_in_file() >= CLIENT_FILE);
     let waiting = tokio::spawn({
         let pair = Arc::clone(&pair);
         async move { pair.client_room().await }
@@ -97,4 +96,17 @@ async fn requests_that_nobody_takes_have_an_end() {
     assert!(pair.lock().client.bytes <= CLIENT_MEMORY + CLIENT_REQUESTS);
     assert!(pair.has_ended(Side::Client), "nothing is lost in the middle of what a client says");
     assert!(next(&pair, Side::Client).await.is_some(), "what came before is still there");
+}
+
+#[tokio::test]
+async fn a_client_is_slowed_down_before_it_has_to_wait() {
+    let pair = Pair::default();
+    while pair.client_room().now_or_never().is_some() {
+        pair.push(Side::Client, data(1, 1 << 20));
+    }
+    let waiting = pair.lock().client.waiting_in_file();
+    assert!((CLIENT_PACED..CLIENT_FILE).contains(&waiting), "{waiting}");
+    // It goes on by itself, although nobody has taken anything.
+    pair.client_room().await;
+    assert!(!pair.lock().client_waits);
 }
