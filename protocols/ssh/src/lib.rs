@@ -3,6 +3,7 @@
 //! russh carries the transport on both sides, below `Link`; each channel is a flow with a machine and a server
 //! connection of its own, and a client's connection is one session.
 
+mod algorithms;
 mod authority;
 mod check;
 mod commands;

@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PrivateKey, decode_secret_key};
+use russh::keys::{PrivateKey, decode_secret_key};
 use russh::server::Config;
-use russh::{MethodKind, MethodSet, Preferred, SshId, cipher, compression, kex, mac};
+use russh::{MethodKind, MethodSet, Preferred, SshId, kex, mac};
 use sluice_model::{ExposeSecret as _, Schema, Secret, Tag, TargetName};
 use sluice_wire::{Broker, FlowError, Io, Protocol, Targets};
 use thiserror::Error;
 
+use crate::algorithms;
 use crate::commands::Commands;
 use crate::files::sftp;
 use crate::hostkeys::HostKeys;
@@ -107,18 +108,19 @@ impl Ssh {
 
 impl Served {
     fn new(target: &Arc<Target>) -> Result<Self, String> {
+        let screens = Arc::new(Screens::of(target)?);
         Ok(Self {
             target: Arc::clone(target),
             keys: Arc::new(HostKeys::of(target)?),
             commands: Arc::new(Commands::of(target)?),
-            screens: Arc::new(Screens::of(target)?),
+            tags: Arc::new(screens.detectors().tags().cloned().collect()),
+            screens,
             files: Arc::new(target.files()?),
-            tags: Arc::new(target.tags()),
         })
     }
 }
 
-/// What is offered to clients: nothing with SHA-1, no CBC, no compression (its bombs would cost memory).
+/// What is offered to clients.
 fn config(key: PrivateKey) -> Config {
     let preferred = Preferred {
         kex: vec![
@@ -131,26 +133,8 @@ fn config(key: PrivateKey) -> Config {
             kex::EXTENSION_OPENSSH_STRICT_KEX_AS_SERVER,
         ]
         .into(),
-        key: vec![
-            Algorithm::Ed25519,
-            Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 },
-            Algorithm::Ecdsa { curve: EcdsaCurve::NistP384 },
-            Algorithm::Ecdsa { curve: EcdsaCurve::NistP521 },
-            Algorithm::Rsa { hash: Some(HashAlg::Sha512) },
-            Algorithm::Rsa { hash: Some(HashAlg::Sha256) },
-        ]
-        .into(),
-        cipher: vec![
-            cipher::AES_256_GCM,
-            cipher::AES_128_GCM,
-            cipher::CHACHA20_POLY1305,
-            cipher::AES_256_CTR,
-            cipher::AES_128_CTR,
-        ]
-        .into(),
         mac: vec![mac::HMAC_SHA256_ETM, mac::HMAC_SHA512_ETM].into(),
-        compression: vec![compression::NONE].into(),
-        ..Preferred::DEFAULT
+        ..algorithms::preferred()
     };
     let methods: &[MethodKind] = &[MethodKind::PublicKey, MethodKind::Password, MethodKind::KeyboardInteractive];
     Config {
