@@ -15,7 +15,7 @@ use crate::screen;
 pub(super) enum Work {
     /// Text, which is looked into.
     Text(Box<screen::Pair>),
-    /// Something that is not looked into: a forward, a subsystem, rsync.
+    /// Something that is not looked into: a forward, a subsystem, rsync; text of which nothing is masked.
     Opaque,
     Files(Box<Files>),
     Copy(Box<Scp>),
