@@ -1,4 +1,4 @@
-//! Connections to servers: pooled, checked, and never to an address that no target may be at.
+//! The way to servers: checked, with the credential, and never to an address that no target may be at.
 
 use std::collections::HashMap;
 use std::error::Error as StdError;
@@ -13,14 +13,11 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderName, HeaderValue};
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, HOST, HeaderName, HeaderValue};
 use http::{HeaderMap, Uri};
-use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
-use hyper_util::client::legacy::{Client, Error};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -33,19 +30,13 @@ use tower_service::Service;
 use crate::frame::Request;
 use crate::gathered::Room;
 use crate::pipe::Outlet;
+use crate::pool::{Coming, Connector, Over, Pool};
 use crate::target::{Auth, ServerTls, Target};
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(10);
-/// How long a connection without a request is kept.
-const IDLE: Duration = Duration::from_secs(60);
-/// The most idle connections to one server.
-const IDLE_PER_HOST: usize = 256;
-
-type Pool = Client<HttpsConnector<HttpConnector<Screened>>, Outlet>;
-
 /// A request on its way.
-pub(crate) type Sending = Pin<Box<dyn Future<Output = Result<http::Response<Incoming>, DialError>> + Send>>;
+pub(crate) type Sending = Pin<Box<dyn Future<Output = Result<(http::response::Parts, Coming), DialError>> + Send>>;
 
 /// Why a server cannot be asked.
 #[derive(Debug, ThisError)]
@@ -60,26 +51,19 @@ pub(crate) enum DialError {
     Credential,
     #[error("the address is malformed")]
     Address(#[from] http::Error),
+    #[error("there is no connection to the server")]
+    Connect(#[source] Box<dyn StdError + Send + Sync>),
     #[error("the request failed: {0}")]
-    Request(#[source] Error),
+    Request(#[source] hyper::Error),
 }
 
 impl DialError {
     /// Whether the connection was closed before the head of an answer was whole.
     pub(crate) fn is_loss(&self) -> bool {
         let Self::Request(error) = self else { return false };
-        let lost = |cause: &(dyn StdError + 'static)| {
-            let closed = cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_incomplete_message);
-            closed || cause.downcast_ref::<io::Error>().is_some_and(|error| CLOSED.contains(&error.kind()))
-        };
-        let mut cause = error.source().filter(|_| !error.is_connect());
-        while let Some(because) = cause {
-            if lost(because) {
-                return true;
-            }
-            cause = because.source();
-        }
-        false
+        let mut causes = std::iter::successors(error.source(), |&cause| cause.source());
+        let closed = |error: &io::Error| CLOSED.contains(&error.kind());
+        error.is_incomplete_message() || causes.any(|cause| cause.downcast_ref().is_some_and(closed))
     }
 }
 
@@ -91,43 +75,26 @@ const CLOSED: [io::ErrorKind; 4] = [
     io::ErrorKind::UnexpectedEof,
 ];
 
-/// What all targets share: pools of connections, one for each way of protecting them, and the room for bodies.
+/// What all targets share: ways to make connections, one for each way of protecting them, and the room for bodies.
 #[derive(Default)]
 pub(crate) struct Pools {
-    doors: Mutex<HashMap<ServerTls, Doors>>,
+    connectors: Mutex<HashMap<ServerTls, Connector>>,
     room: Arc<Room>,
-}
-
-/// Two ways to the same servers.
-#[derive(Clone)]
-struct Doors {
-    /// Over connections that are kept.
-    kept: Pool,
-    /// Over a new connection for each request.
-    fresh: Pool,
-}
-
-/// Which connection a request may take.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Over {
-    /// Any.
-    Any,
-    /// One that was made for it.
-    Fresh,
 }
 
 /// One target's server.
 pub(crate) struct Origin {
-    doors: Doors,
+    pool: Arc<Pool>,
     base: Uri,
+    host: HeaderValue,
     auth: Auth,
     headers: HeaderMap,
 }
 
 impl Pools {
-    /// No connections yet, and this room.
+    /// Nothing yet but this room.
     pub(crate) fn new(room: Room) -> Self {
-        Self { doors: Mutex::default(), room: Arc::new(room) }
+        Self { connectors: Mutex::default(), room: Arc::new(room) }
     }
 
     /// The room for bodies that are read whole.
@@ -137,14 +104,14 @@ impl Pools {
 
     /// The server of a target.
     pub(crate) fn origin(&self, target: &Target) -> Result<Origin, DialError> {
-        let doors = {
-            let mut pools = self.doors.lock().unwrap_or_else(PoisonError::into_inner);
-            match pools.get(&target.tls) {
-                Some(doors) => doors.clone(),
+        let connector = {
+            let mut connectors = self.connectors.lock().unwrap_or_else(PoisonError::into_inner);
+            match connectors.get(&target.tls) {
+                Some(connector) => connector.clone(),
                 None => {
-                    let doors = doors(&target.tls)?;
-                    pools.insert(target.tls.clone(), doors.clone());
-                    doors
+                    let connector = connector(&target.tls)?;
+                    connectors.insert(target.tls.clone(), connector.clone());
+                    connector
                 }
             }
         };
@@ -154,7 +121,9 @@ impl Pools {
             headers.insert(name, HeaderValue::try_from(value.as_str()).map_err(http::Error::from)?);
         }
         let base = Uri::try_from(target.url.trim_end_matches('/')).map_err(http::Error::from)?;
-        Ok(Origin { doors, base, auth: target.auth.clone(), headers })
+        let host = HeaderValue::try_from(host(&base)).map_err(http::Error::from)?;
+        let pool = Arc::new(Pool::new(connector, base.clone()));
+        Ok(Origin { pool, base, host, auth: target.auth.clone(), headers })
     }
 }
 
@@ -168,24 +137,17 @@ impl Origin {
         over: Over,
     ) -> Result<Sending, DialError> {
         let base = self.base.path().trim_end_matches('/');
-        let uri = Uri::builder()
-            .scheme(self.base.scheme_str().unwrap_or("https"))
-            .authority(self.base.authority().map_or("", |authority| authority.as_str()))
-            .path_and_query(format!("{base}{}", head.path))
-            .build()?;
+        let uri = Uri::builder().path_and_query(format!("{base}{}", head.path)).build()?;
         let mut request = http::Request::new(body);
         *request.method_mut() = head.method.clone();
         *request.uri_mut() = uri;
         let headers = request.headers_mut();
         headers.clone_from(&head.headers);
         headers.extend(self.headers.clone());
+        headers.insert(HOST, self.host.clone());
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         self.authorize(headers, credential)?;
-        let sending = match over {
-            Over::Any => self.doors.kept.request(request),
-            Over::Fresh => self.doors.fresh.request(request),
-        };
-        Ok(Box::pin(async move { sending.await.map_err(DialError::Request) }))
+        Ok(Box::pin(Arc::clone(&self.pool).ask(request, over)))
     }
 
     /// The forms in which a server is shown a credential.
@@ -218,22 +180,27 @@ fn basic(credential: &Credential) -> Option<String> {
     Some(STANDARD.encode(format!("{}:{secret}", credential.user)))
 }
 
-fn doors(tls: &ServerTls) -> Result<Doors, DialError> {
+/// RFC 9112 §3.2: the server's name as a request calls it, without the port that its scheme has anyway.
+fn host(server: &Uri) -> String {
+    let port = match (server.scheme_str(), server.port_u16()) {
+        (Some("http"), Some(80)) | (Some("https"), Some(443)) | (_, None) => None,
+        (_, port) => port,
+    };
+    let name = server.host().unwrap_or_default();
+    port.map_or_else(|| name.to_owned(), |port| format!("{name}:{port}"))
+}
+
+pub(crate) fn connector(tls: &ServerTls) -> Result<Connector, DialError> {
     let mut connector = HttpConnector::new_with_resolver(Screened(GaiResolver::new()));
     connector.enforce_http(false);
     connector.set_nodelay(true);
     connector.set_connect_timeout(Some(CONNECT));
     let secured = HttpsConnectorBuilder::new().with_tls_config(client_config(tls)?);
-    let connector = match tls {
+    let secured = match tls {
         ServerTls::DangerousPlaintext => secured.https_or_http(),
         ServerTls::VerifyFull | ServerTls::Ca(_) => secured.https_only(),
-    }
-    .enable_all_versions()
-    .wrap_connector(connector);
-    let mut client = Client::builder(TokioExecutor::new());
-    client.pool_idle_timeout(IDLE).pool_timer(TokioTimer::new());
-    let kept = client.pool_max_idle_per_host(IDLE_PER_HOST).build(connector.clone());
-    Ok(Doors { kept, fresh: client.pool_max_idle_per_host(0).build(connector) })
+    };
+    Ok(secured.enable_http1().wrap_connector(connector))
 }
 
 fn client_config(tls: &ServerTls) -> Result<ClientConfig, DialError> {

@@ -18,6 +18,7 @@ mod machine;
 mod media;
 mod patience;
 mod pipe;
+mod pool;
 mod refusal;
 mod replay;
 mod replayed;

@@ -7,17 +7,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http_body::Body as _;
-use hyper::body::Incoming;
 use sluice_wire::{Credential, Link, LinkError, Violation};
 use tokio::task::coop::poll_proceed;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::blot::Blot;
-use crate::dial::{DialError, Origin, Over, Sending};
+use crate::dial::{DialError, Origin, Sending};
 use crate::frame::{Frame, Request, Response};
 use crate::link::again::Again;
 use crate::pipe::{Inlet, Outlet, pipe};
+use crate::pool::{Coming, Over};
 
 /// How long a server may take.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -50,8 +49,10 @@ enum At {
     Silent,
     Asked(Sending),
     /// The head has come and was not taken.
-    Answered(Box<Response>, Incoming),
-    Answering(Incoming),
+    Answered(Box<Response>, Coming),
+    Answering(Coming),
+    /// What went wrong was not told.
+    Lost(LinkError),
     /// All of the body was taken, but not its end.
     Ending,
     Over,
@@ -110,11 +111,28 @@ impl ServerLink {
             }
         };
         self.again = None;
-        let (mut parts, body) = answer.into_parts();
+        let (mut parts, body) = answer;
         self.blot.strip(&mut parts.headers);
         self.at = At::Answered(Box::new(Response::new(parts.status, parts.headers)), body);
         self.wait(self.patience.idle);
         Poll::Ready(Ok(()))
+    }
+
+    fn poll_taken(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.inlet.as_ref().map_or(Poll::Ready(()), |inlet| inlet.poll_taken(cx))
+    }
+
+    /// Writes what can be written of the request.
+    fn advance(&mut self, cx: &mut Context<'_>) {
+        match &mut self.at {
+            At::Asked(_) => {
+                if let Poll::Ready(Err(error)) = self.poll_answer(cx) {
+                    self.at = At::Lost(error);
+                }
+            }
+            At::Answered(_, coming) | At::Answering(coming) => coming.advance(cx),
+            At::Silent | At::Lost(_) | At::Ending | At::Over => {}
+        }
     }
 
     fn poll_late<T>(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, LinkError>> {
@@ -128,7 +146,7 @@ impl ServerLink {
             // The body is a channel, which always has more where its server is faster than this task. What else the task
             // does, its client's side above all, gets a turn.
             let turn = ready!(poll_proceed(cx));
-            let Poll::Ready(frame) = Pin::new(body).poll_frame(cx) else { return self.poll_late(cx) };
+            let Poll::Ready(frame) = body.poll_frame(cx) else { return self.poll_late(cx) };
             turn.made_progress();
             match frame {
                 None => {
@@ -182,6 +200,7 @@ impl Link for ServerLink {
                 self.at = At::Over;
                 Poll::Ready(Ok(None))
             }
+            At::Lost(error) => Poll::Ready(Err(error)),
             At::Asked(_) => Poll::Ready(Err(Violation::server("the request was lost").into())),
         }
     }
@@ -214,10 +233,10 @@ impl Link for ServerLink {
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
         // What goes wrong with the request is for `poll_next` to say, after an answer that came early.
-        match &self.inlet {
-            Some(inlet) => inlet.poll_taken(cx).map(Ok),
-            None => Poll::Ready(Ok(())),
+        if self.poll_taken(cx).is_pending() {
+            self.advance(cx);
         }
+        self.poll_taken(cx).map(Ok)
     }
 
     fn backlog(&self) -> usize {
