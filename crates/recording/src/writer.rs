@@ -17,7 +17,7 @@ use crate::reader::Resume;
 pub const MAX_EVENT_BYTES: usize = 64 << 20;
 
 /// Payloads below this stay as they are: compressing them costs more time than it saves space.
-const COMPRESS_FROM: usize = 1 << 10;
+const COMPRESS_FROM: usize = 4 << 10;
 const ZSTD_LEVEL: i32 = 1;
 
 thread_local! {
