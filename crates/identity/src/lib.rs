@@ -33,5 +33,6 @@ pub use mint::{Lifetimes, MintRequest, mint};
 pub use revocation::{Revocations, RevokedTokens};
 pub use scram::{Iterations, ScramLogin, ScramLogins, ScramSecrets, ScramVerifier};
 pub use ssh::{
-    Authorities, AuthorityConfig, CertificateError, HostKey, HostKeyError, KeyError, PublicKey, SshKeys, SshLogins,
+    Authorities, AuthorityConfig, CertificateError, HostKey, HostKeyError, KeyError, NewKey, NoKey, PublicKey, SshKeys,
+    SshLogins,
 };

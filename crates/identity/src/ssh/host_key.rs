@@ -6,15 +6,14 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest;
-use aws_lc_rs::encoding::AsBigEndian as _;
 use aws_lc_rs::rand::{self, SystemRandom};
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use aws_lc_rs::signature::Ed25519KeyPair;
 use sluice_model::Secret;
-use ssh_key::private::{Ed25519Keypair, Ed25519PrivateKey};
-use ssh_key::public::Ed25519PublicKey;
-use ssh_key::{LineEnding, PrivateKey};
+use ssh_key::PrivateKey;
 use thiserror::Error;
 use zeroize::Zeroizing;
+
+use super::pair;
 
 const FILE: &str = "host_ed25519";
 /// An unencrypted Ed25519 key has some 400 bytes.
@@ -117,21 +116,10 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, HostKeyError> {
     Ok(document)
 }
 
-fn generate() -> Option<Zeroizing<String>> {
-    let pair = Ed25519KeyPair::generate().ok()?;
-    let seed = pair.seed().ok()?.as_be_bytes().ok()?;
-    let seed = Zeroizing::new(<[u8; 32]>::try_from(seed.as_ref()).ok()?);
-    let pair = Ed25519Keypair {
-        public: Ed25519PublicKey::try_from(pair.public_key().as_ref()).ok()?,
-        private: Ed25519PrivateKey::from_bytes(&seed),
-    };
-    PrivateKey::from(pair).to_openssh(LineEnding::LF).ok()
-}
-
 /// Writes a new key beside its place and links it there: a link, unlike a rename, never replaces another broker's key.
 fn create(directory: &Path, path: &Path) -> Result<(), HostKeyError> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed(directory))?;
-    let document = generate().ok_or(HostKeyError::Generate)?;
+    let document = pair::generate().and_then(|key| pair::document(&key)).ok_or(HostKeyError::Generate)?;
     let mut name = [0; 8];
     rand::SecureRandom::fill(&SystemRandom::new(), &mut name).map_err(|_| HostKeyError::Generate)?;
     let draft = directory.join(format!(".{FILE}.{:016x}", u64::from_be_bytes(name)));

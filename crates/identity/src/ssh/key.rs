@@ -85,7 +85,7 @@ impl PublicKey {
         &self.data
     }
 
-    fn new(data: KeyData, comment: String) -> Result<Self, KeyError> {
+    pub(super) fn new(data: KeyData, comment: String) -> Result<Self, KeyError> {
         accept(&data)?;
         let key = ssh_key::PublicKey::new(data, "");
         let blob = key.to_bytes().map_err(|_| KeyError::Malformed)?.into();

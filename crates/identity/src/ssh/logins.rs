@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
-use sluice_model::Principal;
+use sluice_model::{Principal, UnixMicros};
 
 /// Knows whose keys are; asked at every sign-in, so it must not block.
 pub trait SshKeys: Send + Sync {
@@ -20,6 +20,11 @@ impl SshLogins {
     /// Adds a key, or gives it to somebody else.
     pub fn put(&self, key: Bytes, principal: Principal) {
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::new(principal));
+    }
+
+    /// Forgets keys that ended by themselves before a moment; those are refused either way.
+    pub fn forget_expired(&self, now: UnixMicros) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).retain(|_, principal| now < principal.expires);
     }
 }
 

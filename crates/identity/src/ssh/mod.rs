@@ -7,6 +7,7 @@ mod certificate;
 mod host_key;
 mod key;
 mod logins;
+mod pair;
 mod signature;
 mod source;
 
@@ -18,3 +19,4 @@ pub use certificate::CertificateError;
 pub use host_key::{HostKey, HostKeyError};
 pub use key::{KeyError, PublicKey};
 pub use logins::{SshKeys, SshLogins};
+pub use pair::{NewKey, NoKey};

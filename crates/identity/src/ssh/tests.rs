@@ -16,7 +16,10 @@ use sluice_kernel::Identify as _;
 use sluice_model::{ExposeSecret as _, Group, Person, Principal, TokenId, UnixMicros, Who};
 use sluice_wire::Claim;
 
-use super::{Authorities, AuthorityConfig, CertificateError, HostKey, HostKeyError, KeyError, PublicKey, SshLogins};
+use super::{
+    Authorities, AuthorityConfig, CertificateError, HostKey, HostKeyError, KeyError, NewKey, PublicKey, SshKeys as _,
+    SshLogins,
+};
 use crate::issuer::Kind;
 use crate::revocation::Revocations as _;
 use crate::testing::Setup;
@@ -399,6 +402,33 @@ fn the_host_key_is_made_once_and_openssh_reads_it() {
     let records = told(&["-r", "broker", "-f", "host.pub"]);
     let ours: Vec<String> = first.sshfp().iter().map(|data| format!("broker IN SSHFP {data}")).collect();
     assert_eq!(records.lines().collect::<Vec<_>>(), ours);
+}
+
+#[test]
+fn a_new_key_is_one_that_openssh_reads_and_nobody_elses() {
+    let (key, other) = (NewKey::generate().unwrap(), NewKey::generate().unwrap());
+    assert_ne!(key.public().blob(), other.public().blob());
+    assert!(!format!("{key:?}").contains("PRIVATE"), "{key:?}");
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("key");
+    fs::write(&file, key.private().expose_secret()).unwrap();
+    fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    let told = Command::new("ssh-keygen").args(["-y", "-f"]).arg(&file).output().unwrap();
+    let public = PublicKey::parse(&String::from_utf8(told.stdout).unwrap()).unwrap();
+    assert_eq!(public.blob(), key.public().blob());
+    assert_eq!(key.public().algorithm(), "ssh-ed25519");
+}
+
+#[test]
+fn keys_are_forgotten_once_they_are_refused_anyway() {
+    let logins = SshLogins::default();
+    let end = now().plus_seconds(60);
+    logins.put(Bytes::from_static(b"key"), alice("k-1", end));
+    logins.put(Bytes::from_static(b"other"), alice("k-2", end.plus_seconds(1)));
+    logins.forget_expired(end.plus_seconds(-1));
+    assert!(logins.find(b"key").is_some());
+    logins.forget_expired(end);
+    assert!(logins.find(b"key").is_none() && logins.find(b"other").is_some());
 }
 
 #[test]
