@@ -113,7 +113,9 @@ fn returns(turns: &[Turn], calls: &mut [Open], edges: &mut Vec<Edge>) {
 fn same_texts(calls: &mut [Open], deeds: Vec<Deed>, edges: &mut Vec<Edge>) -> Vec<Deed> {
     let mut by_text: HashMap<Digest, Vec<usize>> = HashMap::new();
     for (index, deed) in deeds.iter().enumerate() {
-        by_text.entry(deed.text).or_default().push(index);
+        for text in &deed.texts {
+            by_text.entry(*text).or_default().push(index);
+        }
     }
     let mut deeds: Vec<Option<Deed>> = deeds.into_iter().map(Some).collect();
     for open in calls.iter_mut() {

@@ -169,3 +169,34 @@ fn the_connection_itself_and_what_the_model_side_asks_are_nobodys_doing() {
         llm 0/2 returns llm 3/1 (exact-id)"#]],
     );
 }
+
+#[test]
+fn a_command_is_the_doing_of_the_call_that_asked_for_it_however_it_is_written() {
+    let mut llm = llm();
+    let (mut web, mut db) = (Tape::open("web", "web", "ssh", 5), Tape::open("db", "db", "ssh", 6));
+    llm.at(10, 0).turn(1, "");
+    llm.at(20, 0).call(2, "a", r#"{"command":"ssh root@web.sluice 'cat  /etc/motd'"}"#).rule(2, Word::Allow);
+    llm.at(20, 0).call(3, "b", r#"{"host":"web","command":"df -h; uptime"}"#).rule(3, Word::Allow);
+    llm.at(20, 0).call(4, "c", r#"{"argv":["ssh","web.sluice","echo","$HOME"]}"#).rule(4, Word::Allow);
+    // The same command at another target is not what the first call asked for.
+    db.at(29, 0).ask(1, "ssh.inspect", "'cat' '/etc/motd'", &[]);
+    web.at(30, 0).ask(1, "ssh.inspect", "'cat' '/etc/motd'", &[]);
+    web.at(31, 1).ask(1, "ssh.inspect", "'df' '-h'; 'uptime'", &[]);
+    web.at(32, 2).ask(1, "ssh.script", "echo $HOME", &[]).at(33, 3).ask(1, "ssh.pty", "pty xterm", &[]);
+    llm.at(40, 1).turn(1, "a,b,c");
+    check(
+        &mut [("llm", &mut llm), ("web", &mut web), ("db", &mut db)],
+        &expect![[r#"
+        llm 0/1 calls llm 0/2 (exact-id)
+        llm 0/1 calls llm 0/3 (exact-id)
+        llm 0/1 calls llm 0/4 (exact-id)
+        llm 0/2 returns llm 1/1 (exact-id)
+        llm 0/2 causes web 0/1 (digest)
+        llm 0/3 returns llm 1/1 (exact-id)
+        llm 0/3 causes web 1/1 (digest)
+        llm 0/4 causes db 0/1 (time)
+        llm 0/4 returns llm 1/1 (exact-id)
+        llm 0/4 causes web 2/1 (digest)
+        llm 0/4 causes web 3/1 (time)"#]],
+    );
+}

@@ -1,6 +1,7 @@
 //! A recording shown again: what the client asked, what was decided, and what it saw; a run, all its recordings at once.
 
 mod cast;
+mod command;
 mod edges;
 mod http;
 mod inert;
@@ -15,6 +16,7 @@ mod terminal;
 mod testing;
 mod text;
 mod trace;
+mod words;
 
 use std::io::Read;
 use std::time::{Duration, Instant};

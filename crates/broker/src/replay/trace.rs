@@ -4,13 +4,15 @@
 //! call is, or the turn it is made in where nobody is asked about it; and `llm.results` (`op`, `ids` with commas) for a
 //! request that brings the results of earlier calls.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Read;
 
 use serde_json::Value;
 use sluice_model::{Digest, FlowId, OpId, SessionId, Stage};
 use sluice_recording::{Asked, Event, Noted, Outcome, Reader, Stored, Word};
 use sluice_store::Place;
+
+use super::command;
 
 /// The action of a call that a model makes.
 pub(super) const CALL: &str = "tool.call";
@@ -45,7 +47,7 @@ pub(super) struct Call {
     pub(super) id: Option<String>,
     /// When the client could first know of it; `None` if it never could.
     pub(super) released: Option<i64>,
-    /// Its arguments that are text, as [`digest`] has them.
+    /// What its arguments may have others do: texts as [`digest`] has them, and commands.
     pub(super) texts: Vec<Digest>,
 }
 
@@ -54,7 +56,8 @@ pub(super) struct Call {
 pub(super) struct Deed {
     pub(super) place: Place,
     pub(super) at: i64,
-    pub(super) text: Digest,
+    /// What a call that asked for it has among its texts: any one of these.
+    pub(super) texts: Vec<Digest>,
 }
 
 impl Trace {
@@ -76,6 +79,7 @@ impl Trace {
 struct Reading {
     session: SessionId,
     anchor_us: i64,
+    target: String,
     trace: Trace,
     /// The newest turn of each flow.
     turns: HashMap<FlowId, Place>,
@@ -90,6 +94,7 @@ impl Reading {
         Self {
             session,
             anchor_us,
+            target: String::new(),
             trace: Trace::default(),
             turns: HashMap::new(),
             noted: HashMap::new(),
@@ -110,8 +115,8 @@ impl Reading {
                 self.released(&self.place(flow, settled.op), at);
             }
             Event::Noted(noted) => self.note(flow, noted, at),
-            Event::Opened(_)
-            | Event::Ruled(_)
+            Event::Opened(opened) => self.target = opened.target.clone().into_owned(),
+            Event::Ruled(_)
             | Event::Held(_)
             | Event::Settled(_)
             | Event::Passed(_)
@@ -129,13 +134,18 @@ impl Reading {
             let name = fact.map_or_else(String::new, |pair| pair.value.clone().into_owned());
             let id = self.noted.remove(&place).and_then(|noted| noted.into_iter().next()).map(|(id, _)| id);
             let turn = self.turns.get(&place.flow).cloned();
-            let texts = arguments(&name, &text).iter().map(|argument| digest(argument)).collect();
+            let texts = texts(&name, &text);
             self.trace.calls.push(Call { place, turn, id, released: None, texts });
         } else if asked.action.starts_with(TURN) {
             self.turns.insert(place.flow, place.clone());
             self.trace.turns.push(Turn { place, at, results: Vec::new() });
         } else if asked.stage == Stage::Perform && place.op != OpId::CONNECT && !asked.action.starts_with("tool.") {
-            self.trace.deeds.push(Deed { place, at, text: digest(&text) });
+            let texts = if command::COMMANDS.contains(&&*asked.action) {
+                vec![command::anywhere(&text), command::at(&self.target, &text)]
+            } else {
+                vec![digest(&text)]
+            };
+            self.trace.deeds.push(Deed { place, at, texts });
         }
     }
 
@@ -191,29 +201,63 @@ fn digest(text: &str) -> Digest {
     Digest::of_parts([meat(text).as_bytes()])
 }
 
-fn meat(text: &str) -> &str {
+pub(super) fn meat(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || c == ';')
 }
 
+/// What a call may have others do, each once.
+fn texts(name: &str, text: &str) -> Vec<Digest> {
+    let mut found = Vec::new();
+    for argument in arguments(name, text) {
+        match argument {
+            Argument::Text(text) => {
+                found.push(digest(&text));
+                found.extend(command::in_text(&text));
+            }
+            Argument::Words(words) => {
+                found.extend(command::in_words(&words.iter().map(String::as_str).collect::<Vec<_>>()));
+            }
+        }
+    }
+    let mut seen = HashSet::new();
+    found.retain(|digest| seen.insert(*digest));
+    found
+}
+
+/// An argument of a call.
+#[derive(Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Argument {
+    Text(String),
+    /// A list in which there is nothing but texts; each is an argument besides.
+    Words(Vec<String>),
+}
+
 /// The arguments of `name(JSON)` that are text, at any depth; all of it where it is no JSON. Empty ones say nothing.
-fn arguments(name: &str, text: &str) -> Vec<String> {
+fn arguments(name: &str, text: &str) -> Vec<Argument> {
     let inner = text.strip_prefix(name).unwrap_or(text).trim();
     let inner = inner.strip_prefix('(').and_then(|inner| inner.strip_suffix(')')).unwrap_or(inner);
     let mut found = Vec::new();
     match serde_json::from_str::<Value>(inner) {
         Ok(value) => strings(&value, &mut found),
-        Err(_) => found.push(inner.to_owned()),
+        Err(_) => found.push(Argument::Text(inner.to_owned())),
     }
-    found.retain(|argument| !meat(argument).is_empty());
+    found.retain(|argument| !matches!(argument, Argument::Text(text) if meat(text).is_empty()));
     found
 }
 
-fn strings(value: &Value, found: &mut Vec<String>) {
+fn strings(value: &Value, found: &mut Vec<Argument>) {
     match value {
-        Value::String(text) if found.len() < MAX_ARGUMENTS => found.push(text.clone()),
-        Value::Array(items) => items.iter().for_each(|item| strings(item, found)),
+        _ if found.len() >= MAX_ARGUMENTS => {}
+        Value::String(text) => found.push(Argument::Text(text.clone())),
+        Value::Array(items) => {
+            let words: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
+            if let Some(words) = words.filter(|words| words.len() > 1) {
+                found.push(Argument::Words(words.into_iter().map(str::to_owned).collect()));
+            }
+            items.iter().for_each(|item| strings(item, found));
+        }
         Value::Object(members) => members.values().for_each(|member| strings(member, found)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 
@@ -221,16 +265,22 @@ fn strings(value: &Value, found: &mut Vec<String>) {
 mod tests {
     use super::*;
 
+    fn text_of(text: &str) -> Argument {
+        Argument::Text(text.to_owned())
+    }
+
     #[test]
     fn arguments_are_found_at_any_depth() {
         let text = r#"query({"sql":" select 1; ","more":[{"x":"select 2"},3,null,""]})"#;
         let mut found = arguments("query", text);
         found.sort();
-        assert_eq!(found, [" select 1; ", "select 2"]);
+        assert_eq!(found, [text_of(" select 1; "), text_of("select 2")]);
         assert_eq!(digest(" select 1; "), digest("select 1"));
         assert_ne!(digest("select 1"), digest("select 2"));
-        assert_eq!(arguments("shell", "shell(psql -c 'x')"), ["psql -c 'x'"]);
-        assert_eq!(arguments("query", r#"query {"sql":"a"}"#), ["a"]);
-        assert_eq!(arguments("query", "query()"), [""; 0]);
+        assert_eq!(arguments("shell", "shell(psql -c 'x')"), [text_of("psql -c 'x'")]);
+        assert_eq!(arguments("query", r#"query {"sql":"a"}"#), [text_of("a")]);
+        assert_eq!(arguments("query", "query()"), []);
+        let words = Argument::Words(vec!["ls".to_owned(), "/".to_owned()]);
+        assert_eq!(arguments("run", r#"run({"argv":["ls","/"]})"#), [words, text_of("ls"), text_of("/")]);
     }
 }
