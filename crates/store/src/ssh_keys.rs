@@ -34,7 +34,7 @@ pub trait SshKeys: Send + Sync {
     /// Writes down a key and its handle among the tokens, unless it counts for somebody at `row.created`.
     fn insert_ssh_key<'a>(&'a self, row: &'a SshKeyRow) -> BoxFuture<'a, Result<Added, StoreError>>;
 
-    /// The newest keys, removed and expired ones too.
+    /// The newest keys, removed and expired ones too, except removed ones of runs.
     fn list_ssh_keys(&self, limit: u32) -> BoxFuture<'_, Result<Vec<SshKeyRow>, StoreError>>;
 
     /// A key by its handle.

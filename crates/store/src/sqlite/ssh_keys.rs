@@ -57,7 +57,9 @@ impl SshKeys for Sqlite {
 
     fn list_ssh_keys(&self, limit: u32) -> BoxFuture<'_, Result<Vec<SshKeyRow>, StoreError>> {
         boxed(async move {
-            let query = sqlx::AssertSqlSafe(format!("{SELECT} order by ssh_keys.seq desc limit ?"));
+            // Every run has a key for a while: they would push those of people out of the list.
+            let listed = "where at is null or json_extract(ssh_keys.principal, '$.run') is null";
+            let query = sqlx::AssertSqlSafe(format!("{SELECT} {listed} order by ssh_keys.seq desc limit ?"));
             let rows = sqlx::query(query).bind(limit).fetch_all(&self.read).await?;
             rows.iter().map(ssh_key).collect()
         })

@@ -540,3 +540,23 @@ async fn an_ssh_key_is_one_principals_until_it_is_removed_or_ends() {
     assert_eq!(store.ssh_key(&second.principal.token).await.unwrap(), Some(second));
     assert_eq!(store.ssh_key(&TokenId::new("k-9").unwrap()).await.unwrap(), None);
 }
+
+#[tokio::test]
+async fn keys_of_runs_are_listed_until_they_are_removed() {
+    let (_dir, store) = store().await;
+    let of_run = |id: &str, key: u8| {
+        let row = ssh_key(id, "ana", NOW);
+        let principal = Principal { run: Some(RunId::new("r-1").unwrap()), ..row.principal };
+        SshKeyRow { principal, key: vec![key], ..row }
+    };
+    for row in [ssh_key("k-1", "ana", NOW), of_run("k-2", 7), of_run("k-3", 8)] {
+        assert_eq!(store.insert_ssh_key(&row).await.unwrap(), Added::New);
+    }
+    for id in ["k-1", "k-2"] {
+        assert!(store.revoke_token(&TokenId::new(id).unwrap(), NOW).await.unwrap());
+    }
+    let listed = store.list_ssh_keys(10).await.unwrap();
+    let ids: Vec<&str> = listed.iter().map(|row| row.principal.token.as_str()).collect();
+    assert_eq!(ids, ["k-3", "k-1"]);
+    assert!(store.ssh_key(&TokenId::new("k-2").unwrap()).await.unwrap().unwrap().revoked.is_some());
+}
