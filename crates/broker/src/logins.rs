@@ -6,7 +6,40 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use sluice_identity::{RevokedTokens, ScramLogin, ScramLogins, ScramVerifier, SshLogins};
 use sluice_model::{Principal, Secret, UnixMicros};
 use sluice_store::{ScramSecret, Sqlite, SshKeys as _, Tokens as _};
+use tokio::sync::{mpsc, oneshot};
 use tracing::error;
+
+/// Nudges that wait to be heard; whoever comes later waits to give one.
+const NUDGES: usize = 16;
+
+/// Has a broker read at once what the command line wrote, instead of at its next look.
+#[derive(Clone, Debug)]
+pub(crate) struct Nudge(mpsc::Sender<oneshot::Sender<()>>);
+
+/// Where nudges are heard.
+#[derive(Debug)]
+pub(crate) struct Nudges(mpsc::Receiver<oneshot::Sender<()>>);
+
+/// A nudge and where it is heard.
+pub(crate) fn nudges() -> (Nudge, Nudges) {
+    let (nudge, nudges) = mpsc::channel(NUDGES);
+    (Nudge(nudge), Nudges(nudges))
+}
+
+impl Nudge {
+    /// Waits until everything that was written before has been read; `false` where that failed.
+    pub(crate) async fn read(&self) -> bool {
+        let (done, read) = oneshot::channel();
+        self.0.send(done).await.is_ok() && read.await.is_ok()
+    }
+}
+
+impl Nudges {
+    /// The next one, to be answered once everything has been read; `None` where nobody is left to nudge. Safe to abandon.
+    pub(crate) async fn next(&mut self) -> Option<oneshot::Sender<()>> {
+        self.0.recv().await
+    }
+}
 
 /// How far each list has been read.
 #[derive(Clone, Copy, Debug, Default)]

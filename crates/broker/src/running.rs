@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::control::{Desk, Socket};
 use crate::host_key;
 use crate::listen::Listener;
+use crate::logins;
 use crate::paths::Paths;
 use crate::protocols::ListenerSettings;
 use crate::shutdown::{self, Stopper};
@@ -61,15 +62,21 @@ impl Running {
 
         let (stopper, stop) = shutdown::stop();
         let mut serving = JoinSet::new();
-        let desk =
-            Desk { kernel: Arc::clone(&world.kernel), store: world.store.clone(), holds: Arc::clone(&world.holds) };
+        let (nudge, nudges) = logins::nudges();
+        let desk = Desk {
+            kernel: Arc::clone(&world.kernel),
+            store: world.store.clone(),
+            holds: Arc::clone(&world.holds),
+            ssh_logins: Arc::clone(&world.ssh_logins),
+            nudge,
+        };
         serving.spawn(socket.run(desk, stop.clone()));
         for listener in listeners {
             serving.spawn(listener.run(stop.clone()));
         }
         let mut upkeep = JoinSet::new();
         let tended = Arc::clone(&world);
-        upkeep.spawn(async move { tended.tend().await });
+        upkeep.spawn(async move { tended.tend(nudges).await });
         let drain = Duration::from_secs(u64::from(config.limits.drain_seconds));
         Ok(Self { world, addresses, drain, stopper, serving, upkeep })
     }

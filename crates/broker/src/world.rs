@@ -14,7 +14,7 @@ use sluice_vault::{Lending, Vault};
 use tracing::{error, info, warn};
 
 use crate::config::{self, Config};
-use crate::logins;
+use crate::logins::{self, Nudges};
 use crate::paths::Paths;
 use crate::policies::{self, Mistakes};
 use crate::protocols::{ListenerSettings, PROTOCOLS, Server};
@@ -36,7 +36,7 @@ pub(crate) struct World {
     vault: Arc<Vault>,
     revoked: Arc<RevokedTokens>,
     logins: Arc<ScramLogins>,
-    ssh_logins: Arc<SshLogins>,
+    pub(crate) ssh_logins: Arc<SshLogins>,
     servers: Vec<(&'static str, Arc<dyn Server>)>,
 }
 
@@ -114,25 +114,31 @@ impl World {
     }
 
     /// Ends revoked sessions, keeps recordings durable, reads what the command line wrote. Runs until it is dropped.
-    pub(crate) async fn tend(&self) {
-        tokio::join!(self.kernel.watch(), self.keeper.clone().run(), self.look());
+    pub(crate) async fn tend(&self, nudges: Nudges) {
+        tokio::join!(self.kernel.watch(), self.keeper.clone().run(), self.look(nudges));
     }
 
     async fn catch_up(&self, cursors: &mut logins::Cursors) -> Result<()> {
         logins::catch_up(&self.store, &self.revoked, &self.logins, &self.ssh_logins, cursors).await
     }
 
-    async fn look(&self) {
+    async fn look(&self, mut nudges: Nudges) {
         let mut cursors = logins::Cursors::default();
         let mut beat = tokio::time::interval(LOOK_EVERY);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            beat.tick().await;
-            let looked = self.catch_up(&mut cursors).await;
-            if let Err(error) = looked {
-                error!(error = %error, "revocations could not be read from the store");
+            let nudged = tokio::select! {
+                _ = beat.tick() => None,
+                Some(nudged) = nudges.next() => Some(nudged),
+            };
+            match self.catch_up(&mut cursors).await {
+                Ok(()) => {
+                    let _heard = nudged.map(|nudged| nudged.send(()));
+                }
+                Err(error) => error!(error = %error, "revocations could not be read from the store"),
             }
             self.revoked.forget_expired(clock::now());
+            self.ssh_logins.forget_expired(clock::now());
             if let Err(error) = self.store.expire_holds(clock::now()).await {
                 warn!(error = %error, "overdue requests could not be expired");
             }

@@ -5,6 +5,7 @@ mod corpus;
 mod denied;
 mod flow_control;
 mod holds;
+mod run;
 mod sessions;
 mod stand;
 mod tools;

@@ -98,8 +98,8 @@ pub(super) fn show(answer: Answer, listed: bool, output: Format) -> u8 {
             out(serde_json::json!(refused));
             WRONG
         }
-        (ended @ Answer::Ended { .. }, Format::Json) => {
-            out(serde_json::json!(ended));
+        (other @ Answer::Ended { .. }, Format::Json) | (other @ Answer::Key { .. }, _) => {
+            out(serde_json::json!(other));
             DONE
         }
         (Answer::Ended { session, message }, Format::Text) => {

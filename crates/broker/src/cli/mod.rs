@@ -84,12 +84,16 @@ enum Command {
     /// Mint, list and revoke tokens.
     #[command(subcommand)]
     Token(token::Command),
-    /// Run a command with a token of its own: whatever it does at any target is one run, recorded and replayed as one.
+    /// Run a command with a token and an SSH key of its own: whatever it does at any target is one run, recorded and
+    /// replayed as one.
     #[command(after_help = "The command finds PGHOST, PGPORT, PGUSER, PGPASSWORD, OPENAI_BASE_URL, OPENAI_API_KEY, \
-                            SLUICE_RUN and SLUICE_TOKEN in its environment; the token is revoked when it ends.\n\n\
+                            SLUICE_RUN and SLUICE_TOKEN in its environment. In it, `ssh NAME.sluice` and `ssh \
+                            LOGIN@NAME.sluice` reach SSH targets, and so do scp, sftp, rsync and git, without any \
+                            configuration. Token and key are revoked when it ends.\n\n\
                             Exit codes: the command's own; 128 and the number of the signal that ended it; 126 and 127 \
                             if it cannot be run or is not there; 1 if it was not begun.\n\n\
                             Example:\n  sluice run --user alice --group analysts -- psql shop\n  \
+                            sluice run --user alice --group ops --targets web -- ssh web.sluice uptime\n  \
                             SLUICE_TOKEN=… sluice run --agent robo --purpose 'weekly report' --targets shop,openai \\\n      \
                             -- python report.py\n  \
                             eval \"$(sluice run --user alice --group analysts --print-env)\"")]

@@ -10,9 +10,9 @@ use crate::host_key;
 use crate::paths::Paths;
 
 /// The name by which clients keep the host key, whatever they call the broker by.
-const ALIAS: &str = "sluice-broker";
+pub(super) const ALIAS: &str = "sluice-broker";
 /// AES in hardware costs half of what the default cipher does.
-const CIPHERS: &str = "aes256-gcm@openssh.com,aes128-gcm@openssh.com,chacha20-poly1305@openssh.com";
+pub(super) const CIPHERS: &str = "aes256-gcm@openssh.com,aes128-gcm@openssh.com,chacha20-poly1305@openssh.com";
 
 /// Where clients find the broker.
 #[derive(Args, Clone, Debug)]

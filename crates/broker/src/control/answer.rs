@@ -33,6 +33,7 @@ impl Desk {
             Ask::Approve { id, token } => self.vote(id, Secret::from(token), Vote::Approve).await,
             Ask::Deny { id, token } => self.vote(id, Secret::from(token), Vote::Deny).await,
             Ask::End { session, reason } => self.end(&session, reason.as_deref()).await,
+            Ask::Key { id } => self.key(&id).await,
         }
     }
 
@@ -142,7 +143,7 @@ fn unknown() -> Answer {
     }
 }
 
-fn broken(error: &StoreError) -> Answer {
+pub(super) fn broken(error: &StoreError) -> Answer {
     error!(error = %error, "the store could not be read");
     Answer::refused("the broker's store could not be read; its log says why")
 }

@@ -6,10 +6,11 @@
 mod answer;
 mod client;
 mod ending;
+mod key;
 mod server;
 
 use serde::{Deserialize, Serialize};
-use sluice_model::{HoldId, SessionId};
+use sluice_model::{HoldId, SessionId, TokenId};
 
 pub(crate) use client::ask;
 pub(crate) use server::{Desk, Socket};
@@ -34,6 +35,8 @@ pub(crate) enum Ask {
     Deny { id: HoldId, token: String },
     /// The end of a session, with what its client is told.
     End { session: SessionId, reason: Option<String> },
+    /// Whether an SSH key signs in, once everything that was written down before the question has been read.
+    Key { id: TokenId },
 }
 
 /// What the broker answers.
@@ -52,6 +55,10 @@ pub(crate) enum Answer {
     Ended {
         session: String,
         message: String,
+    },
+    /// Whether a key signs in.
+    Key {
+        signs_in: bool,
     },
     Refused {
         message: String,

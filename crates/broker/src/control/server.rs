@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use sluice_identity::SshLogins;
 use sluice_kernel::Kernel;
 use sluice_store::{Holds, Sqlite};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -16,6 +17,7 @@ use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
 use super::{Answer, MAX_LINE_BYTES};
+use crate::logins::Nudge;
 use crate::shutdown::Stop;
 
 /// How long a client of the socket may take to ask.
@@ -30,6 +32,8 @@ pub(crate) struct Desk {
     pub(crate) kernel: Arc<Kernel>,
     pub(crate) store: Sqlite,
     pub(crate) holds: Arc<Holds>,
+    pub(crate) ssh_logins: Arc<SshLogins>,
+    pub(crate) nudge: Nudge,
 }
 
 /// The bound socket; its file goes when this is dropped.

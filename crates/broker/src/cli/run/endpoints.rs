@@ -14,6 +14,7 @@ pub(super) struct Endpoints {
     /// `None` where no such target is configured, or none that the run may use.
     pub(super) postgres: Option<Door>,
     pub(super) http: Option<Door>,
+    pub(super) ssh: Option<Door>,
 }
 
 /// One listener, as clients name it.
@@ -33,7 +34,7 @@ pub(super) fn endpoints(
     scope: Option<&BTreeSet<TargetName>>,
     host: Option<&str>,
 ) -> Result<Endpoints> {
-    let mut endpoints = Endpoints { postgres: None, http: None };
+    let mut endpoints = Endpoints { postgres: None, http: None, ssh: None };
     for (protocol, address) in config.listen.addresses() {
         let usable = |(name, guarded): &(&TargetName, &GuardedTarget)| {
             guarded.target.protocol == protocol && scope.is_none_or(|scope| scope.contains(*name))
@@ -54,6 +55,7 @@ pub(super) fn endpoints(
         match protocol {
             "postgres" => endpoints.postgres = Some(Door { openai: None, ..door }),
             "http" => endpoints.http = Some(door),
+            "ssh" => endpoints.ssh = Some(Door { openai: None, ..door }),
             _ => {}
         }
     }

@@ -7,12 +7,15 @@ use serde_json::{Map, Value};
 use sluice_model::{RunId, TargetName};
 
 use super::endpoints::{Door, Endpoints};
+use super::ssh::Guide;
 use super::trust::Trust;
 
 /// What the variables are made from.
 pub(super) struct Environment<'a> {
     pub(super) endpoints: Endpoints,
     pub(super) trust: Trust,
+    /// The clients of SSH, where there are targets for them.
+    pub(super) ssh: Option<&'a Guide>,
     /// The name to sign in with; it grants nothing.
     pub(super) user: &'a str,
     pub(super) token: &'a str,
@@ -39,6 +42,9 @@ impl Environment<'_> {
         }
         if let Some(door) = &self.endpoints.http {
             self.http(door, &mut variables);
+        }
+        if let Some(guide) = self.ssh {
+            clients(guide, &mut variables);
         }
         variables
     }
@@ -77,6 +83,17 @@ impl Environment<'_> {
     }
 }
 
+/// Programs that run `ssh` find ours: git whatever its own configuration says (git(1), "GIT_SSH_COMMAND"), rsync likewise
+/// (rsync(1), "RSYNC_RSH").
+fn clients(guide: &Guide, variables: &mut Variables) {
+    let ssh = guide.programs.join("ssh");
+    variables.set("PATH", format!("{}:{}", guide.programs.display(), guide.search));
+    variables.path("GIT_SSH_COMMAND", &ssh);
+    variables.unset("GIT_SSH_VARIANT");
+    variables.path("RSYNC_RSH", &ssh);
+    variables.path("SLUICE_SSH_CONFIG", &guide.config);
+}
+
 impl Variables {
     /// Names and values, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&'static str, Option<&str>)> {
@@ -112,7 +129,7 @@ impl Variables {
 }
 
 /// A word that a POSIX shell takes as it is.
-fn quoted(value: &str) -> String {
+pub(super) fn quoted(value: &str) -> String {
     format!("'{}'", value.replace('\'', r"'\''"))
 }
 
@@ -136,7 +153,7 @@ mod tests {
     fn check(endpoints: Endpoints, trust: Trust, tracing: Option<&str>, expected: &Expect) {
         let run = RunId::new("r-1").unwrap();
         let tracing = tracing.map(str::to_owned);
-        let environment = Environment { endpoints, trust, user: "it's", token: "T", run: &run, tracing };
+        let environment = Environment { endpoints, trust, ssh: None, user: "it's", token: "T", run: &run, tracing };
         expected.assert_eq(&environment.variables().shell().join("\n"));
     }
 
@@ -149,7 +166,7 @@ mod tests {
         let postgres = Some(door("localhost", 6432, &["shop"], None));
         let http = Some(door("localhost", 8443, &["billing", "openai"], Some("openai")));
         check(
-            Endpoints { postgres, http },
+            Endpoints { postgres, http, ssh: None },
             development(),
             None,
             &expect![[r#"
@@ -180,7 +197,7 @@ mod tests {
         let postgres = Some(door("192.0.2.7", 6432, &["shop", "vault"], None));
         let http = Some(door("2001:db8::1", 8443, &["openai"], Some("openai")));
         check(
-            Endpoints { postgres, http },
+            Endpoints { postgres, http, ssh: None },
             Trust::Configured,
             Some("0"),
             &expect![[r#"
@@ -204,7 +221,7 @@ mod tests {
         let http = Some(door("localhost", 8443, &["billing"], Some("billing")));
         let trust = Trust::Development { authority: "/ca.pem".into(), bundle: None };
         check(
-            Endpoints { postgres: None, http },
+            Endpoints { postgres: None, http, ssh: None },
             trust,
             None,
             &expect![[r#"
@@ -215,12 +232,30 @@ mod tests {
             export OPENAI_AGENTS_DISABLE_TRACING='true'"#]],
         );
         check(
-            Endpoints { postgres: None, http: None },
+            Endpoints { postgres: None, http: None, ssh: None },
             development(),
             None,
             &expect![[r#"
             export SLUICE_RUN='r-1'
             export SLUICE_TOKEN='T'"#]],
         );
+    }
+
+    #[test]
+    fn programs_that_run_ssh_find_the_runs_own() {
+        let guide = Guide {
+            programs: "/tmp/r/bin".into(),
+            config: "/tmp/r/config".into(),
+            search: "/usr/local/bin:/usr/bin".to_owned(),
+        };
+        let mut variables = Variables(Vec::new());
+        clients(&guide, &mut variables);
+        expect![[r#"
+            export PATH='/tmp/r/bin:/usr/local/bin:/usr/bin'
+            export GIT_SSH_COMMAND='/tmp/r/bin/ssh'
+            unset GIT_SSH_VARIANT
+            export RSYNC_RSH='/tmp/r/bin/ssh'
+            export SLUICE_SSH_CONFIG='/tmp/r/config'"#]]
+        .assert_eq(&variables.shell().join("\n"));
     }
 }

@@ -1,9 +1,10 @@
-//! `sluice run`: one command with a token of its own and the environment that leads its clients to the broker.
+//! `sluice run`: one command with a token and a key of its own, and the environment that leads its clients to the broker.
 
 mod caller;
 mod child;
 mod endpoints;
 mod environment;
+mod ssh;
 mod trust;
 
 use std::ffi::OsString;
@@ -14,7 +15,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use serde_json::json;
 use sluice_kernel::clock;
-use sluice_model::{ExposeSecret as _, RunId, Secret};
+use sluice_model::{ExposeSecret as _, RunId, Secret, TokenId};
 use sluice_store::{Sqlite, TokenRow, Tokens as _};
 
 use super::output::{hint, time};
@@ -24,6 +25,7 @@ use crate::config::Config;
 use crate::paths::Paths;
 use caller::Caller;
 use environment::{Environment, Variables};
+use ssh::Clients;
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -45,7 +47,7 @@ pub(crate) struct Arguments {
     /// The targets that the run is limited to, with commas between them; all that policies permit where none is given.
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     targets: Vec<String>,
-    /// How long the token lives at most: a number of seconds, or 30m, 1h, 24h. It is revoked when the command ends.
+    /// How long token and key live at most: a number of seconds, or 30m, 1h, 24h. They are revoked when the command ends.
     #[arg(long, default_value = "1h", value_name = "TIME")]
     ttl: String,
     /// A person's token: the run is theirs.
@@ -54,7 +56,7 @@ pub(crate) struct Arguments {
     /// The name by which the broker is reached, where it is not the address it listens on.
     #[arg(long, value_name = "NAME")]
     host: Option<String>,
-    /// Print the environment instead of running a command; the token then lives until it ends or is revoked.
+    /// Print the environment instead of running a command; token and key then live until they end or are revoked.
     #[arg(long, conflicts_with = "command")]
     print_env: bool,
     /// How to print it.
@@ -77,33 +79,35 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Result<u8> {
         Err(code) => return Ok(code),
     };
     let paths = Paths::of(&config.data_dir);
-    // From here on a signal no longer kills this process: whatever it does, the token is revoked in the end.
+    // From here on a signal no longer kills this process: whatever it does, the token and the key are revoked in the end.
     let signals = child::Signals::listen()?;
-    let minted = mint(&config, &paths, &arguments).await?;
-    let variables = match minted.variables(&config, &paths, arguments.host.as_deref()) {
+    let mut minted = mint(&config, &paths, &arguments).await?;
+    let variables = match minted.prepare(&config, &paths, arguments.host.as_deref()).await {
         Ok(variables) => variables,
         Err(error) => {
-            revoke(&paths, &minted.row).await;
+            minted.revoke(&paths).await;
             return Err(error);
         }
     };
     let Some((program, rest)) = arguments.command.split_first() else {
-        print(&minted, &variables, arguments.output);
+        print(minted, &variables, arguments.output);
         return Ok(super::DONE);
     };
     let ended = child::run(program, rest, &variables, signals).await;
-    revoke(&paths, &minted.row).await;
+    minted.revoke(&paths).await;
     if std::io::stderr().is_terminal() {
         hint(format_args!("sluice: the run has ended; `sluice replay {}` shows what it did", minted.run));
     }
     ended
 }
 
-/// A token that was minted for a run.
+/// What was minted for a run.
 struct Minted {
     run: RunId,
     token: Secret,
     row: TokenRow,
+    /// With the run's key; `None` where it reaches no SSH target.
+    ssh: Option<Clients>,
 }
 
 async fn mint(config: &Config, paths: &Paths, arguments: &Arguments) -> Result<Minted> {
@@ -123,7 +127,7 @@ async fn mint(config: &Config, paths: &Paths, arguments: &Arguments) -> Result<M
         run: Some(run.clone()),
     };
     let (token, row) = mint_token(paths, request).await?;
-    Ok(Minted { run, token, row })
+    Ok(Minted { run, token, row, ssh: None })
 }
 
 /// A note for `token list`: the program's name, never its arguments.
@@ -133,46 +137,77 @@ fn label(run: &RunId, program: Option<&OsString>) -> String {
 }
 
 impl Minted {
-    fn variables(&self, config: &Config, paths: &Paths, host: Option<&str>) -> Result<Variables> {
-        let endpoints = endpoints::endpoints(config, self.row.principal.targets.as_ref(), host)?;
+    /// Makes everything that the command's clients need; the variables lead them to it.
+    async fn prepare(&mut self, config: &Config, paths: &Paths, host: Option<&str>) -> Result<Variables> {
+        let principal = &self.row.principal;
+        let endpoints = endpoints::endpoints(config, principal.targets.as_ref(), host)?;
+        let trust = trust::establish(config, paths, &endpoints)?;
+        if let Some(door) = &endpoints.ssh {
+            self.ssh = Clients::make(paths, principal, &self.run, door)?;
+        }
+        if let Some(clients) = &self.ssh {
+            clients.register(paths).await?;
+        }
         let environment = Environment {
-            trust: trust::establish(config, paths, &endpoints)?,
+            trust,
             endpoints,
-            user: self.row.principal.name(),
+            ssh: self.ssh.as_ref().map(Clients::guide),
+            user: principal.name(),
             token: self.token.expose_secret(),
             run: &self.run,
             tracing: std::env::var("OPENAI_AGENTS_DISABLE_TRACING").ok(),
         };
         Ok(environment.variables())
     }
+
+    /// The handles by which all of it is revoked.
+    fn ids(&self) -> Vec<&TokenId> {
+        std::iter::once(&self.row.id).chain(self.ssh.as_ref().map(Clients::id)).collect()
+    }
+
+    /// Revokes all of it; where that fails it still ends by itself.
+    async fn revoke(&self, paths: &Paths) {
+        let revoked = async {
+            let store = Sqlite::open(&paths.state()).await.context("the store cannot be opened")?;
+            for id in self.ids() {
+                store.revoke_token(id, clock::now()).await?;
+            }
+            store.close().await;
+            anyhow::Ok(())
+        };
+        match (revoked.await, &self.ssh) {
+            (Ok(()), Some(clients)) => clients.announce_end(paths).await,
+            (Ok(()), None) => {}
+            (Err(error), _) => hint(format_args!(
+                "sluice: what the run signs in with could not be revoked ({error:#}): it lives until {}, unless {} ends \
+                 it",
+                time(self.row.expires),
+                self.revocations()
+            )),
+        }
+    }
+
+    /// The commands that revoke all of it.
+    fn revocations(&self) -> String {
+        let commands: Vec<String> = self.ids().iter().map(|id| format!("`sluice token revoke {id}`")).collect();
+        commands.join(" and ")
+    }
 }
 
-fn print(minted: &Minted, variables: &Variables, output: Format) {
-    let Minted { run, row, .. } = minted;
+/// Prints what leads clients to the broker. Their folder stays, for this process ends before them.
+fn print(minted: Minted, variables: &Variables, output: Format) {
+    let advice =
+        format!("{} until {}; revoke with {}", minted.row.principal, time(minted.row.expires), minted.revocations());
+    let Minted { run, row, ssh, .. } = minted;
     match output {
         Format::Text => variables.shell().into_iter().for_each(out),
         Format::Json => out(json!({
-            "run": run, "token_id": row.id, "principal": row.principal.to_string(), "expires": time(row.expires),
-            "variables": variables.json(),
+            "run": run, "token_id": row.id, "key_id": ssh.as_ref().map(Clients::id),
+            "principal": row.principal.to_string(), "expires": time(row.expires), "variables": variables.json(),
         })),
     }
-    hint(format_args!("{} until {}; revoke with `sluice token revoke {}`", row.principal, time(row.expires), row.id));
-}
-
-/// Revokes the token of a run; where that fails it still ends by itself.
-async fn revoke(paths: &Paths, row: &TokenRow) {
-    let revoked = async {
-        let store = Sqlite::open(&paths.state()).await.context("the store cannot be opened")?;
-        store.revoke_token(&row.id, clock::now()).await?;
-        store.close().await;
-        anyhow::Ok(())
-    };
-    if let Err(error) = revoked.await {
-        hint(format_args!(
-            "sluice: the run's token could not be revoked ({error:#}): it lives until {}, unless `sluice token revoke \
-             {}` ends it",
-            time(row.expires),
-            row.id
-        ));
+    hint(advice);
+    if let Some(clients) = ssh {
+        hint(format_args!("remove `{}` when you are done: the SSH key is in it", clients.leave().display()));
     }
 }
