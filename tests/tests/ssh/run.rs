@@ -19,7 +19,7 @@ use sluice_tests::wait::{SOON, until};
 use crate::stand::{OPERATORS, Stand, reason, text};
 
 /// A program with some work to do.
-const WORK: Duration = Duration::from_secs(60);
+const WORK: Duration = Duration::from_secs(120);
 
 /// The targets `web` and `vault` on one server, and a configuration that names the port which the broker listens on.
 struct Site {
@@ -332,6 +332,26 @@ fn a_printed_environment_serves_until_it_is_revoked() {
         (said.code == Some(255) && said.stderr.contains("Permission denied")).then_some(())
     });
     try_it(255);
+}
+
+#[test]
+fn where_ssh_cannot_be_led_that_is_said() {
+    let site = Site::open();
+    let begin = ["--user", "oli", "--group", "ops", "--", "/bin/echo", "begun"];
+    let said = run(site.command(&begin).env("PATH", "/nowhere"), WORK).done();
+    assert_eq!(said.stdout, "begun\n");
+    assert!(said.stderr.contains("no `ssh` is installed here"), "{}", said.stderr);
+
+    let odd = site.folders.with_file_name("t m p");
+    fs::create_dir(&odd).expect("our folder");
+    let said = run(site.command(&begin).env("TMPDIR", &odd), WORK);
+    assert_eq!((said.code, said.stdout.as_str()), (Some(1), ""), "{}", said.stderr);
+    assert!(said.stderr.contains("another temporary folder in TMPDIR"), "{}", said.stderr);
+    assert_eq!(fs::read_dir(&odd).expect("our folder").count(), 0);
+    let tokens = site.stand.broker.json(&["token", "list"]);
+    let minted: Vec<&Value> = tokens.iter().filter(|token| token["run"].is_string()).collect();
+    assert!(minted.iter().all(|token| token["kind"] == "jwt" && token["state"] == "revoked"), "{minted:?}");
+    assert_eq!(minted.len(), 2, "{minted:?}");
 }
 
 #[test]
