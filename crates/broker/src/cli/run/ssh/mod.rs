@@ -59,7 +59,7 @@ impl Clients {
         let mut making = tempfile::Builder::new();
         let folder = making.prefix("sluice-run-").permissions(Permissions::from_mode(0o700)).tempdir();
         let folder = folder.context("no private folder can be made")?;
-        // Absolute, and written to nobody else's: TMPDIR may be relative.
+        // TMPDIR may be relative, and the command may change its folder.
         let root = std::path::absolute(folder.path())?;
         let [config, private, known_hosts] = ["config", "key", "known_hosts"].map(|name| root.join(name));
         let files = Files { config: &config, key: &private, known_hosts: &known_hosts, ssh: &ssh };
