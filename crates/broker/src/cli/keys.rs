@@ -6,7 +6,7 @@ use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::replay::Key;
+use crate::replay::{Key, Keyboard};
 
 /// Keys that wait to be heard; more are dropped.
 const WAITING: usize = 16;
@@ -56,9 +56,10 @@ pub(super) fn listen() -> (Option<Raw>, mpsc::Receiver<Key>) {
     if raw.is_some() {
         // A thread of its own: nothing waits for it when the process ends.
         std::thread::spawn(move || {
+            let mut keyboard = Keyboard::default();
             for byte in std::io::stdin().lock().bytes() {
                 let Ok(byte) = byte else { return };
-                let pressed = Key::of(byte).map(|key| sender.try_send(key));
+                let pressed = keyboard.press(byte).map(|key| sender.try_send(key));
                 if matches!(pressed, Some(Err(mpsc::error::TrySendError::Closed(_)))) {
                     return;
                 }

@@ -28,8 +28,8 @@ pub(crate) struct Arguments {
     /// Begin as late as this many seconds into a terminal; what it showed before is shown at once.
     #[arg(long, default_value = "0", value_parser = seconds, value_name = "SECONDS")]
     at: Duration,
-    /// Show an SSH session as its terminal did, also where stdout is none. Space pauses, + and - change the speed, q
-    /// ends.
+    /// Show an SSH session as its terminal did, also where stdout is none. Space pauses, + and - change the speed, the
+    /// arrows jump by 5 seconds, < and > by a minute, 0 to the beginning, a dot to what is shown next, q ends.
     #[arg(long, conflicts_with_all = ["lines", "output"])]
     terminal: bool,
     /// Show lines, also on a terminal.
@@ -106,7 +106,7 @@ async fn one<R: Read>(
     };
     let how = Play { flow: choose(&known, arguments.flow)?, speed, from: arguments.at };
     let (raw, keys) = keys::listen();
-    let played = play(open()?, how, keys, &mut std::io::stdout()).await;
+    let played = play(&open, how, keys, &mut std::io::stdout()).await;
     drop(raw);
     played.map(|()| DONE)
 }

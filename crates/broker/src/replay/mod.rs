@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use sluice_model::OpId;
-use sluice_recording::{Asked, Reader};
+use sluice_recording::{Asked, Noted, Reader};
 
 pub(crate) use cast::cast;
 pub(crate) use edges::connect;
@@ -33,7 +33,7 @@ pub(crate) use result::PostgresReplay;
 pub(crate) use run::{Part, replay_run};
 pub(crate) use screen::{Sight, channels, choose, sight};
 pub(crate) use ssh::SshReplay;
-pub(crate) use terminal::{Key, Play, play};
+pub(crate) use terminal::{Key, Keyboard, Play, play};
 
 use player::Player;
 
@@ -52,6 +52,11 @@ pub(crate) trait Replayer: Send {
 
     /// Bytes that went to the client under an operation.
     fn to_client(&mut self, op: OpId, bytes: &[u8]) -> Vec<String>;
+
+    /// What the protocol wrote down besides, where people read it in other words than those of the recording.
+    fn noted(&mut self, _noted: &Noted<'_>) -> Option<Vec<String>> {
+        None
+    }
 
     /// Nothing more follows for an operation.
     fn done(&mut self, op: OpId) -> Vec<String>;

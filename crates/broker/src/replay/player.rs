@@ -25,6 +25,8 @@ pub(super) struct Shows {
     pub(super) sent: Vec<String>,
     /// What the client saw by it.
     pub(super) seen: Vec<String>,
+    /// What was written down besides, where it is not just that.
+    pub(super) noted: Option<Vec<String>>,
 }
 
 impl Player {
@@ -43,14 +45,10 @@ impl Player {
                 Toward::Client => shows.seen = self.flow(stored.flow).to_client(passed.op, passed.frame.0),
                 Toward::Server => shows.sent = self.flow(stored.flow).to_server(passed.op, passed.frame.0),
             },
+            Event::Noted(noted) => shows.noted = self.flow(stored.flow).noted(noted),
             Event::Done(op) => shows.seen = self.flow(stored.flow).done(*op),
-            Event::Ruled(_)
-            | Event::Held(_)
-            | Event::Settled(_)
-            | Event::Cut(_)
-            | Event::Noted(_)
-            | Event::Gap(_)
-            | Event::Closed(_) => {}
+            Event::Ruled(_) | Event::Held(_) | Event::Settled(_) | Event::Cut(_) | Event::Gap(_) | Event::Closed(_) => {
+            }
         }
         shows
     }

@@ -1,6 +1,6 @@
-//! A channel's terminal shown again on the viewer's, with keys to go faster, slower, and to stop.
+//! A channel's terminal shown again on the viewer's, with keys to go faster, slower, elsewhere, and to stop.
 
-use std::io::{Read, Write};
+use std::io::{BufWriter, Read, Write};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -17,20 +17,68 @@ pub(crate) enum Key {
     Pause,
     Faster,
     Slower,
+    /// So much later, at once.
+    Ahead(Duration),
+    /// So much earlier.
+    Back(Duration),
+    /// From the beginning.
+    Begin,
+    /// What is shown next, at once.
+    Next,
     Quit,
 }
 
-impl Key {
-    /// What a byte from the keyboard means.
-    pub(crate) const fn of(byte: u8) -> Option<Self> {
-        Some(match byte {
-            b' ' => Self::Pause,
-            b'+' | b'=' => Self::Faster,
-            b'-' => Self::Slower,
+/// Jumps of the arrows, and of `<` and `>`.
+const SHORT: Duration = Duration::from_secs(5);
+const LONG: Duration = Duration::from_secs(60);
+
+/// A terminal's keyboard, byte by byte.
+#[derive(Debug, Default)]
+pub(crate) struct Keyboard {
+    /// How much of an arrow's sequence was read: an escape, and what follows it.
+    arrow: Arrow,
+}
+
+#[derive(Debug, Default)]
+enum Arrow {
+    #[default]
+    None,
+    Escape,
+    /// `ESC [` or, where a program has set the keypad so, `ESC O`.
+    Bracket,
+}
+
+impl Keyboard {
+    /// What a byte means, if a key ends with it.
+    pub(crate) fn press(&mut self, byte: u8) -> Option<Key> {
+        match (std::mem::take(&mut self.arrow), byte) {
+            (_, 0x1b) => {
+                self.arrow = Arrow::Escape;
+                None
+            }
+            (Arrow::Escape, b'[' | b'O') => {
+                self.arrow = Arrow::Bracket;
+                None
+            }
+            (Arrow::Bracket, b'C') => Some(Key::Ahead(SHORT)),
+            (Arrow::Bracket, b'D') => Some(Key::Back(SHORT)),
+            // Another key's sequence: its parameters are no keys.
+            (Arrow::Bracket, 0x20..=0x3f) => {
+                self.arrow = Arrow::Bracket;
+                None
+            }
+            (Arrow::Bracket, 0x40..=0x7e) => None,
+            (_, b' ') => Some(Key::Pause),
+            (_, b'+' | b'=') => Some(Key::Faster),
+            (_, b'-') => Some(Key::Slower),
+            (_, b'>') => Some(Key::Ahead(LONG)),
+            (_, b'<') => Some(Key::Back(LONG)),
+            (_, b'0') => Some(Key::Begin),
+            (_, b'.') => Some(Key::Next),
             // Ctrl-C of a raw terminal.
-            b'q' | 0x03 => Self::Quit,
-            _ => return None,
-        })
+            (_, b'q' | 0x03) => Some(Key::Quit),
+            _ => None,
+        }
     }
 }
 
@@ -65,14 +113,36 @@ impl Playhead {
         }
     }
 
-    fn press(&mut self, key: Key) {
+    /// Takes a key while `next` is what is shown next; what cannot be done where it is, is to be done elsewhere.
+    fn press(&mut self, key: Key, next: Duration) -> Option<Turn> {
         match key {
             Key::Pause => self.paused = !self.paused,
             Key::Faster => self.speed = (self.speed * 2.0).min(FASTEST),
             Key::Slower => self.speed = (self.speed / 2.0).max(SLOWEST),
-            Key::Quit => {}
+            Key::Ahead(by) => self.at = self.at.saturating_add(by),
+            Key::Next => self.at = self.at.max(next),
+            Key::Back(by) => {
+                self.at = self.at.saturating_sub(by);
+                return Some(Turn::Again);
+            }
+            Key::Begin => {
+                self.at = Duration::ZERO;
+                return Some(Turn::Again);
+            }
+            Key::Quit => return Some(Turn::Quit),
         }
+        None
     }
+}
+
+/// What becomes of a replay.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Turn {
+    /// The moment has come.
+    Show,
+    /// What was shown is shown once more, up to where the viewer wants to be.
+    Again,
+    Quit,
 }
 
 /// How a terminal is played.
@@ -85,57 +155,94 @@ pub(crate) struct Play {
     pub(crate) from: Duration,
 }
 
-/// Plays a channel's terminal to `screen` until its end or until the viewer quits.
-pub(crate) async fn play(
-    mut reader: Reader<impl Read>,
+/// Clears the screen for what is shown once more.
+const BLANK: &str = "\x1b[H\x1b[2J";
+
+/// Plays a channel's terminal to `screen` until its end or until the viewer quits. `open` begins the recording, once
+/// more each time that the viewer goes back.
+pub(crate) async fn play<R: Read>(
+    open: impl Fn() -> Result<Reader<R>>,
     how: Play,
     mut keys: mpsc::Receiver<Key>,
     screen: &mut impl Write,
 ) -> Result<()> {
-    let mut inert = Inert::default();
+    let mut screen = BufWriter::new(screen);
     let mut head = Playhead { at: how.from, speed: how.speed.unwrap_or(1.0), paused: false };
-    let mut began: Option<u64> = None;
-    let mut ended = None;
-    while let Some(stored) = reader.next_event().context("the recording cannot be read on")? {
-        let Some(sight) = (stored.flow == how.flow).then(|| sight(&stored)).flatten() else { continue };
-        let since = match (began, &sight) {
-            (Some(began), _) => began,
-            (None, Sight::Began { .. }) => *began.insert(stored.at_ns),
-            (None, _) => continue,
-        };
-        let moment = Duration::from_nanos(stored.at_ns.saturating_sub(since));
-        if how.speed.is_some() && !wait(&mut head, moment, &mut keys).await {
-            break;
+    loop {
+        let mut showing = Showing { inert: Inert::default(), ended: None };
+        let turn = showing.run(open()?, how, &mut head, &mut keys, &mut screen).await?;
+        screen.write_all(showing.inert.farewell().as_bytes())?;
+        if turn == Turn::Again {
+            screen.write_all(BLANK.as_bytes())?;
+            continue;
         }
-        match sight {
-            Sight::Output(bytes) => {
-                screen.write_all(&inert.pass(&bytes)).and_then(|()| screen.flush()).context("the terminal is gone")?;
-            }
-            Sight::Exited(status) => ended = Some(status),
-            Sight::Began { .. } | Sight::Resized(_) => {}
+        if let Some(status) = showing.ended {
+            write!(screen, "exit status {status}\r\n")?;
         }
+        return Ok(screen.flush()?);
     }
-    screen.write_all(inert.farewell().as_bytes())?;
-    if let Some(status) = ended {
-        write!(screen, "exit status {status}\r\n")?;
-    }
-    Ok(screen.flush()?)
 }
 
-/// Waits for a moment; `false` if the viewer quits.
-async fn wait(head: &mut Playhead, moment: Duration, keys: &mut mpsc::Receiver<Key>) -> bool {
+/// What is on the screen.
+struct Showing {
+    inert: Inert,
+    ended: Option<u32>,
+}
+
+impl Showing {
+    /// Shows a recording from its beginning on, as far as the viewer wants it.
+    async fn run(
+        &mut self,
+        mut reader: Reader<impl Read>,
+        how: Play,
+        head: &mut Playhead,
+        keys: &mut mpsc::Receiver<Key>,
+        screen: &mut impl Write,
+    ) -> Result<Turn> {
+        let mut began: Option<u64> = None;
+        while let Some(stored) = reader.next_event().context("the recording cannot be read on")? {
+            let Some(sight) = (stored.flow == how.flow).then(|| sight(&stored)).flatten() else { continue };
+            let since = match (began, &sight) {
+                (Some(began), _) => began,
+                (None, Sight::Began { .. }) => *began.insert(stored.at_ns),
+                (None, _) => continue,
+            };
+            let moment = Duration::from_nanos(stored.at_ns.saturating_sub(since));
+            if how.speed.is_some() {
+                match wait(head, moment, keys, screen).await? {
+                    Turn::Show => {}
+                    turn @ (Turn::Again | Turn::Quit) => return Ok(turn),
+                }
+            }
+            match sight {
+                Sight::Output(bytes) => screen.write_all(&self.inert.pass(&bytes)).context("the terminal is gone")?,
+                Sight::Exited(status) => self.ended = Some(status),
+                Sight::Began { .. } | Sight::Resized(_) => {}
+            }
+        }
+        Ok(Turn::Show)
+    }
+}
+
+/// Waits for a moment, with everything before it on the screen.
+async fn wait(
+    head: &mut Playhead,
+    moment: Duration,
+    keys: &mut mpsc::Receiver<Key>,
+    screen: &mut impl Write,
+) -> Result<Turn> {
     let mut open = true;
     loop {
         while let Ok(key) = keys.try_recv() {
-            head.press(key);
-            if key == Key::Quit {
-                return false;
+            if let Some(turn) = head.press(key, moment) {
+                return Ok(turn);
             }
         }
         let left = head.left(moment);
         if left.is_zero() {
-            return true;
+            return Ok(Turn::Show);
         }
+        screen.flush().context("the terminal is gone")?;
         let start = Instant::now();
         let key = tokio::select! {
             key = keys.recv(), if open => {
@@ -147,11 +254,8 @@ async fn wait(head: &mut Playhead, moment: Duration, keys: &mut mpsc::Receiver<K
         head.pass(start.elapsed());
         // Nobody is left who could go on.
         head.paused &= open;
-        if let Some(key) = key {
-            head.press(key);
-            if key == Key::Quit {
-                return false;
-            }
+        if let Some(turn) = key.and_then(|key| head.press(key, moment)) {
+            return Ok(turn);
         }
     }
 }
@@ -174,21 +278,50 @@ mod tests {
         let mut head = Playhead { at: seconds(2), speed: 1.0, paused: false };
         assert_eq!((head.left(seconds(1)), head.left(seconds(2))), (Duration::ZERO, Duration::ZERO));
         assert_eq!(head.left(seconds(10)), seconds(8));
-        head.press(Key::Faster);
+        let press = |head: &mut Playhead, key| assert_eq!(head.press(key, seconds(9)), None);
+        press(&mut head, Key::Faster);
         assert_eq!(head.left(seconds(10)), seconds(4));
         head.pass(seconds(3));
         assert_eq!(head.left(seconds(10)), seconds(1));
-        head.press(Key::Pause);
+        press(&mut head, Key::Pause);
         head.pass(seconds(100));
         assert_eq!(head.left(seconds(10)), Duration::MAX);
-        head.press(Key::Pause);
-        head.press(Key::Slower);
-        head.press(Key::Slower);
+        press(&mut head, Key::Pause);
+        press(&mut head, Key::Slower);
+        press(&mut head, Key::Slower);
         assert_eq!(head.left(seconds(10)), seconds(4));
-        (0..100).for_each(|_| head.press(Key::Slower));
+        (0..100).for_each(|_| press(&mut head, Key::Slower));
         assert!(head.speed >= SLOWEST);
-        (0..100).for_each(|_| head.press(Key::Faster));
+        (0..100).for_each(|_| press(&mut head, Key::Faster));
         assert!(head.speed <= FASTEST);
+    }
+
+    #[test]
+    fn jumps_lead_ahead_at_once_and_back_by_showing_everything_once_more() {
+        let mut head = Playhead { at: seconds(20), speed: 1.0, paused: true };
+        assert_eq!(head.press(Key::Next, seconds(90)), None);
+        assert_eq!((head.at, head.left(seconds(90))), (seconds(90), Duration::ZERO));
+        assert_eq!(head.press(Key::Ahead(LONG), seconds(91)), None);
+        assert_eq!(head.press(Key::Next, seconds(100)), None);
+        assert_eq!(head.at, seconds(150));
+        assert_eq!(head.press(Key::Back(SHORT), seconds(200)), Some(Turn::Again));
+        assert_eq!(head.at, seconds(145));
+        assert_eq!(head.press(Key::Back(Duration::MAX), seconds(200)), Some(Turn::Again));
+        assert_eq!((head.at, head.paused), (Duration::ZERO, true));
+    }
+
+    #[test]
+    fn keys_are_read_in_whatever_form_a_terminal_sends_them() {
+        for (typed, keys) in [
+            (&b" +=-.0"[..], &[Key::Pause, Key::Faster, Key::Faster, Key::Slower, Key::Next, Key::Begin][..]),
+            (b"\x1b[C\x1bOD<>", &[Key::Ahead(SHORT), Key::Back(SHORT), Key::Back(LONG), Key::Ahead(LONG)]),
+            (b"\x1b[1;5Cx\x1b[15~\x1b[A", &[Key::Ahead(SHORT)]),
+            (b"\x1bq\x1b\x1b[C\x03", &[Key::Quit, Key::Ahead(SHORT), Key::Quit]),
+        ] {
+            let mut keyboard = Keyboard::default();
+            let read: Vec<Key> = typed.iter().filter_map(|byte| keyboard.press(*byte)).collect();
+            assert_eq!(read, keys, "{typed:?}");
+        }
     }
 
     fn tape() -> Vec<u8> {
@@ -209,7 +342,8 @@ mod tests {
             sender.send(*key).await.unwrap();
         }
         let mut screen = Vec::new();
-        play(reader(&tape()), how, keys, &mut screen).await.unwrap();
+        let tape = tape();
+        play(|| Ok(reader(&tape)), how, keys, &mut screen).await.unwrap();
         drop(sender);
         String::from_utf8(screen).unwrap()
     }
@@ -230,5 +364,38 @@ mod tests {
             let how = Play { flow: FlowId(1), speed: Some(1.0), from: seconds(1) };
             assert_eq!(played(how, pressed).await, "\x1b[!p\x1b[?25h\x1b[0m\r\n", "{pressed:?}");
         }
+    }
+
+    /// A viewer who presses a key each time that everything is on the screen.
+    struct Viewer {
+        screen: Vec<u8>,
+        keys: mpsc::Sender<Key>,
+        presses: std::vec::IntoIter<Key>,
+    }
+
+    impl Write for Viewer {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.screen.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            let sent = self.presses.next().map(|key| self.keys.try_send(key));
+            assert_ne!(sent.map(|sent| sent.is_ok()), Some(false));
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_jump_back_clears_the_screen_and_shows_what_was_there_before() {
+        let (sender, keys) = mpsc::channel(8);
+        let presses = vec![Key::Back(LONG), Key::Ahead(seconds(8_000)), Key::Begin, Key::Next].into_iter();
+        let mut viewer = Viewer { screen: Vec::new(), keys: sender, presses };
+        let tape = tape();
+        let how = Play { flow: FlowId(1), speed: Some(1.0), from: seconds(1) };
+        play(|| Ok(reader(&tape)), how, keys, &mut viewer).await.unwrap();
+        let again = format!("$ \x1b[!p\x1b[?25h\x1b[0m\r\n{BLANK}");
+        let end = "$ \x1b[?1049hvi\x1b[?1049l\x1b[!p\x1b[?25h\x1b[0m\r\nexit status 3\r\n";
+        assert_eq!(String::from_utf8(viewer.screen).unwrap(), format!("{again}{again}{end}"));
     }
 }

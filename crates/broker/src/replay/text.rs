@@ -29,7 +29,7 @@ impl Text {
 
     /// The lines of one event.
     pub(super) fn lines(&mut self, stored: &Stored<'_>, shows: Shows) -> Vec<String> {
-        let Shows { asked: title, mut sent, seen } = shows;
+        let Shows { asked: title, mut sent, seen, noted: told } = shows;
         sent.extend(seen);
         let at = self.styled(&clock(stored.at_ns), DIM);
         let stamped = |text: String| vec![format!("{at} {text}")];
@@ -50,6 +50,7 @@ impl Text {
             )]),
             // What joins turns and calls is shown by what it joins.
             Event::Noted(noted) if noted.kind.starts_with("llm.") => Vec::new(),
+            Event::Noted(_) if let Some(told) = told => self.told(told, &at),
             Event::Noted(noted) => {
                 let pairs = noted.pairs.iter().map(|pair| format!(" {}={}", shown(&pair.name), shown(&pair.value)));
                 stamped(self.styled(&format!("{}{}", shown(&noted.kind), pairs.collect::<String>()), DIM))
@@ -97,6 +98,14 @@ impl Text {
             lines.push(format!("{INDENT}{} bytes of bound values", bound.0.len()));
         }
         lines
+    }
+
+    fn told(&self, lines: Vec<String>, at: &str) -> Vec<String> {
+        let line = |(index, line): (usize, String)| {
+            let before = if index == 0 { format!("{at} ") } else { INDENT.to_owned() };
+            format!("{before}{}", self.styled(&line, DIM))
+        };
+        lines.into_iter().enumerate().map(line).collect()
     }
 
     fn prompt(&self, who: &str, mut lines: Vec<String>, at: &str) -> Vec<String> {
