@@ -13,6 +13,8 @@ pub struct Limits {
     pub cached_rulings: usize,
     /// Bytes of one operation's frames that are recorded, each way; the rest is counted and hashed.
     pub recorded_bytes: u64,
+    /// The same of frames that nobody reads, such as those of copied files.
+    pub recorded_bulk_bytes: u64,
     /// Seconds that a hold waits at most, whatever its rule says.
     pub hold_seconds: u32,
     /// Seconds between two words to a client that waits for people.
@@ -33,6 +35,7 @@ impl Limits {
         open_operations: 16_384,
         cached_rulings: 1_024,
         recorded_bytes: 1 << 20,
+        recorded_bulk_bytes: 64 << 10,
         hold_seconds: 3_600,
         nudge_seconds: 1,
         idle_seconds: 60,

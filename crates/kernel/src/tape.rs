@@ -54,13 +54,39 @@ impl Counts {
 /// One operation that is not done.
 struct Open {
     allowed: bool,
-    to_client: Capped,
-    to_server: Capped,
+    to_client: Passing,
+    to_server: Passing,
+}
+
+/// What an operation's frames towards one side amount to.
+struct Passing {
+    capped: Capped,
+    /// Bytes that are counted only.
+    counted: u64,
 }
 
 impl Open {
     const fn new(cap: u64) -> Self {
-        Self { allowed: false, to_client: Capped::new(cap), to_server: Capped::new(cap) }
+        Self { allowed: false, to_client: Passing::new(cap), to_server: Passing::new(cap) }
+    }
+}
+
+impl Passing {
+    const fn new(cap: u64) -> Self {
+        Self { capped: Capped::new(cap), counted: 0 }
+    }
+
+    /// What of a frame is written down.
+    fn keep<'a>(&mut self, wire: &'a [u8], kept: Kept, limits: &Limits) -> &'a [u8] {
+        match kept {
+            Kept::Whole => wire,
+            Kept::UpToLimit => self.capped.keep(wire),
+            Kept::Bulk => self.capped.keep_up_to(limits.recorded_bulk_bytes, wire),
+            Kept::Counted => {
+                self.counted = self.counted.saturating_add(wire.len() as u64);
+                &[]
+            }
+        }
     }
 }
 
@@ -182,13 +208,13 @@ impl Tape {
         self.open.get(&op).is_some_and(|open| open.allowed)
     }
 
-    /// Writes a frame down: whole where it asks for that, and else up to the operation's cap.
+    /// Writes a frame down: as much of it as it asks for, and mostly up to the operation's cap.
     pub(crate) fn passed(&mut self, op: OpId, toward: Toward, frame: &impl Frame) -> Result<(), FlowError> {
         let (wire, kept) = (frame.wire(), frame.kept());
         let length = wire.len() as u64;
         let cap = self.limits.recorded_bytes;
         let open = self.open.entry(op).or_insert_with(|| Open::new(cap));
-        let capped = match toward {
+        let passing = match toward {
             Toward::Client => {
                 self.counts.to_client = self.counts.to_client.saturating_add(length);
                 &mut open.to_client
@@ -198,11 +224,7 @@ impl Tape {
                 &mut open.to_server
             }
         };
-        let written = match kept {
-            Kept::Whole => wire,
-            Kept::UpToLimit => capped.keep(wire),
-        };
-        for piece in written.chunks(PIECE_BYTES) {
+        for piece in passing.keep(wire, kept, &self.limits).chunks(PIECE_BYTES) {
             self.write(&Event::Passed(recording::Passed { op, toward, frame: recording::Content(piece) }))?;
         }
         Ok(())
@@ -211,8 +233,11 @@ impl Tape {
     /// Ends an operation: its allow is gone, and what was cut off its frames is accounted for.
     pub(crate) fn done(&mut self, op: OpId) -> Result<(), FlowError> {
         let Some(open) = self.open.remove(&op) else { return Ok(()) };
-        for (toward, capped) in [(Toward::Client, open.to_client), (Toward::Server, open.to_server)] {
-            if let Some(rest) = capped.finish() {
+        for (toward, passing) in [(Toward::Client, open.to_client), (Toward::Server, open.to_server)] {
+            if passing.counted > 0 {
+                self.write(&Event::Gap(recording::Gap::counted(toward, passing.counted)))?;
+            }
+            if let Some(rest) = passing.capped.finish() {
                 let cut = recording::Cut { op, toward, bytes: rest.bytes, digest: rest.digest };
                 self.write(&Event::Cut(cut))?;
             }

@@ -11,6 +11,8 @@ pub const DEFAULT_CAP_BYTES: u64 = 1 << 20;
 pub struct Capped {
     /// How many bytes are still kept.
     room: u64,
+    /// How many bytes were kept.
+    kept: u64,
     /// Few operations are cut, and a hash at work is large.
     rest: Option<Box<Passing>>,
 }
@@ -33,14 +35,21 @@ impl Capped {
     /// Keeps the first `cap_bytes`.
     #[must_use]
     pub const fn new(cap_bytes: u64) -> Self {
-        Self { room: cap_bytes, rest: None }
+        Self { room: cap_bytes, kept: 0, rest: None }
     }
 
     /// The part of a frame to write down: all of it, its first bytes, or nothing.
     pub fn keep<'a>(&mut self, frame: &'a [u8]) -> &'a [u8] {
-        let room = usize::try_from(self.room).unwrap_or(usize::MAX);
+        self.keep_up_to(u64::MAX, frame)
+    }
+
+    /// The same, with nothing of the frame beyond the first `most_bytes` of the operation.
+    pub fn keep_up_to<'a>(&mut self, most_bytes: u64, frame: &'a [u8]) -> &'a [u8] {
+        let room = self.room.min(most_bytes.saturating_sub(self.kept));
+        let room = usize::try_from(room).unwrap_or(usize::MAX);
         let (kept, rest) = frame.split_at_checked(room).unwrap_or((frame, &[]));
         self.room = self.room.saturating_sub(kept.len() as u64);
+        self.kept = self.kept.saturating_add(kept.len() as u64);
         if !rest.is_empty() {
             let passing = self.rest.get_or_insert_default();
             passing.bytes = passing.bytes.saturating_add(rest.len() as u64);
@@ -74,6 +83,17 @@ mod tests {
             assert_eq!(capped.keep(&vec![7; len]).len(), len);
             assert_eq!(capped.finish(), None, "{len} bytes");
         }
+    }
+
+    #[test]
+    fn what_nobody_reads_has_less_room_and_leaves_the_rest_to_others() {
+        let mut capped = Capped::new(10);
+        assert_eq!(capped.keep_up_to(4, b"012"), b"012");
+        assert_eq!(capped.keep_up_to(4, b"345"), b"3");
+        assert_eq!(capped.keep(b"6789abc"), b"6789ab");
+        assert_eq!(capped.keep_up_to(4, b"d"), b"");
+        let rest = capped.finish().unwrap();
+        assert_eq!((rest.bytes, rest.digest), (4, Digest(Sha256::digest(b"45cd").into())));
     }
 
     #[test]

@@ -354,6 +354,28 @@ pub struct Gap<'a> {
     pub bytes: u64,
 }
 
+impl Gap<'_> {
+    /// What an operation's frames towards a side amounted to, where none of them is written down.
+    #[must_use]
+    pub const fn counted(toward: Toward, bytes: u64) -> Self {
+        let [to_client, to_server] = COUNTED;
+        let reason = match toward {
+            Toward::Client => to_client,
+            Toward::Server => to_server,
+        };
+        Self { reason: Cow::Borrowed(reason), bytes }
+    }
+
+    /// Whether nothing went wrong: it was counted on purpose.
+    #[must_use]
+    pub fn is_counted(&self) -> bool {
+        COUNTED.iter().any(|reason| *reason == self.reason)
+    }
+}
+
+/// The reasons of a gap that is one on purpose.
+const COUNTED: [&str; 2] = ["to the client are counted, not recorded", "to the server are counted, not recorded"];
+
 /// The session ended.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Closed<'a> {

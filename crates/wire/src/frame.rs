@@ -47,4 +47,8 @@ pub enum Kept {
     UpToLimit,
     /// All of it, whatever the limit is: a terminal cannot be shown again with a hole in it.
     Whole,
+    /// The same as up to the limit, but with a lower limit: it is one of many that nobody reads.
+    Bulk,
+    /// Nothing: it is counted. Not hashed, for a hash of what somebody types tells it to whoever guesses.
+    Counted,
 }

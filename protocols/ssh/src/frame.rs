@@ -142,10 +142,20 @@ impl Frame {
         Self::Stderr(Payload::new(number::EXTENDED_DATA, content))
     }
 
+    /// Bytes of the main stream that nobody reads as text.
+    pub(crate) fn packet(content: &[u8]) -> Self {
+        Self::data(content).kept_as(wire::Kept::Bulk)
+    }
+
     /// The same frame, recorded whole if a terminal shows it.
-    pub(crate) const fn shown_on(mut self, terminal: Option<Size>) -> Self {
-        if let (Self::Data(payload) | Self::Stderr(payload), Some(_)) = (&mut self, terminal) {
-            payload.kept = wire::Kept::Whole;
+    pub(crate) const fn shown_on(self, terminal: Option<Size>) -> Self {
+        if terminal.is_some() { self.kept_as(wire::Kept::Whole) } else { self }
+    }
+
+    /// The same frame, with as much of its bytes recorded.
+    pub(crate) const fn kept_as(mut self, kept: wire::Kept) -> Self {
+        if let Self::Data(payload) | Self::Stderr(payload) = &mut self {
+            payload.kept = kept;
         }
         self
     }
@@ -403,6 +413,8 @@ mod tests {
         let kept = |terminal| [b"abc"].map(|bytes| Frame::data(bytes).shown_on(terminal).kept());
         assert_eq!(kept(Some(Size::default())), [Kept::Whole]);
         assert_eq!(kept(None), [Kept::UpToLimit]);
+        assert_eq!(Frame::packet(b"abc").kept(), Kept::Bulk);
+        assert_eq!(Frame::from(Message::Eof).kept_as(Kept::Counted).kept(), Kept::UpToLimit);
         assert_eq!(Frame::stderr(b"abc").shown_on(Some(Size::default())).kept(), Kept::Whole);
         assert_eq!(Frame::from(Message::ExitStatus(1)).kept(), Kept::Whole);
         assert_eq!(Frame::from(Message::Signal("INT".into())).kept(), Kept::UpToLimit);

@@ -31,4 +31,4 @@ pub use frame::{Frame, Message, Payload, Place, Size};
 pub use machine::{ChannelMachine, Setup};
 pub use schema::SCHEMA;
 pub use serve::{InvalidHostKey, Settings as SshSettings, Ssh};
-pub use target::{Auth, Detector, Links, Target};
+pub use target::{Auth, Detector, Links, Target, Typed};

@@ -124,8 +124,8 @@ impl ChannelMachine {
         does: impl FnOnce(&mut Work, &mut Tools<'_>) -> Result<(), Violation>,
     ) -> Result<(), Violation> {
         let State::Running(running) = &mut self.state else { return Ok(()) };
-        let (op, now) = (running.op, (self.setup.clock)());
-        let mut tools = Tools { op, last: &mut self.last, scene: &self.setup.scene, now, refused: None, out };
+        let (op, now, typed) = (running.op, (self.setup.clock)(), self.setup.target.typed);
+        let mut tools = Tools { op, last: &mut self.last, scene: &self.setup.scene, typed, now, refused: None, out };
         does(&mut running.work, &mut tools)?;
         if let Some(words) = tools.refused {
             out.to_server(op, Message::Close.into());

@@ -49,6 +49,9 @@ pub struct Target {
     /// Whether the host's sftp server follows links where it is asked for a canonical path; `unsure` by default.
     #[serde(default)]
     pub links: Links,
+    /// What of a client's typing is recorded: of what it sends to a command or a shell. `counted` by default.
+    #[serde(default)]
+    pub typed: Typed,
     /// Detectors of protected values in what the host says; every built-in one where it is left out.
     #[serde(default)]
     pub detectors: Option<Vec<Detector>>,
@@ -64,6 +67,17 @@ pub enum Links {
     Unsure,
     /// It does, as OpenSSH's does.
     Followed,
+}
+
+/// What of a client's typing is recorded.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Typed {
+    /// How much it was. A terminal echoes what may be seen of it, and passwords are not echoed.
+    #[default]
+    Counted,
+    /// All of it, passwords too, up to the limit of an operation.
+    Recorded,
 }
 
 /// What the credential is.

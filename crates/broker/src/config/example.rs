@@ -53,6 +53,7 @@ limits:
   hold_seconds: 3600
   idle_seconds: 60
   recorded_bytes_per_operation: 1048576
+  recorded_bytes_per_copy: 65536
   drain_seconds: 10
 
 # What is guarded. Clients connect with `dbname=shop`.

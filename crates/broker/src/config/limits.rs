@@ -35,6 +35,9 @@ pub(crate) struct Limits {
     /// Bytes of one operation's frames that are recorded, each way; the rest is counted and hashed.
     #[schemars(range(max = 1_073_741_824))]
     pub(crate) recorded_bytes_per_operation: u64,
+    /// The same of what nobody reads as text: files that are copied over SSH, repositories, forwards.
+    #[schemars(range(max = 1_073_741_824))]
+    pub(crate) recorded_bytes_per_copy: u64,
     /// Seconds that open sessions have to end when the broker is told to stop.
     #[schemars(range(max = 3_600))]
     pub(crate) drain_seconds: u32,
@@ -52,6 +55,7 @@ impl Limits {
         body_bytes: 1 << 30,
         lend_seconds: 5,
         recorded_bytes_per_operation: 1 << 20,
+        recorded_bytes_per_copy: 64 << 10,
         drain_seconds: 10,
     };
 
@@ -67,6 +71,7 @@ impl Limits {
             ("body_bytes", self.body_bytes, 1 << 20, 1 << 40),
             ("lend_seconds", u64::from(self.lend_seconds), 0, 3_600),
             ("recorded_bytes_per_operation", self.recorded_bytes_per_operation, 0, 1 << 30),
+            ("recorded_bytes_per_copy", self.recorded_bytes_per_copy, 0, 1 << 30),
             ("drain_seconds", u64::from(self.drain_seconds), 0, 3_600),
         ];
         let outside = |&(_, value, least, most): &(&str, u64, u64, u64)| value < least || value > most;
@@ -82,6 +87,7 @@ impl Limits {
             idle_seconds: u64::from(self.idle_seconds),
             lend_seconds: u64::from(self.lend_seconds),
             recorded_bytes: self.recorded_bytes_per_operation,
+            recorded_bulk_bytes: self.recorded_bytes_per_copy,
             ..KernelLimits::STANDARD
         }
     }

@@ -55,6 +55,9 @@ impl Text {
                 let pairs = noted.pairs.iter().map(|pair| format!(" {}={}", shown(&pair.name), shown(&pair.value)));
                 stamped(self.styled(&format!("{}{}", shown(&noted.kind), pairs.collect::<String>()), DIM))
             }
+            Event::Gap(gap) if gap.is_counted() => {
+                indented(vec![format!("({} bytes {})", gap.bytes, shown(&gap.reason))])
+            }
             Event::Gap(gap) => stamped(
                 self.styled(&format!("a gap in the recording: {} ({} bytes)", shown(&gap.reason), gap.bytes), BAD),
             ),

@@ -139,3 +139,35 @@ async fn what_asks_to_be_kept_whole_is_whatever_the_cap_and_takes_none_of_it() {
     assert!(world.log.has(&format!("pass to client: {whole}")), "{:?}", world.log.story());
     assert!(world.log.has("cut 1 4 to client"), "{:?}", world.log.story());
 }
+
+#[tokio::test]
+async fn what_nobody_reads_has_a_cap_of_its_own() {
+    let mut setup = Setup::default();
+    setup.limits.recorded_bulk_bytes = 11;
+    let world = World::new(setup);
+    let mut session = world.carry_toy().await;
+    session.client.say("ask a\n").await;
+    session.server.expect("ask a").await;
+    session.server.say("row bulk:1234\nok\n").await;
+    session.client.expect("row bulk:1234").await;
+    session.client.expect("ok").await;
+    session.client.hang_up().await;
+    session.ended().await.unwrap();
+    assert!(world.log.has("pass to client: row bulk:12"), "{:?}", world.log.story());
+    assert!(world.log.has("pass to client: ok") && world.log.has("cut 1 3 to client"), "{:?}", world.log.story());
+}
+
+#[tokio::test]
+async fn what_is_counted_is_nowhere_in_the_recording_and_its_length_is() {
+    let world = World::new(Setup::default());
+    let mut session = world.carry_toy().await;
+    session.client.say("ask key:1234\n").await;
+    session.server.expect("ask key:1234").await;
+    session.server.say("ok\n").await;
+    session.client.expect("ok").await;
+    session.client.hang_up().await;
+    session.ended().await.unwrap();
+    assert!(!world.log.has("pass to server: ask key:1234"), "{:?}", world.log.story());
+    assert!(world.log.has("gap of 13 to the server are counted, not recorded"), "{:?}", world.log.story());
+    assert_eq!(world.log.closing().bytes_to_server, 13);
+}

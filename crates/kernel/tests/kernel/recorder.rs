@@ -171,7 +171,8 @@ impl Reel {
             Event::Cut(cut) => Entry::Appended(format!("cut {} {} to {}", cut.op.0, cut.bytes, cut.toward.name())),
             Event::Done(op) => Entry::Appended(format!("done {}", op.0)),
             Event::Noted(noted) => Entry::Appended(format!("note {} {}", noted.kind, noted.pairs[0].value)),
-            Event::Opened(_) | Event::Gap(_) | Event::Closed(_) => panic!("not a flow's event: {event:?}"),
+            Event::Gap(gap) => Entry::Appended(format!("gap of {} {}", gap.bytes, gap.reason)),
+            Event::Opened(_) | Event::Closed(_) => panic!("not a flow's event: {event:?}"),
         });
         Ok(())
     }

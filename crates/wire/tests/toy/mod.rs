@@ -26,7 +26,7 @@ use sluice_model::{
     Access, Action, ActionSpec, Effect, Exposure, Fact, FactGroup, FactSpec, FactType, Facts, Meaning, OpId, Operation,
     Refusal, Resource, ResourceSpec, Ruling, Schema, Shape, Spend, Stage, Tag, Text, Usage,
 };
-use sluice_wire::{HoldNotice, Input, Outbox, Side, Violation, Wants};
+use sluice_wire::{HoldNotice, Input, Kept, Outbox, Side, Violation, Wants};
 
 /// Longest line, in bytes.
 pub const LINE_LIMIT: usize = 1024;
@@ -74,8 +74,10 @@ impl sluice_wire::Frame for Line {
         &self.0
     }
 
-    fn kept(&self) -> sluice_wire::Kept {
-        if self.0.starts_with(b"row whole:") { sluice_wire::Kept::Whole } else { sluice_wire::Kept::UpToLimit }
+    fn kept(&self) -> Kept {
+        let kinds = [("row whole:", Kept::Whole), ("row bulk:", Kept::Bulk), ("ask key:", Kept::Counted)];
+        let kind = kinds.into_iter().find(|(beginning, _)| self.0.starts_with(beginning.as_bytes()));
+        kind.map_or(Kept::UpToLimit, |(_, kept)| kept)
     }
 }
 

@@ -182,8 +182,7 @@ impl ChannelMachine {
             Speaks::Text => {
                 let size = self.terminal.map(|terminal| terminal.size);
                 if size.is_none() && self.setup.screens.watch(obligations).is_empty() {
-                    // Nobody looks for anything in it: it passes as it came, without being copied.
-                    return Work::Opaque;
+                    return Work::Plain;
                 }
                 Work::Text(Box::new(self.setup.screens.over(obligations, size)))
             }

@@ -86,13 +86,13 @@ impl Files {
                         tools.out.withdraw(op);
                     }
                 }
-                sftp::Step::ToServer(Under::Channel, packet) => tools.tell_server(Frame::data(&packet)),
+                sftp::Step::ToServer(Under::Channel, packet) => tools.tell_server(Frame::packet(&packet)),
                 sftp::Step::ToServer(Under::Ask(ask), packet) => {
                     // INVARIANT: the filter sends under questions that were allowed; the kernel checks it once more.
                     let op = self.ops.get(&ask).copied().unwrap_or(OpId(u64::MAX));
-                    tools.out.to_server(op, Frame::data(&packet));
+                    tools.out.to_server(op, Frame::packet(&packet));
                 }
-                sftp::Step::ToClient(packet) => tools.tell_client(Frame::data(&packet)),
+                sftp::Step::ToClient(packet) => tools.tell_client(Frame::packet(&packet)),
                 sftp::Step::File(_, event) => {
                     if !event.covered.is_empty() {
                         // A file that is not what the host has must not pass for it.
@@ -188,13 +188,13 @@ impl Repository {
                         tools.out.withdraw(op);
                     }
                 }
-                git::Step::ToServer(Under::Channel, bytes) => tools.tell_server(Frame::data(&bytes)),
+                git::Step::ToServer(Under::Channel, bytes) => tools.tell_server(Frame::packet(&bytes)),
                 git::Step::ToServer(Under::Ask(ask), bytes) => {
                     // INVARIANT: the filter sends under questions that were allowed; the kernel checks it once more.
                     let op = self.ops.get(&ask).copied().unwrap_or(OpId(u64::MAX));
-                    tools.out.to_server(op, Frame::data(&bytes));
+                    tools.out.to_server(op, Frame::packet(&bytes));
                 }
-                git::Step::ToClient(bytes) => tools.tell_client(Frame::data(&bytes)),
+                git::Step::ToClient(bytes) => tools.tell_client(Frame::packet(&bytes)),
                 git::Step::Refused(words) => tools.refused = Some(words),
                 git::Step::Ended(traffic) => tools.out.note("git", notes::git(&traffic)),
             }

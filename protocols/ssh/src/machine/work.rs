@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use sluice_model::{OpId, Ruling, UnixMicros};
-use sluice_wire::{Outbox, Violation};
+use sluice_wire::{Kept, Outbox, Violation};
 
 use crate::files::scp::{self, Scp};
 use crate::frame::{Frame, Size};
@@ -10,12 +10,15 @@ use crate::machine::copies::{Files, Repository};
 use crate::machine::notes;
 use crate::operation::Scene;
 use crate::screen;
+use crate::target::Typed;
 
 /// What runs in a channel.
 pub(super) enum Work {
     /// Text, which is looked into.
     Text(Box<screen::Pair>),
-    /// Something that is not looked into: a forward, a subsystem, rsync; text of which nothing is masked.
+    /// Text of which nothing is masked: it passes as it came, without being copied.
+    Plain,
+    /// Something that is not looked into: a forward, a subsystem, rsync.
     Opaque,
     Files(Box<Files>),
     Copy(Box<Scp>),
@@ -29,6 +32,8 @@ pub(super) struct Tools<'a> {
     /// The last id that was given out.
     pub(super) last: &'a mut OpId,
     pub(super) scene: &'a Scene,
+    /// Whether what is typed is recorded.
+    pub(super) typed: Typed,
     pub(super) now: UnixMicros,
     /// Why the channel must end, in the words for its client.
     pub(super) refused: Option<String>,
@@ -54,7 +59,11 @@ impl Work {
     /// Bytes of the client.
     pub(super) fn client(&mut self, bytes: Bytes, frame: Frame, tools: &mut Tools<'_>) -> Result<(), Violation> {
         match self {
-            Self::Text(_) | Self::Opaque => tools.tell_server(frame),
+            Self::Text(_) | Self::Plain => match tools.typed {
+                Typed::Counted => tools.tell_server(frame.kept_as(Kept::Counted)),
+                Typed::Recorded => tools.tell_server(frame),
+            },
+            Self::Opaque => tools.tell_server(frame.kept_as(Kept::Bulk)),
             Self::Files(files) => files.client(bytes, tools)?,
             Self::Copy(scp) => {
                 scp.client(&bytes, tools.now)?;
@@ -69,7 +78,8 @@ impl Work {
     pub(super) fn stdout(&mut self, bytes: Bytes, frame: Frame, tools: &mut Tools<'_>) -> Result<(), Violation> {
         match self {
             Self::Text(screen) => screen.stdout(&bytes).into_iter().for_each(|frame| tools.tell_client(frame)),
-            Self::Opaque => tools.tell_client(frame),
+            Self::Plain => tools.tell_client(frame),
+            Self::Opaque => tools.tell_client(frame.kept_as(Kept::Bulk)),
             Self::Files(files) => files.server(bytes, tools)?,
             Self::Copy(scp) => {
                 scp.server(&bytes, tools.now)?;
@@ -84,7 +94,7 @@ impl Work {
     pub(super) fn stderr(&mut self, bytes: &[u8], frame: Frame, tools: &mut Tools<'_>) {
         match self {
             Self::Text(screen) => screen.stderr(bytes).into_iter().for_each(|frame| tools.tell_client(frame)),
-            Self::Opaque | Self::Files(_) | Self::Copy(_) | Self::Git(_) => tools.tell_client(frame),
+            Self::Plain | Self::Opaque | Self::Files(_) | Self::Copy(_) | Self::Git(_) => tools.tell_client(frame),
         }
     }
 
@@ -111,7 +121,7 @@ impl Work {
                     tools.out.note("covered", covered);
                 }
             }
-            Self::Opaque => {}
+            Self::Plain | Self::Opaque => {}
             Self::Files(files) => files.end(tools),
             Self::Copy(scp) => {
                 scp.end(tools.now);
@@ -126,7 +136,7 @@ impl Work {
         match self {
             Self::Files(files) => files.ruled(op, ruling, tools),
             Self::Git(git) => git.ruled(op, ruling, tools),
-            Self::Text(_) | Self::Opaque | Self::Copy(_) => Ok(()),
+            Self::Text(_) | Self::Plain | Self::Opaque | Self::Copy(_) => Ok(()),
         }
     }
 
@@ -141,7 +151,7 @@ impl Work {
         match self {
             Self::Files(files) => files.wants_client(),
             Self::Git(git) => git.wants_client(),
-            Self::Text(_) | Self::Opaque | Self::Copy(_) => true,
+            Self::Text(_) | Self::Plain | Self::Opaque | Self::Copy(_) => true,
         }
     }
 }
@@ -150,8 +160,8 @@ impl Work {
 fn copied(scp: &mut Scp, tools: &mut Tools<'_>) {
     while let Some(step) = scp.step() {
         match step {
-            scp::Step::ToServer(bytes) => tools.tell_server(Frame::data(&bytes)),
-            scp::Step::ToClient(bytes) => tools.tell_client(Frame::data(&bytes)),
+            scp::Step::ToServer(bytes) => tools.tell_server(Frame::packet(&bytes)),
+            scp::Step::ToClient(bytes) => tools.tell_client(Frame::packet(&bytes)),
             scp::Step::Named(_) => {}
             scp::Step::File(event) => tools.out.note("file", notes::file(&event)),
         }
