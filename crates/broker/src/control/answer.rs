@@ -7,7 +7,7 @@ use sluice_store::{Approvals as _, HoldFilter, HoldRow, State, StoreError};
 use sluice_wire::Claim;
 use tracing::{error, info};
 
-use super::server::Desk;
+use super::server::{Caller, Desk};
 use super::{Answer, Ask, Waiting};
 
 /// The most requests that one list shows.
@@ -22,7 +22,7 @@ enum Vote {
 
 impl Desk {
     /// Answers one question.
-    pub(crate) async fn answer(&self, ask: Ask) -> Answer {
+    pub(crate) async fn answer(&self, ask: Ask, caller: Caller) -> Answer {
         match ask {
             Ask::List { all } => self.list(all).await,
             Ask::Show { id } => match self.store.show_hold(&id).await {
@@ -32,7 +32,7 @@ impl Desk {
             },
             Ask::Approve { id, token } => self.vote(id, Secret::from(token), Vote::Approve).await,
             Ask::Deny { id, token } => self.vote(id, Secret::from(token), Vote::Deny).await,
-            Ask::End { session, reason } => self.end(&session, reason.as_deref()).await,
+            Ask::End { session, reason } => self.end(&session, reason.as_deref(), caller).await,
             Ask::Key { id } => self.key(&id).await,
         }
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use sluice_identity::SshLogins;
 use sluice_kernel::Kernel;
+use sluice_recording::Shown;
 use sluice_store::{Holds, Sqlite};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -95,7 +96,38 @@ impl Drop for Socket {
     }
 }
 
+/// Whoever asks, as the system tells: nobody else can connect as them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caller {
+    uid: Option<u32>,
+}
+
+impl Caller {
+    fn of(stream: &UnixStream) -> Self {
+        Self { uid: stream.peer_cred().ok().map(|credential| credential.uid()) }
+    }
+
+    /// The account in words, by its name if it has one.
+    pub(crate) fn name(self) -> String {
+        let Some(uid) = self.uid else { return "an operator".to_owned() };
+        let accounts = fs::read_to_string("/etc/passwd").unwrap_or_default();
+        account(&accounts, uid)
+            .map_or_else(|| format!("the operator with uid {uid}"), |name| format!("the operator {name}"))
+    }
+}
+
+/// The name of an account, in the format of `passwd(5)`.
+fn account(accounts: &str, uid: u32) -> Option<String> {
+    let named = accounts.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, _, id) = (fields.next()?, fields.next()?, fields.next()?);
+        (id.parse() == Ok(uid)).then_some(name)
+    });
+    named.filter(|name| !name.is_empty()).map(|name| Shown(name.as_bytes()).to_string())
+}
+
 async fn serve(stream: UnixStream, desk: &Desk) {
+    let caller = Caller::of(&stream);
     let (read, mut write) = stream.into_split();
     let mut line = Vec::new();
     let limit = u64::try_from(MAX_LINE_BYTES).unwrap_or(u64::MAX);
@@ -103,12 +135,26 @@ async fn serve(stream: UnixStream, desk: &Desk) {
         return;
     }
     let answer = match serde_json::from_slice(&line) {
-        Ok(ask) => desk.answer(ask).await,
+        Ok(ask) => desk.answer(ask, caller).await,
         Err(_) => Answer::refused("the question cannot be read; is the command of another version?"),
     };
     let Ok(mut bytes) = serde_json::to_vec(&answer) else { return };
     bytes.push(b'\n');
     if let Err(error) = write.write_all(&bytes).await {
         debug!(error = %error, "a client of the control socket went away");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_is_known_by_its_number() {
+        let accounts =
+            "root:x:0:0:root:/root:/bin/sh\n# a comment\nda\x1bna:x:1000:100::/home/dana:/bin/sh\n:x:7:7:::\n";
+        assert_eq!(account(accounts, 0).as_deref(), Some("root"));
+        assert_eq!(account(accounts, 1000).as_deref(), Some("da\\x1bna"));
+        assert_eq!((account(accounts, 7), account(accounts, 100)), (None, None));
     }
 }
