@@ -167,7 +167,7 @@ node_install() {
 }
 if ! node_ready; then
     echo "setup: installing Node.js packages into .tools/node"
-    attempt "openai-node, aimock, steady" node_install
+    attempt "openai-node, aimock, steady, asciinema-player" node_install
 fi
 
 # nginx, for `make bench` only: its program out of the package, so that nothing on this machine starts it as a service.

@@ -243,11 +243,23 @@ impl Person {
     /// changes the size of the terminal.
     #[must_use]
     pub fn terminal(&self, arguments: &[&str]) -> Command {
-        let mut command = self.command("python3");
-        command.arg(root().join("tests/python/terminal.py")).args(["41", "123", "ssh", "-F"]);
-        command.arg(self.config()).args(arguments);
-        command
+        in_terminal(&self.ssh(arguments))
     }
+}
+
+/// A program in a terminal of 41 rows and 123 columns, as [`Person::terminal`].
+#[must_use]
+pub fn in_terminal(program: &Command) -> Command {
+    let mut command = Command::new("python3");
+    command.arg(root().join("tests/python/terminal.py")).args(["41", "123"]);
+    command.arg(program.get_program()).args(program.get_args());
+    for (name, value) in program.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command
 }
 
 /// A pair of keys without a passphrase.

@@ -3,8 +3,11 @@
 mod channels;
 mod corpus;
 mod denied;
+mod files;
 mod flow_control;
 mod holds;
+mod kept;
+mod replay;
 mod run;
 mod sessions;
 mod stand;

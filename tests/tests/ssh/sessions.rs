@@ -3,35 +3,19 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
 use sluice_tests::run::{Running, run};
 use sluice_tests::ssh::Person;
 use sluice_tests::wait::{SOON, until};
 
-use crate::stand::{OPERATORS, Stand, reason, text};
+use crate::stand::{OPERATORS, Stand, only_session, reason, shell, text};
 
 /// The promise for what is revoked.
 const WITHIN: Duration = Duration::from_secs(10);
-
-/// The only session, once it is closed.
-fn only_session(stand: &Stand) -> Value {
-    let mut all = stand.broker.closed_sessions();
-    assert_eq!(all.len(), 1, "{all:?}");
-    all.pop().unwrap_or_default()
-}
 
 /// How many bytes a process has written, to files and to peers.
 fn written(pid: u32) -> Option<u64> {
     let io = fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
     io.lines().find_map(|line| line.strip_prefix("wchar: ")?.parse().ok())
-}
-
-/// A shell in which something has been said.
-fn shell(person: &Person) -> Running {
-    let mut shell = Running::start(&mut person.terminal(&["-tt", "web@broker"]));
-    shell.say("echo live-$((40 + 2))\n");
-    let _live = shell.hear("live-42");
-    shell
 }
 
 /// The shell ends, in time, with a line of the broker's.

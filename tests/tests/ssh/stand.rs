@@ -1,5 +1,6 @@
 //! What most tests need: a server of OpenSSH, a broker in front of it, and somebody who may use it.
 
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -52,8 +53,18 @@ impl Stand {
 
     /// Under these policies, with a changed target and a changed setup.
     pub(crate) fn with(policies: &str, target: impl FnOnce(Host) -> Host, change: impl FnOnce(Setup) -> Setup) -> Self {
-        let server = Sshd::start();
-        let setup = change(Setup::ssh(vec![target(Host::new("web", &server))], policies));
+        Self::at(Sshd::start(), policies, |host, _| target(host), change)
+    }
+
+    /// The same at a server that was started before: the target may name what is in its folder.
+    pub(crate) fn at(
+        server: Sshd,
+        policies: &str,
+        target: impl FnOnce(Host, &Path) -> Host,
+        change: impl FnOnce(Setup) -> Setup,
+    ) -> Self {
+        let host = target(Host::new("web", &server), server.folder());
+        let setup = change(Setup::ssh(vec![host], policies));
         let broker = Broker::start(&setup);
         let token = broker.token("oli", "ops");
         let person = Person::new(&broker, &token);
@@ -109,4 +120,19 @@ pub(crate) fn text(document: &Value, name: &str) -> Option<String> {
 /// Why a session has ended.
 pub(crate) fn reason(session: &Value) -> Option<String> {
     text(session.get("end")?, "reason")
+}
+
+/// The only session, once it is closed.
+pub(crate) fn only_session(stand: &Stand) -> Value {
+    let mut all = stand.broker.closed_sessions();
+    assert_eq!(all.len(), 1, "{all:?}");
+    all.pop().unwrap_or_default()
+}
+
+/// A shell in which something has been said.
+pub(crate) fn shell(person: &Person) -> Running {
+    let mut shell = Running::start(&mut person.terminal(&["-tt", "web@broker"]));
+    shell.say("echo live-$((40 + 2))\n");
+    let _live = shell.hear("live-42");
+    shell
 }

@@ -148,7 +148,7 @@ fn the_broker_is_a_jump_host_where_policy_has_forwards() {
 }
 
 /// What a script of `tests/python` prints, one JSON document, run by the tests' own Python.
-fn python(stand: &Stand, script: &str) -> Value {
+pub(crate) fn python(stand: &Stand, script: &str) -> Value {
     let interpreter = root().join(".tools/venv/bin/python");
     assert!(interpreter.exists(), "Python's packages are not installed: run `make setup`");
     let mut command = stand.person.command(&interpreter.display().to_string());
