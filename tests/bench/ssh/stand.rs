@@ -5,10 +5,12 @@ use std::io::{BufWriter, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use sluice_tests::keeper::Kept;
 use sluice_tests::run::run;
+use sluice_tests::wait::pause;
 use tempfile::TempDir;
 
 use crate::stand::{STARTING, broker, free_port, keep, listens, place, ready, tool};
@@ -67,7 +69,24 @@ impl Stand {
             way("Sluice, every class masked", "masked", Some(sluice_pid)),
             way("Sluice, all revealed", "open", Some(sluice_pid)),
         ];
-        Ok(Self { ways, sluice_pid, mib, _processes: vec![sluice, bastion, server], folder })
+        let stand = Self { ways, sluice_pid, mib, _processes: vec![sluice, bastion, server], folder };
+        stand.ways.iter().try_for_each(|way| stand.answers(way))?;
+        Ok(stand)
+    }
+
+    /// Waits until a command runs at the end of a way: a broker knows a new key a moment after it was added.
+    fn answers(&self, way: &Way) -> Result<()> {
+        let end = Instant::now() + STARTING;
+        loop {
+            let said = run(&mut self.ssh(way, "true"), STARTING);
+            if said.code == Some(0) {
+                return Ok(());
+            }
+            if Instant::now() >= end {
+                bail!("{} does not answer:\n{}", way.name, said.said());
+            }
+            pause();
+        }
     }
 
     /// A command at the end of a way.
