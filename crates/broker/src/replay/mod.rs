@@ -60,6 +60,11 @@ pub(crate) trait Replayer: Send {
 
     /// Nothing more follows for an operation.
     fn done(&mut self, op: OpId) -> Vec<String>;
+
+    /// Nothing more follows at all: what is shown of operations that nobody ended, as after a crash.
+    fn ended(&mut self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// How fast a replay runs.

@@ -1,6 +1,6 @@
 //! The events of one session, as its protocol shows them.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use sluice_model::{FlowId, OpId};
 use sluice_recording::{Event, Stored, Toward};
@@ -12,7 +12,7 @@ use crate::protocols::Lane;
 /// Plays one session.
 pub(super) struct Player {
     lane: Option<&'static dyn Lane>,
-    flows: HashMap<FlowId, Box<dyn Replayer>>,
+    flows: BTreeMap<FlowId, Box<dyn Replayer>>,
     text: Text,
 }
 
@@ -32,7 +32,7 @@ pub(super) struct Shows {
 impl Player {
     pub(super) fn new(form: Form) -> Self {
         let colours = matches!(form, Form::Text { colours: true });
-        Self { lane: None, flows: HashMap::new(), text: Text::new(colours) }
+        Self { lane: None, flows: BTreeMap::new(), text: Text::new(colours) }
     }
 
     /// Has the protocol read an event; each event once, in order.
@@ -47,8 +47,8 @@ impl Player {
             },
             Event::Noted(noted) => shows.noted = self.flow(stored.flow).noted(noted),
             Event::Done(op) => shows.seen = self.flow(stored.flow).done(*op),
-            Event::Ruled(_) | Event::Held(_) | Event::Settled(_) | Event::Cut(_) | Event::Gap(_) | Event::Closed(_) => {
-            }
+            Event::Closed(_) => shows.seen = self.flows.values_mut().flat_map(|flow| flow.ended()).collect(),
+            Event::Ruled(_) | Event::Held(_) | Event::Settled(_) | Event::Cut(_) | Event::Gap(_) => {}
         }
         shows
     }

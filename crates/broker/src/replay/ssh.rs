@@ -95,6 +95,12 @@ impl Replayer for SshReplay {
             Some(Says::Nothing) | None => Vec::new(),
         }
     }
+
+    fn ended(&mut self) -> Vec<String> {
+        let mut left: Vec<OpId> = self.open.keys().copied().collect();
+        left.sort_unstable();
+        left.into_iter().flat_map(|op| self.done(op)).collect()
+    }
 }
 
 impl Stream {
@@ -217,6 +223,15 @@ mod tests {
                        | (8 bytes that are no text)
             000:00.002 ended (client) "#]]
         .assert_eq(&replayed(tape));
+    }
+
+    #[test]
+    fn what_a_crash_left_without_an_end_is_shown() {
+        let mut tape = Tape::open("s-1", "web", "ssh", 0);
+        tape.at(1, 2).ask(1, "ssh.exec", "cat", &[]).seen(1, &wire(Frame::data(b"two")));
+        tape.at(2, 1).ask(1, "ssh.exec", "cat", &[]).seen(1, &wire(Frame::stderr(b"one")));
+        let replayed = replayed(tape);
+        assert!(replayed.contains(" ! one\n           | two\n000:00.002 ended (client)"), "{replayed}");
     }
 
     #[test]

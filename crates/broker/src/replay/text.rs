@@ -61,7 +61,11 @@ impl Text {
             Event::Gap(gap) => stamped(
                 self.styled(&format!("a gap in the recording: {} ({} bytes)", shown(&gap.reason), gap.bytes), BAD),
             ),
-            Event::Closed(closed) => stamped(ended(closed)),
+            Event::Closed(closed) => {
+                let mut lines = indented(sent);
+                lines.extend(stamped(ended(closed)));
+                lines
+            }
         }
     }
 
