@@ -11,6 +11,8 @@ use crate::stand::{OPERATORS, Stand, only_session, reason, shell, text};
 
 /// The promise for what is revoked.
 const WITHIN: Duration = Duration::from_secs(10);
+/// How long it takes until nothing more is kept for a client: it is slowed down long before.
+const FILLING: Duration = Duration::from_secs(90);
 
 /// How many bytes a process has written, to files and to peers.
 fn written(pid: u32) -> Option<u64> {
@@ -138,7 +140,7 @@ fn a_revoked_token_ends_a_connection_on_which_nothing_moves() {
     // More than is kept for a server that does not read: the client is held back.
     let mut script = person.script("head -c 400M /dev/zero | x web@broker 'exec sleep 600'");
     let stuck = Running::start(script.current_dir(stand.server.folder()));
-    until(SOON, "the broker to keep what it may", || (written(stand.broker.pid())? > 256 << 20).then_some(()));
+    until(FILLING, "the broker to keep what it may", || (written(stand.broker.pid())? > 256 << 20).then_some(()));
     let tokens = stand.broker.json(&["token", "list"]);
     let found = tokens.iter().find(|token| text(token, "label").as_deref() == Some("stuck"));
     let id = found.and_then(|token| text(token, "id")).unwrap_or_default();
