@@ -43,6 +43,7 @@ fn recording(folder: &Path, said: impl Iterator<Item = (u64, Vec<u8>)>) -> PathB
         digest: Digest([0; 32]),
         text: Content(b""),
         bound: None,
+        exposures: vec![],
     };
     writer.append(flow, 0, &Event::Asked(asked)).unwrap();
     let size = Size { columns: 80, rows: 24, width: 0, height: 0 };

@@ -329,6 +329,7 @@ fn asked(tape: &mut dyn Recorder, at_ns: u64, op: u64, action: &str, text: &str)
         digest: Digest([0; 32]),
         text: Content(text.as_bytes()),
         bound: None,
+        exposures: vec![],
     };
     write(tape, at_ns, &Event::Asked(asked));
     let ruled = Ruled {

@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
-use sluice_model::{Digest, FlowId, OpId, Stage, UnixMicros};
+use sluice_model::{Digest, FlowId, OpId, Stage, UnixMicros, Usage};
 
 use crate::encode::{ASKED, CLOSED, CUT, DONE, GAP, HELD, NOTED, OPENED, PASSED, RULED, SETTLED};
 use crate::event::{
-    Accessed, Actor, Asked, Closed, Content, Cut, Event, Gap, Held, Noted, Opened, Outcome, Pair, Passed, Ruled,
-    Settled, Toward, Word,
+    Accessed, Actor, Asked, Closed, Content, Cut, Event, Exposed, Gap, Held, Noted, Opened, Outcome, Pair, Passed,
+    Ruled, Settled, Toward, Word,
 };
 
 /// The bytes are not an event.
@@ -82,7 +82,18 @@ fn asked<'a>(left: &mut Left<'a>) -> Result<Asked<'a>, Malformed> {
         digest: Digest(left.array()?),
         text: Content(left.bytes()?),
         bound: if left.flag()? { Some(Content(left.bytes()?)) } else { None },
+        exposures: if left.0.is_empty() { Vec::new() } else { left.list(exposed)? },
     })
+}
+
+fn exposed<'a>(left: &mut Left<'a>) -> Result<Exposed<'a>, Malformed> {
+    let usage = match left.byte()? {
+        0 => Usage::Reveal,
+        1 => Usage::Filter,
+        2 => Usage::Disclose,
+        _ => return Err(Malformed),
+    };
+    Ok(Exposed { usage, kind: left.text()?, path: left.list(Left::text)?, tags: left.list(Left::text)? })
 }
 
 fn ruled<'a>(left: &mut Left<'a>) -> Result<Ruled<'a>, Malformed> {

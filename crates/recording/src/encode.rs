@@ -6,11 +6,11 @@
 
 use std::borrow::Cow;
 
-use sluice_model::{FlowId, Stage};
+use sluice_model::{FlowId, Stage, Usage};
 
 use crate::event::{
-    Accessed, Actor, Asked, Closed, Cut, Event, Gap, Held, Noted, Opened, Outcome, Pair, Passed, Ruled, Settled,
-    Toward, Word,
+    Accessed, Actor, Asked, Closed, Cut, Event, Exposed, Gap, Held, Noted, Opened, Outcome, Pair, Passed, Ruled,
+    Settled, Toward, Word,
 };
 
 pub(crate) const OPENED: u8 = 1;
@@ -144,6 +144,24 @@ fn asked(out: &mut Vec<u8>, asked: &Asked<'_>) {
             out.push(1);
             bytes(out, bound.0);
         }
+    }
+    // Last, and nothing where there are none: such an event is what it was before they were written down.
+    if !asked.exposures.is_empty() {
+        exposures(out, &asked.exposures);
+    }
+}
+
+fn exposures(out: &mut Vec<u8>, exposures: &[Exposed<'_>]) {
+    number(out, exposures.len() as u64);
+    for Exposed { usage, kind, path, tags } in exposures {
+        out.push(match usage {
+            Usage::Reveal => 0,
+            Usage::Filter => 1,
+            Usage::Disclose => 2,
+        });
+        text(out, kind);
+        texts(out, path);
+        texts(out, tags);
     }
 }
 

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use sluice_model::{
-    DecisionId, Digest, Fact, FlowId, OpId, Operation, Principal, Stage, TargetName, UnixMicros, Verdict, Who,
+    DecisionId, Digest, Fact, FlowId, OpId, Operation, Principal, Stage, TargetName, UnixMicros, Usage, Verdict, Who,
 };
 
 /// One thing that happened in a flow: the closed set.
@@ -131,6 +131,15 @@ pub struct Accessed<'a> {
     pub path: Vec<Cow<'a, str>>,
 }
 
+/// A tagged thing that an asked operation uses.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Exposed<'a> {
+    pub usage: Usage,
+    pub kind: Cow<'a, str>,
+    pub path: Vec<Cow<'a, str>>,
+    pub tags: Vec<Cow<'a, str>>,
+}
+
 /// The client asked for an operation.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Asked<'a> {
@@ -146,6 +155,8 @@ pub struct Asked<'a> {
     pub text: Content<'a>,
     /// Values bound to the text's parameters, exactly as sent.
     pub bound: Option<Content<'a>>,
+    /// None in recordings of before they were written down.
+    pub exposures: Vec<Exposed<'a>>,
 }
 
 impl<'a> Asked<'a> {
@@ -158,6 +169,12 @@ impl<'a> Asked<'a> {
             kind: access.resource.kind.into(),
             path: access.resource.path.iter().map(|part| Cow::from(&**part)).collect(),
         });
+        let exposures = shape.exposures.iter().map(|exposure| Exposed {
+            usage: exposure.usage,
+            kind: exposure.resource.kind.into(),
+            path: exposure.resource.path.iter().map(|part| Cow::from(&**part)).collect(),
+            tags: exposure.tags.iter().map(|tag| tag.as_str().into()).collect(),
+        });
         let facts = shape.facts.values.iter();
         Self {
             op,
@@ -169,6 +186,7 @@ impl<'a> Asked<'a> {
             digest: operation.digest(),
             text: Content(operation.text.content()),
             bound: operation.bound.as_ref().map(|bound| Content(bound.content())),
+            exposures: exposures.collect(),
         }
     }
 }

@@ -21,8 +21,8 @@ mod writer;
 pub use batch::Batch;
 pub use capped::{Capped, DEFAULT_CAP_BYTES, Rest};
 pub use event::{
-    Accessed, Actor, Asked, Closed, Content, Cut, Event, Gap, Held, Noted, Opened, Outcome, Pair, Passed, Ruled,
-    Settled, Stored, Toward, Word,
+    Accessed, Actor, Asked, Closed, Content, Cut, Event, Exposed, Gap, Held, Noted, Opened, Outcome, Pair, Passed,
+    Ruled, Settled, Stored, Toward, Word,
 };
 pub use frame::{Header, SEGMENT_BYTES};
 pub use reader::{End, Reader, Resume, Unreadable, Verified, verify};

@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use proptest::prelude::*;
-use sluice_model::{Digest, FlowId, OpId, SessionId, Stage, UnixMicros};
+use sluice_model::{Digest, FlowId, OpId, SessionId, Stage, UnixMicros, Usage};
 use sluice_recording::*;
 
 fn header() -> Header {
@@ -47,6 +47,12 @@ fn samples() -> Vec<Event<'static>> {
             digest: Digest([3; 32]),
             text: Content(b"select \x1b[31m1"),
             bound: Some(Content(b"")),
+            exposures: vec![Exposed {
+                usage: Usage::Filter,
+                kind: "Column".into(),
+                path: vec!["public".into(), "customers".into(), "email".into()],
+                tags: vec!["pii.contact".into()],
+            }],
         }),
         Event::Ruled(Ruled {
             op: OpId(1),
@@ -380,6 +386,10 @@ fn any_event() -> impl Strategy<Value = Event<'static>> {
                 digest: Digest([7; 32]),
                 text,
                 bound,
+                exposures: vec![
+                    Exposed { usage: Usage::Reveal, kind: "Value".into(), path: vec![], tags: vec![] };
+                    (op % 3) as usize
+                ],
             })
         }),
         (text, prop::collection::vec((text, any::<u64>()), 0..5)).prop_map(|(reason, counters)| {

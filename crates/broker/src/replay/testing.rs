@@ -67,6 +67,7 @@ impl Tape {
             digest: Digest([0; 32]),
             text: Content(text.as_bytes()),
             bound: None,
+            exposures: vec![],
         }))
     }
 
