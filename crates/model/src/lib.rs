@@ -26,4 +26,4 @@ pub use spend::Spend;
 pub use tag::Tag;
 pub use target::{Environment, Target, TargetName};
 pub use text::Text;
-pub use verdict::{Approval, Code, Hold, Refusal, Ruling, Scope, Verdict};
+pub use verdict::{Approval, Code, Grounds, Hold, Nearest, Refusal, Ruling, Scope, Span, Verdict};

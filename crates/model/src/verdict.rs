@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DecisionId, Group, Obligations, RuleId};
+use crate::{DecisionId, Group, Obligations, Resource, RuleId};
 
 /// The engine's answer. There is no default: nothing permitted is a denial somebody wrote.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -68,8 +68,36 @@ pub struct Refusal {
     pub hint: Option<String>,
     /// When asking again may succeed, where that is known.
     pub retry_after_seconds: Option<u32>,
+    /// What is known beyond that, for whoever wants to ask better.
+    pub grounds: Option<Box<Grounds>>,
     /// Filled in by the kernel when it rules.
     pub decision: Option<DecisionId>,
+}
+
+/// What a refusal is about, and what would have passed.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Grounds {
+    /// What the refused part of the operation is done to.
+    pub on: Option<Resource>,
+    /// Where the text names it.
+    pub span: Option<Span>,
+    /// The permits that come nearest, of those that may be shown to anybody.
+    pub nearest: Vec<Nearest>,
+}
+
+/// A part of a text, in characters from 1; `end` is the first one after it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+pub struct Span {
+    pub start: u32,
+    pub end: u32,
+}
+
+/// A rule that would have permitted it, had its conditions been met.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Nearest {
+    pub rule: RuleId,
+    /// The conditions that were not, in Cedar's syntax.
+    pub unmet: Vec<String>,
 }
 
 impl Refusal {
@@ -77,13 +105,37 @@ impl Refusal {
     #[must_use]
     pub fn builtin(code: Code, rule: &'static str, message: impl Into<String>) -> Self {
         let rule = RuleId::new(rule).unwrap_or_else(|_| unreachable_rule());
-        Self { code, rule, message: message.into(), hint: None, retry_after_seconds: None, decision: None }
+        Self {
+            code,
+            rule,
+            message: message.into(),
+            hint: None,
+            retry_after_seconds: None,
+            grounds: None,
+            decision: None,
+        }
     }
 
     /// The same refusal with a hint.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same refusal with what it is about.
+    #[must_use]
+    pub fn on(mut self, resource: &Resource) -> Self {
+        self.grounds.get_or_insert_default().on = Some(resource.clone());
+        self
+    }
+
+    /// The same refusal with the permits that come nearest.
+    #[must_use]
+    pub fn with_nearest(mut self, nearest: Vec<Nearest>) -> Self {
+        if !nearest.is_empty() {
+            self.grounds.get_or_insert_default().nearest = nearest;
+        }
         self
     }
 

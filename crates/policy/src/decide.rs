@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use cedar_policy::{Context, Entities, EntityUid};
 use sluice_model::{
-    Approval, Controls, Hold, Level, Mask, Obligations, Principal, Refusal, RuleId, Target, Verdict, Withheld,
+    Approval, Controls, Hold, Level, Mask, Nearest, Obligations, Principal, Refusal, Resource, RuleId, Target, Verdict,
+    Withheld,
 };
 
 use crate::ask::{Answer, Compiled, Question};
 use crate::case::{Approved, Case, Decision};
 use crate::context::{Base, context};
 use crate::entity::Actor;
+use crate::explain::{NearMiss, near};
 use crate::refusal;
 use crate::rule::{Rule, RuleSet};
 use crate::scene::{Disclosed, Exposed, Scene};
@@ -85,6 +87,22 @@ enum Outcome {
 enum Stop {
     Refuse(Refusal),
     Fail(Vec<RuleId>),
+}
+
+impl Stop {
+    /// The same, about this.
+    fn on(self, resource: Option<&Resource>) -> Self {
+        match (self, resource) {
+            (Self::Refuse(refusal), Some(resource)) => Self::Refuse(refusal.on(resource)),
+            (stop, _) => stop,
+        }
+    }
+}
+
+/// Of near misses those that anybody may see.
+fn shown(near: Vec<NearMiss>) -> Vec<Nearest> {
+    let public = near.into_iter().filter(|near| near.public);
+    public.map(|NearMiss { rule, unmet, .. }| Nearest { rule, unmet }).collect()
 }
 
 #[derive(Debug)]
@@ -182,7 +200,9 @@ impl<'a> Hearing<'a> {
                     context: &self.bench.facts,
                     entities: &scene.entities,
                 };
-                self.weigh(&question, || refusal::default_deny(actor.stands, &deed.action))?;
+                let near = || near(self.bench.compiled, self.bench.rules, &question);
+                let silent = || refusal::default_deny(actor.stands, &deed.action).with_nearest(shown(near()));
+                self.weigh(&question, silent).map_err(|stop| stop.on(deed.on))?;
                 let Tally { controls, applied, .. } = &mut self.tally;
                 self.bench.compiled.limit(self.bench.rules, &question, controls, applied).map_err(Stop::Fail)?;
             }

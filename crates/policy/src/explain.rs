@@ -3,12 +3,12 @@
 use cedar_policy::EntityUid;
 use sluice_model::{RuleId, Verdict};
 
-use crate::ask::{Answer, Question};
+use crate::ask::{Answer, Compiled, Question};
 use crate::case::{Case, Decision};
 use crate::context::{Base, context};
 use crate::decide::decide;
 use crate::policies::Policies;
-use crate::rule::Rule;
+use crate::rule::{Rule, RuleSet};
 use crate::scene::Scene;
 
 const MAX_NEAR: usize = 3;
@@ -100,7 +100,7 @@ impl Policies {
         let outcome = match self.compiled.ask(&self.rules, question) {
             Answer::Permit(rules) => Outcome::Permit(ids(rules)),
             Answer::Forbid(rules) => Outcome::Forbid(ids(rules)),
-            Answer::Silent => Outcome::Silent(self.near(question)),
+            Answer::Silent => Outcome::Silent(near(&self.compiled, &self.rules, question)),
             Answer::Fault(erring) => Outcome::Fault(erring),
         };
         let shown = |uid: &EntityUid| uid.to_string();
@@ -111,18 +111,19 @@ impl Policies {
             outcome,
         }
     }
+}
 
-    fn near(&self, question: &Question<'_>) -> Vec<NearMiss> {
-        let matching = self.rules.rules().filter(|rule| rule.permits() && question.in_scope(rule));
-        let miss = |rule: &std::sync::Arc<Rule>| {
-            let unmet = rule.clauses.iter().filter(|clause| !self.compiled.permits(&clause.alone, question));
-            let unmet: Vec<String> = unmet.map(|clause| clause.text.clone()).collect();
-            NearMiss { rule: rule.id.clone(), unmet, public: rule.notes.public }
-        };
-        // A permit with every clause met is one that does not name a verb that must be named: no near miss.
-        let mut near: Vec<NearMiss> = matching.map(miss).filter(|near| !near.unmet.is_empty()).collect();
-        near.sort_by_key(|near| near.unmet.len());
-        near.truncate(MAX_NEAR);
-        near
-    }
+/// The permits that come nearest to answering a question.
+pub(crate) fn near(compiled: &Compiled, rules: &RuleSet, question: &Question<'_>) -> Vec<NearMiss> {
+    let matching = rules.rules().filter(|rule| rule.permits() && question.in_scope(rule));
+    let miss = |rule: &std::sync::Arc<Rule>| {
+        let unmet = rule.clauses.iter().filter(|clause| !compiled.permits(&clause.alone, question));
+        let unmet: Vec<String> = unmet.map(|clause| clause.text.clone()).collect();
+        NearMiss { rule: rule.id.clone(), unmet, public: rule.notes.public }
+    };
+    // A permit with every clause met is one that does not name a verb that must be named: no near miss.
+    let mut near: Vec<NearMiss> = matching.map(miss).filter(|near| !near.unmet.is_empty()).collect();
+    near.sort_by_key(|near| near.unmet.len());
+    near.truncate(MAX_NEAR);
+    near
 }

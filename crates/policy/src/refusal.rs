@@ -62,6 +62,7 @@ pub(crate) fn masked_filter(resource: &Resource) -> Refusal {
         format!("`{name}` is masked for you: it may be selected, but not used to filter, sort, group or join");
     Refusal::builtin(Code::Policy, "masked-filter", message)
         .with_hint("leave it out of conditions, orderings, groupings and joins, or ask for `filter` or `reveal` on it")
+        .on(resource)
 }
 
 /// The refusal by determining forbids: one that nothing lifts speaks first.
@@ -73,6 +74,7 @@ pub(crate) fn forbidden(rule: &Rule) -> Refusal {
         message,
         hint: rule.notes.hint.clone(),
         retry_after_seconds: None,
+        grounds: None,
         decision: None,
     }
 }

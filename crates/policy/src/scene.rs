@@ -12,8 +12,10 @@ use crate::vocabulary::Vocabulary;
 
 /// One access as Cedar sees it.
 #[derive(Debug)]
-pub(crate) struct Deed {
+pub(crate) struct Deed<'a> {
     pub(crate) action: Action,
+    /// What it is done to, if that is not the whole target.
+    pub(crate) on: Option<&'a Resource>,
     pub(crate) verb: EntityUid,
     pub(crate) resource: EntityUid,
 }
@@ -65,7 +67,7 @@ impl Verbs {
 #[derive(Debug)]
 pub(crate) struct Scene<'a> {
     pub(crate) actors: Vec<Actor>,
-    pub(crate) deeds: Vec<Deed>,
+    pub(crate) deeds: Vec<Deed<'a>>,
     pub(crate) exposed: Vec<Exposed<'a>>,
     pub(crate) disclosed: Vec<Disclosed<'a>>,
     pub(crate) verbs: Verbs,
@@ -88,17 +90,19 @@ impl<'a> Scene<'a> {
         let mut world = World::new(vocabulary);
         let actors = world.principal(case.who);
         let whole = Resource::target();
-        let mut asked: Vec<(&Action, &Resource)> = shape.accesses.iter().map(|a| (&a.action, &a.resource)).collect();
+        let accesses = shape.accesses.iter();
+        let mut asked: Vec<_> = accesses.map(|access| (&access.action, Some(&access.resource))).collect();
         if asked.is_empty() {
-            asked.push((&shape.action, &whole));
+            asked.push((&shape.action, None));
         }
         let mut deeds = Vec::with_capacity(asked.len());
-        for (action, resource) in asked {
+        for (action, on) in asked {
+            let resource = on.unwrap_or(&whole);
             if !vocabulary.permits_on(action, resource.kind, shape.facts.group) {
                 return None;
             }
             let (verb, resource) = (world.action(action.name), world.resource(case.target, resource)?);
-            deeds.push(Deed { action: *action, verb, resource });
+            deeds.push(Deed { action: *action, on, verb, resource });
         }
         let (uses, disclosed) = gather(case);
         let place = |tag| Disclosed { tag, uid: world.value(case.target, tag) };

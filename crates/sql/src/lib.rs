@@ -9,6 +9,7 @@ mod analyze;
 mod catalog;
 mod census;
 mod known;
+mod locate;
 mod mask;
 mod read;
 mod rewrite;
@@ -25,6 +26,7 @@ pub use catalog::{
     Catalog, Column, ColumnRow, FunctionRow, InvalidCatalog, OperatorRow, Relation, RelationKind, RelationRow, Rows,
     TypeRow,
 };
+pub use locate::{Sought, locate};
 pub use read::{MAX_NESTING, MAX_TEXT_BYTES, Unreadable, needs_big_stack};
 pub use rewrite::{ColumnMask, Unmaskable, rewrite};
 pub use sensitive::{Missing, Sensitive, SensitiveColumn};

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use sluice_mask::json::escape_into;
-use sluice_model::{Code, Refusal};
+use sluice_model::{Code, Nearest, Refusal};
 
 use crate::flaw::Flaw;
 use crate::frame::Response;
@@ -28,9 +28,18 @@ pub(crate) struct Words {
     pub(crate) rule: Box<str>,
     pub(crate) decision: Option<Box<str>>,
     pub(crate) param: Option<Box<str>>,
-    /// The methods that would be allowed, where the method is what is wrong.
-    allow: Option<Box<HeaderValue>>,
+    /// What would pass, where that is known.
+    passes: Option<Box<Passes>>,
     retry: Retry,
+}
+
+/// What would pass instead.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Passes {
+    /// These methods.
+    Methods(HeaderValue),
+    /// The same, if the conditions of these rules were met.
+    Nearest(Vec<Nearest>),
 }
 
 /// What an SDK is to do.
@@ -57,6 +66,7 @@ impl Words {
             (Code::Unavailable | Code::Crowded, _) => Retry::AsUsual,
             _ => Retry::Never,
         };
+        let nearest = refusal.grounds.as_ref().map(|grounds| &grounds.nearest).filter(|nearest| !nearest.is_empty());
         Self {
             status,
             kind,
@@ -65,7 +75,7 @@ impl Words {
             rule: refusal.rule.as_str().into(),
             decision: refusal.decision.as_ref().map(|decision| decision.as_str().into()),
             param: None,
-            allow: None,
+            passes: nearest.map(|nearest| Box::new(Passes::Nearest(nearest.clone()))),
             retry,
         }
     }
@@ -80,7 +90,7 @@ impl Words {
             rule: "malformed-request".into(),
             decision: None,
             param: None,
-            allow: (flaw.status == 405).then(|| Box::new(HeaderValue::from_static(METHODS))),
+            passes: (flaw.status == 405).then(|| Box::new(Passes::Methods(HeaderValue::from_static(METHODS)))),
             retry: Retry::Never,
         }
     }
@@ -93,7 +103,7 @@ impl Words {
 
     /// The same, with the methods that the place has.
     pub(crate) fn with_allow(mut self, methods: String) -> Self {
-        self.allow = HeaderValue::try_from(methods).ok().map(Box::new);
+        self.passes = HeaderValue::try_from(methods).ok().map(|methods| Box::new(Passes::Methods(methods)));
         self
     }
 
@@ -113,8 +123,8 @@ impl Words {
             Retry::After(seconds) => drop(headers.insert(RETRY_AFTER, HeaderValue::from(seconds))),
         }
         // RFC 9110 §15.5.6: "The origin server MUST generate an Allow header field in a 405 response".
-        if let Some(methods) = &self.allow {
-            headers.insert(ALLOW, HeaderValue::clone(methods));
+        if let Some(Passes::Methods(methods)) = self.passes.as_deref() {
+            headers.insert(ALLOW, methods.clone());
         }
         if self.status == StatusCode::UPGRADE_REQUIRED {
             // RFC 9110 §15.5.22: the answer names what would be acceptable.
@@ -146,6 +156,7 @@ impl Words {
         member(&mut out, "code", Some(&self.code));
         member(&mut out, "rule", Some(&self.rule));
         member(&mut out, "decision", self.decision.as_deref());
+        self.put_nearest(&mut out);
         out.push_str("}}");
         out
     }
@@ -159,9 +170,34 @@ impl Words {
         member(&mut out, "code", Some(&self.code));
         member(&mut out, "rule", Some(&self.rule));
         member(&mut out, "decision", self.decision.as_deref());
+        self.put_nearest(&mut out);
         out.push('}');
         out
     }
+
+    fn put_nearest(&self, out: &mut String) {
+        let Some(Passes::Nearest(nearest)) = self.passes.as_deref() else { return };
+        let mut opening = ",\"nearest\":[";
+        for Nearest { rule, unmet } in nearest {
+            out.push_str(opening);
+            out.push_str("{\"rule\":");
+            put_text(rule.as_str(), out);
+            out.push_str(",\"unmet\":[");
+            for (index, condition) in unmet.iter().enumerate() {
+                out.push_str(if index == 0 { "" } else { "," });
+                put_text(condition, out);
+            }
+            out.push_str("]}");
+            opening = ",";
+        }
+        out.push(']');
+    }
+}
+
+fn put_text(text: &str, out: &mut String) {
+    out.push('"');
+    escape_into(text, out);
+    out.push('"');
 }
 
 fn member(out: &mut String, name: &str, value: Option<&str>) {
@@ -169,11 +205,7 @@ fn member(out: &mut String, name: &str, value: Option<&str>) {
     out.push_str(name);
     out.push_str("\":");
     match value {
-        Some(value) => {
-            out.push('"');
-            escape_into(value, out);
-            out.push('"');
-        }
+        Some(value) => put_text(value, out),
         None => out.push_str("null"),
     }
 }
@@ -197,4 +229,27 @@ const fn class(code: Code) -> (StatusCode, &'static str, Option<&'static str>) {
 /// A message that another sentence can follow.
 fn sentence(message: &str) -> String {
     if message.ends_with('.') { message.to_owned() } else { format!("{message}.") }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use sluice_model::RuleId;
+
+    use super::*;
+
+    #[test]
+    fn what_would_have_passed_is_in_both_shapes() {
+        let unmet = vec!["context.request.model == \"small\"".to_owned()];
+        let nearest = Nearest { rule: RuleId::new("small-models").unwrap(), unmet };
+        let refusal = Refusal::builtin(Code::Policy, "default-deny", "no policy permits it");
+        let told = r#","nearest":[{"rule":"small-models","unmet":["context.request.model == \"small\""]}]}"#;
+        for (dialect, ends) in [(Dialect::Openai, "}"), (Dialect::Rest, "")] {
+            let (_, body) = Words::of(&refusal.clone().with_nearest(vec![nearest.clone()])).response(dialect);
+            let body = String::from_utf8(body.to_vec()).unwrap();
+            assert!(body.ends_with(&format!("{told}{ends}")), "{body}");
+            let (_, body) = Words::of(&refusal).response(dialect);
+            assert!(!String::from_utf8(body.to_vec()).unwrap().contains("nearest"));
+        }
+    }
 }

@@ -96,5 +96,6 @@ impl Client {
 
 /// Whoever breaks the protocol is told what PostgreSQL would say.
 fn broken(violation: &Violation) -> Frame {
-    Report { severity: "FATAL", sqlstate: "08P01", message: violation.what, detail: None, hint: None }.error()
+    Report { severity: "FATAL", sqlstate: "08P01", message: violation.what, detail: None, hint: None, position: None }
+        .error()
 }

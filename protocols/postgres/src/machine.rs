@@ -191,8 +191,14 @@ impl PostgresMachine {
             "{} may run: sluice approvals approve {} (within {} s). Cancel the statement to withdraw the request.{locks}",
             notice.approvers, notice.id, notice.wait_seconds,
         );
-        let report =
-            Report { severity: "NOTICE", sqlstate: "00000", message: &message, detail: None, hint: Some(&hint) };
+        let report = Report {
+            severity: "NOTICE",
+            sqlstate: "00000",
+            message: &message,
+            detail: None,
+            hint: Some(&hint),
+            position: None,
+        };
         out.to_client(op, report.notice());
     }
 

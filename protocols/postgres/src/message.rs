@@ -16,6 +16,8 @@ pub(crate) struct Report<'a> {
     pub(crate) message: &'a str,
     pub(crate) detail: Option<&'a str>,
     pub(crate) hint: Option<&'a str>,
+    /// The character of the client's text that it is about, from 1.
+    pub(crate) position: Option<u32>,
 }
 
 /// Appends text and its NUL; text is cut at a NUL of its own, which would end the field early.
@@ -27,6 +29,7 @@ pub(crate) fn put_cstr(out: &mut BytesMut, text: &[u8]) {
 
 impl Report<'_> {
     fn write(&self, out: &mut BytesMut) {
+        let position = self.position.map(|position| position.to_string());
         let fields = [
             (b'S', Some(self.severity)),
             (b'V', Some(self.severity)),
@@ -34,6 +37,7 @@ impl Report<'_> {
             (b'M', Some(self.message)),
             (b'D', self.detail),
             (b'H', self.hint),
+            (b'P', position.as_deref()),
         ];
         for (code, text) in fields {
             if let Some(text) = text {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bytes::BufMut;
 use serde::Serialize;
-use sluice_model::{Code, Refusal};
+use sluice_model::{Code, Nearest, Refusal, Span};
 use sluice_wire::Violation;
 
 use crate::frame::{Fields, Frame};
@@ -47,6 +47,12 @@ struct Detail<'a> {
     decision: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_seconds: Option<u32>,
+    /// The characters of the text that name what it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    span: Option<Span>,
+    /// What would have passed.
+    #[serde(skip_serializing_if = "<[Nearest]>::is_empty")]
+    nearest: &'a [Nearest],
 }
 
 /// How much ends with the error.
@@ -66,10 +72,12 @@ pub(crate) fn error(refusal: &Refusal, ends: Ends) -> Frame {
     };
     let decision = refusal.decision.as_ref().map(sluice_model::DecisionId::as_str);
     let (rule, retry_after_seconds) = (refusal.rule.as_str(), refusal.retry_after_seconds);
-    let detail = Detail { code: refusal.code, rule, decision, retry_after_seconds };
+    let span = refusal.grounds.as_ref().and_then(|grounds| grounds.span);
+    let nearest = refusal.grounds.as_ref().map_or(&[][..], |grounds| &grounds.nearest);
+    let detail = Detail { code: refusal.code, rule, decision, retry_after_seconds, span, nearest };
     let detail = serde_json::to_string(&detail).unwrap_or_default();
-    let hint = refusal.hint.as_deref();
-    Report { severity, sqlstate, message: &refusal.message, detail: Some(&detail), hint }.error()
+    let (hint, position) = (refusal.hint.as_deref(), span.map(|span| span.start));
+    Report { severity, sqlstate, message: &refusal.message, detail: Some(&detail), hint, position }.error()
 }
 
 /// How much of a server's own error or notice the client may read.

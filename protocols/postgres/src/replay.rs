@@ -168,7 +168,14 @@ mod tests {
 
     #[test]
     fn an_error_shows_its_fields() {
-        let report = Report { severity: "ERROR", sqlstate: "42501", message: "no", detail: None, hint: Some("ask") };
+        let report = Report {
+            severity: "ERROR",
+            sqlstate: "42501",
+            message: "no",
+            detail: None,
+            hint: Some("ask"),
+            position: None,
+        };
         let lines = Replay::default().to_client(OpId(1), report.error().wire());
         let expect = Line::Report {
             severity: "ERROR".into(),

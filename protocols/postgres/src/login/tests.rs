@@ -57,11 +57,13 @@ fn pinned() -> Vec<Frame> {
 }
 
 fn notice() -> Frame {
-    Report { severity: "NOTICE", sqlstate: "00000", message: "hello", detail: None, hint: None }.notice()
+    Report { severity: "NOTICE", sqlstate: "00000", message: "hello", detail: None, hint: None, position: None }
+        .notice()
 }
 
 fn error(sqlstate: &str) -> Frame {
-    Report { severity: "FATAL", sqlstate, message: "a secret of the server", detail: None, hint: None }.error()
+    Report { severity: "FATAL", sqlstate, message: "a secret of the server", detail: None, hint: None, position: None }
+        .error()
 }
 
 /// A whole sign-in without a password, with `more` before its end.

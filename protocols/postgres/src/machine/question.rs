@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes};
 use sluice_mask::Plan;
-use sluice_model::{Code, Mask, Obligations, OpId, Refusal, Ruling};
-use sluice_sql::{Analysis, ColumnMask, ColumnUse, Verb};
+use sluice_model::{Code, Mask, Obligations, OpId, Refusal, Resource, Ruling};
+use sluice_sql::{Analysis, ColumnMask, ColumnUse, Sought, Verb, locate};
 use sluice_wire::Outbox;
 
 use super::{Portal, PostgresMachine, Prepared, hush, requests};
@@ -15,6 +15,7 @@ use crate::names::{Change, Ticket};
 use crate::operation::{Known, understand};
 use crate::pipeline::{Copying, Handling, Sent};
 use crate::refusal::Hush;
+use crate::schema;
 use crate::view::View;
 
 /// Rewritten texts that one connection remembers.
@@ -58,7 +59,10 @@ impl PostgresMachine {
                     Arc::new(refusal)
                 }
             },
-            Ruling::Deny(refusal) => in_own_words(refusal, question.known.refusal.as_ref()),
+            Ruling::Deny(refusal) => {
+                let refusal = in_own_words(refusal, question.known.refusal.as_ref());
+                pointing(refusal, &question.known.text)
+            }
         };
         match question.asked {
             Asked::Query { .. } => self.poison_query(op, refusal, out),
@@ -266,6 +270,25 @@ fn in_own_words(refusal: Arc<Refusal>, own: Option<&Refusal>) -> Arc<Refusal> {
     match own {
         Some(own) => Arc::new(Refusal { decision: refusal.decision.clone(), ..own.clone() }),
         None => refusal,
+    }
+}
+
+/// The refusal with the place at which the text names what it is about.
+fn pointing(refusal: Arc<Refusal>, text: &[u8]) -> Arc<Refusal> {
+    let on = refusal.grounds.as_ref().and_then(|grounds| grounds.on.as_ref());
+    let Some(span) = on.and_then(|on| locate(std::str::from_utf8(text).ok()?, sought(on)?)) else { return refusal };
+    let mut refusal = refusal;
+    Arc::make_mut(&mut refusal).grounds.get_or_insert_default().span = Some(span);
+    refusal
+}
+
+/// The name of a resource as a text has it.
+fn sought(on: &Resource) -> Option<Sought<'_>> {
+    match (on.kind, &on.path[..]) {
+        (schema::TABLE, [schema, name]) => Some(Sought::Relation { schema, name }),
+        (schema::FUNCTION, [schema, name]) => Some(Sought::Function { schema, name }),
+        (schema::COLUMN, [_, _, name]) => Some(Sought::Column(name)),
+        _ => None,
     }
 }
 
