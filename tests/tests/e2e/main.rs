@@ -2,6 +2,7 @@
 
 mod changes;
 mod disk;
+mod explained;
 mod flow;
 mod holds;
 mod masking;

@@ -1,24 +1,41 @@
-//! `sluice policy explain`: one operation, described by arguments, decided with its reasons.
+//! `sluice policy explain`: one operation, recorded or described by arguments, decided with its reasons.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
-use clap::Args;
+use clap::{Arg, Args};
 use serde_json::json;
 use sluice_kernel::clock;
 use sluice_model::{
     Access, ActionSpec, Exposure, Fact, FactGroup, FactType, Facts, Meaning, Obligations, Operation, Principal,
-    Resource, Schema, SessionId, Shape, Spend, Stage, Tag, TargetName, Text, TokenId, Usage, Verdict,
+    Resource, Schema, SessionId, Shape, Spend, Stage, Tag, TargetName, Text, TokenId, UnixMicros, Usage, Verdict,
 };
 use sluice_policy::{Asked, Case, Explanation, Moment, NearMiss, Outcome};
 
+use super::decision;
 use super::output::{Style, colours, one_line, styled};
 use super::token::Subject;
 use super::{DONE, Format, Global, WRONG, out, report_mistakes};
+use crate::config::Config;
 use crate::{policies, protocols};
 
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
+    /// A decision that was made, by the id in its error or in a replay: who asked for what, why it was decided so, and
+    /// how it would be decided now.
+    #[arg(value_name = "DECISION", conflicts_with = "Described")]
+    decision: Option<String>,
+    #[command(flatten)]
+    described: Option<Described>,
+    #[arg(long, default_value = "text")]
+    output: Format,
+}
+
+/// An operation that nobody need have asked for.
+#[derive(Args, Debug)]
+#[group(id = "Described")]
+struct Described {
     #[command(flatten)]
     who: Subject,
     /// The target.
@@ -43,8 +60,11 @@ pub(crate) struct Arguments {
     /// A class of values that the target would be sent; may be repeated.
     #[arg(long = "disclose", value_name = "TAG")]
     disclosed: Vec<String>,
-    #[arg(long, default_value = "text")]
-    output: Format,
+}
+
+/// What describes an operation need not be said of one that was decided.
+pub(super) fn unless_decided(argument: Arg) -> Arg {
+    if argument.is_required_set() { argument.required(false).required_unless_present("decision") } else { argument }
 }
 
 pub(crate) fn run(global: &Global, arguments: Arguments) -> Result<u8> {
@@ -56,36 +76,46 @@ pub(crate) fn run(global: &Global, arguments: Arguments) -> Result<u8> {
         Ok(compiled) => compiled,
         Err(mistakes) => return Ok(report_mistakes(&mistakes)),
     };
-    let name = TargetName::new(&arguments.target).context("that is not the name of a target")?;
+    let (described, output) = match arguments {
+        Arguments { decision: Some(id), output, .. } => return decision::explain(&config, &compiled, &id, output),
+        Arguments { described: Some(described), output, .. } => (described, output),
+        Arguments { .. } => bail!("name a decision, or describe an operation"),
+    };
+    let name = TargetName::new(&described.target).context("that is not the name of a target")?;
     let Some(guarded) = config.targets.get(&name) else {
         let known: Vec<&str> = config.targets.keys().map(TargetName::as_str).collect();
         bail!("no target `{name}` is configured; there are: {}", known.join(", "));
     };
     let schema =
         protocols::named(guarded.target.protocol).context("the target's protocol is not in this binary")?.schema();
-    let operation = operation(&arguments, schema)?;
+    let operation = operation(&described, schema)?;
     let now = clock::now();
     let principal = Principal {
-        who: arguments.who.who()?,
+        who: described.who.who()?,
         token: TokenId::new("explain")?,
         expires: now.plus_seconds(60),
         targets: None,
         run: None,
     };
-    let (weekday, minute) = sluice_kernel::Zone { utc_offset_minutes: config.utc_offset_minutes }.calendar(now);
-    let at = Moment { now, weekday, minute, client: None };
+    let at = moment(&config, now, None);
     let session = SessionId::new("explain")?;
     let case =
         Case { who: &principal, target: &guarded.target, operation: &operation, at, session: &session, approval: None };
     let explanation = compiled.explain(&case);
-    match arguments.output {
+    match output {
         Format::Text => print(&explanation),
         Format::Json => out(as_json(&explanation)),
     }
     Ok(if matches!(explanation.decision.verdict, Verdict::Allow(_)) { DONE } else { WRONG })
 }
 
-fn operation(arguments: &Arguments, schema: &'static Schema) -> Result<Operation> {
+/// A time in the calendar of the configuration.
+pub(super) fn moment(config: &Config, now: UnixMicros, client: Option<IpAddr>) -> Moment {
+    let (weekday, minute) = sluice_kernel::Zone { utc_offset_minutes: config.utc_offset_minutes }.calendar(now);
+    Moment { now, weekday, minute, client }
+}
+
+fn operation(arguments: &Described, schema: &'static Schema) -> Result<Operation> {
     let Some(spec) = schema.action(&arguments.action) else {
         let known: Vec<&str> = schema.actions.iter().map(|spec| spec.action.name).collect();
         bail!("no verb is called `{}`; there are: {}", arguments.action, known.join(", "));
@@ -147,7 +177,7 @@ fn at_depth(kind: &'static str, path: &str, schema: &'static Schema) -> Result<R
     Ok(Resource::new(kind, parts))
 }
 
-fn tag(name: &str) -> Result<Tag> {
+pub(super) fn tag(name: &str) -> Result<Tag> {
     Tag::new(name).with_context(|| format!("`{name}` is not a tag"))
 }
 
@@ -194,7 +224,7 @@ fn facts(given: &[String], group: &'static FactGroup) -> Result<Facts> {
     Ok(Facts { group: group.name, values })
 }
 
-fn print(explanation: &Explanation) {
+pub(super) fn print(explanation: &Explanation) {
     out(headline(&explanation.decision.verdict));
     for asked in &explanation.asked {
         out(format_args!("  {}", question(asked)));
@@ -264,7 +294,7 @@ fn reasons(outcome: &Outcome) -> Vec<String> {
     }
 }
 
-fn as_json(explanation: &Explanation) -> serde_json::Value {
+pub(super) fn as_json(explanation: &Explanation) -> serde_json::Value {
     let verdict = |verdict: &Verdict| match verdict {
         Verdict::Allow(obligations) => json!({
             "verdict": "allow", "rules": obligations.rules,

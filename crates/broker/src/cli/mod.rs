@@ -4,6 +4,7 @@ mod approvals;
 mod audit;
 mod check;
 mod config;
+mod decision;
 mod explain;
 mod export;
 mod key;

@@ -23,9 +23,13 @@ pub(crate) enum Command {
     #[command(after_help = "Exit codes: 0 every case came out as written and every rule decides one; 1 otherwise.\n\n\
                             Example:\n  sluice policy test policies/")]
     Test(Folder),
-    /// Say how an operation would be decided, and why.
-    #[command(after_help = "Example:\n  sluice policy explain --user alice --group analysts --target shop \\\n      \
-                            --action sql.write --on Table:public.orders --fact kind=delete --fact has_where=false")]
+    /// Say why an operation was decided as it was, or how one would be.
+    #[command(
+        mut_args(explain::unless_decided),
+        after_help = "Examples:\n  sluice policy explain d-0a1b2c3d-7\n  \
+                            sluice policy explain --user alice --group analysts --target shop \\\n      \
+                            --action sql.write --on Table:public.orders --fact kind=delete --fact has_where=false"
+    )]
     Explain(Box<explain::Arguments>),
     /// Print the Cedar schema that policies are checked against.
     #[command(after_help = "Example:\n  sluice policy schema > sluice.cedarschema")]
