@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use russh::client::{self, Config, Handle, Msg, Session};
-use russh::keys::{Certificate, HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKeyOrCertificate, decode_secret_key};
-use russh::{ChannelId, ChannelOpenFailure, ChannelWriteHalf, Preferred, Sig};
+use russh::client::{self, Config, Handle, Msg};
+use russh::keys::{Certificate, HashAlg, PrivateKey, PrivateKeyWithHashAlg, decode_secret_key};
+use russh::{ChannelOpenFailure, ChannelWriteHalf, Preferred};
 use sluice_model::ExposeSecret as _;
-use sluice_wire::{Credential, Side};
+use sluice_wire::Credential;
 use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -15,10 +15,11 @@ use tokio::time::timeout;
 use crate::algorithms::{self, HOST_KEYS};
 use crate::authority;
 use crate::cut::{Cutter, cuttable};
-use crate::frame::{Frame, Message, Place};
+use crate::ear::{Ear, Failed};
+use crate::frame::Place;
 use crate::hostkeys::HostKeys;
 use crate::link::Dialler;
-use crate::pair::{Item, Pair};
+use crate::pair::Pair;
 use crate::target::{Auth, Target};
 
 /// From the first packet to an open channel.
@@ -168,102 +169,5 @@ fn words(reason: &ChannelOpenFailure) -> String {
         ChannelOpenFailure::UnknownChannelType => "the host does not know such channels".to_owned(),
         ChannelOpenFailure::ResourceShortage => "the host has no room for it".to_owned(),
         ChannelOpenFailure::Other { .. } => "the host refuses it".to_owned(),
-    }
-}
-
-/// An error of a connection to a server.
-#[derive(Debug)]
-pub(crate) struct Failed(russh::Error);
-
-impl From<russh::Error> for Failed {
-    fn from(error: russh::Error) -> Self {
-        Self(error)
-    }
-}
-
-/// Hears a server out.
-pub(crate) struct Ear {
-    pair: Arc<Pair>,
-    /// Whether the channel leads to another place than a program of the server.
-    leads_on: bool,
-    keys: Arc<HostKeys>,
-    host: Box<str>,
-}
-
-impl Ear {
-    /// Whatever a server says without end, it waits for its client.
-    async fn heard(&self, frame: impl Into<Frame>) -> Result<(), Failed> {
-        self.pair.push(Side::Server, Item { frame: frame.into(), reply: None });
-        self.pair.server_room().await.map_err(|stuck| {
-            tracing::warn!(error = %stuck, "a channel was ended");
-            Failed(russh::Error::Disconnect)
-        })
-    }
-}
-
-impl Drop for Ear {
-    /// The connection is over, however that came.
-    fn drop(&mut self) {
-        self.pair.end(Side::Server);
-    }
-}
-
-impl client::Handler for Ear {
-    type Error = Failed;
-
-    async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, Failed> {
-        Ok(self.keys.trust(shown, &self.host))
-    }
-
-    async fn channel_open_confirmation(&mut self, _: ChannelId, _: u32, _: u32, _: &mut Session) -> Result<(), Failed> {
-        // Told here and not by whoever opens it: the first bytes may follow at once.
-        if self.leads_on {
-            self.heard(Message::Opened).await?;
-        }
-        Ok(())
-    }
-
-    async fn data(&mut self, _: ChannelId, data: &[u8], _: &mut Session) -> Result<(), Failed> {
-        self.heard(Frame::data(data)).await
-    }
-
-    async fn extended_data(&mut self, _: ChannelId, code: u32, data: &[u8], _: &mut Session) -> Result<(), Failed> {
-        // RFC 4254 §5.2 knows no other code: what it would be is unknown, so it goes nowhere.
-        if code == 1 { self.heard(Frame::stderr(data)).await } else { Err(Failed(russh::Error::Inconsistent)) }
-    }
-
-    async fn channel_success(&mut self, _: ChannelId, _: &mut Session) -> Result<(), Failed> {
-        self.heard(Message::Accepted).await
-    }
-
-    async fn channel_failure(&mut self, _: ChannelId, _: &mut Session) -> Result<(), Failed> {
-        self.heard(Message::Refused).await
-    }
-
-    async fn channel_eof(&mut self, _: ChannelId, _: &mut Session) -> Result<(), Failed> {
-        self.heard(Message::Eof).await
-    }
-
-    async fn channel_close(&mut self, _: ChannelId, _: &mut Session) -> Result<(), Failed> {
-        self.pair.push(Side::Server, Item { frame: Message::Close.into(), reply: None });
-        self.pair.end(Side::Server);
-        Ok(())
-    }
-
-    async fn exit_status(&mut self, _: ChannelId, status: u32, _: &mut Session) -> Result<(), Failed> {
-        self.heard(Message::ExitStatus(status)).await
-    }
-
-    async fn exit_signal(
-        &mut self,
-        _: ChannelId,
-        signal: Sig,
-        core_dumped: bool,
-        message: &str,
-        _: &str,
-        _: &mut Session,
-    ) -> Result<(), Failed> {
-        let name = crate::link::signal_name(&signal).into();
-        self.heard(Message::ExitSignal { name, core_dumped, message: message.into() }).await
     }
 }

@@ -10,6 +10,7 @@ mod commands;
 mod cut;
 mod dial;
 mod door;
+mod ear;
 pub mod files;
 mod frame;
 mod hostkeys;
