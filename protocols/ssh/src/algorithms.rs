@@ -26,3 +26,15 @@ pub(crate) fn preferred() -> Preferred {
         ..Preferred::DEFAULT
     }
 }
+
+/// Signatures with SHA-1 (`ssh-rsa`, RFC 8332 §1) and DSA prove nothing any more.
+pub(crate) fn is_modern(algorithm: &Algorithm) -> bool {
+    matches!(
+        algorithm,
+        Algorithm::Rsa { hash: Some(HashAlg::Sha256 | HashAlg::Sha512) }
+            | Algorithm::Ecdsa { .. }
+            | Algorithm::Ed25519
+            | Algorithm::SkEcdsaSha2NistP256
+            | Algorithm::SkEd25519
+    )
+}

@@ -32,7 +32,7 @@ pub(crate) fn issue(authority: &PrivateKey, login: &str) -> Result<(PrivateKey, 
     builder.cert_type(CertType::User).map_err(failed)?;
     builder.key_id(format!("sluice {login}")).map_err(failed)?;
     builder.valid_principal(login).map_err(failed)?;
-    for extension in ["permit-pty", "permit-port-forwarding"] {
+    for extension in ["permit-X11-forwarding", "permit-agent-forwarding", "permit-port-forwarding", "permit-pty"] {
         builder.extension(extension, "").map_err(failed)?;
     }
     let certificate = builder.sign(authority).map_err(failed)?;

@@ -7,6 +7,7 @@ use sluice_wire::{Credential, Finding};
 use crate::dial::{Dial, Unreachable};
 use crate::hostkeys::HostKeys;
 use crate::target::Target;
+use crate::welcome::Lobby;
 
 /// Signs in once, where there is a credential to do it with.
 pub async fn check(target: &Target, credential: Option<Credential>) -> Vec<Finding> {
@@ -18,7 +19,8 @@ pub async fn check(target: &Target, credential: Option<Credential>) -> Vec<Findi
         Err(wrong) => return vec![Finding::Wrong(wrong)],
     };
     let login = credential.user.as_str().into();
-    let dial = Dial { target: Arc::new(target.clone()), keys, credential: Arc::new(credential), login };
+    let (lobby, _nobody_arrives) = Lobby::new();
+    let dial = Dial { target: Arc::new(target.clone()), keys, credential: Arc::new(credential), login, lobby };
     vec![match dial.try_out().await {
         Ok(()) => Finding::Resolved(format!("{}:{} takes the credential of {}", target.host, target.port, dial.login)),
         Err(error @ (Unreachable::Connect(_) | Unreachable::Slow | Unreachable::Protocol(_))) => {

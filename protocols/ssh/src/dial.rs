@@ -19,8 +19,10 @@ use crate::ear::{Ear, Failed};
 use crate::frame::Place;
 use crate::hostkeys::HostKeys;
 use crate::link::Dialler;
+use crate::origin::Bind;
 use crate::pair::Pair;
 use crate::target::{Auth, Target};
+use crate::welcome::{Line, Lobby, Welcome};
 
 /// From the first packet to an open channel.
 const DIAL: Duration = Duration::from_secs(20);
@@ -74,24 +76,46 @@ pub(crate) struct Dial {
     pub(crate) keys: Arc<HostKeys>,
     pub(crate) credential: Arc<Credential>,
     pub(crate) login: Box<str>,
+    /// Where channels go that the server opens.
+    pub(crate) lobby: Lobby,
 }
 
 impl Dial {
     /// What a link calls when its first frame is due.
     pub(crate) fn dialler(self) -> Dialler {
-        Box::new(move |pair, place| {
-            Box::pin(async move { timeout(DIAL, self.connect(pair, place)).await.unwrap_or(Err(Unreachable::Slow)) })
+        Box::new(move |pair, place, welcome| {
+            let connecting = async move { self.connect(pair, place, welcome).await };
+            Box::pin(async move { timeout(DIAL, connecting).await.unwrap_or(Err(Unreachable::Slow)) })
         })
+    }
+
+    /// Has the server listen, on a connection for nothing else; with the port that it picked, where it had the choice.
+    pub(crate) async fn listen(self, pair: Arc<Pair>, bind: Bind) -> Result<(Arc<Line>, u32), Unreachable> {
+        let listening = async move {
+            let welcome = Arc::new(Welcome::new(self.lobby.clone()));
+            let (handle, cutter) = self.sign_in(Arc::clone(&pair), false, Arc::clone(&welcome)).await?;
+            let line = Arc::new(Line { handle, pair, cutter });
+            welcome.listen(&bind, &line);
+            let port = line.listen(&bind).await?;
+            Ok((line, port))
+        };
+        timeout(DIAL, listening).await.unwrap_or(Err(Unreachable::Slow))
     }
 
     /// Signs in and leaves again.
     pub(crate) async fn try_out(&self) -> Result<(), Unreachable> {
-        let signing_in = self.sign_in(Arc::new(Pair::default()), false);
+        let welcome = Arc::new(Welcome::new(self.lobby.clone()));
+        let signing_in = self.sign_in(Arc::new(Pair::default()), false, welcome);
         timeout(DIAL, signing_in).await.unwrap_or(Err(Unreachable::Slow)).map(drop)
     }
 
-    async fn connect(self, pair: Arc<Pair>, place: Option<Place>) -> Result<Connection, Unreachable> {
-        let (handle, cutter) = self.sign_in(pair, place.is_some()).await?;
+    async fn connect(
+        self,
+        pair: Arc<Pair>,
+        place: Option<Place>,
+        welcome: Arc<Welcome>,
+    ) -> Result<Connection, Unreachable> {
+        let (handle, cutter) = self.sign_in(pair, place.is_some(), welcome).await?;
         let opened = match place {
             None => handle.channel_open_session().await,
             Some(Place::Tcp { host, port, from, from_port }) => {
@@ -110,12 +134,17 @@ impl Dial {
         Ok(Connection { write: Arc::new(write), handle: Arc::new(handle), _cutter: cutter })
     }
 
-    async fn sign_in(&self, pair: Arc<Pair>, leads_on: bool) -> Result<(Handle<Ear>, Cutter), Unreachable> {
+    async fn sign_in(
+        &self,
+        pair: Arc<Pair>,
+        leads_on: bool,
+        welcome: Arc<Welcome>,
+    ) -> Result<(Handle<Ear>, Cutter), Unreachable> {
         let stream = TcpStream::connect((self.target.host.as_str(), self.target.port));
         let stream = stream.await.map_err(Unreachable::Connect)?;
         stream.set_nodelay(true).map_err(Unreachable::Connect)?;
         let (stream, cutter) = cuttable(stream);
-        let ear = Ear { pair, leads_on, keys: Arc::clone(&self.keys), host: self.target.host.as_str().into() };
+        let ear = Ear::new(pair, leads_on, Arc::clone(&self.keys), self.target.host.as_str().into(), welcome);
         let mut handle =
             client::connect_stream(Arc::new(config(&self.keys)), stream, ear).await.map_err(|error| match error {
                 Failed(russh::Error::UnknownKey) => Unreachable::HostKey,
@@ -149,6 +178,37 @@ impl Dial {
             }
         };
         Ok(result.map_err(failed)?.success())
+    }
+}
+
+impl Line {
+    async fn listen(&self, bind: &Bind) -> Result<u32, Unreachable> {
+        let heard = match bind {
+            Bind::Tcp { host, port } => self.handle.tcpip_forward(&**host, *port).await,
+            Bind::Socket { path } => self.handle.streamlocal_forward(&**path).await.map(|()| 0),
+        };
+        let picked = heard.map_err(|error| {
+            if matches!(error, russh::Error::RequestDenied) {
+                return Unreachable::Channel("the host does not listen there".to_owned());
+            }
+            Unreachable::Protocol(error.to_string())
+        })?;
+        match bind {
+            Bind::Tcp { port: 0, .. } if !(1..=65_535).contains(&picked) => {
+                Err(Unreachable::Channel("the host does not say where it listens".to_owned()))
+            }
+            Bind::Tcp { port: 0, .. } => Ok(picked),
+            Bind::Tcp { .. } | Bind::Socket { .. } => Ok(0),
+        }
+    }
+
+    /// Has the server listen no longer; whether it does as it is told.
+    pub(crate) async fn unlisten(&self, bind: &Bind) -> bool {
+        let heard = match bind {
+            Bind::Tcp { host, port } => self.handle.cancel_tcpip_forward(&**host, *port).await,
+            Bind::Socket { path } => self.handle.cancel_streamlocal_forward(&**path).await,
+        };
+        heard.is_ok()
     }
 }
 

@@ -6,52 +6,25 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use russh::keys::Certificate;
-use russh::keys::ssh_key::{Algorithm, HashAlg};
 use russh::server::{
     Auth, ChannelOpenHandle, Handle, Handler, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey,
 };
 use russh::{Channel, ChannelId, ChannelOpenFailure, Pty, Sig};
 use sluice_model::{Principal, Secret, TargetName};
-use sluice_wire::{Claim, Side, Stream};
+use sluice_wire::{Claim, Side};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::algorithms::is_modern;
+use crate::call::{Call, Jumps, Opened};
 use crate::frame::{Frame, Message, Place, Size};
 use crate::link::{Wire, signal_name};
+use crate::listens::Listens;
+use crate::origin::{Bind, X11};
 use crate::pair::{Item, Pair, Reply};
+use crate::porter::Berth;
 
 /// Channels of one connection at a time.
 const CHANNELS: usize = 10;
-
-/// What a connection asks of whoever serves it.
-pub(crate) enum Call {
-    /// Is this somebody?
-    Claim(Claim, oneshot::Sender<Option<Principal>>),
-    /// Somebody has signed in, under a user name that says where to.
-    SignedIn {
-        user: String,
-        who: Principal,
-    },
-    Channel(Opened),
-    /// A connection to a host behind the broker: what is spoken in it is SSH again.
-    Jump {
-        stream: Box<dyn Stream>,
-        host: TargetName,
-    },
-}
-
-/// Whether hosts may be reached through the connection (`ssh -J`).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Jumps {
-    Let,
-    Refused,
-}
-
-/// A channel that a client has opened, or asks to have opened.
-pub(crate) struct Opened {
-    pub(crate) pair: Arc<Pair>,
-    pub(crate) wire: Wire,
-    pub(crate) opening: Option<ChannelOpenHandle>,
-}
 
 /// One client.
 pub(crate) struct Door {
@@ -61,6 +34,8 @@ pub(crate) struct Door {
     /// Who has proven to be somebody, and under which name.
     signed: Option<(String, Principal)>,
     channels: HashMap<ChannelId, Member>,
+    listens: Listens,
+    berth: Berth,
 }
 
 /// One channel of the client.
@@ -68,11 +43,18 @@ struct Member {
     pair: Arc<Pair>,
     /// A command was accepted: nothing else is granted from then on.
     started: bool,
+    opener: Opener,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Opener {
+    Client,
+    Host,
 }
 
 impl Door {
-    pub(crate) fn new(calls: mpsc::Sender<Call>, client: IpAddr, jumps: Jumps) -> Self {
-        Self { calls, client, jumps, signed: None, channels: HashMap::new() }
+    pub(crate) fn new(calls: mpsc::Sender<Call>, client: IpAddr, jumps: Jumps, berth: Berth) -> Self {
+        Self { calls, client, jumps, signed: None, channels: HashMap::new(), listens: Listens::default(), berth }
     }
 
     async fn claim(&mut self, user: &str, claim: Claim) -> Auth {
@@ -94,12 +76,14 @@ impl Door {
     async fn open(&mut self, channel: Channel<Msg>, place: Option<Place>, reply: ChannelOpenHandle, handle: Handle) {
         // russh tells of no close of a client that answers one of ours.
         self.channels.retain(|_, member| !member.pair.is_over());
-        if self.channels.len() >= CHANNELS {
+        let own = self.channels.values().filter(|member| member.opener == Opener::Client);
+        if own.count() >= CHANNELS {
             reply.reject(ChannelOpenFailure::ResourceShortage).await;
             return;
         }
         let pair = Arc::new(Pair::default());
-        self.channels.insert(channel.id(), Member { pair: Arc::clone(&pair), started: place.is_some() });
+        let member = Member { pair: Arc::clone(&pair), started: place.is_some(), opener: Opener::Client };
+        self.channels.insert(channel.id(), member);
         // The reading half is a bounded queue that nobody would read: bytes come by the callbacks.
         let (_, write) = channel.split();
         let wire = Wire { handle, write: Arc::new(write) };
@@ -123,18 +107,26 @@ impl Door {
         message: Message,
         session: &mut Session,
     ) -> Result<(), russh::Error> {
-        let starts = message.starts();
-        let accepted = match self.channels.get_mut(&channel) {
-            Some(member) if !member.started => {
-                let (reply, answered) = Reply::new();
-                member.pair.push(Side::Client, Item { frame: message.into(), reply: Some(reply) });
-                let accepted = answered.await.is_ok_and(|accepted| accepted);
-                member.started |= starts && accepted;
-                accepted
-            }
-            Some(_) | None => false,
-        };
+        let accepted = self.granted(channel, message).await;
         if accepted { session.channel_success(channel) } else { session.channel_failure(channel) }
+    }
+
+    async fn granted(&mut self, channel: ChannelId, message: Message) -> bool {
+        let starts = message.starts();
+        let Some(member) = self.channels.get_mut(&channel).filter(|member| !member.started) else { return false };
+        let (reply, answered) = Reply::new();
+        member.pair.push(Side::Client, Item { frame: message.into(), reply: Some(reply) });
+        let accepted = answered.await.is_ok_and(|accepted| accepted);
+        member.started |= starts && accepted;
+        accepted
+    }
+
+    /// Has a host listen. The answer has no words; clients show these where they are debugged.
+    async fn listen(&mut self, bind: Bind, session: &mut Session) -> Result<Option<u32>, russh::Error> {
+        match self.listens.begin(bind, &self.calls).await {
+            Ok(picked) => Ok(Some(picked)),
+            Err(words) => session.debug(true, &words, "").map(|()| None),
+        }
     }
 
     /// A message that nobody answers.
@@ -322,23 +314,55 @@ impl Handler for Door {
     async fn x11_request(
         &mut self,
         channel: ChannelId,
-        _: bool,
-        _: &str,
-        _: &str,
-        _: u32,
+        once: bool,
+        protocol: &str,
+        cookie: &str,
+        screen: u32,
         session: &mut Session,
     ) -> Result<(), russh::Error> {
-        self.request(channel, Message::Other("x11-req"), session).await
+        let x11 = X11 { once, protocol: protocol.into(), cookie: cookie.into(), screen };
+        self.request(channel, Message::X11(x11), session).await
     }
 
     async fn agent_request(&mut self, channel: ChannelId, _: &mut Session) -> Result<bool, russh::Error> {
-        // russh answers this one itself, by what is returned. The machine's answer is to it and to no other request.
-        if let Some(member) = self.channels.get(&channel) {
-            let (reply, _nobody_waits) = Reply::new();
-            let frame = Message::Other("auth-agent-req@openssh.com").into();
-            member.pair.push(Side::Client, Item { frame, reply: Some(reply) });
+        // russh answers this one itself, by what is returned.
+        Ok(self.granted(channel, Message::Agent).await)
+    }
+
+    async fn tcpip_forward(&mut self, host: &str, port: &mut u32, session: &mut Session) -> Result<bool, russh::Error> {
+        let Some(picked) = self.listen(Bind::Tcp { host: host.into(), port: *port }, session).await? else {
+            return Ok(false);
+        };
+        if *port == 0 {
+            *port = picked;
         }
-        Ok(false)
+        Ok(true)
+    }
+
+    async fn cancel_tcpip_forward(&mut self, host: &str, port: u32, _: &mut Session) -> Result<bool, russh::Error> {
+        Ok(self.listens.end(&Bind::Tcp { host: host.into(), port }).await.is_ok())
+    }
+
+    async fn streamlocal_forward(&mut self, path: &str, session: &mut Session) -> Result<bool, russh::Error> {
+        Ok(self.listen(Bind::Socket { path: path.into() }, session).await?.is_some())
+    }
+
+    async fn cancel_streamlocal_forward(&mut self, path: &str, _: &mut Session) -> Result<bool, russh::Error> {
+        Ok(self.listens.end(&Bind::Socket { path: path.into() }).await.is_ok())
+    }
+
+    async fn channel_open_confirmation(
+        &mut self,
+        channel: ChannelId,
+        _: u32,
+        _: u32,
+        _: &mut Session,
+    ) -> Result<(), russh::Error> {
+        self.channels.retain(|_, member| !member.pair.is_over());
+        if let Some(pair) = self.berth.take() {
+            self.channels.insert(channel, Member { pair, started: true, opener: Opener::Host });
+        }
+        Ok(())
     }
 
     async fn window_change_request(
@@ -363,16 +387,4 @@ impl Handler for Door {
 /// The target that `NAME.sluice` stands for, as `sluice ssh-config` has clients call it.
 fn behind(host: &str) -> Option<TargetName> {
     TargetName::new(host.strip_suffix(".sluice")?).ok()
-}
-
-/// Signatures with SHA-1 (`ssh-rsa`, RFC 8332 §1) and DSA prove nothing any more.
-fn is_modern(algorithm: &Algorithm) -> bool {
-    matches!(
-        algorithm,
-        Algorithm::Rsa { hash: Some(HashAlg::Sha256 | HashAlg::Sha512) }
-            | Algorithm::Ecdsa { .. }
-            | Algorithm::Ed25519
-            | Algorithm::SkEcdsaSha2NistP256
-            | Algorithm::SkEd25519
-    )
 }

@@ -1,13 +1,21 @@
 //! What passes in one channel: the messages of RFC 4254 without the numbers of channels.
 
+mod encoding;
+
 use bytes::{BufMut as _, Bytes, BytesMut};
 use sluice_wire as wire;
+
+use crate::origin::{Bind, Origin, X11};
+pub(crate) use encoding::{Reader, Writer};
 
 /// What a queued frame costs besides its bytes: many small ones are not free.
 const OVERHEAD: usize = 128;
 
 /// Message numbers (RFC 4254 §9).
 mod number {
+    pub(super) const GLOBAL_REQUEST: u8 = 80;
+    pub(super) const GLOBAL_SUCCESS: u8 = 81;
+    pub(super) const GLOBAL_FAILURE: u8 = 82;
     pub(super) const OPEN: u8 = 90;
     pub(super) const OPENED: u8 = 91;
     pub(super) const OPEN_FAILED: u8 = 92;
@@ -94,8 +102,20 @@ pub enum Message {
     Subsystem(Box<str>),
     Resized(Size),
     Signal(Box<str>),
-    /// A request that this broker forwards for nobody: agents, X11.
-    Other(&'static str),
+    /// Programs of this channel may ask the client's agent (`auth-agent-req@openssh.com`).
+    Agent,
+    /// Programs of this channel may use the client's display (RFC 4254 §6.3.1).
+    X11(X11),
+    /// The host is to listen, for connections that come back to the client (RFC 4254 §7.1).
+    Listen(Bind),
+    /// The host is to listen no longer.
+    Unlisten(Bind),
+    /// The host does what it was last asked to, at this port where it had the choice.
+    Listening(u32),
+    /// It does not. The message has no words; these are for the client's debugging.
+    NotListening(Box<str>),
+    /// A channel that the host opens, because it was asked to.
+    Arrive(Origin),
     /// The last request was granted.
     Accepted,
     /// The last request was refused.
@@ -234,7 +254,13 @@ impl Message {
             Self::Subsystem(name) => out.request("subsystem").text(name),
             Self::Resized(size) => out.request("window-change").size(*size),
             Self::Signal(name) => out.request("signal").text(name),
-            Self::Other(name) => out.request(name),
+            Self::Agent => out.request("auth-agent-req@openssh.com"),
+            Self::X11(x11) => x11.write(out.request("x11-req")),
+            Self::Listen(bind) => bind.write(out.byte(number::GLOBAL_REQUEST), ""),
+            Self::Unlisten(bind) => bind.write(out.byte(number::GLOBAL_REQUEST), "cancel-"),
+            Self::Listening(port) => out.byte(number::GLOBAL_SUCCESS).number(*port),
+            Self::NotListening(reason) => out.byte(number::GLOBAL_FAILURE).text(reason),
+            Self::Arrive(origin) => origin.write(out.byte(number::OPEN)),
             Self::Accepted => out.byte(number::SUCCESS),
             Self::Refused => out.byte(number::FAILURE),
             Self::Eof => out.byte(number::EOF),
@@ -249,16 +275,23 @@ impl Message {
 
     fn read(number: u8, rest: &mut Reader<'_>) -> Option<Self> {
         Some(match number {
-            number::OPEN => Self::Open(match rest.text()?.as_ref() {
-                "direct-tcpip" => Place::Tcp {
+            number::GLOBAL_REQUEST => match rest.text()?.as_ref().split_at_checked("cancel-".len()) {
+                Some(("cancel-", kind)) => Self::Unlisten(Bind::read(kind, rest)?),
+                Some((begin, end)) => Self::Listen(Bind::read(&format!("{begin}{end}"), rest)?),
+                None => return None,
+            },
+            number::GLOBAL_SUCCESS => Self::Listening(rest.number()?),
+            number::GLOBAL_FAILURE => Self::NotListening(rest.text()?),
+            number::OPEN => match rest.text()?.as_ref() {
+                "direct-tcpip" => Self::Open(Place::Tcp {
                     host: rest.text()?,
                     port: rest.number()?,
                     from: rest.text()?,
                     from_port: rest.number()?,
-                },
-                "direct-streamlocal@openssh.com" => Place::Socket { path: rest.text()? },
-                _ => return None,
-            }),
+                }),
+                "direct-streamlocal@openssh.com" => Self::Open(Place::Socket { path: rest.text()? }),
+                kind => Self::Arrive(Origin::read(kind, rest)?),
+            },
             number::OPENED => Self::Opened,
             number::OPEN_FAILED => Self::OpenFailed { code: rest.number()?, reason: rest.text()? },
             number::REQUEST => return Self::read_request(rest),
@@ -286,79 +319,14 @@ impl Message {
             "subsystem" => Self::Subsystem(rest.text()?),
             "window-change" => Self::Resized(rest.size()?),
             "signal" => Self::Signal(rest.text()?),
-            "auth-agent-req@openssh.com" => Self::Other("auth-agent-req@openssh.com"),
-            "x11-req" => Self::Other("x11-req"),
+            "auth-agent-req@openssh.com" => Self::Agent,
+            "x11-req" => Self::X11(X11::read(rest)?),
             "exit-status" => Self::ExitStatus(rest.number()?),
             "exit-signal" => {
                 Self::ExitSignal { name: rest.text()?, core_dumped: rest.byte()? != 0, message: rest.text()? }
             }
             _ => return None,
         })
-    }
-}
-
-/// Writes the types of RFC 4251 §5.
-struct Writer(BytesMut);
-
-impl Writer {
-    fn byte(&mut self, byte: u8) -> &mut Self {
-        self.0.put_u8(byte);
-        self
-    }
-
-    fn number(&mut self, number: u32) -> &mut Self {
-        self.0.put_u32(number);
-        self
-    }
-
-    fn string(&mut self, content: &[u8]) -> &mut Self {
-        self.number(u32::try_from(content.len()).unwrap_or(u32::MAX));
-        self.0.put_slice(content);
-        self
-    }
-
-    fn text(&mut self, text: &str) -> &mut Self {
-        self.string(text.as_bytes())
-    }
-
-    fn size(&mut self, size: Size) -> &mut Self {
-        self.number(size.columns).number(size.rows).number(size.width).number(size.height)
-    }
-
-    fn request(&mut self, name: &str) -> &mut Self {
-        self.byte(number::REQUEST).text(name)
-    }
-}
-
-/// Reads the types of RFC 4251 §5.
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn byte(&mut self) -> Option<u8> {
-        let (byte, rest) = self.0.split_first()?;
-        self.0 = rest;
-        Some(*byte)
-    }
-
-    fn number(&mut self) -> Option<u32> {
-        let (number, rest) = self.0.split_first_chunk::<4>()?;
-        self.0 = rest;
-        Some(u32::from_be_bytes(*number))
-    }
-
-    fn string(&mut self) -> Option<&'a [u8]> {
-        let length = usize::try_from(self.number()?).ok()?;
-        let (content, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(content)
-    }
-
-    fn text(&mut self) -> Option<Box<str>> {
-        std::str::from_utf8(self.string()?).ok().map(Box::from)
-    }
-
-    fn size(&mut self) -> Option<Size> {
-        Some(Size { columns: self.number()?, rows: self.number()?, width: self.number()?, height: self.number()? })
     }
 }
 
@@ -371,6 +339,7 @@ mod tests {
     fn what_was_recorded_reads_as_it_was() {
         let size = Size { columns: 80, rows: 24, width: 0, height: 0 };
         let tcp = Place::Tcp { host: "db".into(), port: 5432, from: "::1".into(), from_port: 9 };
+        let arrived = Origin::Tcp { host: "localhost".into(), port: 8080, from: "::1".into(), from_port: 9 };
         let messages = [
             Message::Open(tcp),
             Message::Open(Place::Socket { path: "/run/x.sock".into() }),
@@ -383,7 +352,18 @@ mod tests {
             Message::Subsystem("sftp".into()),
             Message::Resized(size),
             Message::Signal("INT".into()),
-            Message::Other("x11-req"),
+            Message::Agent,
+            Message::X11(X11 { once: true, protocol: "MIT-MAGIC-COOKIE-1".into(), cookie: "c0".into(), screen: 1 }),
+            Message::Listen(Bind::Tcp { host: "localhost".into(), port: 8080 }),
+            Message::Unlisten(Bind::Tcp { host: "".into(), port: 8080 }),
+            Message::Listen(Bind::Socket { path: "/run/y.sock".into() }),
+            Message::Unlisten(Bind::Socket { path: "/run/y.sock".into() }),
+            Message::Listening(40_000),
+            Message::NotListening("no".into()),
+            Message::Arrive(arrived),
+            Message::Arrive(Origin::Socket { path: "/run/y.sock".into() }),
+            Message::Arrive(Origin::Agent),
+            Message::Arrive(Origin::X11 { from: "::1".into(), from_port: 9 }),
             Message::Accepted,
             Message::Refused,
             Message::Eof,

@@ -4,7 +4,9 @@
 //! connection of its own, and a client's connection is one session.
 
 mod algorithms;
+mod arrival;
 mod authority;
+mod call;
 mod check;
 mod commands;
 mod cut;
@@ -16,20 +18,28 @@ mod frame;
 mod hostkeys;
 mod hub;
 mod link;
+mod listen;
+mod listens;
 mod machine;
 mod notice;
 mod operation;
+mod origin;
 mod pair;
+mod porter;
 mod refusal;
 mod schema;
 mod screen;
 mod serve;
 mod target;
 mod visit;
+mod welcome;
 
+pub use arrival::ArrivalMachine;
 pub use check::check;
 pub use frame::{Frame, Message, Payload, Place, Size};
+pub use listen::ListenMachine;
 pub use machine::{ChannelMachine, Setup};
+pub use origin::{Bind, Origin, X11};
 pub use schema::SCHEMA;
 pub use serve::{InvalidHostKey, Settings as SshSettings, Ssh};
 pub use target::{Auth, Detector, Links, Target, Typed};

@@ -1,9 +1,13 @@
 //! Both ends of a channel, as the kernel sees them.
 
+mod arrival;
 mod client;
+mod listen;
 mod server;
 
+pub(crate) use arrival::{Caller, Landing};
 pub(crate) use client::{ClientLink, Wire, signal_name};
+pub(crate) use listen::{Asker, Listener};
 pub(crate) use server::{Dialler, ServerLink};
 
 use std::collections::VecDeque;

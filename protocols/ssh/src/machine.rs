@@ -352,7 +352,8 @@ fn refuse_request(message: &Message, out: &mut Outbox<Frame>) {
             | Message::Shell
             | Message::Exec(_)
             | Message::Subsystem(_)
-            | Message::Other(_)
+            | Message::Agent
+            | Message::X11(_)
     );
     if answered {
         out.to_client(OpId::CONNECT, Message::Refused.into());

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use sluice_model::{Code, Refusal};
 use sluice_wire::Side;
 
-use crate::door::Opened;
+use crate::call::Opened;
 use crate::frame::{Frame, Message};
 use crate::refusal;
 

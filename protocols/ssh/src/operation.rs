@@ -11,6 +11,7 @@ use sluice_model::{
 use crate::files::git;
 use crate::files::sftp::{self, OpenFlags, Question, Verb};
 use crate::frame::Place;
+use crate::origin::{Bind, Origin, X11};
 use crate::schema;
 
 /// What holds for every operation of a channel.
@@ -32,6 +33,8 @@ pub(crate) struct Told {
     pub(crate) name: Box<str>,
     pub(crate) host: Box<str>,
     pub(crate) port: i64,
+    pub(crate) from: Box<str>,
+    pub(crate) once: bool,
 }
 
 impl Scene {
@@ -59,6 +62,44 @@ impl Scene {
         };
         let text = if port == 0 { host.to_string() } else { format!("{host}:{port}") };
         self.asks(schema::FORWARD, Told { host, port, ..Told::default() }, text)
+    }
+
+    /// What the host is to listen on.
+    pub(crate) fn listens(&self, bind: &Bind) -> Operation {
+        let told = listened(bind);
+        let text = format!("listen {}", place(&told.host, told.port));
+        self.asks(schema::LISTEN, told, text)
+    }
+
+    /// The use of the client's agent.
+    pub(crate) fn uses_agent(&self) -> Operation {
+        self.asks(schema::AGENT, Told::default(), "agent")
+    }
+
+    /// The use of the client's display.
+    pub(crate) fn uses_display(&self, x11: &X11) -> Operation {
+        let text = if x11.once { "x11 once" } else { "x11" };
+        self.asks(schema::X11, Told { once: x11.once, ..Told::default() }, text)
+    }
+
+    /// A channel that the host opens.
+    pub(crate) fn arrives(&self, origin: &Origin) -> Operation {
+        match origin {
+            Origin::Tcp { host, port, from, .. } => {
+                let told = listened(&Bind::Tcp { host: host.clone(), port: *port });
+                let text = format!("connection to {} from {from}", place(&told.host, told.port));
+                self.asks(schema::LISTEN, Told { from: from.clone(), ..told }, text)
+            }
+            Origin::Socket { path } => {
+                let told = listened(&Bind::Socket { path: path.clone() });
+                self.asks(schema::LISTEN, told, format!("connection to {path}"))
+            }
+            Origin::Agent => self.asks(schema::AGENT, Told::default(), "connection to the agent"),
+            Origin::X11 { from, .. } => {
+                let told = Told { from: from.clone(), ..Told::default() };
+                self.asks(schema::X11, told, format!("connection to the display from {from}"))
+            }
+        }
     }
 
     /// Sftp, as such: each operation is asked about on its own.
@@ -143,7 +184,7 @@ impl Scene {
     }
 
     fn facts(&self, told: Told) -> Facts {
-        let Told { terminal, command, programs, as_user, paths, name, host, port } = told;
+        let Told { terminal, command, programs, as_user, paths, name, host, port, from, once } = told;
         let values = vec![
             ("login", Fact::Text(self.login.clone())),
             ("terminal", Fact::Bool(terminal)),
@@ -154,6 +195,8 @@ impl Scene {
             ("name", Fact::Text(name)),
             ("host", Fact::Text(host)),
             ("port", Fact::Long(port)),
+            ("from", Fact::Text(from)),
+            ("once", Fact::Bool(once)),
         ];
         Facts { group: schema::SSH, values }
     }
@@ -170,6 +213,20 @@ impl Scene {
         let shape = Arc::new(Shape::new(meaning, [&text[..]]));
         Operation { shape, text: Text::new(text), stage: Stage::Perform, bound: None, spend: Spend::REQUEST }
     }
+}
+
+fn listened(bind: &Bind) -> Told {
+    let (host, port) = match bind {
+        // Both are every address (RFC 4254 §7.1; the star is OpenSSH's).
+        Bind::Tcp { host, port } if host.is_empty() => ("*".into(), i64::from(*port)),
+        Bind::Tcp { host, port } => (host.clone(), i64::from(*port)),
+        Bind::Socket { path } => (path.clone(), 0),
+    };
+    Told { host, port, ..Told::default() }
+}
+
+fn place(host: &str, port: i64) -> String {
+    if host.starts_with('/') { host.to_owned() } else { format!("{host}:{port}") }
 }
 
 const fn file_action(verb: Verb) -> Action {

@@ -5,12 +5,17 @@
 //! the client sends is kept in memory, then in a file that has no name, and only then waited for; what the server
 //! sends is waited for early, because every channel has a server connection of its own — but never while the client's
 //! callback waits, which could then wait for ever.
+//!
+//! Channels that a server opens share its connection with the channel that they came beside. What the server sends
+//! there is kept in a file, too, before it is waited for, so that one that is not read does not stop the others; and
+//! none of them is waited for while the client's callback waits for any of them.
 
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -35,6 +40,8 @@ const PACE: Duration = Duration::from_millis(4);
 const SERVER_MEMORY: usize = 2 << 20;
 /// Bytes of a server that are kept while its connection must not wait.
 const SERVER_MOST: usize = 64 << 20;
+/// The same in a file, where the connection is shared.
+const SHARED_MOST: u64 = 512 << 20;
 /// Bytes that are read back from the file at once, about.
 const PIECE: usize = 32 << 10;
 
@@ -65,14 +72,26 @@ pub(crate) struct Item {
 #[derive(Debug, Default)]
 pub(crate) struct Pair {
     queues: Mutex<Queues>,
+    kin: Arc<Kin>,
+    /// The server's connection is another channel's, too.
+    shares: bool,
+}
+
+/// What the channels of one server connection know of each other.
+#[derive(Debug, Default)]
+struct Kin {
+    /// In how many of them the client's callback waits.
+    waiting: AtomicUsize,
     changed: Notify,
 }
+
+/// A client's callback that waits.
+struct Waits<'a>(&'a Kin);
 
 #[derive(Debug, Default)]
 struct Queues {
     client: Queue,
     server: Queue,
-    client_waits: bool,
     server_waits: bool,
 }
 
@@ -105,7 +124,31 @@ struct Spill {
 #[error("neither side of the channel takes what the other sends")]
 pub(crate) struct Stuck;
 
+impl Kin {
+    fn is_waited_for(&self) -> bool {
+        self.waiting.load(Ordering::SeqCst) > 0
+    }
+
+    /// From now on no server's callback waits.
+    fn wait(&self) -> Waits<'_> {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        self.changed.notify_waiters();
+        Waits(self)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 impl Pair {
+    /// A channel of the same server connection.
+    pub(crate) fn beside(&self) -> Self {
+        Self { queues: Mutex::default(), kin: Arc::clone(&self.kin), shares: true }
+    }
+
     /// Queues what a side sent. A failure to write the file ends the queue: nothing is ever lost in its middle.
     pub(crate) fn push(&self, side: Side, item: Item) {
         let mut queues = self.lock();
@@ -115,8 +158,8 @@ impl Pair {
         if queue.ended || dropped {
             return;
         }
-        if queue.push(item, side == Side::Client).is_err() {
-            tracing::error!("what a client sent could not be kept until the server takes it");
+        if queue.push(item, side == Side::Client || self.shares).is_err() {
+            tracing::error!("what one side sent could not be kept until the other takes it");
             queue.ended = true;
         }
         wake(queue);
@@ -129,7 +172,7 @@ impl Pair {
         queue.ended = true;
         wake(queue);
         // Whoever waits for room in a queue that nobody reads any more waits no longer.
-        self.changed.notify_waiters();
+        self.kin.changed.notify_waiters();
     }
 
     /// Whether nothing more comes from a side.
@@ -146,7 +189,7 @@ impl Pair {
     /// What a side sent next; `None` at its end.
     pub(crate) fn poll_next(&self, side: Side, cx: &mut Context<'_>) -> Poll<io::Result<Option<Item>>> {
         let mut queues = self.lock();
-        let waited_for = queues.client_waits || queues.server_waits;
+        let waited_for = queues.server_waits || self.kin.is_waited_for();
         let queue = queues.side(side);
         let Some(stored) = queue.items.pop_front() else {
             if queue.ended {
@@ -157,7 +200,7 @@ impl Pair {
         };
         let item = queue.take(stored);
         if waited_for {
-            self.changed.notify_waiters();
+            self.kin.changed.notify_waiters();
         }
         Poll::Ready(item.map(Some))
     }
@@ -169,20 +212,19 @@ impl Pair {
         if let Some(pause) = self.client_pause() {
             tokio::time::sleep(pause).await;
         }
+        let mut waits = None;
         loop {
-            let changed = self.changed.notified();
-            let begins = {
-                let mut queues = self.lock();
-                let waits = queues.client.waiting_in_file() >= CLIENT_FILE && !queues.over();
-                let waited = std::mem::replace(&mut queues.client_waits, waits);
-                if !waits {
-                    return;
-                }
-                !waited
+            let changed = self.kin.changed.notified();
+            let full = {
+                let queues = self.lock();
+                queues.client.waiting_in_file() >= CLIENT_FILE && !queues.over()
             };
-            if begins {
-                // The server's callback must not wait from now on. This wakes the wait below, too, once.
-                self.changed.notify_waiters();
+            if !full {
+                return;
+            }
+            if waits.is_none() {
+                // This wakes the wait below, too, once.
+                waits = Some(self.kin.wait());
             }
             changed.await;
         }
@@ -191,13 +233,19 @@ impl Pair {
     /// Waits until the client has room for more of the server.
     pub(crate) async fn server_room(&self) -> Result<(), Stuck> {
         loop {
-            let changed = self.changed.notified();
+            let changed = self.kin.changed.notified();
             {
                 let mut queues = self.lock();
-                let full = queues.server.bytes >= SERVER_MEMORY && !queues.over();
-                queues.server_waits = full && !queues.client_waits;
+                let (full, most) = if self.shares {
+                    let waiting = queues.server.waiting_in_file();
+                    (waiting >= CLIENT_FILE, waiting >= SHARED_MOST)
+                } else {
+                    (queues.server.bytes >= SERVER_MEMORY, queues.server.bytes >= SERVER_MOST)
+                };
+                let full = full && !queues.over();
+                queues.server_waits = full && !self.kin.is_waited_for();
                 if !queues.server_waits {
-                    return if full && queues.server.bytes >= SERVER_MOST { Err(Stuck) } else { Ok(()) };
+                    return if full && most { Err(Stuck) } else { Ok(()) };
                 }
             }
             changed.await;

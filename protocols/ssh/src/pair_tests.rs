@@ -69,7 +69,7 @@ async fn a_server_never_waits_while_the_client_does_and_is_stopped_at_a_limit() 
         let pair = Arc::clone(&pair);
         async move { pair.client_room().await }
     });
-    while !pair.lock().client_waits {
+    while !pair.kin.is_waited_for() {
         tokio::task::yield_now().await;
     }
     let stuck = loop {
@@ -108,5 +108,34 @@ async fn a_client_is_slowed_down_before_it_has_to_wait() {
     assert!((CLIENT_PACED..CLIENT_FILE).contains(&waiting), "{waiting}");
     // It goes on by itself, although nobody has taken anything.
     pair.client_room().await;
-    assert!(!pair.lock().client_waits);
+    assert!(!pair.kin.is_waited_for());
+}
+
+#[tokio::test]
+async fn channels_of_one_connection_are_kept_in_files_and_never_wait_while_a_client_does() {
+    let first = Pair::default();
+    let (second, third) = (Arc::new(first.beside()), first.beside());
+    while third.server_room().now_or_never().is_some() {
+        third.push(Side::Server, data(2, 1 << 20));
+    }
+    // Far more than a connection of one channel's own keeps: the others go on meanwhile.
+    assert!(third.lock().server.waiting_in_file() >= CLIENT_FILE);
+    assert!(third.lock().server.bytes <= CLIENT_MEMORY);
+    assert!(first.server_room().now_or_never().is_some());
+    while second.lock().client.waiting_in_file() < CLIENT_FILE {
+        second.push(Side::Client, data(1, 1 << 20));
+    }
+    let waiting = tokio::spawn({
+        let second = Arc::clone(&second);
+        async move { second.client_room().await }
+    });
+    while !first.kin.is_waited_for() {
+        tokio::task::yield_now().await;
+    }
+    assert!(third.server_room().now_or_never().is_some(), "both wait");
+    second.end(Side::Server);
+    waiting.await.unwrap();
+    assert!(third.server_room().now_or_never().is_none());
+    // What was kept comes back as it was sent.
+    assert_eq!(bytes(next(&third, Side::Server).await), vec![2; 1 << 20]);
 }

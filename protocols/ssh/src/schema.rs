@@ -37,6 +37,9 @@ actions! {
     ENV = "ssh.env" Execute SSH on [TARGET] "Set a variable that the target takes.";
     SUBSYSTEM = "ssh.subsystem" Unknown SSH on [TARGET] "Use a subsystem other than sftp; it is not looked into.";
     FORWARD = "ssh.forward" Execute SSH on [TARGET] "Connect through the host to another place; it is not looked into.";
+    LISTEN = "ssh.listen" Execute SSH on [TARGET] "Have the host listen, for connections that come back to the client, and take one; it is not looked into.";
+    AGENT = "ssh.agent" Unknown SSH on [TARGET] "Let programs of the host use the keys in the client's agent: whoever is root there may, too.";
+    X11 = "ssh.x11" Unknown SSH on [TARGET] "Let programs of the host use the client's display: whoever is root there may, too.";
     FILES = "sftp.use" Read SFTP on [TARGET] "Use sftp; each operation is decided on its own.";
     READ = "sftp.read" Read SFTP on [FILE] "Read a file.";
     LIST = "sftp.list" Read SFTP on [FILE] "List a folder.";
@@ -88,8 +91,14 @@ const SSH_FACTS: &[FactSpec] = &[
     fact("as_user", FactType::Set, "The users that parts of the command run as by `sudo`."),
     fact("paths", FactType::Set, "The paths that the command names."),
     fact("name", FactType::Text, "The variable or the subsystem."),
-    fact("host", FactType::Text, "Where a forward leads; the path of a socket."),
-    fact("port", FactType::Long, "The port there; 0 for a socket."),
+    fact(
+        "host",
+        FactType::Text,
+        "Where a forward leads, or where the host listens (`*` for everywhere); the path of a socket.",
+    ),
+    fact("port", FactType::Long, "The port there; 0 for a socket, and for a port that the host picks."),
+    fact("from", FactType::Text, "Where a connection comes from that the host took; empty for everything else."),
+    fact("once", FactType::Bool, "X11 is asked for one connection only."),
 ];
 
 const SFTP_FACTS: &[FactSpec] = &[

@@ -11,20 +11,26 @@ use futures_util::stream::FuturesUnordered;
 use russh::Disconnect;
 use russh::server::{self, Handle};
 use sluice_model::{Principal, Refusal, TargetName, UnixMicros};
-use sluice_wire::{Broker, FlowError, Grant as _, Io, Peer, Stream, Targets};
+use sluice_wire::{Broker, FlowError, Grant, Io, Peer, Stream, Targets};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use crate::arrival::ArrivalMachine;
+use crate::call::{Call, Jumps, Opened};
 use crate::cut::cuttable;
 use crate::dial::Dial;
-use crate::door::{Call, Door, Jumps, Opened};
+use crate::door::Door;
 use crate::hub::{Hub, Nowhere, Presence};
-use crate::link::{ClientLink, ServerLink};
+use crate::link::{Asker, Caller, ClientLink, Landing, Listener, ServerLink};
+use crate::listen::ListenMachine;
+use crate::listens::Ask;
 use crate::machine::{ChannelMachine, Setup};
 use crate::notice::{Notice, show};
 use crate::operation::Scene;
+use crate::porter::{self, Berth, Errand};
 use crate::serve::{Served, Ssh};
 use crate::target::Target;
+use crate::welcome::{Arrival, Lobby, Welcome};
 
 /// Calls of a connection that wait.
 const CALLS: usize = 16;
@@ -54,10 +60,14 @@ pub(crate) fn visit<'a, B: Broker>(
         let (stream, cutter) = cuttable(stream);
         let (calls, mut inbox) = mpsc::channel(CALLS);
         let jumps = if host.is_none() { Jumps::Let } else { Jumps::Refused };
-        let door = Door::new(calls, peer.address.ip(), jumps);
+        let berth = Berth::default();
+        let door = Door::new(calls, peer.address.ip(), jumps, berth.clone());
         let starting = server::run_stream(Arc::clone(ssh.config()), stream, door);
         let Ok(Ok(running)) = timeout(deadline::SIGN_IN, starting).await else { return Ok(()) };
-        let visit = Visit { ssh, targets, broker, peer, host, handle: running.handle() };
+        let (lobby, mut arrivals) = Lobby::new();
+        let (errands, wanted) = porter::errands();
+        let mut porter = pin!(porter::serve(running.handle(), berth, wanted));
+        let visit = Visit { ssh, targets, broker, peer, host, handle: running.handle(), lobby, errands };
         let mut stay = None;
         let mut flows = FuturesUnordered::new();
         let mut sign_in = pin!(tokio::time::sleep(deadline::SIGN_IN));
@@ -65,14 +75,19 @@ pub(crate) fn visit<'a, B: Broker>(
         let result = loop {
             tokio::select! {
                 call = inbox.recv() => match (call, stay.as_ref().map(Stay::place)) {
-                    (None, _) | (Some(Call::Channel(_) | Call::Jump { .. }), None) => break Ok(()),
+                    (None, _) | (Some(Call::Channel(_) | Call::Listen(_) | Call::Jump { .. }), None) => break Ok(()),
                     (Some(Call::Claim(claim, answer)), _) => {
                         let _gone = answer.send(visit.identify(claim).await);
                     }
                     (Some(Call::SignedIn { user, who }), _) => stay = Some(visit.enter(&user, &who).await),
                     (Some(Call::Channel(opened)), Some(place)) => flows.push(visit.carry(place, opened)),
+                    (Some(Call::Listen(asks)), Some(place)) => flows.push(visit.listen(place, asks)),
                     (Some(Call::Jump { stream, host }), Some(_)) => flows.push(visit.jump(stream, host)),
                 },
+                Some(arrival) = arrivals.recv() => if let Some(stay) = &stay {
+                    flows.push(visit.arrive(stay.place(), arrival));
+                },
+                () = &mut porter => break Ok(()),
                 Some(()) = flows.next(), if !flows.is_empty() => {
                     if stopping && flows.is_empty() {
                         break Ok(());
@@ -92,7 +107,12 @@ pub(crate) fn visit<'a, B: Broker>(
             }
         };
         // Flows that a revoked session has ended still tell their clients why.
-        let last_words = async { while flows.next().await.is_some() {} };
+        let last_words = async {
+            tokio::select! {
+                () = async { while flows.next().await.is_some() {} } => {}
+                () = porter => {}
+            }
+        };
         let _in_time = timeout(deadline::FLOWS, last_words).await;
         drop(flows);
         if let Some(Stay::At { hub, presence, .. }) = stay
@@ -116,6 +136,8 @@ struct Visit<'a, B> {
     /// The target that was asked for before anybody signed in.
     host: Option<TargetName>,
     handle: Handle,
+    lobby: Lobby,
+    errands: mpsc::Sender<Errand>,
 }
 
 /// Where somebody who has signed in is.
@@ -229,20 +251,39 @@ impl<'a, B: Broker> Visit<'a, B> {
 
     /// Carries one channel to its end.
     fn carry(&self, whereto: Whereto<B::Stem>, opened: Opened) -> BoxFuture<'a, ()> {
-        let broker = self.broker;
+        let (broker, lobby) = (self.broker, self.lobby.clone());
         Box::pin(async move {
             let at = match whereto {
                 Whereto::At(at) => at,
                 Whereto::Told(notice) => return show(&notice, opened).await,
             };
             match broker.branch(&at.stem).await {
-                Ok(grant) => {
-                    if let Err(error) = channel(broker, &at, grant, opened).await {
-                        tracing::debug!(error = %error, "a channel ended");
-                    }
-                }
+                Ok(grant) => ended(channel(broker, &at, grant, opened, lobby).await),
                 Err(refusal) => show(&Notice::refused(&refusal), opened).await,
             }
+        })
+    }
+
+    /// Has a host listen for as long as the client wants.
+    fn listen(&self, whereto: Whereto<B::Stem>, asks: mpsc::Receiver<Ask>) -> BoxFuture<'a, ()> {
+        let (broker, lobby) = (self.broker, self.lobby.clone());
+        Box::pin(async move {
+            // Where there is no session, the requests are refused by dropping them.
+            let Whereto::At(at) = whereto else { return };
+            let Ok(grant) = broker.branch(&at.stem).await else { return };
+            let listener = Listener::new(at.dial(&grant, lobby));
+            ended(broker.carry(grant, ListenMachine::new(at.setup()), Asker::new(asks), listener).await);
+        })
+    }
+
+    /// Carries a channel that a host has opened.
+    fn arrive(&self, whereto: Whereto<B::Stem>, arrival: Arrival) -> BoxFuture<'a, ()> {
+        let (broker, errands) = (self.broker, self.errands.clone());
+        Box::pin(async move {
+            let landing = Landing::new(Arc::clone(&arrival.pair), errands);
+            let Whereto::At(at) = whereto else { return };
+            let Ok(grant) = broker.branch(&at.stem).await else { return };
+            ended(broker.carry(grant, ArrivalMachine::new(at.setup()), landing, Caller::new(arrival)).await);
         })
     }
 
@@ -259,26 +300,48 @@ fn told<'a, S>(refusal: &Refusal) -> Stay<'a, S> {
     Stay::Told(Arc::new(Notice::refused(refusal)))
 }
 
-async fn channel<B: Broker>(broker: &B, at: &At<B::Stem>, grant: B::Grant, opened: Opened) -> Result<(), FlowError> {
+fn ended(result: Result<(), FlowError>) {
+    if let Err(error) = result {
+        tracing::debug!(error = %error, "a channel ended");
+    }
+}
+
+impl<S> At<S> {
+    fn dial(&self, grant: &impl Grant, lobby: Lobby) -> Dial {
+        Dial {
+            target: Arc::clone(&self.served.target),
+            keys: Arc::clone(&self.served.keys),
+            credential: Arc::clone(grant.credential()),
+            login: self.login.clone(),
+            lobby,
+        }
+    }
+
+    fn setup(&self) -> Setup {
+        let Served { target, commands, screens, files, tags, .. } = &*self.served;
+        Setup {
+            target: Arc::clone(target),
+            commands: Arc::clone(commands),
+            screens: Arc::clone(screens),
+            files: Arc::clone(files),
+            clock: now,
+            scene: Scene { login: self.login.clone(), tags: Arc::clone(tags) },
+        }
+    }
+}
+
+async fn channel<B: Broker>(
+    broker: &B,
+    at: &At<B::Stem>,
+    grant: B::Grant,
+    opened: Opened,
+    lobby: Lobby,
+) -> Result<(), FlowError> {
     let Opened { pair, wire, opening } = opened;
-    let Served { target, keys, commands, screens, files, tags } = &*at.served;
-    let dial = Dial {
-        target: Arc::clone(target),
-        keys: Arc::clone(keys),
-        credential: Arc::clone(grant.credential()),
-        login: at.login.clone(),
-    };
-    let setup = Setup {
-        target: Arc::clone(target),
-        commands: Arc::clone(commands),
-        screens: Arc::clone(screens),
-        files: Arc::clone(files),
-        clock: now,
-        scene: Scene { login: at.login.clone(), tags: Arc::clone(tags) },
-    };
+    let dialler = at.dial(&grant, lobby.clone()).dialler();
     let client = ClientLink::new(Arc::clone(&pair), wire, opening, grant.interrupt());
-    let server = ServerLink::new(pair, dial.dialler());
-    broker.carry(grant, ChannelMachine::new(setup), client, server).await
+    let server = ServerLink::new(pair, dialler, Welcome::new(lobby));
+    broker.carry(grant, ChannelMachine::new(at.setup()), client, server).await
 }
 
 /// A login and a target, of a user name such as `root+web`; of one without a mark the whole is a target.

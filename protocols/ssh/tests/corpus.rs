@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use serde::Deserialize;
 use sluice_model::{Code, Obligations, Operation, Refusal, Ruling, UnixMicros};
-use sluice_ssh::{ChannelMachine, Frame, Message, Place, Setup, Target};
+use sluice_ssh::{ChannelMachine, Frame, Message, Place, Setup, Target, X11};
 use sluice_wire::{Frame as _, Input, Machine as _, Outbox, Step};
 
 /// What the controls of the corpus are sent as.
@@ -92,8 +92,8 @@ fn forwards(told: &str) -> Vec<Message> {
         return vec![Message::Open(Place::Socket { path: path.into() })];
     }
     match told {
-        "auth-agent-req@openssh.com" => vec![Message::Other("auth-agent-req@openssh.com")],
-        "x11-req" => vec![Message::Other("x11-req")],
+        "auth-agent-req@openssh.com" => vec![Message::Agent],
+        "x11-req" => vec![Message::X11(X11 { once: false, protocol: "p".into(), cookie: "c0".into(), screen: 0 })],
         // The transport refuses to open what has no message.
         "tun@openssh.com" => {
             let open = [&[90, 0, 0, 0, 15], told.as_bytes()].concat();

@@ -222,7 +222,7 @@ fn a_host_does_not_talk_about_what_is_not_there() {
     bench.tell(Input::FromServer(Frame::Quiet)).unwrap();
     bench.tell(Input::Ended(Side::Server)).unwrap();
     assert!(bench.to_client.is_empty() && !bench.closed);
-    for wrong in [exec("id"), Message::Shell, Message::Other("x11-req"), Message::Accepted, Message::Refused] {
+    for wrong in [exec("id"), Message::Shell, Message::Agent, Message::Accepted, Message::Refused] {
         let mut bench = Bench::new();
         bench.client(exec("ls"));
         bench.allow();

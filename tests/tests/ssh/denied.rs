@@ -105,7 +105,7 @@ fn a_forward_that_policy_does_not_have_is_prohibited() {
 }
 
 #[test]
-fn what_comes_back_from_a_server_is_never_opened() {
+fn what_comes_back_from_a_server_is_opened_for_nobody_by_itself() {
     let stand = Stand::open();
     // A remote forward is refused before a command runs.
     let port = sluice_tests::ssh::free_port();

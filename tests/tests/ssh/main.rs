@@ -7,6 +7,7 @@ mod files;
 mod flow_control;
 mod holds;
 mod kept;
+mod remote;
 mod replay;
 mod run;
 mod sessions;

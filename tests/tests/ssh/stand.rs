@@ -56,6 +56,11 @@ impl Stand {
         Self::at(Sshd::start(), policies, |host, _| target(host), change)
     }
 
+    /// Under these policies, before a server of the test's own.
+    pub(crate) fn before(server: Sshd, policies: &str) -> Self {
+        Self::at(server, policies, |host, _| host, |setup| setup)
+    }
+
     /// The same at a server that was started before: the target may name what is in its folder.
     pub(crate) fn at(
         server: Sshd,

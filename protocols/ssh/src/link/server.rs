@@ -15,7 +15,9 @@ use crate::dial::{Connection, Unreachable};
 use crate::frame::{Frame, Message, Place};
 use crate::link::client::signal;
 use crate::link::{Outlet, Sending};
+use crate::origin::X11;
 use crate::pair::Pair;
+use crate::welcome::Welcome;
 
 /// How long a server that talks to a terminal says nothing until what is held back is shown (design: 50 ms).
 const QUIET: Duration = Duration::from_millis(50);
@@ -24,7 +26,7 @@ const QUIET: Duration = Duration::from_millis(50);
 const FAREWELL: Duration = Duration::from_millis(500);
 
 /// Connects to a server and opens a channel there.
-pub(crate) type Dialler = Box<dyn FnOnce(Arc<Pair>, Option<Place>) -> Dialling + Send>;
+pub(crate) type Dialler = Box<dyn FnOnce(Arc<Pair>, Option<Place>, Arc<Welcome>) -> Dialling + Send>;
 
 /// A connection on its way.
 pub(crate) type Dialling = Pin<Box<dyn Future<Output = Result<Connection, Unreachable>> + Send>>;
@@ -32,6 +34,7 @@ pub(crate) type Dialling = Pin<Box<dyn Future<Output = Result<Connection, Unreac
 /// The server's end.
 pub(crate) struct ServerLink {
     pair: Arc<Pair>,
+    welcome: Arc<Welcome>,
     out: Outlet,
     state: State,
     /// Beats once after the server's last words, where somebody watches a terminal.
@@ -61,10 +64,11 @@ enum State {
 }
 
 impl ServerLink {
-    pub(crate) fn new(pair: Arc<Pair>, dialler: Dialler) -> Self {
+    pub(crate) fn new(pair: Arc<Pair>, dialler: Dialler, welcome: Welcome) -> Self {
         let state = State::Idle(Some(dialler));
         Self {
             pair,
+            welcome: Arc::new(welcome),
             out: Outlet::default(),
             state,
             quiet: None,
@@ -154,6 +158,9 @@ impl Link for ServerLink {
         }
         self.closing |= matches!(frame, Frame::Message(Message::Close, _));
         self.terminal |= matches!(frame, Frame::Message(Message::Pty { .. }, _));
+        if let Frame::Message(message, _) = &frame {
+            self.welcome.expect(message);
+        }
         // What begins a channel: a place that it leads to, or a command of the server's.
         if let Frame::Message(message, _) = &frame
             && (message.starts() || matches!(message, Message::Open(_)))
@@ -161,7 +168,7 @@ impl Link for ServerLink {
             && let Some(dialler) = dialler.take()
         {
             let place = if let Message::Open(place) = message { Some(place.clone()) } else { None };
-            self.state = State::Dialling(dialler(Arc::clone(&self.pair), place));
+            self.state = State::Dialling(dialler(Arc::clone(&self.pair), place, Arc::clone(&self.welcome)));
         }
         self.out.push(frame);
     }
@@ -214,7 +221,7 @@ impl Link for ServerLink {
 }
 
 /// What sending a frame to a server comes to.
-fn send(write: Arc<ChannelWriteHalf<Msg>>, frame: Frame) -> Option<Sending> {
+pub(super) fn send(write: Arc<ChannelWriteHalf<Msg>>, frame: Frame) -> Option<Sending> {
     let message = match frame {
         Frame::Data(payload) => return Some(Box::pin(async move { write.data_bytes(payload.bytes()).await })),
         Frame::Stderr(_) | Frame::Quiet => return None,
@@ -229,6 +236,10 @@ fn send(write: Arc<ChannelWriteHalf<Msg>>, frame: Frame) -> Option<Sending> {
             })
         }
         Message::Env { name, value } => Box::pin(async move { write.set_env(false, name, value).await }),
+        Message::Agent => Box::pin(async move { write.agent_forward(false).await }),
+        Message::X11(X11 { once, protocol, cookie, screen }) => {
+            Box::pin(async move { write.request_x11(false, once, protocol, cookie, screen).await })
+        }
         Message::Shell => Box::pin(async move { write.request_shell(true).await }),
         Message::Exec(command) => Box::pin(async move { write.exec(true, command).await }),
         Message::Subsystem(name) => Box::pin(async move { write.request_subsystem(true, name).await }),
@@ -242,7 +253,11 @@ fn send(write: Arc<ChannelWriteHalf<Msg>>, frame: Frame) -> Option<Sending> {
         Message::Open(_)
         | Message::Opened
         | Message::OpenFailed { .. }
-        | Message::Other(_)
+        | Message::Listen(_)
+        | Message::Unlisten(_)
+        | Message::Listening(_)
+        | Message::NotListening(_)
+        | Message::Arrive(_)
         | Message::Accepted
         | Message::Refused
         | Message::ExitStatus(_)
@@ -259,19 +274,21 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::welcome::Lobby;
 
     #[tokio::test]
     async fn why_there_is_no_connection_outlives_the_connection() {
         let pair = Arc::new(Pair::default());
         let mut link = ServerLink::new(
             Arc::clone(&pair),
-            Box::new(|pair, _| {
+            Box::new(|pair, _, _| {
                 Box::pin(async move {
                     // A connection that was made and is gone, as after a wrong host key.
                     pair.end(Side::Server);
                     Err(Unreachable::HostKey)
                 })
             }),
+            Welcome::new(Lobby::new().0),
         );
         link.feed(Message::Exec(Bytes::from_static(b"ls")).into());
         let first = poll_fn(|cx| link.poll_next(cx)).await.unwrap();

@@ -31,6 +31,14 @@ impl ChannelMachine {
             Message::Env { ref name, ref value } if self.setup.target.takes_variable(name) => {
                 (scene.asks(schema::ENV, told(name), format!("{name}={value}")), message)
             }
+            Message::Agent => {
+                speaks = Speaks::Opaque;
+                (scene.uses_agent(), message)
+            }
+            Message::X11(ref x11) if x11.is_plain() => {
+                speaks = Speaks::Opaque;
+                (scene.uses_display(x11), message)
+            }
             Message::Shell => (scene.asks(schema::SHELL, told(""), ""), message),
             Message::Exec(command) => {
                 let (operation, message, spoken) = self.command(&command);
@@ -58,7 +66,12 @@ impl ChannelMachine {
                 return refuse_request(&message, out);
             }
             Message::Pty { .. }
-            | Message::Other(_)
+            | Message::X11(_)
+            | Message::Listen(_)
+            | Message::Unlisten(_)
+            | Message::Listening(_)
+            | Message::NotListening(_)
+            | Message::Arrive(_)
             | Message::Opened
             | Message::OpenFailed { .. }
             | Message::Resized(_)
@@ -207,6 +220,10 @@ impl ChannelMachine {
             self.state = State::Asking(asked);
             self.leave(op, refusal, out);
         } else {
+            if asked.message == Message::Agent {
+                // Clients do not ask for an answer to this one, and would never know.
+                out.to_client(op, refusal::lines([&refusal::line(refusal)]));
+            }
             out.to_client(op, Message::Refused.into());
             out.done(op);
         }

@@ -82,7 +82,7 @@ impl Host {
 
     fn message(&mut self, message: Message) -> Vec<Frame> {
         match message {
-            Message::Pty { .. } | Message::Env { .. } => says(&["accepted"]),
+            Message::Pty { .. } | Message::Env { .. } | Message::Agent | Message::X11(_) => says(&["accepted"]),
             Message::Shell => {
                 self.doing = Doing::Echo;
                 says(&["accepted", "data $ "])
@@ -116,7 +116,11 @@ impl Host {
             Message::Resized(_) | Message::Signal(_) => Vec::new(),
             Message::Opened
             | Message::OpenFailed { .. }
-            | Message::Other(_)
+            | Message::Listen(_)
+            | Message::Unlisten(_)
+            | Message::Listening(_)
+            | Message::NotListening(_)
+            | Message::Arrive(_)
             | Message::Accepted
             | Message::Refused
             | Message::ExitStatus(_)

@@ -5,14 +5,15 @@
 //! | `data TEXT`, `stderr TEXT` | bytes of a stream |
 //! | `sftp NAME FIELDS` | a packet of SFTP as bytes of the main stream; fields are `#1` (4 bytes), `##1` (8) or words |
 //! | `pty TERM 80x24`, `resize 80x24`, `env NAME=VALUE`, `signal NAME` | requests |
-//! | `exec TEXT`, `shell`, `subsystem NAME`, `request NAME` | requests that start something, and others |
+//! | `agent`, `x11 once COOKIE`, `x11 often COOKIE` | requests for what the client has |
+//! | `exec TEXT`, `shell`, `subsystem NAME` | requests that start something |
 //! | `open HOST:PORT`, `open PATH` | a channel to another place |
 //! | `opened`, `open-failed CODE WORDS`, `accepted`, `refused` | answers |
 //! | `eof`, `close`, `exit STATUS`, `exit-signal NAME WORDS` | ends |
 //! | `quiet` | the server says nothing for a moment |
 
 use bytes::Bytes;
-use sluice_ssh::{Frame, Message, Place, Size};
+use sluice_ssh::{Frame, Message, Place, Size, X11};
 use sluice_wire::Side;
 use sluice_wire::conformance::{escape, unescape};
 
@@ -61,8 +62,13 @@ pub(crate) fn frame(line: &str) -> Result<Frame, String> {
         "exec" => Message::Exec(Bytes::from(unescape(rest)?)),
         "shell" => Message::Shell,
         "subsystem" => Message::Subsystem(rest.into()),
-        "request" if rest == "x11-req" => Message::Other("x11-req"),
-        "request" => Message::Other("auth-agent-req@openssh.com"),
+        "agent" => Message::Agent,
+        "x11" => Message::X11(X11 {
+            once: two().0 == "once",
+            protocol: "MIT-MAGIC-COOKIE-1".into(),
+            cookie: two().1.into(),
+            screen: 0,
+        }),
         "open" => Message::Open(place(rest)?),
         "opened" => Message::Opened,
         "open-failed" => Message::OpenFailed { code: number(two().0)?, reason: two().1.into() },
@@ -143,7 +149,13 @@ fn lines(frame: &Frame) -> Vec<String> {
         Message::Subsystem(name) => format!("subsystem {name}"),
         Message::Resized(of) => format!("resize {}", size(of)),
         Message::Signal(name) => format!("signal {name}"),
-        Message::Other(name) => format!("request {name}"),
+        Message::Agent => "agent".to_owned(),
+        Message::X11(X11 { once, cookie, .. }) => format!("x11 {} {cookie}", if *once { "once" } else { "often" }),
+        Message::Listen(_)
+        | Message::Unlisten(_)
+        | Message::Listening(_)
+        | Message::NotListening(_)
+        | Message::Arrive(_) => "of another machine".to_owned(),
         Message::Accepted => "accepted".to_owned(),
         Message::Refused => "refused".to_owned(),
         Message::Eof => "eof".to_owned(),

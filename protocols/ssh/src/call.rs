@@ -1,0 +1,45 @@
+//! What a client's connection asks of whoever serves it.
+
+use std::sync::Arc;
+
+use russh::server::ChannelOpenHandle;
+use sluice_model::{Principal, TargetName};
+use sluice_wire::{Claim, Stream};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::link::Wire;
+use crate::listens::Ask;
+use crate::pair::Pair;
+
+/// What a connection asks of whoever serves it.
+pub(crate) enum Call {
+    /// Is this somebody?
+    Claim(Claim, oneshot::Sender<Option<Principal>>),
+    /// Somebody has signed in, under a user name that says where to.
+    SignedIn {
+        user: String,
+        who: Principal,
+    },
+    Channel(Opened),
+    /// Something for a host to listen on.
+    Listen(mpsc::Receiver<Ask>),
+    /// A connection to a host behind the broker: what is spoken in it is SSH again.
+    Jump {
+        stream: Box<dyn Stream>,
+        host: TargetName,
+    },
+}
+
+/// Whether hosts may be reached through the connection (`ssh -J`).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Jumps {
+    Let,
+    Refused,
+}
+
+/// A channel that a client has opened, or asks to have opened.
+pub(crate) struct Opened {
+    pub(crate) pair: Arc<Pair>,
+    pub(crate) wire: Wire,
+    pub(crate) opening: Option<ChannelOpenHandle>,
+}
