@@ -143,6 +143,9 @@ impl Drop for Door {
         for member in self.channels.values() {
             member.pair.end(Side::Client);
         }
+        if let Some(pair) = self.berth.take() {
+            pair.end(Side::Client);
+        }
     }
 }
 

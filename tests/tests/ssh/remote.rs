@@ -1,14 +1,14 @@
 //! What comes back from a host: remote forwards, agents, displays.
 #![expect(clippy::expect_used, reason = "tests")]
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::Duration;
 
 use sluice_tests::run::{Running, run};
-use sluice_tests::ssh::{Sshd, free_port, new_key};
+use sluice_tests::ssh::{Person, Sshd, free_port, new_key};
 use sluice_tests::wait::{SOON, until};
 
 use crate::stand::{OPERATORS, Stand, text};
@@ -68,7 +68,7 @@ fn sent_to(port: u16, bytes: &[u8]) -> std::io::Result<Vec<u8>> {
     });
     let mut back = Vec::new();
     stream.read_to_end(&mut back)?;
-    writing.join().map_err(|_| std::io::ErrorKind::Other)??;
+    writing.join().map_err(|_| ErrorKind::Other)??;
     Ok(back)
 }
 
@@ -166,9 +166,50 @@ fn a_socket_of_the_host_leads_back_too() {
     let mut stream = until(SOON, "the socket", || UnixStream::connect(&path).ok());
     stream.write_all(b"through a socket").expect("it is open");
     stream.shutdown(std::net::Shutdown::Write).expect("it is open");
+    stream.set_read_timeout(Some(SOON)).expect("a socket");
     let mut back = String::new();
     stream.read_to_string(&mut back).expect("it is open");
     assert_eq!(back, "through a socket");
+}
+
+#[test]
+fn a_client_that_reaches_nobody_says_so_and_goes_on() {
+    let stand = lend(&permit("ssh.listen", ""));
+    let (port, at) = (free_port(), free_port());
+    let _client = listening(&stand, port, at);
+    let back = sent_to(port, b"nobody is there");
+    assert!(back.is_err() || back.is_ok_and(|back| back.is_empty()));
+    let somebody = TcpListener::bind(("127.0.0.1", at)).expect("it was free");
+    let answers = thread::spawn(move || {
+        let (mut stream, _) = somebody.accept()?;
+        stream.read_exact(&mut [0])?;
+        stream.write_all(b"now there is")
+    });
+    assert_eq!(sent_to(port, b"x").expect("it is open"), b"now there is");
+    assert!(answers.join().is_ok_and(|answered| answered.is_ok()));
+}
+
+#[test]
+fn a_revoked_token_ends_a_remote_forward_and_what_passes_through_it() {
+    let stand = lend(&permit("ssh.listen", ""));
+    let token = stand.broker.mint(&["--user", "oli", "--group", "ops", "--label", "lent"]);
+    let person = Person::new(&stand.broker, &token);
+    let (port, at) = (free_port(), echo());
+    let spec = format!("{port}:127.0.0.1:{at}");
+    let client = Running::start(&mut person.ssh(&["-N", "-R", &spec, "web@broker"]));
+    until(SOON, "the host to listen", || (!is_free(port)).then_some(()));
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it is open");
+    stream.set_read_timeout(Some(SOON)).expect("a socket");
+    let mut back = [0; 4];
+    stream.write_all(b"live").and_then(|()| stream.read_exact(&mut back)).expect("it is open");
+    let tokens = stand.broker.json(&["token", "list"]);
+    let found = tokens.iter().find(|token| text(token, "label").as_deref() == Some("lent"));
+    let id = found.and_then(|token| text(token, "id")).unwrap_or_default();
+    let _revoked = stand.broker.cli(&["token", "revoke", &id]).done();
+    assert!(client.finish(SOON).code.is_some_and(|code| code != 0));
+    until(SOON, "the host to listen no longer", || is_free(port).then_some(()));
+    let gone = stream.read(&mut back).map_or_else(|error| error.kind() == ErrorKind::ConnectionReset, |read| read == 0);
+    assert!(gone, "it is still open");
 }
 
 #[test]
