@@ -40,8 +40,8 @@ pub struct Host {
     /// The private key, in OpenSSH's format.
     pub key: String,
     pub port: u16,
-    /// As in the configuration.
-    pub host_key: String,
+    /// Whom it is believed to be by, as in the configuration: `host_keys: […]`, `host_authorities: […]`.
+    pub known_by: String,
     /// Further settings, one for each line, without indentation.
     pub more: Vec<String>,
 }
@@ -50,15 +50,15 @@ impl Sshd {
     /// Starts a server.
     #[must_use]
     pub fn start() -> Self {
-        Self::start_with("")
+        Self::arranged(|_| String::new())
     }
 
-    /// The same with further lines of its configuration.
+    /// The same with lines that come before its configuration, and so prevail; what they name may be put into its folder.
     ///
     /// # Panics
     /// When there is no server on this machine, or it does not start.
     #[must_use]
-    pub fn start_with(more: &str) -> Self {
+    pub fn arranged(arrange: impl FnOnce(&Path) -> String) -> Self {
         assert!(Path::new(SERVER).exists(), "there is no {SERVER}: `make setup` installs openssh-server");
         let folder = tempfile::Builder::new().prefix("sluice-sshd-").tempdir().expect("a temporary folder");
         let user = run(Command::new("id").arg("-un"), TOOL).done().stdout.trim().to_owned();
@@ -67,9 +67,10 @@ impl Sshd {
             new_key(&folder.path().join(name));
         }
         fs::copy(folder.path().join("user.pub"), folder.path().join("authorized_keys")).expect("our folder");
+        let more = arrange(folder.path());
         for _ in 0..ATTEMPTS {
             let port = free_port();
-            if let Some(kept) = launch(folder.path(), port, more) {
+            if let Some(kept) = launch(folder.path(), port, &more) {
                 return Self { kept, folder, port, user };
             }
         }
@@ -139,7 +140,7 @@ impl Host {
             user: server.user.clone(),
             key: fs::read_to_string(server.folder().join("user")).expect("it was made"),
             port: server.port,
-            host_key: server.host_key(),
+            known_by: format!("host_keys: [\"{}\"]", server.host_key()),
             more: Vec::new(),
         }
     }
@@ -157,12 +158,12 @@ impl Host {
     }
 
     pub(crate) fn yaml(&self) -> String {
-        let Self { name, environment, user, port, host_key, more, .. } = self;
+        let Self { name, environment, user, port, known_by, more, .. } = self;
         let more: String = more.iter().map(|setting| format!("    {setting}\n")).collect();
         format!(
             "  {name}:\n    protocol: ssh\n    environment: {environment}\n    \
              credential: {{ user: {user}, password: \"file:{}\" }}\n    host: 127.0.0.1\n    port: {port}\n    \
-             host_keys: [\"{host_key}\"]\n{more}",
+             {known_by}\n{more}",
             self.key_file()
         )
     }
@@ -262,10 +263,29 @@ pub fn in_terminal(program: &Command) -> Command {
     command
 }
 
-/// A pair of keys without a passphrase.
+/// A pair of ed25519 keys without a passphrase.
 pub fn new_key(file: &Path) {
+    new_key_of("ed25519", file);
+}
+
+/// A pair of keys of a type of `ssh-keygen` without a passphrase.
+pub fn new_key_of(kind: &str, file: &Path) {
     let mut make = Command::new("ssh-keygen");
-    let _made = run(make.args(["-q", "-t", "ed25519", "-N", "", "-C", "test", "-f"]).arg(file), TOOL).done();
+    let _made = run(make.args(["-q", "-t", kind, "-N", "", "-C", "test", "-f"]).arg(file), TOOL).done();
+}
+
+/// Signs a public key with an authority's, with options of `ssh-keygen`; the certificate is where OpenSSH looks for it.
+///
+/// # Panics
+/// When it is not signed.
+#[must_use]
+pub fn certify(authority: &Path, file: &Path, options: &[&str]) -> PathBuf {
+    let mut sign = Command::new("ssh-keygen");
+    sign.args(["-q", "-I", "test", "-s"]).arg(authority).args(options).arg(file.with_extension("pub"));
+    let _signed = run(&mut sign, TOOL).done();
+    let mut name = file.file_name().expect("a file has a name").to_owned();
+    name.push("-cert.pub");
+    file.with_file_name(name)
 }
 
 /// A port of 127.0.0.1 on which nobody listens.
@@ -278,7 +298,12 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("it is bound").port()
 }
 
-fn public_key(file: &Path) -> String {
+/// The public key in a file, without its comment.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn public_key(file: &Path) -> String {
     let text = fs::read_to_string(file).expect("it was made");
     text.split(' ').take(2).collect::<Vec<_>>().join(" ")
 }
@@ -287,10 +312,10 @@ fn public_key(file: &Path) -> String {
 fn launch(folder: &Path, port: u16, more: &str) -> Option<Kept> {
     let place = folder.display();
     let config = format!(
-        "Port {port}\nListenAddress 127.0.0.1\nHostKey {place}/host\nAuthorizedKeysFile {place}/authorized_keys\n\
+        "{more}\nPort {port}\nListenAddress 127.0.0.1\nHostKey {place}/host\nAuthorizedKeysFile {place}/authorized_keys\n\
          StrictModes no\nPidFile none\nSubsystem sftp internal-sftp\nPermitRootLogin yes\nUsePAM no\n\
          PasswordAuthentication no\nAcceptEnv LANG LC_* GIT_PROTOCOL SLUICE_*\nMaxStartups 200\nPrintMotd no\n\
-         PrintLastLog no\nUseDNS no\nLogLevel VERBOSE\nSetEnv HOME={place}/home\n{more}\n"
+         PrintLastLog no\nUseDNS no\nLogLevel VERBOSE\nSetEnv HOME={place}/home\n"
     );
     fs::write(folder.join("config"), config).expect("our folder");
     let log = folder.join("log");

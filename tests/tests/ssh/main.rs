@@ -6,6 +6,7 @@ mod denied;
 mod files;
 mod flow_control;
 mod holds;
+mod hosts;
 mod kept;
 mod remote;
 mod replay;
