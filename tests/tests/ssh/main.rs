@@ -12,5 +12,6 @@ mod remote;
 mod replay;
 mod run;
 mod sessions;
+mod signin;
 mod stand;
 mod tools;
