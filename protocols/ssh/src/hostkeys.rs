@@ -3,6 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use russh::keys::ssh_key::certificate::CertType;
+use russh::keys::ssh_key::public::KeyData;
 use russh::keys::{Certificate, HashAlg, PublicKey, PublicKeyOrCertificate};
 
 use crate::target::Target;
@@ -40,11 +41,16 @@ impl HostKeys {
     /// Whether what a host shows is believed.
     pub(crate) fn trust(&self, shown: &PublicKeyOrCertificate, host: &str) -> bool {
         match shown {
-            PublicKeyOrCertificate::PublicKey { key, .. } => {
-                self.pinned.iter().any(|pinned| pinned.key_data() == key.key_data())
+            PublicKeyOrCertificate::PublicKey { key, .. } => self.is_pinned(key.key_data()),
+            // The host has signed with the key that is certified: where that one is listed, nobody has to vouch for it.
+            PublicKeyOrCertificate::Certificate(certificate) => {
+                self.is_pinned(certificate.public_key()) || self.vouch(certificate, host)
             }
-            PublicKeyOrCertificate::Certificate(certificate) => self.vouch(certificate, host),
         }
+    }
+
+    fn is_pinned(&self, key: &KeyData) -> bool {
+        self.pinned.iter().any(|pinned| pinned.key_data() == key)
     }
 
     /// Whether one of the authorities vouches for a host, now and under this name (OpenSSH's PROTOCOL.certkeys).

@@ -136,6 +136,15 @@ fn a_host_with_a_certificate_of_the_authority_is_believed() {
 }
 
 #[test]
+fn a_host_whose_key_is_listed_is_believed_whoever_has_certified_it() {
+    let server = certified("stranger", &["-h", "-n", "127.0.0.1"]);
+    let host = believed("web", &server, "authority");
+    let known_by = format!("host_keys: [\"{}\"]\n    {}", server.host_key(), host.known_by);
+    let stand = Stand::at(server, OPERATORS, |_| Host { known_by, ..host }, |setup| setup);
+    assert_eq!(stand.exec("echo believed").done().stdout, "believed\n");
+}
+
+#[test]
 fn a_host_that_the_authority_does_not_vouch_for_gets_no_credential() {
     let cases: &[(&str, &str, &[&str])] = &[
         ("another authority", "stranger", &["-h", "-n", "127.0.0.1"]),
