@@ -2,7 +2,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench fuzz check setup
+.PHONY: help demo test conformance bench fuzz check setup
 
 export PATH := $(PATH):$(HOME)/.cargo/bin
 export CARGO_TERM_COLOR ?= auto
@@ -21,6 +21,7 @@ SLUICE := target/debug/sluice
 help:
 	@echo 'make demo    install what is missing, build, start a broker with a demo database, print what to try'
 	@echo 'make test    install what is missing, run every check and every test'
+	@echo 'make conformance  install more, run the test suites of others through the broker: an hour'
 	@echo 'make check   formatting, lints, documentation'
 	@echo 'make bench   compare with pgbouncer, nginx, a plain TCP proxy and ssh -J'
 	@echo 'make fuzz    feed what peers and disks may hold to each fuzz target for a minute (FUZZ_SECONDS=60)'
@@ -46,6 +47,13 @@ test: setup
 	$(SLUICE) policy test policies
 	$(SLUICE) demo --check
 	@echo 'make test: everything passed'
+
+# One line for each suite.
+conformance:
+	@tools/setup.sh conformance
+	cargo build --package sluice-broker --package sluice-tests
+	target/debug/sluice-ssh-conformance openssh
+	target/debug/sluice-ssh-conformance ansible
 
 bench: setup
 	cargo build --release --package sluice-broker --package sluice-tests

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what building and testing need and is not there yet. Quick when nothing is missing.
 # Debian and Ubuntu packages need root or passwordless sudo; everything else goes into .tools of this folder: Python and
-# Node.js packages, the source of an SDK whose tests are run, nginx without its service.
+# Node.js packages, the source of an SDK whose tests are run, nginx without its service. With the word `conformance` also
+# what only `make conformance` needs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -190,6 +191,31 @@ nginx_ready() {
 if ! nginx_ready; then
     echo "setup: unpacking nginx into .tools/nginx"
     attempt "nginx (only the benches need it)" nginx_unpack
+fi
+
+# OpenSSH's own tests, for `make conformance` only: out of the package, without what it wants besides.
+openssh_tests_unpack() {
+    local folder
+    folder="$(mktemp -d)"
+    if { (cd "$folder" && apt-get download openssh-tests) ||
+        { [ "$(id -u)" -eq 0 ] && apt-get update && (cd "$folder" && apt-get download openssh-tests); }; } &&
+        mkdir -p .tools/openssh-tests && dpkg-deb -x "$folder"/openssh-tests_*.deb .tools/openssh-tests; then
+        rm -rf "$folder"
+    else
+        rm -rf "$folder"
+        return 1
+    fi
+}
+openssh_tests_ready() {
+    [ -f /usr/lib/openssh/regress/test-exec.sh ] || [ -f .tools/openssh-tests/usr/lib/openssh/regress/test-exec.sh ]
+}
+if [ "${1:-}" = conformance ] && ! openssh_tests_ready; then
+    echo "setup: unpacking OpenSSH's own tests into .tools/openssh-tests"
+    attempt "openssh-tests (only \`make conformance\` needs it)" openssh_tests_unpack
+fi
+if [ "${1:-}" = conformance ] && ! .tools/venv-ansible/bin/ansible-playbook --version >/dev/null 2>&1; then
+    echo "setup: installing Ansible into .tools/venv-ansible"
+    attempt "ansible-core (only \`make conformance\` needs it)" pip_install .tools/venv-ansible ansible-core==2.19.14
 fi
 
 if [ "${#could_not[@]}" -gt 0 ]; then
