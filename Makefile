@@ -54,6 +54,7 @@ conformance:
 	cargo build --package sluice-broker --package sluice-tests
 	target/debug/sluice-ssh-conformance openssh
 	target/debug/sluice-ssh-conformance ansible
+	target/debug/sluice-ssh-transfers
 
 bench: setup
 	cargo build --release --package sluice-broker --package sluice-tests
