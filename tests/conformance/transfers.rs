@@ -1,4 +1,4 @@
-//! `make conformance`: what takes too long for `make test`: 1 GiB both ways at once, and as files up and down.
+//! `make conformance`: what takes too long for `make test`: 1 GiB both ways at once, as files, and from an eager client.
 //!
 //! The bytes are AES of zeros: the same each time, and no compression makes them smaller.
 
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
-use sluice_tests::broker::{Broker, Setup};
+use sluice_tests::broker::{Broker, Setup, root};
 use sluice_tests::keeper::memory_kib;
 use sluice_tests::run::run;
 use sluice_tests::ssh::{Host, Person, Sshd};
@@ -35,7 +35,11 @@ permit (principal in Group::"ops", action == Action::"reveal", resource);
 /// What is done at a stand.
 type Suite = fn(&Stand) -> Result<()>;
 
-const SUITES: [(&str, Suite); 2] = [("both ways at once", both_ways_at_once), ("sftp up and down", files_up_and_down)];
+const SUITES: [(&str, Suite); 3] = [
+    ("both ways at once", both_ways_at_once),
+    ("sftp up and down", files_up_and_down),
+    ("an eager client of a host that stands still", eager),
+];
 const USAGE: &str = "usage: sluice-ssh-transfers [MEBIBYTES]";
 /// 1 GiB, in MiB.
 const WHOLE: u64 = 1 << 10;
@@ -112,6 +116,24 @@ fn files_up_and_down(stand: &Stand) -> Result<()> {
         ensure!(count == 1, "{count} files of {there} were {content} whole: {told:?}");
     }
     ensure!(told.len() == 2, "{told:?}");
+    Ok(())
+}
+
+/// paramiko sends the requests for a whole file at once, and writes on while the host takes nothing.
+fn eager(stand: &Stand) -> Result<()> {
+    let interpreter = root().join(".tools/venv/bin/python");
+    ensure!(interpreter.exists(), "Python's packages are not installed: run `make setup`");
+    let program = root().join("tests/python/paramiko_eager.py");
+    let port = stand.broker.ssh_port();
+    let seen = stand.script(&format!(
+        "stream >there; export SLUICE_PORT={port} SLUICE_TARGET=web PYTHONDONTWRITEBYTECODE=1
+        export SLUICE_TOKEN=\"$SLUICE_TEST_TOKEN\"
+        {} {}; rm there",
+        interpreter.display(),
+        program.display()
+    ))?;
+    let digests: Vec<String> = serde_json::from_str(&seen)?;
+    ensure!(digests == [&*stand.digest; 2], "{digests:?} arrived of {}", stand.digest);
     Ok(())
 }
 
