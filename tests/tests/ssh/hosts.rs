@@ -140,7 +140,7 @@ fn a_host_whose_key_is_listed_is_believed_whoever_has_certified_it() {
     let server = certified("stranger", &["-h", "-n", "127.0.0.1"]);
     let host = believed("web", &server, "authority");
     let known_by = format!("host_keys: [\"{}\"]\n    {}", server.host_key(), host.known_by);
-    let stand = Stand::at(server, OPERATORS, |_| Host { known_by, ..host }, |setup| setup);
+    let stand = Stand::at(server, OPERATORS, |_, _| Host { known_by, ..host }, |setup| setup);
     assert_eq!(stand.exec("echo believed").done().stdout, "believed\n");
 }
 

@@ -325,7 +325,7 @@ fn an_agent_is_lent_to_nobody_otherwise_and_that_is_said() {
 #[test]
 fn a_display_is_lent_where_policy_has_it() {
     let policies = format!("{OPERATORS}\n{}", permit("ssh.x11", ""));
-    let server = Sshd::start_with("X11Forwarding yes");
+    let server = Sshd::arranged(|_| "X11Forwarding yes".to_owned());
     let stand = Stand::before(server, &policies);
     // A display that tells whoever has shown a cookie how long it was.
     let display = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");

@@ -82,7 +82,7 @@ fn stand() -> Stand {
         "ssh_authorities:\n  - name: corp\n    key: \"{authority}\"\n    groups: [ops]\n    revoked_serials: [7]\n    \
          revoked_keys: {place}/lost.pub\n"
     );
-    Stand::at(server, OPERATORS, |host| host, |setup| setup.more(&authorities))
+    Stand::at(server, OPERATORS, |host, _| host, |setup| setup.more(&authorities))
 }
 
 /// Adds a key of the server's folder; gives what `key add` says.
