@@ -2,7 +2,6 @@
 
 mod automaton;
 mod builtin;
-mod needs;
 mod signs;
 #[cfg(test)]
 mod tests;
@@ -19,9 +18,8 @@ use automaton::Automaton;
 use builtin::Builtin;
 
 pub(crate) use automaton::Run;
-pub(crate) use needs::{MARKS, Needs, mark};
-use signs::Signs;
-pub(crate) use signs::{NEAR, REACH};
+use signs::Sign;
+pub(crate) use signs::{Place, Search, Signs, Spot};
 
 /// The most detectors one set holds.
 const MOST: usize = 64;
@@ -75,9 +73,9 @@ impl Spec {
     }
 
     /// What every value of the detector shows near its beginning, if that is known.
-    fn sign(&self) -> Option<&'static str> {
+    fn signs(&self) -> Option<&'static [Sign]> {
         match &self.source {
-            Source::Builtin(builtin) => Some(builtin.sign),
+            Source::Builtin(builtin) => Some(builtin.signs),
             Source::Pattern(_) => None,
         }
     }
@@ -95,15 +93,16 @@ pub struct Detectors {
     all: Vec<Detector>,
     /// The detectors whose values can begin with a byte, for each kind of byte before it.
     first: Box<[u64]>,
+    /// The same, whatever is before it.
+    ever: Box<[u64]>,
     /// The detectors that read on in one and the same state while bytes like this one follow.
     loops: Box<[u64]>,
-    needs: Needs,
     /// The longest region whose text is kept, in folded bytes.
     region: usize,
-    /// None if some detector has no sign; compiled when a stream first asks.
+    /// None if no detector has any; compiled when a text first asks.
     signs: OnceLock<Option<Signs>>,
-    /// The sign of each detector, if all have one.
-    shown: Option<Box<[&'static str]>>,
+    /// The signs of each detector that has some.
+    shown: Vec<Option<&'static [Sign]>>,
 }
 
 impl Detectors {
@@ -124,18 +123,21 @@ impl Detectors {
             let able = |detector: &Detector| detector.guard.admits(before) && detector.automaton.begins(byte);
             all.iter().enumerate().filter(|(_, detector)| able(detector)).fold(0, |mask, (index, _)| mask | bit(index))
         };
-        let first = first.map(begins).collect();
+        let first: Box<[u64]> = first.map(begins).collect();
+        let rows = first.as_chunks::<256>().0;
+        let ever = (0..=u8::MAX)
+            .map(|byte| rows.iter().filter_map(|row| row.get(usize::from(byte))).fold(0, |all, mask| all | mask));
         let mut loops = vec![0; 256];
         for (index, detector) in all.iter().enumerate() {
             for byte in detector.automaton.loops() {
                 loops.iter_mut().skip(byte.into()).take(1).for_each(|mask| *mask |= bit(index));
             }
         }
-        let shown = specs.iter().map(Spec::sign).collect();
+        let shown = specs.iter().map(Spec::signs).collect();
         Ok(Self {
+            ever: ever.collect(),
             first,
             loops: loops.into(),
-            needs: Needs::of(&all),
             all,
             region: REGION,
             signs: OnceLock::new(),
@@ -177,22 +179,21 @@ impl Detectors {
         self.first.get(row.saturating_add(byte.into())).map_or(0, |mask| mask & watch.0)
     }
 
-    /// How many of the next bytes come before the end of the first sign of a value; `None` if that is not known.
-    pub(crate) fn clear(&self, before: &[u8], bytes: &[u8]) -> Option<usize> {
-        let compile = || Signs::compile(self.shown.as_ref()?.iter().copied());
-        self.signs.get_or_init(compile).as_ref()?.clear(before, bytes)
+    /// How many of the next bytes no value of some detectors begins with, whatever is before it.
+    pub(crate) fn idle(&self, bytes: &[u8], watch: Watch) -> usize {
+        let begins = |byte: &u8| self.ever.get(usize::from(*byte)).is_none_or(|mask| mask & watch.0 != 0);
+        bytes.iter().position(begins).unwrap_or(bytes.len())
+    }
+
+    /// The signs of the detectors that have some.
+    pub(crate) fn signs(&self) -> Option<&Signs> {
+        self.signs.get_or_init(|| Signs::compile(&self.shown)).as_ref()
     }
 
     /// The detectors that read on in one and the same state while bytes like this one follow.
     #[inline]
     pub(crate) fn looping(&self, byte: u8) -> u64 {
         self.loops.get(usize::from(byte)).copied().unwrap_or_default()
-    }
-
-    /// What texts must hold so that detectors can find anything in them.
-    #[inline]
-    pub(crate) const fn needs(&self) -> &Needs {
-        &self.needs
     }
 
     pub(crate) fn detector(&self, index: usize) -> Option<&Detector> {
@@ -212,7 +213,6 @@ impl Detectors {
     pub(crate) fn limited(mut self, limit: usize) -> Self {
         self.region = limit.saturating_mul(2);
         self.all.iter_mut().for_each(|detector| detector.limit = detector.limit.min(limit));
-        self.needs = Needs::of(&self.all);
         self
     }
 }

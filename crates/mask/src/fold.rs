@@ -7,12 +7,17 @@
 
 mod class;
 mod escape;
+mod plain;
+mod starts;
 
 use std::fmt;
 
 use escape::Escape;
+use starts::Starts;
 
 pub(crate) use class::{LETTER, SYMBOL, fold};
+pub(crate) use plain::{is_all_plain, is_strange, run};
+use plain::{is_plain, plain_run};
 
 /// How many invisible characters may follow a visible one; the rest of such a run is left out of the text, so that
 /// what is held back has a bound.
@@ -33,8 +38,7 @@ pub(crate) struct View {
     /// Up to where the text is folded.
     folded: usize,
     bytes: Vec<u8>,
-    /// Where the character of each byte begins in the text.
-    starts: Vec<usize>,
+    starts: Starts,
     /// The position of the first of `bytes`.
     base: usize,
     /// How many invisible characters came last.
@@ -57,6 +61,8 @@ enum Excess {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Rest {
     Follows,
+    /// It is there already and comes next, so nothing need be decided that it decides.
+    AtHand,
     Ends,
 }
 
@@ -76,25 +82,26 @@ impl View {
         self.raw.push_str(piece);
         let mut excess = None;
         loop {
-            if excess.is_none() {
-                self.run();
-            }
             let from = self.folded.saturating_sub(self.raw_base);
             let text = self.raw.get(from..).unwrap_or_default();
             let Some(first) = text.chars().next() else { break };
+            if excess.is_none() && is_plain(first) {
+                self.run();
+                continue;
+            }
             let (character, length) = match first {
                 '\\' | '%' | '&' => match escape::read(text.as_bytes()) {
-                    Escape::Cut if rest == Rest::Follows => break,
+                    Escape::Cut if rest != Rest::Ends => break,
                     Escape::Cut | Escape::Absent => (first, 1),
                     Escape::Stands { character, length } => (character, length),
                 },
                 _ => (first, first.len_utf8()),
             };
             let seen = self.bytes.len();
-            let (bytes, starts, start) = (&mut self.bytes, &mut self.starts, self.folded);
+            let (bytes, starts, start, base) = (&mut self.bytes, &mut self.starts, self.folded, self.base);
             fold(character, &mut |byte| {
+                starts.add(base.saturating_add(bytes.len()), start);
                 bytes.push(byte);
-                starts.push(start);
             });
             if self.bytes.len() > seen {
                 self.unseen = 0;
@@ -102,8 +109,8 @@ impl View {
                     self.leave_out(excess, seen);
                 }
             } else if self.excess == Excess::Seen && self.unseen >= UNSEEN {
+                self.starts.add(self.end(), self.folded);
                 self.bytes.push(SYMBOL);
-                self.starts.push(self.folded);
             } else {
                 self.hide(character);
                 self.unseen = self.unseen.saturating_add(1);
@@ -116,27 +123,6 @@ impl View {
         if let Some(excess) = excess {
             self.leave_out(excess, self.bytes.len());
         }
-    }
-
-    /// Whether no text waits for what follows it.
-    pub(crate) fn is_folded(&self) -> bool {
-        self.folded == self.raw_end()
-    }
-
-    /// Passes over everything held, and over bytes that fold to themselves and are more than any context reaches.
-    pub(crate) fn pass(&mut self, bytes: &[u8]) {
-        let context = bytes.last_chunk::<CONTEXT>().map_or(bytes, <[u8; CONTEXT]>::as_slice);
-        let (end, text) = (self.end().saturating_add(bytes.len()), self.raw_end().saturating_add(bytes.len()));
-        let length = context.len();
-        self.raw.clear();
-        (self.raw_base, self.folded) = (text, text);
-        self.bytes.clear();
-        self.bytes.extend_from_slice(context);
-        self.starts.clear();
-        self.starts.extend(text.saturating_sub(length)..text);
-        self.base = end.saturating_sub(length);
-        self.unseen = 0;
-        self.hidden.clear();
     }
 
     /// Hands out the text before a place and forgets it.
@@ -156,9 +142,9 @@ impl View {
             return;
         }
         self.bytes.drain(..count);
-        self.starts.drain(..count);
         self.base = self.base.saturating_add(count);
         let base = self.base;
+        self.starts.forget(base);
         self.hidden.retain(|position| *position >= base);
     }
 
@@ -171,8 +157,7 @@ impl View {
     /// Where the character of a position begins in the text; past the last one, where folding has come to.
     #[inline]
     pub(crate) fn start(&self, position: usize) -> usize {
-        let index = position.saturating_sub(self.base);
-        self.starts.get(index).copied().unwrap_or(self.folded)
+        if position < self.end() { self.starts.of(position) } else { self.folded }
     }
 
     /// The position after the last folded byte.
@@ -195,6 +180,12 @@ impl View {
     pub(crate) fn hides(&self, from: usize, to: usize) -> bool {
         let first = self.hidden.partition_point(|position| *position <= from);
         self.hidden.get(first).is_some_and(|position| *position < to)
+    }
+
+    /// The positions from one on before which invisible characters stand.
+    pub(crate) fn hidden_since(&self, position: usize) -> &[usize] {
+        let first = self.hidden.partition_point(|hidden| *hidden < position);
+        self.hidden.get(first..).unwrap_or_default()
     }
 
     /// The end of the character that a position lies in or behind.
@@ -223,12 +214,11 @@ impl View {
     /// Folds a run of ASCII that stands for itself.
     fn run(&mut self) {
         let text = self.raw.as_bytes().get(self.folded.saturating_sub(self.raw_base)..).unwrap_or_default();
-        let length = text.iter().position(|byte| !is_plain(*byte)).unwrap_or(text.len());
+        let length = plain_run(text);
         if length > 0 {
+            self.starts.extend(self.end(), self.folded);
             self.bytes.extend_from_slice(text.get(..length).unwrap_or_default());
-            let end = self.folded.saturating_add(length);
-            self.starts.extend(self.folded..end);
-            self.folded = end;
+            self.folded = self.folded.saturating_add(length);
             self.unseen = 0;
         }
     }
@@ -246,14 +236,8 @@ impl View {
         let (low, high) = (from.saturating_sub(self.raw_base), to.saturating_sub(self.raw_base));
         self.raw.replace_range(low..high, "");
         self.folded = from;
-        self.starts.iter_mut().skip(index).for_each(|start| *start = from);
+        self.starts.join(self.base.saturating_add(index), self.end(), from);
     }
-}
-
-/// Whether a byte stands for itself wherever it stands.
-#[inline]
-pub(crate) const fn is_plain(byte: u8) -> bool {
-    matches!(byte, b'\n' | b' '..=b'~') && !matches!(byte, b'\\' | b'%' | b'&')
 }
 
 impl fmt::Debug for View {

@@ -10,6 +10,8 @@ use std::fmt;
 
 use crate::fold::LETTER;
 
+#[cfg(test)]
+pub(crate) use account::COUNTRIES;
 pub(crate) use account::{card, iban};
 pub(crate) use number::{phone, ssn};
 

@@ -28,12 +28,12 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 use unicode_width::UnicodeWidthChar as _;
 
-use crate::detect::{Detectors, REACH, Watch};
-use crate::fold::Rest;
+use crate::detect::{Detectors, Watch};
+use crate::fold::{Rest, run};
 use cursor::{Cursor, Effect};
 use head::{Head, Motion};
 use raw::Raw;
-use token::{Part, Token, Tokeniser};
+use token::{Part, Token, Tokeniser, decode};
 use track::Track;
 
 pub use findings::Findings;
@@ -41,9 +41,6 @@ pub use kind::{Kind, Kinds};
 
 /// What is held is looked at each time the stream has come to a multiple of this many bytes.
 const BLOCK: usize = 1024;
-
-/// Fewer bytes are not worth being passed over.
-const FREE: usize = 256;
 
 /// Who prints.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -111,15 +108,17 @@ impl Terminal {
         }
         let mut rest = bytes;
         while !rest.is_empty() {
-            let clear = self.pass(rest, out);
-            rest = rest.get(clear..).unwrap_or_default();
             let room = BLOCK.saturating_sub(self.raw.end() % BLOCK);
             let (block, tail) = rest.split_at_checked(room).unwrap_or((rest, &[]));
             self.read(block, &mut findings);
-            self.settle(&mut findings);
+            self.settle(if tail.is_empty() { Rest::Follows } else { Rest::AtHand }, &mut findings);
             self.leave(out);
             let full = self.raw.end().is_multiple_of(BLOCK);
-            if full && self.raw.held() > Self::HELD.saturating_sub(BLOCK) {
+            if full && self.is_full() {
+                self.settle(Rest::Follows, &mut findings);
+                self.leave(out);
+            }
+            if full && self.is_full() {
                 self.printed.flood(&mut self.raw, &mut findings);
                 self.said.flood(&mut self.raw, &mut findings);
                 self.leave(out);
@@ -169,41 +168,17 @@ impl Terminal {
         self.cursor.resize(columns);
     }
 
-    /// Lets bytes of plain text leave at once, if no value can be in them; tells how many.
-    fn pass(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> usize {
-        let piped = !self.cursor.has_columns();
-        // What is held may not outgrow its limit before it is decided, as it would be hidden then.
-        let low = self.raw.held().saturating_add(REACH) < Self::HELD.saturating_sub(BLOCK);
-        let able = piped && low && self.tokens.is_plain() && self.said.is_idle();
-        if !able || bytes.len() < BLOCK {
-            return 0;
-        }
-        let clear = self.printed.clear(&self.set, bytes);
-        let Some(free) = bytes.get(..clear).filter(|free| free.len() >= FREE) else { return 0 };
-        self.raw.leave(self.raw.end(), out);
-        out.extend_from_slice(free);
-        self.raw.pass(clear);
-        self.tokens.pass(clear);
-        self.printed.pass(free);
-        self.string = Drop::No;
-        clear
+    /// Whether another block may be more than may be held.
+    const fn is_full(&self) -> bool {
+        self.raw.held() > Self::HELD.saturating_sub(BLOCK)
     }
 
     fn read(&mut self, block: &[u8], findings: &mut Findings) {
         let mut rest = block;
         while let Some(first) = rest.first() {
-            let length = if self.tokens.is_plain() { self.plain(rest) } else { 0 };
-            if let (Some((run, tail)), true) = (rest.split_at_checked(length), length > 0) {
-                self.print(run);
-                rest = tail;
-                continue;
-            }
-            let blank = if self.tokens.is_plain() { blanks(rest) } else { 0 };
-            if let (Some((run, tail)), true) = (rest.split_at_checked(blank), blank > 0) {
-                self.raw.push(run);
-                self.tokens.pass(blank);
-                self.string = Drop::No;
-                rest = tail;
+            let length = if self.tokens.is_plain() { self.quick(*first, rest) } else { 0 };
+            if length > 0 {
+                rest = rest.get(length..).unwrap_or_default();
                 continue;
             }
             self.raw.push(&[*first]);
@@ -214,11 +189,34 @@ impl Terminal {
         }
     }
 
+    /// Reads bytes that are alike at once; tells how many.
+    fn quick(&mut self, first: u8, rest: &[u8]) -> usize {
+        let length = match first {
+            b' '..=b'~' | b'\t' | b'\n' | b'\r' => self.plain(rest),
+            0x80.. => return self.wide(rest),
+            _ => blanks(rest),
+        };
+        let run = rest.get(..length).unwrap_or_default();
+        match first {
+            _ if run.is_empty() => {}
+            b'\t' | b'\n' | b'\r' | b' '..=b'~' => self.print(run),
+            _ => {
+                self.raw.push(run);
+                self.tokens.pass(length);
+                self.string = Drop::No;
+            }
+        }
+        length
+    }
+
     /// How many of the next bytes are read as what they are.
     fn plain(&self, bytes: &[u8]) -> usize {
         let piped = !self.cursor.has_columns();
-        let plain = |byte: &u8| matches!(byte, b' '..=b'~') || (piped && matches!(byte, b'\t' | b'\n' | b'\r'));
-        bytes.iter().position(|byte| !plain(byte)).unwrap_or(bytes.len())
+        if piped {
+            run(bytes, |byte| matches!(byte, b' '..=b'~' | b'\t' | b'\n' | b'\r'))
+        } else {
+            run(bytes, |byte| matches!(byte, b' '..=b'~'))
+        }
     }
 
     fn print(&mut self, run: &[u8]) {
@@ -229,6 +227,27 @@ impl Terminal {
         self.cursor.print(run.len());
         self.string = Drop::No;
         self.printed.run(run, at);
+    }
+
+    /// Prints the next characters as long as they are none of ASCII; tells how many bytes.
+    fn wide(&mut self, bytes: &[u8]) -> usize {
+        let (at, mut length) = (self.raw.end(), 0_usize);
+        while let Some((character, count)) = decode(bytes.get(length..).unwrap_or_default())
+            && !matches!(character, '\u{80}'..='\u{9f}')
+        {
+            let cells = if character == '\u{fffd}' { 1 } else { character.width().unwrap_or_default() };
+            let from = at.saturating_add(length);
+            self.owe(from);
+            self.cursor.wide(cells);
+            self.printed.cell(character, from, count, cells);
+            length = length.saturating_add(count);
+        }
+        if length > 0 {
+            self.raw.push(bytes.get(..length).unwrap_or_default());
+            self.tokens.pass(length);
+            self.string = Drop::No;
+        }
+        length
     }
 
     /// Reads a carriage return that was no part of a wrap.
@@ -308,9 +327,9 @@ impl Terminal {
         }
     }
 
-    fn settle(&mut self, findings: &mut Findings) {
-        self.printed.settle(&self.set, self.watch, Rest::Follows, &mut self.raw, findings);
-        self.said.settle(&self.set, self.watch, Rest::Follows, &mut self.raw, findings);
+    fn settle(&mut self, rest: Rest, findings: &mut Findings) {
+        self.printed.settle(&self.set, self.watch, rest, &mut self.raw, findings);
+        self.said.settle(&self.set, self.watch, rest, &mut self.raw, findings);
     }
 
     /// Lets everything leave before the first byte that is not decided.
@@ -323,7 +342,7 @@ impl Terminal {
 
 /// How many of the next bytes are controls that a screen does not show.
 fn blanks(bytes: &[u8]) -> usize {
-    bytes.iter().position(|byte| !matches!(byte, 0..=0x07 | 0x0e..=0x1a | 0x1c..=0x1f)).unwrap_or(bytes.len())
+    run(bytes, |byte| matches!(byte, 0..=0x07 | 0x0e..=0x1a | 0x1c..=0x1f))
 }
 
 impl fmt::Debug for Terminal {

@@ -1,7 +1,5 @@
 //! A pattern as a table that reads one folded byte in one step.
 
-use std::collections::BTreeSet;
-
 use regex_automata::dfa::{Automaton as _, StartKind, dense};
 use regex_automata::nfa::thompson;
 use regex_automata::util::primitives::StateID;
@@ -84,16 +82,6 @@ impl Automaton {
     /// Whether a value ends with the text.
     pub(crate) fn ends(&self, state: StateID) -> bool {
         self.table.is_match_state(self.table.next_eoi_state(state))
-    }
-
-    /// Whether a value ends here, whatever shows it: the next byte, or the end of the text.
-    pub(super) fn ends_after(&self, state: StateID) -> bool {
-        self.ends(state) || (0..=u8::MAX).any(|byte| self.step(state, byte).1 == Run::Ends)
-    }
-
-    /// Every state to begin in.
-    pub(super) fn starts(&self) -> BTreeSet<StateID> {
-        self.starts.iter().copied().collect()
     }
 
     /// Whether some value begins with a byte.

@@ -4,6 +4,7 @@
 //! without spaces, `\x82` a symbol.
 
 use super::Guard;
+use super::signs::{Made, Place, Sign};
 use crate::recognise::{Check, address, card, iban, phone, ssn, standalone};
 
 /// The stand-ins of this product itself; no class of values, so not among the public names.
@@ -15,8 +16,8 @@ pub(super) struct Builtin {
     pub(super) name: &'static str,
     pub(super) tag: &'static str,
     pub(super) pattern: &'static str,
-    /// What every value shows near its beginning, or what stands before it.
-    pub(super) sign: &'static str,
+    /// Of these every value shows one.
+    pub(super) signs: &'static [Sign],
     pub(super) guard: Guard,
     pub(super) check: Check,
     /// The longest value, in folded bytes.
@@ -25,15 +26,15 @@ pub(super) struct Builtin {
 
 impl Builtin {
     const fn new(name: &'static str, tag: &'static str, pattern: &'static str) -> Self {
-        Self { name, tag, pattern, sign: pattern, guard: Guard::Nothing, check: Check::Nothing, limit: 512 }
+        Self { name, tag, pattern, signs: &[], guard: Guard::Nothing, check: Check::Nothing, limit: 512 }
     }
 
     const fn key(name: &'static str, guard: Guard, pattern: &'static str) -> Self {
         Self { guard, ..Self::new(name, "secret.key", pattern) }
     }
 
-    const fn showing(self, sign: &'static str) -> Self {
-        Self { sign, ..self }
+    const fn showing(self, signs: &'static [Sign]) -> Self {
+        Self { signs, ..self }
     }
 
     const fn guarded(self, guard: Guard) -> Self {
@@ -47,6 +48,26 @@ impl Builtin {
     const fn within(self, limit: usize) -> Self {
         Self { limit, ..self }
     }
+}
+
+/// A sign whose end is that far behind the beginning of the value.
+const fn before(least: usize, most: usize, pattern: &'static str) -> Sign {
+    Sign { made: Made::OfLetters, pattern, place: Place::Before { least, most } }
+}
+
+/// The first groups of a number, whose end is that far behind its beginning.
+const fn groups(least: usize, most: usize, pattern: &'static str) -> Sign {
+    Sign { made: Made::OfDigits, pattern, place: Place::Before { least, most } }
+}
+
+/// A sign that ends the local part of a mail address.
+const fn local(most: usize, pattern: &'static str) -> Sign {
+    Sign { made: Made::OfLetters, pattern, place: Place::Local { most } }
+}
+
+/// A sign that stands before the value.
+const fn after(most: usize, pattern: &'static str) -> Sign {
+    Sign { made: Made::OfLetters, pattern, place: Place::After { most } }
 }
 
 pub(super) fn find(name: &str) -> Option<&'static Builtin> {
@@ -64,41 +85,54 @@ const TABLE: &[Builtin] = &[
         ),
     )
     .checked(Check::Ending(address))
-    .showing(r"@")
+    .showing(&[local(321, "@")])
     .within(320),
     Builtin::new("us-ssn", "pii.ssn", r"[0-9](?:[^0-9A-Za-z\x80\x81]{0,4}[0-9]){8}")
         .guarded(Guard::Digit)
         .checked(Check::Whole(ssn))
-        .showing(concat!(
-            r"[^0-9][0-9]{3}[^0-9A-Za-z]{1,4}[0-9]{2}[^0-9A-Za-z]{1,4}[0-9]{2}",
-            r"|(?i:ssns?|s\.s\.n|itin)[^A-Za-z]|(?i:soc(?:ial)?[ \-_]sec)",
-        ))
+        .showing(&[
+            groups(11, 17, r"[^0-9][0-9]{3}[ \t\r\n\-._/:|~()\[\]\x82]+[0-9]{2}[ \t\r\n\-._/:|~()\[\]\x82]+[0-9]{4}"),
+            after(40, r"(?i:ssns?|s\.s\.n|itin)[^A-Za-z]|(?i:soc(?:ial)?[ \-_]sec)"),
+        ])
         .within(48),
     // ISO/IEC 7812-1. Every group but the last has four digits or more: columns of numbers are no cards.
     Builtin::new("payment-card", "finance.pan", r"[0-9]{12,19}|(?:[0-9]{4,11}[ \t.\-_/]{1,2}){1,4}[0-9]{1,11}")
         .guarded(Guard::Digit)
         .checked(Check::Whole(card))
-        .showing(r"[0-9]{12}|[0-9]{8}[ \t.\-_/]{1,2}[0-9]|[0-9]{4}[ \t.\-_/]{1,2}[0-9]{4}")
+        .showing(&[groups(
+            9,
+            14,
+            r"[^0-9][2-68](?:[0-9]{11}|[0-9]{7}[0-9]*[ \t.\-_/]+[0-9]|[0-9]{3}[0-9]*[ \t.\-_/]+[0-9]{4})",
+        )])
         .within(64),
     // ISO 13616-1.
     Builtin::new("iban", "finance.iban", r"[A-Za-z]{2}[0-9]{2}(?:[ \-.]{0,2}[A-Za-z0-9]){11,30}")
         .guarded(Guard::Word)
         .checked(Check::Whole(iban))
-        .showing(r"[^0-9A-Za-z][A-Za-z]{2}[0-9]{2}[ \-.]{0,2}[A-Za-z0-9]")
+        .showing(&[groups(
+            5,
+            7,
+            concat!(
+                r"[^0-9A-Za-z](?i:A[DELTZ]|B[AEGHIRY]|C[HRYZ]|D[EJKO]|E[EGS]|F[IKOR]|G[BEILRT]|H[NRU]|I[ELQRST]|JO|K[WZ]",
+                r"|L[BCITUVY]|M[CDEKNRTU]|N[ILO]|OM|P[KLST]|QA|R[OSU]|S[ACDEIKMOTV]|T[LNR]|U[A]|V[AG]|XK|YE)",
+                r"[0-9]{2}[ \-.]*[A-Za-z0-9]",
+            ),
+        )])
         .within(96),
     Builtin::new("phone", "pii.contact.phone", r"[+(]{0,2}[0-9](?:[ \t.\-()/]{0,3}[0-9]){6,14}")
         .guarded(Guard::Digit)
         .checked(Check::Whole(phone))
-        .showing(concat!(
-            r"\+\(?[0-9][ \t.\-()/]{0,3}[0-9]|00[1-9][ \t.\-()/]{0,3}[0-9]",
-            r"|[2-9][0-9]{2}[ \t.\-()/]{1,3}[2-9][0-9]{2}[ \t.\-()/]",
-            r"|0[1-9](?:[ \t.\-()/]{1,3}[0-9]{2}){2}[ \t.\-()/]",
-            r"|(?i:phones?|tel|telefon|mobile|fax|whatsapp|sms)[^A-Za-z]",
-        ))
+        .showing(&[
+            groups(2, 3, r"\+\(?[0-9]"),
+            groups(5, 20, r"[^0-9]00[1-9][0-9]*[ \t.\-()/]+[0-9]"),
+            groups(8, 16, r"[^0-9][2-9][0-9]{2}[ \t.\-()/]+[2-9][0-9]{2}[ \t.\-()/]"),
+            groups(9, 15, r"[^0-9]0[1-9](?:[ \t.\-()/]+[0-9]{2}){2}[ \t.\-()/]"),
+            after(24, r"(?i:phones?|tel|telefon|mobile|fax|whatsapp|sms)[^A-Za-z]"),
+        ])
         .within(64),
     // RFC 7515, section 3.1: a header is a JSON object, so it begins with `{"` in base64url.
     Builtin::new("jwt", "secret.token", r"eyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{8,}(?:\.[A-Za-z0-9_\-]+){0,3}")
-        .showing(r"eyJ[A-Za-z0-9_\-]")
+        .showing(&[before(3, 3, "eyJ")])
         .within(4096),
     // RFC 7468. What is cut off before its last line is a key all the same.
     Builtin::key(
@@ -112,7 +146,7 @@ const TABLE: &[Builtin] = &[
             r"-----END [A-Z0-9 ]{0,32}PRIVATE KEY(?: BLOCK)?-----)?",
         ),
     )
-    .showing(r"-----BEGIN ")
+    .showing(&[before(11, 11, "-----BEGIN ")])
     .within(16 << 10),
     Builtin::key(
         "aws-key",
@@ -122,7 +156,10 @@ const TABLE: &[Builtin] = &[
             r#"|(?i:aws_?secret_?(?:access_?)?key)["']?\s{0,3}(?:=>|[=:])\s{0,3}["']?[A-Za-z0-9/+=]{40}"#,
         ),
     )
-    .showing(r"A(?:KI|SI|BI|CC|GP|ID|IP|NP|NV|RO)A[A-Z0-9]{2}|(?i:aws_?secret)"),
+    .showing(&[
+        before(4, 4, r"A(?:KI|SI|BI|CC|GP|ID|IP|NP|NV|RO)A"),
+        before(9, 10, r"(?i:aws_?secret)"),
+    ]),
     // The second form wants a long run without separators, which names of style sheets do not have.
     Builtin::key(
         "openai-key",
@@ -132,11 +169,11 @@ const TABLE: &[Builtin] = &[
             r"|(?:[A-Za-z0-9]{1,12}[_\-]){0,3}[A-Za-z0-9]{16}[A-Za-z0-9_\-]{4,})",
         ),
     )
-    .showing(r"[^0-9A-Za-z]sk-"),
+    .showing(&[before(3, 3, r"[^0-9A-Za-z]sk-")]),
     Builtin::key("github-token", Guard::Nothing, r"gh[oprsu]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{22,}")
-        .showing(r"gh[oprsu]_|github_pat_"),
+        .showing(&[before(4, 11, r"gh[oprsu]_|github_pat_")]),
     Builtin::key("gitlab-token", Guard::Nothing, r"gl(?:pat|dt|rt|cbt|ptt|ft|soat)-[A-Za-z0-9_\-]{20,}")
-        .showing(r"gl(?:pat|dt|rt|cbt|ptt|ft|soat)-"),
+        .showing(&[before(5, 7, r"gl(?:pat|dt|rt|cbt|ptt|ft|soat)-")]),
     Builtin::key(
         "slack-token",
         Guard::Nothing,
@@ -145,15 +182,15 @@ const TABLE: &[Builtin] = &[
             r"|https://hooks\.slack\.com/services/[A-Za-z0-9/]{20,}",
         ),
     )
-    .showing(r"xox[abeoprs]-|xapp-[0-9]|hooks\.slack\.com"),
+    .showing(&[before(5, 5, r"xox[abeoprs]-|xapp-"), before(23, 23, r"hooks\.slack\.com")]),
     Builtin::key(
         "google-key",
         Guard::Nothing,
         r"AIza[A-Za-z0-9_\-]{35}|ya29\.[A-Za-z0-9_\-]{20,}|GOCSPX-[A-Za-z0-9_\-]{28}",
     )
-    .showing(r"AIza|ya29\.|GOCSPX-"),
+    .showing(&[before(4, 7, r"AIza|ya29\.|GOCSPX-")]),
     Builtin::key("stripe-key", Guard::Word, r"[rs]k_(?:live|test)_[A-Za-z0-9]{16,}|whsec_[A-Za-z0-9]{24,}")
-        .showing(r"[rs]k_(?:live|test)_|whsec_"),
+        .showing(&[before(6, 8, r"[rs]k_(?:live|test)_|whsec_")]),
     Builtin::key(
         "vendor-key",
         Guard::Word,
@@ -163,14 +200,18 @@ const TABLE: &[Builtin] = &[
             r"|AGE-SECRET-KEY-1[0-9A-Z]{58}|shp(?:at|ca|pa|ss)_[A-Fa-f0-9]{32}|SK[0-9a-f]{32}",
         ),
     )
-    .showing(concat!(
-        r"[^0-9A-Za-z](?:hf_|npm_|pypi-|dop_v1_|SG\.|SK[0-9a-f]{2}|shp(?:at|ca|pa|ss)_)",
-        r"|hvs\.|AGE-SECRET-KEY-",
-    )),
+    .showing(&[before(
+        3,
+        15,
+        concat!(
+            r"[^0-9A-Za-z](?:hf_|npm_|pypi-|dop_v1_|SG\.|SK[0-9a-f]|shp(?:at|ca|pa|ss)_)",
+            r"|hvs\.|AGE-SECRET-KEY-",
+        ),
+    )]),
     Builtin::new(TOKEN, TOKEN, r"(?i:tok-[a-z0-9]{1,12}-[a-z2-7]{13})")
         .guarded(Guard::Word)
         .checked(Check::Ending(standalone))
-        .showing(r"(?i:tok-)")
+        .showing(&[before(4, 4, "(?i:tok-)")])
         .within(40),
 ];
 
@@ -186,18 +227,33 @@ mod tests {
         assert_eq!(names, BUILTINS);
     }
 
-    /// Text that shows no sign, and is long enough to be passed over.
+    /// Text that shows no sign.
     const PLAIN: &str = "the quick brown fox jumps over a lazy dog, and so on; then 12 more of them - as ever.\n";
 
     #[test]
     fn plain_text_shows_no_sign() {
         let specs: Vec<Spec> = BUILTINS.iter().map(|name| Spec::builtin(name).unwrap()).collect();
         let set = Detectors::compile(&specs).unwrap();
-        let plain = PLAIN.repeat(16);
-        assert_eq!(set.clear(b"x", plain.as_bytes()), Some(plain.len()));
-        assert_eq!(set.clear(b"tel ", plain.as_bytes()), Some(0));
-        assert_eq!(set.clear(b"tel. ", plain.as_bytes()), None);
-        assert_eq!(set.clear(b"", format!("{plain}a@b {plain}").as_bytes()), Some(plain.len() + 2));
+        let signs = set.signs().unwrap();
+        assert_eq!(signs.signed, set.everything().0);
+        assert_eq!(signs.shown(PLAIN.repeat(16).as_bytes()), 0);
+        for (text, name) in [("x@", "email"), ("(tel. ", "phone"), ("eyJ", "jwt"), ("5100 0000", "payment-card")] {
+            let shown = signs.shown(text.as_bytes());
+            let names = BUILTINS.iter().enumerate().filter(|(index, _)| shown & (1 << index) != 0);
+            let names: Vec<&str> = names.map(|(_, name)| *name).collect();
+            assert_eq!(names, [name], "{text}");
+        }
+    }
+
+    #[test]
+    fn every_country_of_the_registry_is_a_sign() {
+        let set = Detectors::compile(&[Spec::builtin("iban").unwrap()]).unwrap();
+        let shown = |country: &str| set.signs().unwrap().shown(format!("{country}12-a").as_bytes()) != 0;
+        for row in crate::recognise::COUNTRIES.split(' ') {
+            let country = row.get(..2).unwrap();
+            assert!(shown(country) && shown(&country.to_ascii_lowercase()), "{country}");
+        }
+        assert!(!shown("ZZ") && !shown("AA"));
     }
 
     #[test]

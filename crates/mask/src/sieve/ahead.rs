@@ -1,40 +1,63 @@
-//! Where the bytes stand without which detectors find nothing.
+//! Where candidates are worth beginning, from the signs that values show.
 
-use crate::detect::{Detectors, MARKS, mark};
-use crate::fold::{Rest, View};
+use std::collections::VecDeque;
+
+use crate::detect::{Detectors, Place, Search, Signs, Spot};
+use crate::fold::{LETTER, Rest, View};
+
+/// The digits of the longest number that counts because something is hidden in it.
+const HIDING: usize = 9;
+
+/// The longest quoted local part of a mail address, with its quotes and what follows it.
+const QUOTED: usize = 67;
 
 /// Looks ahead in one text, each byte once.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ahead {
-    kinds: [Kind; MARKS],
-    /// The detectors of which no candidate that begins before `until` is a value.
-    barren: u64,
+    /// How far the search for signs is that has come to `read`.
+    search: Option<Search>,
+    read: usize,
+    /// Behind the last byte that may not stand in the local part of a mail address.
+    local: usize,
+    /// The last quote.
+    quote: usize,
+    /// The first position at which more text may show a sign of a value.
+    known: usize,
+    /// Where values may begin, by `from`.
+    windows: VecDeque<Window>,
+    /// The detectors of which a value may begin before `until`.
+    able: u64,
     until: usize,
     /// Finds every detector able, to check that looking ahead changes no result.
     #[cfg(test)]
     pub(super) blind: bool,
 }
 
-/// One kind of byte.
-#[derive(Clone, Copy, Debug, Default)]
-struct Kind {
-    /// The next byte of the kind, if `found`; else where looking has come to.
-    at: usize,
-    found: bool,
+/// Places near a sign, both ends included.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    from: usize,
+    to: usize,
+    detectors: u64,
 }
 
 impl Ahead {
-    /// The detectors that find nothing from a position on, as nothing that they need is within their reach.
+    /// The detectors of which a value may begin at a position; the same ones up to [`Self::until`].
     #[inline]
-    pub(super) fn barren(&mut self, set: &Detectors, at: usize, view: &View, rest: Rest) -> u64 {
+    pub(super) fn able(&mut self, set: &Detectors, at: usize, view: &View, rest: Rest) -> u64 {
         #[cfg(test)]
         if self.blind {
-            return 0;
+            self.until = at.saturating_add(1);
+            return u64::MAX;
         }
         if at >= self.until {
             self.look(set, at, view, rest);
         }
-        self.barren
+        self.able
+    }
+
+    pub(super) const fn until(&self) -> usize {
+        self.until
     }
 
     /// More text has come, or the text has ended: what was not known may be now.
@@ -42,37 +65,126 @@ impl Ahead {
         self.until = 0;
     }
 
-    #[cold]
+    /// The first position at which more text may show a sign of a value.
+    pub(super) const fn known(&self) -> usize {
+        self.known
+    }
+
     fn look(&mut self, set: &Detectors, at: usize, view: &View, rest: Rest) {
-        (self.barren, self.until) = (0, usize::MAX);
-        for (index, (kind, need)) in self.kinds.iter_mut().zip(set.needs().each()).enumerate() {
-            if need.detectors == 0 {
-                continue;
+        let Some(signs) = set.signs() else {
+            (self.able, self.until) = (u64::MAX, usize::MAX);
+            return;
+        };
+        if self.read < view.end() || !view.hidden_since(self.read).is_empty() {
+            self.read(signs, at, view);
+        }
+        (self.able, self.until) = (!signs.signed, usize::MAX);
+        while self.windows.front().is_some_and(|window| window.to < at) {
+            self.windows.pop_front();
+        }
+        for window in &self.windows {
+            if window.from > at {
+                self.until = window.from;
+                break;
             }
-            kind.seek(at, view, |byte| set.needs().marks(byte) & mark(index) != 0);
-            let known = if kind.found || rest == Rest::Follows { kind.at } else { usize::MAX };
-            // Bytes up to the limit after its first are part of a value at most.
-            let free = known.saturating_sub(need.limit);
-            if at < free {
-                self.barren |= need.detectors;
-                self.until = self.until.min(free);
-            } else {
-                self.until = self.until.min(kind.at.saturating_add(1));
+            if window.to >= at {
+                self.able |= window.detectors;
+                self.until = self.until.min(window.to.saturating_add(1));
             }
         }
+        if rest == Rest::Ends {
+            return;
+        }
+        if at < self.known {
+            self.until = self.until.min(self.known);
+        } else {
+            let (mut able, mut until) = (self.able, self.until);
+            for (from, detectors) in self.open(signs) {
+                if from <= at {
+                    able |= detectors;
+                } else {
+                    until = until.min(from);
+                }
+            }
+            (self.able, self.until) = (able, until);
+        }
+    }
+
+    /// From which positions on it is not known whether values of which detectors show their sign.
+    fn open(&self, signs: &Signs) -> impl Iterator<Item = (usize, u64)> {
+        let (end, (most, detectors)) = (self.read.saturating_add(1), signs.local);
+        let reaches = signs.reaches.iter().map(move |(most, detectors)| (end.saturating_sub(*most), *detectors));
+        let quoted = self.quote.saturating_add(QUOTED) >= end;
+        let local = if quoted { self.quote.min(self.local) } else { self.local };
+        reaches.chain((detectors != 0).then_some((local.max(end.saturating_sub(most)), detectors)))
+    }
+
+    /// Reads what has come.
+    fn read(&mut self, signs: &Signs, at: usize, view: &View) {
+        let (from, end) = (self.read, view.end());
+        for hidden in view.hidden_since(from) {
+            let window = Window { from: hidden.saturating_sub(HIDING), to: *hidden, detectors: signs.signed };
+            self.add(window);
+        }
+        let bytes = view.since(from);
+        let mut search = self.search.unwrap_or_else(|| signs.search());
+        signs.read(&mut search, bytes, |index, spot| self.found(from.saturating_add(index), spot, at, view));
+        signs.end(search, |spot| self.found(end, spot, at, view));
+        self.search = Some(search);
+        self.read = end;
+        let last = |kind: fn(u8) -> bool| bytes.iter().rposition(|byte| kind(*byte)).map(|at| from.saturating_add(at));
+        self.local = last(|byte| !is_local(byte)).map_or(self.local, |at| at.saturating_add(1));
+        self.quote = last(|byte| byte == b'"').unwrap_or(self.quote);
+        self.known = self.open(signs).map(|(from, _)| from).min().unwrap_or(end);
+    }
+
+    /// Takes a sign that ends before a position.
+    fn found(&mut self, end: usize, spot: Spot, at: usize, view: &View) {
+        let detectors = spot.detectors;
+        let window = match spot.place {
+            Place::Before { least, .. } if least > end => return,
+            Place::Before { least, most } => {
+                Window { from: end.saturating_sub(most), to: end.saturating_sub(least), detectors }
+            }
+            Place::After { most } => Window { from: end, to: end.saturating_add(most), detectors },
+            Place::Local { most } => {
+                let to = end.saturating_sub(1);
+                let low = end.saturating_sub(most).max(at).min(to);
+                let Some(from) = self.local(low, to, detectors, view) else { return };
+                Window { from, to, detectors }
+            }
+        };
+        self.add(window);
+    }
+
+    /// Where the local part of a mail address may begin that ends before a position, from a lowest one on.
+    fn local(&self, low: usize, to: usize, detectors: u64, view: &View) -> Option<usize> {
+        let close = to.saturating_sub(1);
+        if view.byte(close) == Some(b'"') {
+            let low = low.max(to.saturating_sub(QUOTED)).min(close);
+            return view.slice(low, close).iter().rposition(|byte| *byte == b'"').map(|at| low.saturating_add(at));
+        }
+        let before = self.windows.iter().rfind(|window| window.detectors == detectors);
+        let low = before.map_or(low, |window| low.max(window.to.saturating_add(1))).min(to);
+        let other = view.slice(low, to).iter().rposition(|byte| !is_local(*byte));
+        Some(other.map_or(low, |at| low.saturating_add(at).saturating_add(1)))
+    }
+
+    /// Adds a window where it belongs, or to one of the last.
+    fn add(&mut self, window: Window) {
+        let joins = |last: &Window| {
+            last.detectors == window.detectors && window.from >= last.from && window.from <= last.to.saturating_add(1)
+        };
+        if let Some(last) = self.windows.iter_mut().rev().take(4).find(|last| joins(last)) {
+            last.to = last.to.max(window.to);
+            return;
+        }
+        let place = self.windows.iter().rposition(|other| other.from <= window.from);
+        self.windows.insert(place.map_or(0, |place| place.saturating_add(1)), window);
     }
 }
 
-impl Kind {
-    /// Finds the first byte of the kind at or after a position.
-    fn seek(&mut self, at: usize, view: &View, is_of_it: impl Fn(u8) -> bool) {
-        if self.found && self.at >= at {
-            return;
-        }
-        let from = self.at.max(at);
-        let ahead = view.since(from);
-        let place = ahead.iter().position(|byte| is_of_it(*byte));
-        self.found = place.is_some();
-        self.at = from.saturating_add(place.unwrap_or(ahead.len()));
-    }
+/// Whether a byte may stand in the local part of a mail address that has no quotes.
+const fn is_local(byte: u8) -> bool {
+    matches!(byte, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'_' | b'%' | b'+' | b'-' | b'.' | b'\'' | LETTER)
 }

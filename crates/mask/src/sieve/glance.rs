@@ -1,21 +1,18 @@
 //! A look at a whole text that most texts need no more than: without copying any of it.
 
 use crate::detect::{Detectors, Run, Watch};
-use crate::fold::is_plain;
+use crate::fold::is_all_plain;
 
 /// How many bytes a candidate is followed.
 const STEPS: usize = 16;
 
 /// The detectors that may find something in a whole text; none if it holds no value.
 pub(super) fn glance(set: &Detectors, watch: Watch, text: &str) -> Watch {
-    let mut marks = 0;
-    for byte in text.bytes() {
-        if !is_plain(byte) {
-            return watch;
-        }
-        marks |= set.needs().marks(byte);
+    if !is_all_plain(text.as_bytes()) {
+        return watch;
     }
-    let watch = Watch(watch.0 & !set.needs().lacking(marks));
+    let able = set.signs().map_or(u64::MAX, |signs| signs.shown(text.as_bytes()) | !signs.signed);
+    let watch = Watch(watch.0 & able);
     if watch.is_empty() || is_clean(set, watch, text.as_bytes()) { Watch(0) } else { watch }
 }
 

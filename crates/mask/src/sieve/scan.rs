@@ -7,8 +7,8 @@ use super::thread::{Stage, Thread};
 use super::{Exit, Found};
 use regex_automata::util::primitives::StateID;
 
-use crate::detect::{Detector, Detectors, NEAR, REACH, Run, Watch, bit};
-use crate::fold::{CONTEXT, Rest, View};
+use crate::detect::{Detector, Detectors, Run, Watch, bit};
+use crate::fold::{Rest, View, is_strange};
 
 /// How many bytes are looked at before a candidate is followed; most end within them.
 const GLANCE: usize = 3;
@@ -80,6 +80,9 @@ impl Scan {
         loop {
             self.skip(set, watch, rest);
             let Some(byte) = self.view.byte(self.at) else { break };
+            if self.waits(rest) {
+                break;
+            }
             if self.cluster.is_some() {
                 self.follow(set, byte);
                 self.close(set, exit);
@@ -121,36 +124,12 @@ impl Scan {
         self.tails.clear();
     }
 
-    /// How many of the next bytes no value begins in, and none that began before goes on into; all held text is free of
-    /// values then, too. None if that cannot be told.
-    pub(crate) fn clear(&self, set: &Detectors, ahead: &[u8]) -> Option<usize> {
-        if self.cluster.is_some() || !self.tails.is_empty() || !self.view.is_folded() {
-            return None;
-        }
-        let before = self.view.since(self.at.saturating_sub(CONTEXT));
-        let clear = set.clear(before, ahead)?;
-        let far = clear.checked_sub(REACH)?;
-        // Only the local part of a mail address is long, and it has no white space.
-        let near = ahead.get(far..clear.saturating_sub(NEAR)).unwrap_or_default();
-        let blank = near.iter().rposition(u8::is_ascii_whitespace);
-        Some(far.saturating_add(blank.map_or(0, |blank| blank.saturating_add(1))))
-    }
-
     /// Whether what is not decided shows more of a value than ordinary words and short numbers do.
     pub(crate) fn suspects(&self, set: &Detectors) -> bool {
-        const END: &[u8] = b"\n\n";
         let open = self.view.since(self.at);
         let digits = open.iter().filter(|byte| byte.is_ascii_digit()).count();
-        self.cluster.is_some() || digits >= DIGITS || set.clear(open, END) != Some(END.len())
-    }
-
-    /// Passes over bytes that [`Self::clear`] has told to be free of values, and over all that is held.
-    pub(crate) fn pass(&mut self, bytes: &[u8]) {
-        self.view.pass(bytes);
-        self.at = self.view.end();
-        self.threads.clear();
-        (self.begun, self.vain) = (Begun::No, 0);
-        self.ahead = Ahead::default();
+        let shows = || set.signs().is_none_or(|signs| signs.shown(&[open, b"\n\n"].concat()) != 0);
+        self.cluster.is_some() || digits >= DIGITS || is_strange(open) || shows()
     }
 
     pub(crate) fn held(&self) -> usize {
@@ -166,19 +145,51 @@ impl Scan {
         if self.cluster.is_some() || self.begun == Begun::Yes {
             return;
         }
-        let mut before = self.before();
-        let mut passed = 0_usize;
-        for byte in self.view.since(self.at) {
-            let vain = self.vain & set.looping(*byte);
-            let at = self.at.saturating_add(passed);
-            if set.begin(before, *byte, watch) & !vain & !self.ahead.barren(set, at, &self.view, rest) != 0 {
-                break;
+        let end = self.view.end();
+        while self.at < end {
+            let able = Watch(self.ahead.able(set, self.at, &self.view, rest) & watch.0);
+            let until = self.ahead.until().min(end);
+            let passed = if able.is_empty() { None } else { self.try_begin(set, able, until) };
+            if let Some(at) = passed {
+                self.at = at;
+                return;
             }
-            self.vain = vain;
-            before = Some(*byte);
-            passed = passed.saturating_add(1);
+            if able.is_empty() {
+                self.vain = 0;
+            }
+            self.at = until;
         }
-        self.at = self.at.saturating_add(passed);
+    }
+
+    /// The first position up to another one at which some detector begins.
+    fn try_begin(&mut self, set: &Detectors, able: Watch, until: usize) -> Option<usize> {
+        let bytes = self.view.slice(self.at, until);
+        let mut index = 0_usize;
+        loop {
+            let rest = bytes.get(index..).unwrap_or_default();
+            let idle = set.idle(rest, able);
+            if idle > 0 {
+                // Where nothing can begin, nothing loops.
+                self.vain = 0;
+            }
+            let byte = *rest.get(idle)?;
+            let vain = self.vain & set.looping(byte);
+            index = index.saturating_add(idle);
+            let at = self.at.saturating_add(index);
+            self.vain = vain;
+            let before = at.checked_sub(1).and_then(|before| self.view.byte(before));
+            if set.begin(before, byte, able) & !vain != 0 {
+                return Some(at);
+            }
+            index = index.saturating_add(1);
+        }
+    }
+
+    /// Whether the next candidates can wait for the text that is at hand.
+    const fn waits(&self, rest: Rest) -> bool {
+        matches!((rest, self.begun), (Rest::AtHand, Begun::No))
+            && self.cluster.is_none()
+            && self.at >= self.ahead.known()
     }
 
     fn before(&self) -> Option<u8> {
@@ -237,8 +248,8 @@ impl Scan {
         let (before, ahead) = (self.before(), self.view.since(self.at.saturating_add(1)));
         let looping = set.looping(byte);
         self.vain &= looping;
-        let barren = self.ahead.barren(set, self.at, &self.view, rest);
-        let mut mask = set.begin(before, byte, watch) & !busy & !self.vain & !barren;
+        let able = self.ahead.able(set, self.at, &self.view, rest);
+        let mut mask = set.begin(before, byte, watch) & !busy & !self.vain & able;
         while let Ok(index) = usize::try_from(mask.trailing_zeros())
             && mask != 0
         {

@@ -24,11 +24,6 @@ impl Raw {
         self.bytes.len()
     }
 
-    /// Passes over bytes that leave without having been here; nothing is held.
-    pub(super) const fn pass(&mut self, bytes: usize) {
-        self.base = self.base.saturating_add(bytes);
-    }
-
     /// Hides what prints of a run of ASCII; controls stay.
     pub(super) fn star(&mut self, from: usize, length: usize) {
         let index = from.saturating_sub(self.base);

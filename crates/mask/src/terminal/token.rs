@@ -286,6 +286,33 @@ impl Tokeniser {
     }
 }
 
+/// Reads a character beyond ASCII, or bytes that are none as U+FFFD; also tells how many bytes. None if more bytes may
+/// make another one of them (Unicode Standard, section 3.9, table 3-7).
+pub(super) fn decode(bytes: &[u8]) -> Option<(char, usize)> {
+    let lead = *bytes.first()?;
+    let (length, second) = match lead {
+        0..=0x7f => return None,
+        0xc2..=0xdf => (2, 0x80..=0xbf),
+        0xe0 => (3, 0xa0..=0xbf),
+        0xed => (3, 0x80..=0x9f),
+        0xe1..=0xef => (3, 0x80..=0xbf),
+        0xf0 => (4, 0x90..=0xbf),
+        0xf1..=0xf3 => (4, 0x80..=0xbf),
+        0xf4 => (4, 0x80..=0x8f),
+        _ => return Some(('\u{fffd}', 1)),
+    };
+    let mut code = u32::from(lead) & (0x7f >> length);
+    for index in 1..length {
+        let byte = *bytes.get(index)?;
+        let good = if index == 1 { second.contains(&byte) } else { matches!(byte, 0x80..=0xbf) };
+        if !good {
+            return Some(('\u{fffd}', index));
+        }
+        code = (code << 6) | u32::from(byte & 0x3f);
+    }
+    Some((char::from_u32(code)?, length))
+}
+
 /// The byte of a character of ASCII; DEL, which nothing looks at, for any other.
 fn low(character: char) -> u8 {
     u8::try_from(character).ok().filter(u8::is_ascii).unwrap_or(0x7f)

@@ -28,25 +28,29 @@ enum Flood {
     Yes,
 }
 
-/// Some characters of the text.
+/// Characters of the text that follow each other and are alike.
 #[derive(Clone, Copy, Debug)]
 struct Mark {
-    /// How many bytes of text.
-    text: usize,
+    count: usize,
     /// Where they begin in the stream.
     raw: usize,
     form: Form,
 }
 
-/// How characters stand in the stream.
+/// How a character stands in the text and in the stream.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Form {
+struct Form {
+    /// How many bytes of text.
+    text: usize,
+    /// How many of the stream.
+    bytes: usize,
+    /// How many cells, if it prints.
+    cells: Option<usize>,
+}
+
+impl Form {
     /// ASCII, byte by byte.
-    Run,
-    /// One character of so many bytes and cells.
-    Cell { bytes: usize, cells: usize },
-    /// What does not print.
-    Bare,
+    const RUN: Self = Self { text: 1, bytes: 1, cells: Some(1) };
 }
 
 impl Track {
@@ -60,57 +64,43 @@ impl Track {
         self.marks.front().map(|mark| mark.raw)
     }
 
-    /// How many of the next bytes can pass with all that is held, because no value is in them.
-    pub(super) fn clear(&self, set: &Detectors, ahead: &[u8]) -> usize {
-        let whole = self.batch.is_empty() && self.gone == 0;
-        if whole { self.scan.clear(set, ahead).unwrap_or_default() } else { 0 }
-    }
-
-    /// Passes over bytes that are clear, and over all that is held.
-    pub(super) fn pass(&mut self, bytes: &[u8]) {
-        self.marks.clear();
-        self.scan.pass(bytes);
-    }
-
     /// Whether what is held looks like the beginning of a value.
     pub(super) fn suspects(&self, set: &Detectors) -> bool {
         !self.marks.is_empty() && (self.flood == Flood::Yes || self.scan.suspects(set))
     }
 
-    /// Whether nothing is undecided.
-    pub(super) fn is_idle(&self) -> bool {
-        self.marks.is_empty() && self.gone == 0 && self.batch.is_empty()
-    }
-
     /// Adds ASCII that prints itself.
     pub(super) fn run(&mut self, text: &[u8], raw: usize) {
-        self.batch.extend(text.iter().copied().map(char::from));
-        match self.marks.back_mut() {
-            Some(Mark { text: length, raw: from, form: Form::Run }) if from.saturating_add(*length) == raw => {
-                *length = length.saturating_add(text.len());
-            }
-            _ => self.marks.push_back(Mark { text: text.len(), raw, form: Form::Run }),
-        }
+        // It is ASCII, so all of it is text.
+        self.batch.push_str(str::from_utf8(text).unwrap_or_default());
+        self.mark(text.len(), raw, Form::RUN);
     }
 
     /// Adds a character that takes some cells.
     pub(super) fn cell(&mut self, character: char, raw: usize, bytes: usize, cells: usize) {
-        self.add(character, raw, Form::Cell { bytes, cells: cells.min(bytes) });
+        self.add(character, raw, bytes, Some(cells.min(bytes)));
     }
 
     /// Adds a character that stands for something which prints nothing.
     pub(super) fn bare(&mut self, character: char, raw: usize) {
-        self.add(character, raw, Form::Bare);
+        self.add(character, raw, 0, None);
     }
 
-    fn add(&mut self, character: char, raw: usize, form: Form) {
+    fn add(&mut self, character: char, raw: usize, bytes: usize, cells: Option<usize>) {
         self.batch.push(character);
-        self.marks.push_back(Mark { text: character.len_utf8(), raw, form });
+        self.mark(1, raw, Form { text: character.len_utf8(), bytes, cells });
+    }
+
+    fn mark(&mut self, count: usize, raw: usize, form: Form) {
+        match self.marks.back_mut() {
+            Some(mark) if mark.form == form && mark.end() == raw => mark.count = mark.count.saturating_add(count),
+            _ => self.marks.push_back(Mark { count, raw, form }),
+        }
     }
 
     /// Decides what can be decided.
     pub(super) fn settle(&mut self, set: &Detectors, watch: Watch, rest: Rest, raw: &mut Raw, tally: &mut Findings) {
-        if self.batch.is_empty() && rest == Rest::Follows {
+        if self.batch.is_empty() && self.marks.is_empty() && rest != Rest::Ends {
             return;
         }
         let Self { scan, batch, marks, gone, .. } = self;
@@ -135,7 +125,7 @@ impl Track {
             return self.hide(raw);
         }
         let (mut scan, mut gone) = (self.scan.clone(), self.gone);
-        let out: usize = self.marks.iter().map(|mark| mark.text).sum();
+        let out: usize = self.marks.iter().map(Mark::text).sum();
         let mut judge = Judge { marks: &mut self.marks, gone: &mut gone, raw, tally: None, set };
         scan.read(set, watch, "", Rest::Ends, &mut judge);
         self.marks.clear();
@@ -156,18 +146,32 @@ impl Track {
 
     fn hide(&mut self, raw: &mut Raw) {
         for mark in self.marks.drain(..) {
-            mark.hide(mark.text, raw);
-            self.gone = self.gone.saturating_add(mark.text);
+            mark.hide(mark.count, raw);
+            self.gone = self.gone.saturating_add(mark.text());
         }
     }
 }
 
 impl Mark {
-    fn hide(self, text: usize, raw: &mut Raw) {
+    /// How many bytes of text.
+    const fn text(&self) -> usize {
+        self.count.saturating_mul(self.form.text)
+    }
+
+    /// The place in the stream after the last one.
+    const fn end(&self) -> usize {
+        self.raw.saturating_add(self.count.saturating_mul(self.form.bytes))
+    }
+
+    /// Hides the first ones.
+    fn hide(self, count: usize, raw: &mut Raw) {
         match self.form {
-            Form::Run => raw.star(self.raw, text),
-            Form::Cell { bytes, cells } => raw.blot(self.raw, bytes, cells),
-            Form::Bare => {}
+            Form::RUN => raw.star(self.raw, count),
+            Form { bytes, cells: Some(cells), .. } => {
+                let places = (0..count).map(|index| self.raw.saturating_add(index.saturating_mul(bytes)));
+                places.for_each(|place| raw.blot(place, bytes, cells));
+            }
+            Form { cells: None, .. } => {}
         }
     }
 }
@@ -191,12 +195,12 @@ impl Judge<'_> {
         while left > 0
             && let Some(mark) = self.marks.front_mut()
         {
-            let count = left.min(mark.text);
+            let count = left.div_ceil(mark.form.text.max(1)).min(mark.count);
             each(*mark, count, self.raw);
-            left = left.saturating_sub(count);
-            mark.text = mark.text.saturating_sub(count);
-            mark.raw = mark.raw.saturating_add(count);
-            if mark.text == 0 {
+            left = left.saturating_sub(count.saturating_mul(mark.form.text));
+            mark.count = mark.count.saturating_sub(count);
+            mark.raw = mark.raw.saturating_add(count.saturating_mul(mark.form.bytes));
+            if mark.count == 0 {
                 self.marks.pop_front();
             }
         }

@@ -1,0 +1,90 @@
+//! Bytes that stand for themselves.
+
+/// How many bytes are looked at together.
+const LANE: usize = 32;
+
+/// Whether a character stands for itself wherever it stands.
+#[inline]
+pub(super) fn is_plain(character: char) -> bool {
+    u8::try_from(character).is_ok_and(is_plain_byte)
+}
+
+#[inline]
+const fn is_plain_byte(byte: u8) -> bool {
+    matches!(byte, b'\n' | b' '..=b'~') && !matches!(byte, b'\\' | b'%' | b'&')
+}
+
+/// How many bytes a text begins with that stand for themselves.
+pub(crate) fn plain_run(text: &[u8]) -> usize {
+    run(text, is_plain_byte)
+}
+
+/// Whether all bytes of a text stand for themselves.
+pub(crate) fn is_all_plain(text: &[u8]) -> bool {
+    plain_run(text) == text.len()
+}
+
+/// How many bytes a text begins with that are of some kind; quick where there are many.
+#[inline]
+pub(crate) fn run(text: &[u8], kind: impl Fn(u8) -> bool) -> usize {
+    let (first, rest) = text.split_at_checked(LANE).unwrap_or((text, &[]));
+    if let Some(end) = first.iter().position(|byte| !kind(*byte)) {
+        return end;
+    }
+    let (lanes, _) = rest.as_chunks::<LANE>();
+    // Without a way out in the middle, a lane is looked at as a whole.
+    let whole = lanes.iter().take_while(|lane| lane.iter().fold(true, |all, byte| all & kind(*byte))).count();
+    let rest = rest.get(whole.saturating_mul(LANE)..).unwrap_or_default();
+    let end = rest.iter().position(|byte| !kind(*byte)).unwrap_or(rest.len());
+    text.len().saturating_sub(rest.len()).saturating_add(end)
+}
+
+/// Whether a text holds escapes (as [`super::escape`] reads them), controls, or anything beyond ASCII.
+pub(crate) fn is_strange(text: &[u8]) -> bool {
+    text.iter().enumerate().any(|(at, byte)| {
+        let rest = text.get(at.saturating_add(1)..).unwrap_or_default();
+        match byte {
+            b'\\' => rest.first().is_some_and(|next| !is_no_escape(*next)),
+            b'%' => rest.first_chunk::<2>().is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)),
+            b'&' => {
+                let name = rest.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
+                rest.first() == Some(&b'#') || ((1..=7).contains(&name) && rest.get(name) == Some(&b';'))
+            }
+            b'\t' | b'\n' | b'\r' | b' '..=b'~' => false,
+            _ => true,
+        }
+    })
+}
+
+/// Whether a backslash before a byte means nothing.
+const fn is_no_escape(byte: u8) -> bool {
+    byte.is_ascii_alphabetic() && !matches!(byte, b'n' | b'r' | b't' | b'u' | b'x')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_ends_where_its_first_other_byte_is() {
+        for length in 0..100 {
+            let mut text = vec![b'a'; 100];
+            if let Some(byte) = text.get_mut(length) {
+                *byte = b'%';
+            }
+            assert_eq!(plain_run(&text), length);
+            assert_eq!(plain_run(text.get(..length).unwrap_or_default()), length);
+        }
+        assert!(is_all_plain(b"all of it\n") && !is_all_plain(b"not\r"));
+    }
+
+    #[test]
+    fn what_may_be_an_escape_is_strange() {
+        for text in ["\\u0040", "a\\-", "\\\n", "%4f", "&#", "&amp;", "\u{e9}", "\0", "\x7f"] {
+            assert!(is_strange(text.as_bytes()), "{text:?}");
+        }
+        for text in ["", "\\", "C:\\Windows", "5 % off", "a & b", "&and", "tabs\t and\r\n", "&abcdefgh;"] {
+            assert!(!is_strange(text.as_bytes()), "{text:?}");
+        }
+    }
+}
