@@ -19,8 +19,8 @@ pub(super) struct Ahead {
     read: usize,
     /// Behind the last byte that may not stand in the local part of a mail address.
     local: usize,
-    /// The last quote.
-    quote: usize,
+    /// The last two quotes.
+    quotes: [usize; 2],
     /// The first position at which more text may show a sign of a value.
     known: usize,
     /// Where values may begin, by `from`.
@@ -84,7 +84,7 @@ impl Ahead {
         }
         for window in &self.windows {
             if window.from > at {
-                self.until = window.from;
+                self.until = self.until.min(window.from);
                 break;
             }
             if window.to >= at {
@@ -114,8 +114,8 @@ impl Ahead {
     fn open(&self, signs: &Signs) -> impl Iterator<Item = (usize, u64)> {
         let (end, (most, detectors)) = (self.read.saturating_add(1), signs.local);
         let reaches = signs.reaches.iter().map(move |(most, detectors)| (end.saturating_sub(*most), *detectors));
-        let quoted = self.quote.saturating_add(QUOTED) >= end;
-        let local = if quoted { self.quote.min(self.local) } else { self.local };
+        let quotes = self.quotes.into_iter().filter(|quote| quote.saturating_add(QUOTED) >= end);
+        let local = quotes.fold(self.local, usize::min);
         reaches.chain((detectors != 0).then_some((local.max(end.saturating_sub(most)), detectors)))
     }
 
@@ -132,9 +132,21 @@ impl Ahead {
         signs.end(search, |spot| self.found(end, spot, at, view));
         self.search = Some(search);
         self.read = end;
-        let last = |kind: fn(u8) -> bool| bytes.iter().rposition(|byte| kind(*byte)).map(|at| from.saturating_add(at));
-        self.local = last(|byte| !is_local(byte)).map_or(self.local, |at| at.saturating_add(1));
-        self.quote = last(|byte| byte == b'"').unwrap_or(self.quote);
+        if let Some(other) = bytes.iter().rposition(|byte| !is_local(*byte)) {
+            self.local = from.saturating_add(other).saturating_add(1);
+        }
+        let [_, mut last] = self.quotes;
+        let mut quotes = bytes
+            .iter()
+            .enumerate()
+            .rev()
+            .take(QUOTED)
+            .filter(|(_, byte)| **byte == b'"')
+            .map(|(at, _)| from.saturating_add(at));
+        if let Some(second) = quotes.next() {
+            last = quotes.next().unwrap_or(last);
+            self.quotes = [last, second];
+        }
         self.known = self.open(signs).map(|(from, _)| from).min().unwrap_or(end);
     }
 

@@ -267,6 +267,24 @@ const PARTS: &[&str] = &[
     "⑨",
     "git@h.io:",
     "tok-a-bcdefghijklmn",
+    "\"a b\"@x.io",
+    "\"ab@c\"@x.io ",
+    "social security ",
+    "s.s.n: ",
+    "phone: ",
+    "0033 1 42 68 53 00",
+    "06 12 34 56 78",
+    " 212 555 0123 ",
+    "+49 (30) 1234567",
+    "378282246310005",
+    "4111-1111-1111-1111",
+    "gb82 west 1234 5698 7654 32",
+    "AKIAIOSFODNN7EXAMPLE ",
+    "hf_0123456789abcdefghijABCDEFGHIJ",
+    "xoxb-0123456789-abcdef",
+    "https://hooks.slack.com/services/T0123456/B0123456/abc",
+    "aws_secret_key = ",
+    "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
 ];
 
 fn text() -> impl Strategy<Value = String> {
@@ -334,6 +352,25 @@ fn text_that_lacks_what_values_need_costs_no_steps() {
         assert!(steps(&set, &[&text]).0 < 0.5, "{unit}");
         let pieces: Vec<&str> = pieces(&text, &(0..text.len() / 7).map(|index| index * 7).collect::<Vec<_>>());
         assert!(steps(&set, &pieces).0 < 10.0, "{unit}");
+    }
+}
+
+#[test]
+fn a_sign_brings_back_only_the_candidates_near_it() {
+    let set = all();
+    for line in [
+        "203.0.113.7 - - [05/Nov/2026:19:19:18 +0000] \"GET /items/25991?page=12 HTTP/1.1\" 200 48211 537.36\n",
+        "2026-11-05T19:19:18.123Z INFO took=1234ms bytes=312243 id=1763000000000 mail=<ops@corp.example>\n",
+        "00000010: 09ed a7a4 0bb7 2f0e 4265 7683 d4ee 9da8  ......../.Bev...\n",
+        "Q2hpbGRyZW4/YXJl+dGhlIG9ubHkgb25lcyB3aG8gYXJl/IGJyYXZlIGVub3VnaCB0byBkby\n",
+        "852798299,7661,742.55,1735499245557,93,13514.714,408904016504\n",
+    ] {
+        let text = line.repeat((1 << 16) / line.len());
+        let (whole, ..) = steps(&set, &[&text]);
+        assert!(whole < 2.0, "{whole} steps a byte: {line}");
+        let pieces: Vec<&str> = pieces(&text, &(0..text.len() / 500).map(|index| index * 500).collect::<Vec<_>>());
+        let (cut, ..) = steps(&set, &pieces);
+        assert!(cut < 3.0, "{cut} steps a byte in pieces: {line}");
     }
 }
 
