@@ -58,6 +58,10 @@ need ssh openssh-client
 need git git
 need rsync rsync
 need openssl openssl
+need tmux tmux
+need vim vim
+need less less
+need top procps
 [ -x /usr/sbin/sshd ] || missing+=(openssh-server)
 need python3 python3
 python3 -c 'import venv, ensurepip' >/dev/null 2>&1 || missing+=(python3-venv)

@@ -8,6 +8,7 @@ mod flow_control;
 mod holds;
 mod hosts;
 mod kept;
+mod programs;
 mod remote;
 mod replay;
 mod run;
