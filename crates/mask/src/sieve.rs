@@ -113,7 +113,8 @@ impl Sieve {
         }
         let mut rest = piece;
         while let Some((portion, tail)) = rest.split_at_checked(rest.floor_char_boundary(PORTION)) {
-            self.scan.read(&self.set, self.watch, portion, Rest::Follows, &mut Written { cover, out });
+            let then = if tail.is_empty() { Rest::Follows } else { Rest::AtHand };
+            self.scan.read(&self.set, self.watch, portion, then, &mut Written { cover, out });
             if tail.is_empty() {
                 break;
             }
@@ -156,8 +157,8 @@ pub fn scrub(set: &Detectors, watch: Watch, text: &str, cover: &mut dyn Cover, o
     let mut scan = Scan::new(set);
     let mut rest = text;
     while let Some((portion, tail)) = rest.split_at_checked(rest.floor_char_boundary(PORTION)) {
-        let ends = if tail.is_empty() { Rest::Ends } else { Rest::Follows };
-        scan.read(set, watch, portion, ends, &mut Written { cover, out });
+        let then = if tail.is_empty() { Rest::Ends } else { Rest::AtHand };
+        scan.read(set, watch, portion, then, &mut Written { cover, out });
         if tail.is_empty() {
             break;
         }
