@@ -48,10 +48,12 @@ test: setup
 	$(SLUICE) demo --check
 	@echo 'make test: everything passed'
 
-# One line for each suite.
+# One line for each suite. What the suites need beyond `setup` goes into .tools.
 conformance:
 	@tools/setup.sh conformance
+	tools/conformance.sh
 	cargo build --package sluice-broker --package sluice-tests
+	target/debug/sluice-conformance regress
 	target/debug/sluice-ssh-conformance openssh
 	target/debug/sluice-ssh-conformance ansible
 	target/debug/sluice-ssh-transfers

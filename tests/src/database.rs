@@ -57,13 +57,21 @@ impl Server {
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Server> = OnceLock::new();
         SHARED.get_or_init(|| {
-            let server = Self::start();
+            let server = Self::start(&[LOGGING, SETTINGS].concat());
             server.make_roles();
             server
         })
     }
 
-    fn start() -> Self {
+    /// A server of its own, which logs only errors; it ends with this process.
+    #[must_use]
+    pub fn plain() -> &'static Self {
+        let server = Self::start(SETTINGS);
+        server.make_roles();
+        Box::leak(Box::new(server))
+    }
+
+    fn start(settings: &[&str]) -> Self {
         let ids = unprivileged();
         let folder = tempfile::Builder::new().prefix("sluice-test-db-").tempdir().expect("a temporary folder").keep();
         owned(&folder, ids);
@@ -83,7 +91,7 @@ impl Server {
         let port = free_port();
         let mut postgres = Command::new(program("postgres"));
         postgres.arg("-D").arg(&data).arg("-k").arg(&folder).args(["-h", "127.0.0.1", "-p", &port.to_string()]);
-        for setting in SETTINGS {
+        for setting in settings {
             postgres.arg("-c").arg(setting);
         }
         postgres.arg("-c").arg(format!("log_line_prefix={LOG_PREFIX}"));
@@ -115,6 +123,12 @@ impl Server {
         let mut admin = self.admin("postgres");
         let _set = admin.query(&format!("ALTER ROLE {OWNER} PASSWORD '{PASSWORD}'")).ok();
         let _made = admin.query(&format!("CREATE ROLE {ROLE} LOGIN PASSWORD '{PASSWORD}'")).ok();
+    }
+
+    /// Where its socket lies.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The server's port on 127.0.0.1.
@@ -191,12 +205,16 @@ const SETTINGS: &[&str] = &[
     "max_connections=80",
     "wal_level=logical",
     "autovacuum=off",
+    "log_checkpoints=off",
+];
+
+/// What the server writes down for the tests.
+const LOGGING: &[&str] = &[
     "log_statement=all",
     "log_min_duration_statement=0",
     "log_min_messages=info",
     "log_min_error_statement=info",
     "log_parameter_max_length=0",
-    "log_checkpoints=off",
 ];
 
 /// A program of PostgreSQL, from PATH or from where Debian keeps it.

@@ -1,0 +1,43 @@
+//! `make conformance`: what PostgreSQL and its drivers test themselves with, through a broker and past it.
+//!
+//! The broker analyses every statement, masks nothing and permits everything, so that the same tests must pass both ways.
+//! A test that fails past the broker too says nothing about it. What differs by design is in a list beside the suite, each
+//! entry with its reason; an entry that does not fail any more fails the suite.
+
+mod outcome;
+mod regress;
+mod stand;
+
+use anyhow::{Result, bail};
+
+use outcome::say;
+
+const USAGE: &str = "\
+usage: sluice-conformance SUITE…
+
+  regress     PostgreSQL's own regression tests, by pg_regress
+
+`tools/conformance.sh` fetches what they need.";
+
+fn main() -> Result<()> {
+    let suites: Vec<String> = std::env::args().skip(1).collect();
+    if suites.is_empty() {
+        bail!("{USAGE}");
+    }
+    let mut failed = Vec::new();
+    for suite in suites {
+        let outcome = match suite.as_str() {
+            "regress" => regress::regress(),
+            _ => bail!("there is no suite `{suite}`\n{USAGE}"),
+        };
+        match &outcome {
+            Ok(compared) => compared.print(&suite)?,
+            Err(error) => say(format_args!("{suite}: {error:#}"))?,
+        }
+        failed.extend(outcome.map_or(true, |compared| !compared.is_same()).then_some(suite));
+    }
+    if !failed.is_empty() {
+        bail!("not as past the broker: {}", failed.join(", "));
+    }
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! What became of a suite's tests, through the broker and past it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Arguments;
+use std::io::Write as _;
+
+use anyhow::{Context as _, Result};
+
+/// Each test and whether it passed.
+pub(crate) type Outcomes = BTreeMap<String, Outcome>;
+
+/// What became of one test.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Outcome {
+    Passes,
+    Fails,
+}
+
+/// The two ways beside each other.
+#[derive(Debug)]
+pub(crate) struct Compared {
+    pub(crate) direct: Outcomes,
+    pub(crate) through: Outcomes,
+    /// What fails through the broker by design: test and reason.
+    pub(crate) known: BTreeMap<String, String>,
+}
+
+impl Compared {
+    /// Tests that pass past the broker and not through it.
+    fn lost(&self) -> BTreeSet<&str> {
+        let passes = |outcomes: &Outcomes, test: &str| outcomes.get(test) == Some(&Outcome::Passes);
+        let direct = self.direct.keys().map(String::as_str).filter(|test| passes(&self.direct, test));
+        direct.filter(|test| !passes(&self.through, test)).collect()
+    }
+
+    /// Lost, and nobody said why.
+    fn unexplained(&self) -> Vec<&str> {
+        self.lost().into_iter().filter(|test| !self.known.contains_key(*test)).collect()
+    }
+
+    /// Explained, and not lost.
+    fn stale(&self) -> Vec<&str> {
+        let lost = self.lost();
+        self.known.keys().map(String::as_str).filter(|test| !lost.contains(test)).collect()
+    }
+
+    /// Whether the broker made no difference that is not explained.
+    pub(crate) fn is_same(&self) -> bool {
+        let ran = self.direct.values().any(|outcome| *outcome == Outcome::Passes);
+        ran && self.unexplained().is_empty() && self.stale().is_empty()
+    }
+
+    /// Prints a summary.
+    pub(crate) fn print(&self, suite: &str) -> Result<()> {
+        let passing = |outcomes: &Outcomes| outcomes.values().filter(|outcome| **outcome == Outcome::Passes).count();
+        let (direct, through) = (passing(&self.direct), passing(&self.through));
+        say(format_args!(
+            "{suite}: {direct} of {} tests pass directly, {through} through the broker, {} differ by design",
+            self.direct.len(),
+            self.lost().len() - self.unexplained().len()
+        ))?;
+        for (what, tests) in
+            [("fails only through the broker", self.unexplained()), ("listed, and passes", self.stale())]
+        {
+            for test in tests {
+                say(format_args!("  {what}: {test}"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads a list of tests that differ by design: `test: reason` on each line, `#` begins a comment.
+pub(crate) fn known(list: &str) -> Result<BTreeMap<String, String>> {
+    let lines = list.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let entry = |line: &str| {
+        let (test, reason) = line.split_once(": ").with_context(|| format!("no reason: `{line}`"))?;
+        Ok((test.to_owned(), reason.to_owned()))
+    };
+    lines.map(entry).collect()
+}
+
+/// Prints a line.
+pub(crate) fn say(line: Arguments<'_>) -> Result<()> {
+    writeln!(std::io::stdout(), "{line}").context("standard output is closed")
+}

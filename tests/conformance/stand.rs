@@ -1,0 +1,111 @@
+//! A server of a suite's own, and a broker before it that permits everything.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+use sluice_tests::broker::{Broker, Setup, Target, root};
+use sluice_tests::database::{Database, OWNER, Server};
+
+/// Everything is permitted.
+const ALLOW_ALL: &str = "@id(\"everything\") permit (principal, action, resource);\n";
+
+/// Which way a suite goes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Way {
+    Direct,
+    Broker,
+}
+
+/// A server, and the way to it.
+#[derive(Debug)]
+pub(crate) struct Stand {
+    pub(crate) server: &'static Server,
+    broker: Option<Broker>,
+    token: String,
+}
+
+impl Stand {
+    /// A server with one database, to be reached as the superuser.
+    pub(crate) fn open(way: Way, database: &str) -> Self {
+        let server = Server::plain();
+        let _made = server.admin("postgres").query(&format!("CREATE DATABASE {database}")).ok();
+        let broker = (way == Way::Broker).then(|| {
+            let place = Database { server, name: database.to_owned() };
+            let mut target = Target::new(database, "dev", &place);
+            OWNER.clone_into(&mut target.user);
+            target.columns.clear();
+            let mut setup = Setup::new(vec![target]);
+            setup.policies = vec![("everything.cedar".to_owned(), ALLOW_ALL.to_owned())];
+            Broker::start(&setup)
+        });
+        let token = broker.as_ref().map(|broker| broker.token("tester", "testers")).unwrap_or_default();
+        Self { server, broker, token }
+    }
+
+    /// Tells a program on libpq how to connect.
+    pub(crate) fn point(&self, command: &mut Command) {
+        for setting in ["PGOPTIONS", "PGSERVICE", "PGDATABASE", "PGAPPNAME", "PGSSLROOTCERT", "PGPASSWORD"] {
+            command.env_remove(setting);
+        }
+        command.env("PGUSER", OWNER).env("PGHOST", self.host()).env("PGPORT", self.port().to_string());
+        match &self.broker {
+            Some(broker) => {
+                command.env("PGPASSWORD", &self.token).env("PGSSLMODE", "verify-full");
+                command.env("PGSSLROOTCERT", broker.folder().join("var/tls/ca.pem"));
+            }
+            None => drop(command.env("PGSSLMODE", "disable")),
+        }
+    }
+
+    /// The host, or the folder of its socket.
+    pub(crate) fn host(&self) -> String {
+        if self.broker.is_some() { "localhost".to_owned() } else { self.server.folder().display().to_string() }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.broker.as_ref().map_or(self.server.port(), Broker::port)
+    }
+
+    /// Fails if the broker has met what it says it never meets.
+    pub(crate) fn close(self) -> Result<()> {
+        let Some(broker) = self.broker else { return Ok(()) };
+        let log = broker.log();
+        let bad = log.lines().find(|line| line.contains("panicked") || line.contains("\"level\":\"ERROR\""));
+        if let Some(line) = bad {
+            bail!("the broker logged: {line}");
+        }
+        if !broker.process().is_running() {
+            bail!("the broker has ended");
+        }
+        Ok(())
+    }
+}
+
+/// The folder that `tools/conformance.sh` fills.
+pub(crate) fn fetched() -> PathBuf {
+    std::env::var_os("SLUICE_CONFORMANCE").map_or_else(|| root().join(".tools/conformance"), PathBuf::from)
+}
+
+/// The source of the installed server's tests.
+pub(crate) fn source() -> Result<PathBuf> {
+    let version = version()?;
+    let source = fetched().join(format!("postgresql-{version}"));
+    if !source.is_dir() {
+        bail!("{} is missing: run tools/conformance.sh", source.display());
+    }
+    Ok(source)
+}
+
+/// The installed server's version.
+fn version() -> Result<String> {
+    let printed = Command::new(sluice_tests::database::program("postgres")).arg("--version").output()?;
+    let printed = String::from_utf8(printed.stdout)?;
+    printed.split(' ').nth(2).map(|version| version.trim().to_owned()).context("`postgres --version` names it")
+}
+
+/// The installed server's folder of programs.
+pub(crate) fn programs() -> Result<PathBuf> {
+    let postgres = std::fs::canonicalize(sluice_tests::database::program("postgres"))?;
+    postgres.parent().map(Path::to_path_buf).context("a program lies in a folder")
+}
