@@ -8,7 +8,9 @@ use sluice_tests::broker::{Broker, Setup, Target, root};
 use sluice_tests::database::{Database, OWNER, Server};
 
 /// Everything is permitted.
-const ALLOW_ALL: &str = "@id(\"everything\") permit (principal, action, resource);\n";
+const ALLOW_ALL: &str = "\
+    @id(\"everything\") permit (principal, action, resource);\n\
+    @id(\"and-what-cannot-be-told\") permit (principal, action in Action::\"unknown\", resource);\n";
 
 /// Which way a suite goes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -14,7 +14,7 @@ pub struct Analysis {
     pub accesses: Vec<Access>,
     /// Distinct uses of sensitive columns, sorted.
     pub uses: Vec<ColumnUse>,
-    /// What no policy can allow; the text must not be forwarded unless this is empty.
+    /// What cannot be told; where columns are protected, the text must not be forwarded unless this is empty.
     pub refusals: Vec<Refused>,
     /// Relations read or written (schema, name), distinct and sorted.
     pub relations: Vec<(Box<str>, Box<str>)>,
@@ -164,7 +164,7 @@ impl Kind {
     }
 }
 
-/// One thing that no policy can allow.
+/// One thing that cannot be told with certainty: no policy can allow it where columns are protected.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Refused {
     pub reason: Reason,
@@ -183,11 +183,25 @@ pub enum Reason {
     ForwardReference,
     UnknownPrepared,
     PinnedSetting,
+    /// A setting that decides how text is read.
+    PinnedReading,
     CurrentOf,
     NotUnderstood,
 }
 
 impl Reason {
+    /// Whether the text must not be forwarded even where no column is protected.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::PinnedReading)
+    }
+
+    /// Whether names may mean something else once the text has run.
+    #[must_use]
+    pub const fn unpins_names(self) -> bool {
+        matches!(self, Self::PinnedSetting)
+    }
+
     /// The sentence for the user.
     #[must_use]
     pub const fn message(self) -> &'static str {
@@ -199,7 +213,7 @@ impl Reason {
             Self::RelationRule => "a relation in the statement has a rewrite rule",
             Self::ForwardReference => "a recursive query refers to a later query of the same WITH",
             Self::UnknownPrepared => "the prepared statement is not known to the broker",
-            Self::PinnedSetting => "the setting is pinned by the broker",
+            Self::PinnedSetting | Self::PinnedReading => "the setting is pinned by the broker",
             Self::CurrentOf => "WHERE CURRENT OF is not supported",
             Self::NotUnderstood => "the statement contains something the broker does not understand",
         }
@@ -217,7 +231,11 @@ impl Reason {
             Self::ForwardReference => Some("put the referenced query first"),
             Self::UnknownPrepared => Some("prepare the statement on this connection first"),
             Self::CurrentOf => Some("name the rows by their key"),
-            Self::OtherDatabase | Self::RelationRule | Self::PinnedSetting | Self::NotUnderstood => None,
+            Self::OtherDatabase
+            | Self::RelationRule
+            | Self::PinnedSetting
+            | Self::PinnedReading
+            | Self::NotUnderstood => None,
         }
     }
 }

@@ -17,13 +17,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use sluice_mask::Plan;
 use sluice_model::{Code, Digest, Obligations, OpId, Refusal};
-use sluice_sql::Analysis;
+use sluice_sql::{Analysis, Change};
 use sluice_wire::{HoldNotice, Input, Outbox, Side, Violation, Wants};
 
 use crate::frame::Frame;
 use crate::message::{self, Report};
 use crate::names::{Batch, Names};
-use crate::operation::Known;
+use crate::operation::{Known, understand};
 use crate::pipeline::{Handling, MAX_OWED, Owed, Pipeline, Sent};
 use crate::refusal::{self, Ends, Hush};
 use crate::view::{Schemas, View};
@@ -56,6 +56,7 @@ pub struct PostgresMachine {
     /// Transaction status of the newest `ReadyForQuery`: `I`, `T` or `E`. Nothing else is believed.
     status: u8,
     catalog: CatalogState,
+    names: NamesAre,
     /// How messages are handled that belong to no operation.
     idle: Arc<Handling>,
     farewell: Farewell,
@@ -96,6 +97,14 @@ enum CatalogState {
     Refreshing,
 }
 
+/// Whether unqualified names, and the role, still are what the analysis takes them for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum NamesAre {
+    Pinned,
+    /// Something that could change them has run: each later statement is asked about as `sql.unknown` too.
+    Uncertain,
+}
+
 /// Whether the client has been told that the session ends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Farewell {
@@ -106,6 +115,37 @@ enum Farewell {
 /// What clients may read of a server's own words.
 fn hush(view: &View) -> Hush {
     if view.is_tagged() { Hush::Values } else { Hush::Nothing }
+}
+
+impl Prepared {
+    /// The same, read against a newer view in which no column is protected: nothing was rewritten, so the server's
+    /// statement is this text still.
+    fn read_anew(&self, name: &[u8], view: &View) -> Option<Self> {
+        let known = understand(&self.text, view, &sluice_sql::NoPrepared);
+        let analysis = if self.known.is_some() {
+            Arc::clone(&known.analysis)
+        } else {
+            let changes = known.analysis.statements.iter().filter_map(|statement| statement.change.as_ref());
+            changes.rev().find_map(|change| match change {
+                Change::Prepare(own, analysis) if own.as_bytes() == name => Some(Arc::clone(analysis)),
+                Change::Prepare(..) | Change::Deallocate(_) | Change::DeallocateAll => None,
+            })?
+        };
+        Some(Self {
+            known: self.known.as_ref().map(|_| known),
+            analysis,
+            text: self.text.clone(),
+            types: self.types.clone(),
+            obligations: Arc::clone(&self.obligations),
+            handling: Arc::clone(&self.handling),
+            epoch: view.catalog.epoch(),
+        })
+    }
+
+    /// Whether it was read against an older view than the newest, and may be read again.
+    fn is_outdated(&self, view: &View) -> bool {
+        self.epoch != view.catalog.epoch() && !view.is_tagged()
+    }
 }
 
 impl PostgresMachine {
@@ -127,6 +167,7 @@ impl PostgresMachine {
             last_op: OpId::CONNECT,
             status: b'I',
             catalog: CatalogState::Fresh,
+            names: NamesAre::Pinned,
             idle,
             farewell: Farewell::Unsaid,
         }
@@ -235,7 +276,7 @@ impl sluice_wire::Machine for PostgresMachine {
         match input {
             Input::FromClient(frame) => self.request(frame, out)?,
             Input::FromServer(frame) => self.reply(frame, out)?,
-            Input::Ruled(op, ruling) => self.ruled(op, ruling, out),
+            Input::Ruled(op, ruling) => self.ruled(op, ruling, out)?,
             Input::Held(op, notice) => self.held(op, &notice, out),
             Input::Waiting(..) => {}
             Input::Returned => self.catalog = CatalogState::Fresh,

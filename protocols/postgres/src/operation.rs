@@ -30,6 +30,10 @@ pub(crate) struct Known {
     pub(crate) shape: Arc<Shape>,
     /// Why no policy can allow it.
     pub(crate) refusal: Option<Refusal>,
+    /// Why `sql.unknown` is asked for too: something in it could not be told, in a database without protected columns.
+    pub(crate) untold: Option<Refusal>,
+    /// Names may mean something else once it has run.
+    pub(crate) unpins_names: bool,
 }
 
 impl Known {
@@ -45,6 +49,27 @@ impl Known {
             spend: Spend::REQUEST,
         }
     }
+
+    /// The same, asking for `sql.unknown` too: what it names or binds is not certain.
+    #[must_use]
+    pub(crate) fn in_doubt(&self) -> Self {
+        let meaning = self.shape.meaning();
+        let accesses: BTreeSet<Access> = meaning.accesses.iter().cloned().chain([unknown()]).collect();
+        let meaning = Meaning { accesses: accesses.into_iter().collect(), ..meaning.clone() };
+        Self {
+            text: self.text.clone(),
+            analysis: Arc::clone(&self.analysis),
+            shape: Arc::new(Shape::new(meaning, [&self.shape.digest().0[..], &b"in doubt"[..]])),
+            refusal: self.refusal.clone(),
+            untold: self.untold.clone(),
+            unpins_names: self.unpins_names,
+        }
+    }
+}
+
+/// The access that stands for whatever could not be told.
+fn unknown() -> Access {
+    Access { action: schema::UNKNOWN, resource: Resource::target() }
 }
 
 /// The texts already read against one view.
@@ -92,12 +117,15 @@ pub(crate) fn understand(text: &Bytes, view: &View, names: &(dyn Prepared + Sync
     let names = Asked { names, asked: AtomicBool::new(false) };
     let analysed = match std::str::from_utf8(text) {
         Ok(readable) => analyze(readable, view, &names),
-        Err(_) => Err(Refusal::builtin(Code::NotUnderstood, "encoding", "the statement is not valid UTF-8")),
+        Err(_) => {
+            let message = "the statement is not valid UTF-8";
+            Err(Unread { refusal: Refusal::builtin(Code::NotUnderstood, "encoding", message), is_final: true })
+        }
     };
     let own = names.asked.into_inner();
     let known = Arc::new(match analysed {
         Ok(analysis) => known(text, analysis, view, own),
-        Err(refusal) => not_understood(text, view, refusal),
+        Err(unread) => not_understood(text, view, unread),
     });
     if !own {
         view.statements.remember(&known);
@@ -105,35 +133,43 @@ pub(crate) fn understand(text: &Bytes, view: &View, names: &(dyn Prepared + Sync
     known
 }
 
-fn analyze(text: &str, view: &View, names: &(dyn Prepared + Sync)) -> Result<Analysis, Refusal> {
+/// Why a text has no analysis.
+struct Unread {
+    refusal: Refusal,
+    /// Also where no column is protected.
+    is_final: bool,
+}
+
+fn analyze(text: &str, view: &View, names: &(dyn Prepared + Sync)) -> Result<Analysis, Unread> {
     let read = || sluice_sql::analyze(text, &view.catalog, &view.sensitive, names);
     let analysed = if sluice_sql::needs_big_stack(text) { on_big_stack(read)? } else { read() };
     analysed.map_err(|unreadable| {
-        Refusal::builtin(Code::NotUnderstood, "unreadable", unreadable.to_string())
-            .with_hint("The broker forwards only statements that it understands.")
+        let refusal = Refusal::builtin(Code::NotUnderstood, "unreadable", unreadable.to_string())
+            .with_hint("The broker forwards only statements that it understands.");
+        Unread { refusal, is_final: false }
     })
 }
 
 /// Runs a deep recursion where it cannot exhaust the stack.
-fn on_big_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, Refusal> {
-    let failed = || Refusal::builtin(Code::NotUnderstood, "unreadable", "the statement could not be read");
+fn on_big_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, Unread> {
+    let failed = || {
+        let refusal = Refusal::builtin(Code::NotUnderstood, "unreadable", "the statement could not be read");
+        Unread { refusal, is_final: true }
+    };
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(BIG_STACK_BYTES).spawn_scoped(scope, work);
         thread.map_err(|_| failed())?.join().map_err(|_| failed())
     })
 }
 
+/// Where no column is protected, what could not be told is asked for as `sql.unknown`; elsewhere it is refused.
 fn known(text: &Bytes, analysis: Analysis, view: &View, own: bool) -> Known {
-    let refusal = analysis.refusals.first().map(|refused| {
-        let rule = "sql-refused";
-        let message = refused.reason.message();
-        let refusal = Refusal::builtin(Code::Unsupported, rule, message);
-        match refused.reason.hint() {
-            Some(hint) => refusal.with_hint(hint),
-            None => refusal,
-        }
-    });
-    let accesses: BTreeSet<Access> = analysis.accesses.iter().map(access).collect();
+    let is_final = view.is_tagged() || analysis.refusals.iter().any(|refused| refused.reason.is_final());
+    let refused = analysis.refusals.first().map(|refused| in_words(refused.reason));
+    let (refusal, untold) = if is_final { (refused, None) } else { (None, refused) };
+    let unpins_names = untold.is_some() && analysis.refusals.iter().any(|refused| refused.reason.unpins_names());
+    let accesses: BTreeSet<Access> =
+        analysis.accesses.iter().map(access).chain(untold.as_ref().map(|_| unknown())).collect();
     let headline = headline(&analysis, &accesses);
     let exposures = exposures(&analysis, view);
     let meaning = Meaning {
@@ -144,22 +180,41 @@ fn known(text: &Bytes, analysis: Analysis, view: &View, own: bool) -> Known {
         understood: refusal.is_none(),
     };
     let shape = Shape::new(meaning, [&digest(text, &view.catalog, own.then_some(&analysis)).0[..]]);
-    Known { text: text.clone(), analysis: Arc::new(analysis), shape: Arc::new(shape), refusal }
+    Known { text: text.clone(), analysis: Arc::new(analysis), shape: Arc::new(shape), refusal, untold, unpins_names }
 }
 
+fn in_words(reason: sluice_sql::Reason) -> Refusal {
+    let refusal = Refusal::builtin(Code::Unsupported, "sql-refused", reason.message());
+    match reason.hint() {
+        Some(hint) => refusal.with_hint(hint),
+        None => refusal,
+    }
+}
+
+/// A text without an analysis may do anything.
 #[expect(clippy::field_reassign_with_default, reason = "some fields of an analysis are not ours to set")]
-fn not_understood(text: &Bytes, view: &View, refusal: Refusal) -> Known {
+fn not_understood(text: &Bytes, view: &View, unread: Unread) -> Known {
     let mut analysis = Analysis::default();
     analysis.touches_sensitive = true;
+    analysis.changes_catalog = true;
+    let is_final = view.is_tagged() || unread.is_final;
+    let (refusal, untold) = if is_final { (Some(unread.refusal), None) } else { (None, Some(unread.refusal)) };
     let meaning = Meaning {
         action: schema::UNKNOWN,
-        accesses: std::iter::once(Access { action: schema::UNKNOWN, resource: Resource::target() }).collect(),
+        accesses: std::iter::once(unknown()).collect(),
         exposures: Vec::new(),
-        facts: facts(&analysis),
-        understood: false,
+        facts: unread_facts(&analysis),
+        understood: refusal.is_none(),
     };
     let shape = Shape::new(meaning, [&digest(text, &view.catalog, None).0[..]]);
-    Known { text: text.clone(), analysis: Arc::new(analysis), shape: Arc::new(shape), refusal: Some(refusal) }
+    Known {
+        text: text.clone(),
+        analysis: Arc::new(analysis),
+        shape: Arc::new(shape),
+        unpins_names: untold.is_some(),
+        refusal,
+        untold,
+    }
 }
 
 /// Equal texts read against one catalog have one shape, except where they name prepared statements of their
@@ -234,6 +289,19 @@ fn functions(analysis: &Analysis) -> Vec<Box<str>> {
     });
     let all: BTreeSet<Box<str>> = analysis.functions.iter().map(|name| server(name)).chain(called).collect();
     all.into_iter().collect()
+}
+
+/// Nothing is claimed of a text that was not read.
+fn unread_facts(analysis: &Analysis) -> Facts {
+    let mut facts = facts(analysis);
+    for (name, value) in &mut facts.values {
+        match *name {
+            "parsed" | "has_where" => *value = Fact::Bool(false),
+            "row_changing" | "multi" => *value = Fact::Bool(true),
+            _ => {}
+        }
+    }
+    facts
 }
 
 fn facts(analysis: &Analysis) -> Facts {

@@ -42,7 +42,7 @@ actions! {
     CALL = "sql.call" Execute on [FUNCTION] "Call a function or procedure that is not on the safe list.";
     SET = "sql.set" Administer on [SETTING] "Change a setting that is not on the safe list.";
     LISTEN = "sql.listen" Execute on [CHANNEL, TARGET] "LISTEN and NOTIFY.";
-    UNKNOWN = "sql.unknown" Unknown on [TARGET] "Anything that could not be told, such as DO.";
+    UNKNOWN = "sql.unknown" Unknown on [TARGET] "What could not be told: DO, and in a database without tagged columns every statement that is not understood.";
 }
 
 const fn fact(name: &'static str, of: FactType, doc: &'static str) -> FactSpec {
@@ -73,5 +73,9 @@ const FACTS: &[FactSpec] = &[
     fact("multi", FactType::Bool, "The text holds more than one statement."),
     fact("functions", FactType::Set, "Functions called, as `schema.name`; complete only if `parsed`."),
     fact("relations", FactType::Set, "Relations named, as `schema.name`; complete only if `parsed`."),
-    fact("parsed", FactType::Bool, "The text was understood; otherwise it is refused whatever policies say."),
+    fact(
+        "parsed",
+        FactType::Bool,
+        "The text was understood; otherwise it is refused, or `sql.unknown` where no column of the database is tagged.",
+    ),
 ];

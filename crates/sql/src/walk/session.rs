@@ -11,6 +11,9 @@ use crate::access::{Object, Verb};
 use crate::analysis::{Reason, Transaction};
 use crate::known::{Setting, setting};
 
+/// Settings under which text is read; the server reports them, and the session ends where they change.
+const READING: [&str; 2] = ["client_encoding", "standard_conforming_strings"];
+
 /// The longest time limit that a session may give itself.
 const MAX_LIMIT_MS: u64 = 3_600_000;
 
@@ -37,6 +40,8 @@ impl<'a> Walk<'a> {
     fn judged(&mut self, name: &str, allowed: bool) {
         if allowed {
             self.access(Verb::Session, Object::Target);
+        } else if READING.contains(&name) {
+            self.refuse(Reason::PinnedReading, None);
         } else if setting(name) == Some(Setting::Pinned) || name == "default_transaction_read_only" {
             self.refuse(Reason::PinnedSetting, None);
         } else {

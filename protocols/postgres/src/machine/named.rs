@@ -116,6 +116,9 @@ impl sluice_sql::Prepared for NamesInUse<'_> {
         let machine = self.machine?;
         match machine.statements.find(name.as_bytes(), machine.batch) {
             Found::Known(prepared) => {
+                let view = machine.schemas.view();
+                let anew = if prepared.is_outdated(&view) { prepared.read_anew(name.as_bytes(), &view) } else { None };
+                let prepared = &anew.map_or_else(|| Arc::clone(prepared), Arc::new);
                 self.looked_up.lock().ok()?.push(Arc::clone(prepared));
                 Some(Arc::clone(&prepared.analysis))
             }

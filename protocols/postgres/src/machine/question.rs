@@ -6,9 +6,9 @@ use bytes::{BufMut, Bytes};
 use sluice_mask::Plan;
 use sluice_model::{Code, Mask, Obligations, OpId, Refusal, Resource, Ruling};
 use sluice_sql::{Analysis, ColumnMask, ColumnUse, Sought, Verb, locate};
-use sluice_wire::Outbox;
+use sluice_wire::{Outbox, Violation};
 
-use super::{Portal, PostgresMachine, Prepared, hush, requests};
+use super::{NamesAre, Portal, PostgresMachine, Prepared, hush, requests};
 use crate::frame::Frame;
 use crate::message::{self, put_cstr};
 use crate::names::{Change, Ticket};
@@ -45,22 +45,26 @@ pub(super) enum Asked {
 
 impl PostgresMachine {
     /// Acts on a ruling. A denial, or an allow that cannot be kept, becomes an error of the server's own making.
-    pub(super) fn ruled(&mut self, op: OpId, ruling: Ruling, out: &mut Outbox<Frame>) {
-        let Some(question) = self.question.take_if(|question| question.op == op) else { return };
+    pub(super) fn ruled(&mut self, op: OpId, ruling: Ruling, out: &mut Outbox<Frame>) -> Result<(), Violation> {
+        let Some(question) = self.question.take_if(|question| question.op == op) else { return Ok(()) };
         if question.moot {
             out.done(op);
-            return;
+            return Ok(());
+        }
+        if self.reads_anew(&question) {
+            out.done(op);
+            return self.request(question.frame, out);
         }
         let refusal = match ruling {
             Ruling::Allow(obligations) => match self.forward(&question, &obligations, out) {
-                Ok(()) => return,
+                Ok(()) => return Ok(()),
                 Err(refusal) => {
                     requests::note(&refusal, out);
                     Arc::new(refusal)
                 }
             },
             Ruling::Deny(refusal) => {
-                let refusal = in_own_words(refusal, question.known.refusal.as_ref());
+                let refusal = in_own_words(refusal, &question.known);
                 pointing(refusal, &question.known.text)
             }
         };
@@ -68,6 +72,14 @@ impl PostgresMachine {
             Asked::Query { .. } => self.poison_query(op, refusal, out),
             Asked::Parse { .. } | Asked::Bind { .. } => self.poison_message(op, refusal, out),
         }
+        Ok(())
+    }
+
+    /// The schema changed while the question was open, and the text means something else now: it is asked about anew.
+    /// Where columns are protected it is refused instead, so that nobody waits for the moment between two readings.
+    fn reads_anew(&self, question: &Question) -> bool {
+        let view = self.schemas.view();
+        !view.is_tagged() && still_reads_the_same(question, &view).is_err()
     }
 
     fn forward(
@@ -86,6 +98,9 @@ impl PostgresMachine {
             return Err(unsupported("withheld", "values cannot be withheld from an SQL server"));
         }
         self.refuse_in_flux(&question.known.analysis)?;
+        if question.known.unpins_names {
+            self.names = NamesAre::Uncertain;
+        }
         match &question.asked {
             Asked::Query { looked_up } => self.forward_query(question, looked_up, obligations, out),
             Asked::Parse { name, types } => self.forward_parse(question, name, types, obligations, out),
@@ -265,9 +280,10 @@ impl PostgresMachine {
     }
 }
 
-/// The engine only knows that it was not understood; the analysis knows why.
-fn in_own_words(refusal: Arc<Refusal>, own: Option<&Refusal>) -> Arc<Refusal> {
-    match own {
+/// The engine only knows that it was not understood, or could not be told; the analysis knows why.
+fn in_own_words(refusal: Arc<Refusal>, known: &Known) -> Arc<Refusal> {
+    let untold = known.untold.as_ref().filter(|_| refusal.rule.to_string() == "default-deny");
+    match known.refusal.as_ref().or(untold) {
         Some(own) => Arc::new(Refusal { decision: refusal.decision.clone(), ..own.clone() }),
         None => refusal,
     }

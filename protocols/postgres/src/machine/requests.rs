@@ -8,7 +8,7 @@ use sluice_wire::{Outbox, Violation};
 
 use super::named::{Named, NamesInUse, check_length, check_types, kind_and_name, taken, unknown_name};
 use super::question::{Asked, Question};
-use super::{Portal, PostgresMachine};
+use super::{NamesAre, Portal, PostgresMachine};
 use crate::frame::{Fields, Frame};
 use crate::names::{Change, Found};
 use crate::operation::{Known, understand};
@@ -152,7 +152,12 @@ impl PostgresMachine {
         fields.end()?;
         let prepared = match self.statements.find(statement, self.batch) {
             Found::Unsettled => return self.park(frame),
-            Found::Known(prepared) => prepared.known.clone().map(|known| (Arc::clone(prepared), known)),
+            Found::Known(prepared) => {
+                let view = self.schemas.view();
+                let anew = if prepared.is_outdated(&view) { prepared.read_anew(statement, &view) } else { None };
+                let prepared = anew.map_or_else(|| Arc::clone(prepared), Arc::new);
+                prepared.known.clone().map(|known| (prepared, known))
+            }
             Found::Unknown => None,
         };
         let usable = match self.portals.find(&portal, self.batch) {
@@ -257,6 +262,10 @@ impl PostgresMachine {
 impl PostgresMachine {
     pub(super) fn ask(&mut self, question: Question, stage: Stage, bound: Option<Bytes>, out: &mut Outbox<Frame>) {
         let op = self.next_op();
+        let question = match self.names {
+            NamesAre::Pinned => question,
+            NamesAre::Uncertain => Question { known: Arc::new(question.known.in_doubt()), ..question },
+        };
         let operation = Known::operation(&question.known, stage, bound);
         self.question = Some(Question { op, ..question });
         out.ask(op, operation);

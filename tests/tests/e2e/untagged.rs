@@ -1,0 +1,116 @@
+//! In a database without tagged columns, what the broker cannot tell is a matter of policy: `sql.unknown`.
+
+use sluice_tests::broker::{Broker, Setup, Target};
+use sluice_tests::database::Server;
+use sluice_tests::wire::{Wire, say};
+
+use crate::shop::DATA;
+
+/// This group may read, and set what cannot be told.
+const SETTERS: &str = "\
+    @id(\"setters-read\") permit (principal in Group::\"setters\", action in [Action::\"connect\", Action::\"read\"], resource);\n\
+    @id(\"setters-set\") permit (principal in Group::\"setters\", action in Action::\"unknown\", resource)\
+    when { context has stmt && context.stmt.kind == \"set\" };\n";
+
+/// A broker before a database of which no column is tagged, and before the same one with tags.
+fn open() -> Broker {
+    let database = Server::shared().database(DATA);
+    let mut plain = Target::new("plain", "staging", &database);
+    plain.columns.clear();
+    let targets = vec![plain, Target::new("tagged", "staging", &database)];
+    Broker::start(&Setup::new(targets).policy("setters.cedar", SETTERS))
+}
+
+fn wire(broker: &Broker, user: &str, group: &str, target: &str) -> Wire {
+    broker.wire(user, target, &broker.token(user, group))
+}
+
+fn cell(wire: &mut Wire, sql: &str) -> String {
+    wire.query(sql).ok().rows().into_iter().flatten().flatten().next().unwrap_or_default()
+}
+
+const UNTOLD: [&str; 6] = [
+    "CREATE TEMP TABLE mine AS SELECT 7 AS n",
+    "UPDATE mine SET n = n + 1",
+    "BEGIN",
+    "DECLARE c CURSOR FOR SELECT * FROM orders ORDER BY id FOR UPDATE; FETCH c",
+    "UPDATE orders SET total = 0 WHERE CURRENT OF c",
+    "ROLLBACK",
+];
+
+#[test]
+fn what_cannot_be_told_runs_where_policy_permits_it() {
+    let broker = open();
+    let mut dana = wire(&broker, "dana", "dba-oncall", "plain");
+    for sql in UNTOLD {
+        // Writes without WHERE are refused by policy everywhere.
+        let _done = dana.query(&sql.replace("n + 1", "n + 1 WHERE true")).ok();
+    }
+    assert_eq!(cell(&mut dana, "SELECT n FROM mine"), "8");
+    dana.send(&say::extended("SELECT n FROM mine"));
+    let _told = dana.reply().ok();
+    broker.log_is_clean();
+}
+
+#[test]
+fn an_error_of_syntax_is_the_servers_own() {
+    let broker = open();
+    let mut dana = wire(&broker, "dana", "dba-oncall", "plain");
+    let said = dana.query("SELECT 1 FROM FROM").refused("42601");
+    assert_eq!(said.message, "syntax error at or near \"FROM\"");
+    assert_eq!(cell(&mut dana, "SELECT 2"), "2");
+}
+
+#[test]
+fn who_may_not_run_it_is_told_what_it_was() {
+    let broker = open();
+    let mut dana = wire(&broker, "dana", "dba-oncall", "plain");
+    let mut alice = wire(&broker, "alice", "analysts", "plain");
+    let _made = dana.query("CREATE TEMP TABLE mine AS SELECT 7 AS n").ok();
+    for (sql, sqlstate, message) in [
+        ("SELECT n FROM mine", "42501", "a relation in the statement is not known to the broker"),
+        ("SET search_path TO pg_catalog", "42501", "the setting is pinned by the broker"),
+        ("SELECT 1 FROM FROM", "42601", "the statement does not parse"),
+    ] {
+        let said = alice.query(sql).refused(sqlstate);
+        assert_eq!(said.message, message, "{sql}");
+    }
+    assert_eq!(cell(&mut alice, "SELECT count(*) FROM orders"), "3");
+}
+
+#[test]
+fn once_names_are_uncertain_every_statement_is_a_matter_of_that_policy() {
+    let broker = open();
+    let mut sven = wire(&broker, "sven", "setters", "plain");
+    assert_eq!(cell(&mut sven, "SELECT count(*) FROM orders"), "3");
+    let _set = sven.query("SET search_path TO public").ok();
+    assert_eq!(cell(&mut sven, "SELECT count(*) FROM orders"), "3");
+    let _set = sven.query("SET search_path TO pg_catalog, public").ok();
+    let _refused = sven.query("SELECT count(*) FROM orders").refused("42501");
+    let _refused = sven.query("SELECT 1").refused("42501");
+    let mut dana = wire(&broker, "dana", "dba-oncall", "plain");
+    let _set = dana.query("SET search_path TO pg_catalog, public").ok();
+    assert_eq!(cell(&mut dana, "SELECT count(*) FROM orders"), "3");
+}
+
+#[test]
+fn settings_under_which_text_is_read_stay() {
+    let broker = open();
+    let mut dana = wire(&broker, "dana", "dba-oncall", "plain");
+    for sql in ["SET client_encoding TO latin1", "SET standard_conforming_strings TO off", "RESET client_encoding"] {
+        let said = dana.query(sql).refused("42501");
+        assert_eq!(said.message, "the setting is pinned by the broker", "{sql}");
+    }
+}
+
+#[test]
+fn where_columns_are_tagged_no_policy_permits_it() {
+    let broker = open();
+    let mut dana = wire(&broker, "dana", "dba-oncall", "tagged");
+    let _made = dana.query("CREATE TEMP TABLE mine AS SELECT 7 AS n").ok();
+    for sql in ["SELECT n FROM mine", "SET search_path TO pg_catalog", "UPDATE orders SET total = 0 WHERE CURRENT OF c"]
+    {
+        let _refused = dana.query(sql).refused("42501");
+    }
+    assert_eq!(dana.query("SELECT 1 FROM FROM").refused("42601").message, "the statement does not parse");
+}
