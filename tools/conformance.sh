@@ -54,6 +54,29 @@ unpack() { # unpack FOLDER PACKAGE…: the files of packages, without installing
 [ -d "$folder/headers/usr/include/postgresql/$major/server" ] ||
     attempt "the headers of PostgreSQL $version" unpack "$folder/headers" "postgresql-server-dev-$major=$package"
 
+# The drivers, and the tests out of their source packages.
+wanted=tests/conformance/drivers.txt
+drivers_ready() {
+    "$folder/venv/bin/python" -c '' 2>/dev/null && cmp -s "$wanted" "$folder/venv/requirements.txt" &&
+        [ -d "$folder/asyncpg/tests" ] && [ -d "$folder/psycopg2/tests" ]
+}
+drivers_fetch() {
+    local pip="$folder/venv/bin/pip" place driver version
+    python3 -m venv "$folder/venv" && "$pip" install --quiet --disable-pip-version-check -r "$wanted" || return 1
+    place="$(mktemp -d)"
+    for driver in asyncpg psycopg2; do
+        version="$(sed -nE "s/^$driver(-binary)?==//p" "$wanted")"
+        "$pip" download --quiet --disable-pip-version-check --no-deps --no-binary "$driver" -d "$place" \
+            "$driver==$version" || return 1
+        rm -rf "${folder:?}/$driver" && mkdir -p "$folder/$driver" &&
+            tar -xzf "$place/$driver-$version.tar.gz" -C "$folder/$driver" --strip-components 1 "$driver-$version/tests" ||
+            return 1
+    done
+    rm -rf "$place"
+    cp "$wanted" "$folder/venv/requirements.txt"
+}
+drivers_ready || attempt "asyncpg, psycopg2 and their tests" drivers_fetch
+
 if [ "${#could_not[@]}" -gt 0 ]; then
     printf 'conformance: could not fetch: %s\n' "${could_not[@]}" >&2
     exit 1

@@ -4,6 +4,7 @@
 //! A test that fails past the broker too says nothing about it. What differs by design is in a list beside the suite, each
 //! entry with its reason; an entry that does not fail any more fails the suite.
 
+mod drivers;
 mod outcome;
 mod regress;
 mod stand;
@@ -16,6 +17,8 @@ const USAGE: &str = "\
 usage: sluice-conformance SUITE…
 
   regress     PostgreSQL's own regression tests, by pg_regress
+  asyncpg     asyncpg's own tests
+  psycopg2    psycopg2's own tests
 
 `tools/conformance.sh` fetches what they need.";
 
@@ -28,6 +31,8 @@ fn main() -> Result<()> {
     for suite in suites {
         let outcome = match suite.as_str() {
             "regress" => regress::regress(),
+            "asyncpg" => drivers::Driver::Asyncpg.compare(),
+            "psycopg2" => drivers::Driver::Psycopg2.compare(),
             _ => bail!("there is no suite `{suite}`\n{USAGE}"),
         };
         match &outcome {
