@@ -54,6 +54,10 @@ conformance:
 	tools/conformance.sh
 	cargo build --package sluice-broker --package sluice-tests
 	target/debug/sluice-conformance regress
+	target/debug/sluice-conformance isolation
+	target/debug/sluice-conformance pipeline
+	target/debug/sluice-conformance asyncpg
+	target/debug/sluice-conformance psycopg2
 	target/debug/sluice-ssh-conformance openssh
 	target/debug/sluice-ssh-conformance ansible
 	target/debug/sluice-ssh-transfers

@@ -12,8 +12,8 @@ use crate::stand::{Stand, Way, fetched};
 
 /// How long all tests of one driver may take.
 const WHOLE: Duration = Duration::from_secs(1_800);
-/// The database that the tests run in; it is the name of the target too.
-const DATABASE: &str = "drivers";
+/// The database that the tests run in; it is the name of the target too. asyncpg's pools know no other.
+const DATABASE: &str = "postgres";
 /// What the tests expect to find.
 const FILL: &str = "CREATE EXTENSION hstore";
 

@@ -6,6 +6,7 @@
 
 mod drivers;
 mod outcome;
+mod pipeline;
 mod regress;
 mod stand;
 
@@ -17,6 +18,8 @@ const USAGE: &str = "\
 usage: sluice-conformance SUITE…
 
   regress     PostgreSQL's own regression tests, by pg_regress
+  isolation   its isolation tests
+  pipeline    libpq_pipeline, which it tests pipelines with
   asyncpg     asyncpg's own tests
   psycopg2    psycopg2's own tests
 
@@ -30,7 +33,9 @@ fn main() -> Result<()> {
     let mut failed = Vec::new();
     for suite in suites {
         let outcome = match suite.as_str() {
-            "regress" => regress::regress(),
+            "regress" => regress::Suite::Regress.compare(),
+            "isolation" => regress::Suite::Isolation.compare(),
+            "pipeline" => pipeline::compare(),
             "asyncpg" => drivers::Driver::Asyncpg.compare(),
             "psycopg2" => drivers::Driver::Psycopg2.compare(),
             _ => bail!("there is no suite `{suite}`\n{USAGE}"),

@@ -1,4 +1,4 @@
-//! PostgreSQL's regression tests, run by its own `pg_regress`.
+//! PostgreSQL's regression tests and isolation tests, run by its own `pg_regress` and `pg_isolation_regress`.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -13,54 +13,69 @@ use sluice_tests::run::run;
 use crate::outcome::{Compared, Outcome, Outcomes, known};
 use crate::stand::{Stand, Way, fetched, programs, source};
 
-/// The database that the tests run in; it is the name of the target too.
-const DATABASE: &str = "regression";
 /// How long all of them may take.
 const WHOLE: Duration = Duration::from_secs(1_800);
 /// What `pg_regress` sets for a database that it creates.
-const SETTINGS: &str = "\
-    ALTER DATABASE regression SET lc_messages TO 'C'; ALTER DATABASE regression SET lc_monetary TO 'C';\
-    ALTER DATABASE regression SET lc_numeric TO 'C'; ALTER DATABASE regression SET lc_time TO 'C';\
-    ALTER DATABASE regression SET bytea_output TO 'hex'; ALTER DATABASE regression SET timezone_abbreviations TO 'Default'";
+const SETTINGS: [(&str, &str); 6] = [
+    ("lc_messages", "C"),
+    ("lc_monetary", "C"),
+    ("lc_numeric", "C"),
+    ("lc_time", "C"),
+    ("bytea_output", "hex"),
+    ("timezone_abbreviations", "Default"),
+];
 
-/// Runs the regression tests both ways.
-pub(crate) fn regress() -> Result<Compared> {
-    Ok(Compared {
-        direct: run_all(Way::Direct)?,
-        through: run_all(Way::Broker)?,
-        known: known(include_str!("regress.txt"))?,
-    })
+/// One of the two.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Suite {
+    Regress,
+    Isolation,
 }
 
-fn run_all(way: Way) -> Result<Outcomes> {
-    let stand = Stand::open(way, DATABASE);
-    let _set = stand.server.admin("postgres").query(SETTINGS).ok();
-    let tests = source()?.join("src/test/regress");
-    let results = results(way)?;
-    let libraries = libraries(&tests)?;
-    let pgxs = programs()?.with_file_name("lib/pgxs/src/test/regress/pg_regress");
-    let mut command = Command::new(pgxs);
-    command.arg("--inputdir").arg(&tests).arg("--outputdir").arg(&results).arg("--bindir").arg(programs()?);
-    command.arg("--dlpath").arg(&libraries).arg("--use-existing").arg("--dbname").arg(DATABASE);
-    command.arg("--host").arg(stand.host()).arg("--port").arg(stand.port().to_string()).args(["--user", OWNER]);
-    command.arg("--max-concurrent-tests=20").arg("--schedule").arg(tests.join("parallel_schedule"));
-    stand.point(command.current_dir(&results));
-    let ran = run(&mut command, WHOLE);
-    let outcomes = outcomes(&ran.stdout);
-    if outcomes.is_empty() {
-        bail!("pg_regress ran nothing:\n{}", ran.said());
+impl Suite {
+    /// Runs the tests both ways.
+    pub(crate) fn compare(self) -> Result<Compared> {
+        let known = known(match self {
+            Self::Regress => include_str!("regress.txt"),
+            Self::Isolation => include_str!("isolation.txt"),
+        })?;
+        Ok(Compared { direct: self.run_all(Way::Direct)?, through: self.run_all(Way::Broker)?, known })
     }
-    stand.close()?;
-    Ok(outcomes)
+
+    fn run_all(self, way: Way) -> Result<Outcomes> {
+        let (folder, runner, schedule, database) = match self {
+            Self::Regress => ("src/test/regress", "pg_regress", "parallel_schedule", "regression"),
+            Self::Isolation => {
+                ("src/test/isolation", "pg_isolation_regress", "isolation_schedule", "isolation_regression")
+            }
+        };
+        let stand = Stand::open(way, database);
+        let settings: String = SETTINGS
+            .iter()
+            .map(|(name, value)| format!("ALTER DATABASE {database} SET {name} TO '{value}';"))
+            .collect();
+        let _set = stand.server.admin("postgres").query(&settings).ok();
+        let tests = source()?.join(folder);
+        let results = results(self, way)?;
+        let mut command = Command::new(programs()?.with_file_name("lib/pgxs").join(folder).join(runner));
+        command.arg("--inputdir").arg(&tests).arg("--outputdir").arg(&results).arg("--bindir").arg(programs()?);
+        command.arg("--dlpath").arg(libraries()?).arg("--use-existing").arg("--dbname").arg(database);
+        command.arg("--host").arg(stand.host()).arg("--port").arg(stand.port().to_string()).args(["--user", OWNER]);
+        command.arg("--max-concurrent-tests=20").arg("--schedule").arg(tests.join(schedule));
+        stand.point(command.current_dir(&results));
+        let ran = run(&mut command, WHOLE);
+        let outcomes = outcomes(&ran.stdout);
+        if outcomes.is_empty() {
+            bail!("{runner} ran nothing:\n{}", ran.said());
+        }
+        stand.close()?;
+        Ok(outcomes)
+    }
 }
 
 /// A folder that the server may write to as well.
-fn results(way: Way) -> Result<std::path::PathBuf> {
-    let name = match way {
-        Way::Direct => "direct",
-        Way::Broker => "broker",
-    };
-    let folder = fetched().join("results").join(name);
+fn results(suite: Suite, way: Way) -> Result<std::path::PathBuf> {
+    let folder = fetched().join(format!("results/{suite:?}-{way:?}"));
     // There may be none yet.
     let _gone = fs::remove_dir_all(&folder);
     for part in ["", "results", "testtablespace"] {
@@ -72,7 +87,7 @@ fn results(way: Way) -> Result<std::path::PathBuf> {
 }
 
 /// The libraries that the tests load: their own is built, the others are part of the server's packages.
-fn libraries(tests: &Path) -> Result<std::path::PathBuf> {
+fn libraries() -> Result<std::path::PathBuf> {
     let folder = fetched().join("libraries");
     fs::create_dir_all(&folder)?;
     let major = programs()?.parent().and_then(Path::file_name).context("the server lies under its version")?.to_owned();
@@ -84,7 +99,7 @@ fn libraries(tests: &Path) -> Result<std::path::PathBuf> {
             .arg(headers)
             .arg("-o")
             .arg(&built)
-            .arg(tests.join("regress.c"));
+            .arg(source()?.join("src/test/regress/regress.c"));
         let _built = run(&mut cc, Duration::from_secs(120)).done();
     }
     for name in ["refint.so", "autoinc.so"] {

@@ -31,7 +31,9 @@ impl Stand {
     /// A server with one database, to be reached as the superuser.
     pub(crate) fn open(way: Way, database: &str) -> Self {
         let server = Server::plain();
-        let _made = server.admin("postgres").query(&format!("CREATE DATABASE {database}")).ok();
+        if database != "postgres" {
+            let _made = server.admin("postgres").query(&format!("CREATE DATABASE {database}")).ok();
+        }
         let broker = (way == Way::Broker).then(|| {
             let place = Database { server, name: database.to_owned() };
             let mut target = Target::new(database, "dev", &place);

@@ -95,7 +95,8 @@ impl Drop for Place {
 pub(crate) struct Unminted;
 
 impl Cancels {
-    /// Mints a key for a flow: 31 random bits and a secret of 4 bytes, or 32 where the protocol has room.
+    /// Mints a key for a flow: the server's own process id, which clients compare with what `pg_backend_pid()` and
+    /// notifications say, or 31 random bits where it is taken; and a secret of 4 bytes, or 32 where the protocol has room.
     pub(crate) fn mint(self: &Arc<Self>, version: Version, reach: Reach) -> Result<Place, Unminted> {
         let mut secret = match version {
             Version::V3_0 => vec![0; 4],
@@ -103,9 +104,13 @@ impl Cancels {
         };
         getrandom::fill(&mut secret).map_err(|_| Unminted)?;
         let mut flows = self.flows.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut own = reach.server.as_ref().and_then(ServerKey::process);
         for _ in 0..MINT_TRIES {
             // Drivers keep process ids in signed integers and take zero for none.
-            let process = getrandom::u32().map_err(|_| Unminted)? >> 1;
+            let process = match own.take() {
+                Some(own) => own & (u32::MAX >> 1),
+                None => getrandom::u32().map_err(|_| Unminted)? >> 1,
+            };
             if process != 0 && !flows.contains_key(&process) {
                 flows.insert(process, (secret.clone(), reach));
                 return Ok(Place { cancels: Arc::clone(self), key: Key { process, secret } });
@@ -231,6 +236,17 @@ mod tests {
             drop(place);
             assert!(cancels.find(&key, address(1), now).is_none());
         }
+    }
+
+    #[test]
+    fn a_key_has_the_process_id_of_the_server_unless_that_is_taken() {
+        let cancels = Arc::new(Cancels::default());
+        let server = || Some(ServerKey(bytes::Bytes::from_static(&[0, 0, 0x30, 0x39, 1, 2, 3, 4])));
+        let first = cancels.mint(Version::V3_0, Reach { server: server(), ..reach() }).unwrap();
+        let second = cancels.mint(Version::V3_0, Reach { server: server(), ..reach() }).unwrap();
+        assert_eq!(first.key.process, 12_345);
+        assert_ne!(second.key.process, 12_345);
+        assert_ne!(first.key.secret, [1, 2, 3, 4], "the server's secret stays with the broker");
     }
 
     #[test]

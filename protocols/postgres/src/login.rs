@@ -42,6 +42,13 @@ pub(crate) struct Server {
 #[derive(Clone)]
 pub(crate) struct ServerKey(pub(crate) Bytes);
 
+impl ServerKey {
+    /// The process that serves the connection.
+    pub(crate) fn process(&self) -> Option<u32> {
+        self.0.first_chunk().map(|bytes| u32::from_be_bytes(*bytes))
+    }
+}
+
 impl std::fmt::Debug for ServerKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("ServerKey")

@@ -5,6 +5,7 @@
 //! that PostgreSQL itself aborts what must be aborted, skips to `Sync` and reports the right status; only the words of
 //! its error are replaced by ours.
 
+mod function;
 mod named;
 mod question;
 mod replies;
@@ -180,7 +181,7 @@ impl PostgresMachine {
 
     /// Sends a message that the server will answer.
     fn send(&mut self, op: OpId, frame: Frame, sent: Sent, handling: &Arc<Handling>, out: &mut Outbox<Frame>) {
-        if matches!(sent, Sent::Sync | Sent::Query { .. }) {
+        if matches!(sent, Sent::Sync | Sent::Query { .. } | Sent::Function) {
             self.batch.0 = self.batch.0.wrapping_add(1);
         }
         self.pipeline.push(Owed { op, sent, handling: Arc::clone(handling) });

@@ -30,14 +30,17 @@ pub(crate) struct Handling {
     pub(crate) text: Bytes,
 }
 
-/// Which direction of `CopyData` a query leads to.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Copying {
-    None,
-    In,
-    /// From the client, who has said that it was all.
-    InDone,
-    Out,
+/// What the statements of a query lead to.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Copying {
+    /// COPY from the client whose data the client has not ended yet.
+    pub(crate) to_come: u32,
+    /// Any COPY from the client.
+    pub(crate) takes: bool,
+    /// Any COPY to the client.
+    pub(crate) gives: bool,
+    /// Any statement that is no COPY.
+    pub(crate) rows: bool,
 }
 
 /// What was sent.
@@ -55,6 +58,8 @@ pub(crate) enum Sent {
     Describe,
     Execute,
     Close(Vec<Ticket>, Vec<Ticket>),
+    /// A function call message.
+    Function,
     Sync,
     /// Text that cannot be parsed, in the place of an extended message that was refused.
     PoisonedMessage(Arc<Refusal>),
@@ -107,13 +112,13 @@ impl Pipeline {
     /// A query that may carry `CopyData` from the client is waiting for its answer.
     pub(crate) fn copying_in(&self) -> Option<OpId> {
         let last = self.owed.back()?;
-        matches!(last.sent, Sent::Query { copying: Copying::In, .. }).then_some(last.op)
+        matches!(&last.sent, Sent::Query { copying, .. } if copying.to_come > 0).then_some(last.op)
     }
 
-    /// The client has sent the end of the data it copies.
+    /// The client has sent the end of the data of one COPY.
     pub(crate) fn copied_in(&mut self) {
         if let Some(Sent::Query { copying, .. }) = self.owed.back_mut().map(|owed| &mut owed.sent) {
-            *copying = Copying::InDone;
+            copying.to_come = copying.to_come.saturating_sub(1);
         }
     }
 

@@ -87,6 +87,75 @@ fn copy_in_works_where_policy_permits_it() {
 }
 
 #[test]
+fn copies_among_other_statements_keep_their_order() {
+    let shop = Shop::open();
+    let mut alice = shop.broker.wire("alice", "shop", &shop.broker.token("alice", "analysts"));
+    alice.send(&say::query(
+        b"SELECT 1; COPY orders FROM STDIN; COPY orders FROM STDIN; COPY orders TO STDOUT; SELECT 2",
+    ));
+    let mut seen = String::new();
+    for line in ["40\t1\t1\n", "41\t1\t1\n"] {
+        let mut tag = 'x';
+        while tag != 'G' {
+            tag = alice.frame().map_or('G', |frame| frame.tag);
+            seen.push(tag);
+        }
+        alice.send(&[say::message('d', line.as_bytes()), say::message('c', b"")].concat());
+    }
+    let rest = alice.reply().ok();
+    assert_eq!(format!("{seen}{}", rest.tags()), "TDCGCGCHdddddcCTDCZ");
+    assert_eq!(rest.rows().last(), Some(&vec![Some("2".to_owned())]));
+
+    // An error between two of them skips the second.
+    alice.send(&say::query(b"COPY orders FROM STDIN; SELECT 1/0; COPY orders FROM STDIN"));
+    assert_eq!(alice.frame().map(|frame| frame.tag), Some('G'));
+    alice.send(&[say::message('d', b"42\t1\t1\n"), say::message('c', b"")].concat());
+    let _failed = alice.reply().refused("22012");
+    assert_eq!(alice.query("SELECT count(*) FROM orders").ok().rows(), [[Some("5".to_owned())]]);
+    let _masked = alice.query("SELECT 1; COPY customers TO STDOUT").refused("42501");
+    Scan::default().none_in("what the client heard", &alice.heard);
+}
+
+#[test]
+fn large_objects_may_be_asked_for_by_number() {
+    const LO_CREATE: u32 = 715;
+    const LO_UNLINK: u32 = 964;
+    const LO_IMPORT: u32 = 764;
+    let shop = Shop::open();
+    let mut dana = shop.broker.wire("dana", "shop", &shop.broker.token("dana", "dba-oncall"));
+    let mut alice = shop.broker.wire("alice", "shop", &shop.broker.token("alice", "analysts"));
+    let call = |wire: &mut Wire, oid: u32, argument: &str| {
+        wire.send(&say::function(oid, &[argument.to_owned()]));
+        wire.reply()
+    };
+    assert_eq!(call(&mut dana, LO_CREATE, "7").ok().tags(), "VZ");
+    assert_eq!(shop.database.truth("SELECT oid FROM pg_largeobject_metadata"), "7");
+    let _refused = call(&mut alice, LO_UNLINK, "7").refused("42501");
+    let _refused = call(&mut dana, LO_IMPORT, "/etc/hostname").refused("42501");
+    assert_eq!(call(&mut dana, LO_UNLINK, "7").ok().tags(), "VZ");
+    let _missing = call(&mut dana, LO_UNLINK, "7").refused("42704");
+    assert_eq!(dana.query("SELECT 1").ok().status(), Some('I'));
+}
+
+#[test]
+fn a_client_knows_the_process_that_serves_it() {
+    let shop = Shop::open();
+    let mut dana = shop.broker.wire("dana", "shop", &shop.broker.token("dana", "dba-oncall"));
+    let said = dana.key.as_ref().map(|(process, _)| process.to_string());
+    let told = dana.query("SELECT pg_backend_pid()").ok().rows().into_iter().flatten().flatten().next();
+    assert!(said.is_some());
+    assert_eq!(said, told);
+}
+
+#[test]
+fn an_encoding_may_be_named_as_drivers_name_it() {
+    let shop = Shop::open();
+    let mut alice = shop.broker.wire("alice", "shop", &shop.broker.token("alice", "analysts"));
+    let _set = alice.query("SET client_encoding TO 'UNICODE'").ok();
+    assert_eq!(alice.query("SELECT 'é'").ok().rows(), [[Some("é".to_owned())]]);
+}
+
+#[test]
 fn notifications_reach_who_may_listen() {
     let shop = Shop::open();
     let mut dana = shop.broker.wire("dana", "shop", &shop.broker.token("dana", "dba-oncall"));

@@ -41,6 +41,7 @@ pub(super) enum Asked {
     Query { looked_up: Vec<Arc<Prepared>> },
     Parse { name: Bytes, types: Bytes },
     Bind { portal: Bytes, prepared: Arc<Prepared> },
+    Function,
 }
 
 impl PostgresMachine {
@@ -69,7 +70,7 @@ impl PostgresMachine {
             }
         };
         match question.asked {
-            Asked::Query { .. } => self.poison_query(op, refusal, out),
+            Asked::Query { .. } | Asked::Function => self.poison_query(op, refusal, out),
             Asked::Parse { .. } | Asked::Bind { .. } => self.poison_message(op, refusal, out),
         }
         Ok(())
@@ -105,6 +106,7 @@ impl PostgresMachine {
             Asked::Query { looked_up } => self.forward_query(question, looked_up, obligations, out),
             Asked::Parse { name, types } => self.forward_parse(question, name, types, obligations, out),
             Asked::Bind { portal, prepared } => self.forward_bind(question, portal, prepared, obligations, out),
+            Asked::Function => self.forward_function(question, obligations, out),
         }
     }
 
@@ -131,7 +133,6 @@ impl PostgresMachine {
         out: &mut Outbox<Frame>,
     ) -> Result<(), Refusal> {
         let analysis = &question.known.analysis;
-        let copying = copying(analysis)?;
         if looked_up.iter().any(|prepared| !covers(&prepared.obligations, obligations, &prepared.analysis)) {
             return Err(prepared_under_other_policies());
         }
@@ -146,7 +147,13 @@ impl PostgresMachine {
             None => question.frame.clone(),
         };
         let changes = self.send_changes(question, obligations, &handling)?;
-        self.send(question.op, frame, Sent::Query { changes, copying, columns: None }, &handling, out);
+        self.send(
+            question.op,
+            frame,
+            Sent::Query { changes, copying: copying(analysis), columns: None },
+            &handling,
+            out,
+        );
         Ok(())
     }
 
@@ -205,7 +212,8 @@ impl PostgresMachine {
         if analysis.statements.iter().any(|statement| statement.change.is_some()) {
             return Err(unsupported("prepare-in-parse", "PREPARE and DEALLOCATE are only supported as simple queries"));
         }
-        if copying(analysis)? != Copying::None {
+        let copies = copying(analysis);
+        if copies.takes || copies.gives {
             return Err(unsupported("copy-in-parse", "COPY is only supported as a simple query"));
         }
         let view = self.schemas.view();
@@ -335,17 +343,20 @@ fn prepared_under_other_policies() -> Refusal {
         .with_hint("Prepare it again.")
 }
 
-/// A single COPY, or none: with more than one its data could not be told apart.
-fn copying(analysis: &Analysis) -> Result<Copying, Refusal> {
-    let mut kinds = analysis.statements.iter().map(|statement| match statement.copy {
-        sluice_sql::Copy::None => Copying::None,
-        sluice_sql::Copy::In => Copying::In,
-        sluice_sql::Copy::Out => Copying::Out,
-    });
-    match (kinds.clone().find(|kind| *kind != Copying::None), analysis.is_multi()) {
-        (Some(_), true) => Err(unsupported("copy-among-others", "COPY must be sent alone")),
-        _ => Ok(kinds.find(|kind| *kind != Copying::None).unwrap_or(Copying::None)),
+/// What the statements lead to; a text without an analysis leads to rows at most.
+fn copying(analysis: &Analysis) -> Copying {
+    let mut copying = Copying { rows: analysis.statements.is_empty(), ..Copying::default() };
+    for statement in &analysis.statements {
+        match statement.copy {
+            sluice_sql::Copy::None => copying.rows = true,
+            sluice_sql::Copy::Out => copying.gives = true,
+            sluice_sql::Copy::In => {
+                copying.takes = true;
+                copying.to_come = copying.to_come.saturating_add(1);
+            }
+        }
     }
+    copying
 }
 
 /// Whether every mask due now on a prepared statement's columns was applied when it was prepared, and no other.
@@ -381,7 +392,7 @@ fn column_masks(analysis: &Analysis, masks: &[Mask]) -> Result<Vec<ColumnMask>, 
     Ok(columns)
 }
 
-fn handling(known: &Known, obligations: &Obligations, view: &View) -> Result<Handling, Refusal> {
+pub(super) fn handling(known: &Known, obligations: &Obligations, view: &View) -> Result<Handling, Refusal> {
     let analysis = &known.analysis;
     let masks = column_masks(analysis, &obligations.masks)?;
     let masked = |used: &&ColumnUse| masks.iter().any(|mask| (mask.oid, mask.attnum) == (used.oid, used.attnum));

@@ -32,6 +32,7 @@ impl PostgresMachine {
                 Ok(())
             }
             b'c' => self.copy_ends(frame, out),
+            b'V' => self.returned(frame, out),
             _ => Err(Violation::server("unknown message type")),
         }
     }
@@ -52,10 +53,10 @@ impl PostgresMachine {
     fn data(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
         let owed = self.pipeline.front().ok_or(OUT_OF_TURN)?;
         match (frame.tag(), &owed.sent) {
-            (b'D', Sent::Query { copying: Copying::None, columns: Some(columns), .. }) => {
+            (b'D', Sent::Query { copying: Copying { rows: true, .. }, columns: Some(columns), .. }) => {
                 rows::check_width(&frame, *columns)?;
             }
-            (b'D', Sent::Execute) | (b'd', Sent::Query { copying: Copying::Out, .. }) => {}
+            (b'D', Sent::Execute) | (b'd', Sent::Query { copying: Copying { gives: true, .. }, .. }) => {}
             _ => return Err(OUT_OF_TURN),
         }
         out.to_client(owed.op, frame);
@@ -65,8 +66,8 @@ impl PostgresMachine {
     fn copy_begins(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
         let owed = self.pipeline.front().ok_or(OUT_OF_TURN)?;
         match (frame.tag(), &owed.sent) {
-            (b'G', Sent::Query { copying: Copying::In | Copying::InDone, .. })
-            | (b'H', Sent::Query { copying: Copying::Out, .. }) => {
+            (b'G', Sent::Query { copying: Copying { takes: true, .. }, .. })
+            | (b'H', Sent::Query { copying: Copying { gives: true, .. }, .. }) => {
                 out.to_client(owed.op, frame);
                 Ok(())
             }
@@ -74,9 +75,20 @@ impl PostgresMachine {
         }
     }
 
+    /// `FunctionCallResponse`; `ReadyForQuery` follows.
+    fn returned(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
+        let owed = self.pipeline.front().ok_or(OUT_OF_TURN)?;
+        let Sent::Function = &owed.sent else { return Err(OUT_OF_TURN) };
+        let mut fields = Fields::of_server(frame.body());
+        fields.value()?;
+        fields.end()?;
+        out.to_client(owed.op, frame);
+        Ok(())
+    }
+
     fn copy_ends(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
         let owed = self.pipeline.front().ok_or(OUT_OF_TURN)?;
-        let Sent::Query { copying: Copying::Out, .. } = &owed.sent else { return Err(OUT_OF_TURN) };
+        let Sent::Query { copying: Copying { gives: true, .. }, .. } = &owed.sent else { return Err(OUT_OF_TURN) };
         out.to_client(owed.op, frame);
         Ok(())
     }
@@ -104,6 +116,7 @@ impl PostgresMachine {
             | Sent::Bind(_)
             | Sent::Describe
             | Sent::Close(..)
+            | Sent::Function
             | Sent::Sync
             | Sent::PoisonedMessage(_)
             | Sent::PoisonedQuery(_) => return Err(OUT_OF_TURN),
@@ -143,7 +156,7 @@ impl PostgresMachine {
                 rows::check(frame.body(), &owed.handling.plan, &view)?;
             }
             (b't' | b'n', Sent::Describe) => {}
-            (b'T', Sent::Query { copying: Copying::None, columns: columns @ None, .. }) => {
+            (b'T', Sent::Query { copying: Copying { rows: true, .. }, columns: columns @ None, .. }) => {
                 *columns = Some(rows::check(frame.body(), &owed.handling.plan, &view)?);
             }
             _ => return Err(OUT_OF_TURN),
@@ -162,7 +175,7 @@ impl PostgresMachine {
         fields.end()?;
         let owed = self.pipeline.pop().ok_or(OUT_OF_TURN)?;
         let failed: Vec<Ticket> = match owed.sent {
-            Sent::Sync | Sent::PoisonedQuery(_) => Vec::new(),
+            Sent::Sync | Sent::Function | Sent::PoisonedQuery(_) => Vec::new(),
             // Changes whose statement was never completed did not happen.
             Sent::Query { changes, .. } => changes.into_iter().flatten().collect(),
             Sent::Parse(_)
@@ -206,7 +219,7 @@ impl PostgresMachine {
         out.to_client(op, shown);
         let failed = match self.pipeline.front().map(|owed| &owed.sent) {
             // A query's own `ReadyForQuery` follows; an error at `Sync` is a commit that failed.
-            None | Some(Sent::Query { .. } | Sent::PoisonedQuery(_) | Sent::Sync) => Vec::new(),
+            None | Some(Sent::Query { .. } | Sent::Function | Sent::PoisonedQuery(_) | Sent::Sync) => Vec::new(),
             Some(_) => self.pipeline.skip_to_sync(),
         };
         self.fail(failed, out);
@@ -228,7 +241,12 @@ impl PostgresMachine {
                     portals.extend(of_portals);
                 }
                 Sent::Query { changes, .. } => statements.extend(changes.iter().flatten()),
-                Sent::Describe | Sent::Execute | Sent::Sync | Sent::PoisonedMessage(_) | Sent::PoisonedQuery(_) => {}
+                Sent::Describe
+                | Sent::Execute
+                | Sent::Function
+                | Sent::Sync
+                | Sent::PoisonedMessage(_)
+                | Sent::PoisonedQuery(_) => {}
             }
         }
         self.statements.fail(&statements);

@@ -39,10 +39,7 @@ impl PostgresMachine {
                 out.to_server(OpId::CONNECT, frame);
                 Ok(())
             }
-            b'F' => {
-                self.function_call(out);
-                Ok(())
-            }
+            b'F' => self.function_call(frame, out),
             _ => Err(Violation::client("unknown message type")),
         }
     }
@@ -206,6 +203,11 @@ impl PostgresMachine {
         };
         match found {
             Some((op, handling)) => self.send(op, frame, Sent::Describe, &handling, out),
+            // A cursor that SQL declared can be described, and where nothing is protected nothing is uncovered by it.
+            None if !self.schemas.view().is_tagged() => {
+                let idle = Arc::clone(&self.idle);
+                self.send(OpId::CONNECT, frame, Sent::Describe, &idle, out);
+            }
             None => self.refuse_message(unknown_name(&kind), out),
         }
         Ok(())
@@ -248,14 +250,6 @@ impl PostgresMachine {
     fn park(&mut self, frame: Frame) -> Result<(), Violation> {
         self.parked = Some(frame);
         Ok(())
-    }
-
-    /// Calls a function by OID, past everything that reads SQL.
-    fn function_call(&mut self, out: &mut Outbox<Frame>) {
-        let refusal =
-            Refusal::builtin(Code::Unsupported, "function-call", "the function call message is not supported")
-                .with_hint("Call the function in a SELECT.");
-        self.refuse_query(refusal, out);
     }
 }
 
