@@ -54,6 +54,10 @@ unpack() { # unpack FOLDER PACKAGE…: the files of packages, without installing
 [ -d "$folder/headers/usr/include/postgresql/$major/server" ] ||
     attempt "the headers of PostgreSQL $version" unpack "$folder/headers" "postgresql-server-dev-$major=$package"
 
+[ -x "$folder/sqlsmith/usr/bin/sqlsmith" ] ||
+    attempt "sqlsmith" unpack "$folder/sqlsmith" sqlsmith \
+        "$(apt-cache depends sqlsmith | sed -nE 's/.*Depends: (libpqxx.*)/\1/p' | head -n 1)"
+
 # The drivers, and the tests out of their source packages.
 wanted=tests/conformance/drivers.txt
 drivers_ready() {

@@ -42,7 +42,7 @@ impl Driver {
             Self::Psycopg2 => "psycopg2",
         };
         let mut pytest = Command::new(fetched().join("venv/bin/python"));
-        pytest.args(["-m", "pytest", "-p", "no:cacheprovider", "--timeout=60", "-q", "-rA", "--tb=line", "tests"]);
+        pytest.args(["-m", "pytest", "-p", "no:cacheprovider", "--timeout=60", "-q", "-rA", "--tb=short", "tests"]);
         pytest.env("PYTHONDONTWRITEBYTECODE", "1").current_dir(fetched().join(name));
         stand.point(&mut pytest);
         pytest.env("PGDATABASE", DATABASE).env("PSYCOPG2_TESTDB", DATABASE).env("PSYCOPG2_TESTDB_USER", OWNER);

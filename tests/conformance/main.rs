@@ -4,10 +4,12 @@
 //! A test that fails past the broker too says nothing about it. What differs by design is in a list beside the suite, each
 //! entry with its reason; an entry that does not fail any more fails the suite.
 
+mod depend;
 mod drivers;
 mod outcome;
 mod pipeline;
 mod regress;
+mod smith;
 mod stand;
 
 use anyhow::{Result, bail};
@@ -19,9 +21,11 @@ usage: sluice-conformance SUITE…
 
   regress     PostgreSQL's own regression tests, by pg_regress
   isolation   its isolation tests
+  depend      the relations of their queries, as pg_depend has them and as policy was asked about them
   pipeline    libpq_pipeline, which it tests pipelines with
   asyncpg     asyncpg's own tests
   psycopg2    psycopg2's own tests
+  smith       5,000 queries that sqlsmith makes up, with and without masks
 
 `tools/conformance.sh` fetches what they need.";
 
@@ -35,8 +39,10 @@ fn main() -> Result<()> {
         let outcome = match suite.as_str() {
             "regress" => regress::Suite::Regress.compare(),
             "isolation" => regress::Suite::Isolation.compare(),
+            "depend" => depend::compare(),
             "pipeline" => pipeline::compare(),
             "asyncpg" => drivers::Driver::Asyncpg.compare(),
+            "smith" => smith::compare(),
             "psycopg2" => drivers::Driver::Psycopg2.compare(),
             _ => bail!("there is no suite `{suite}`\n{USAGE}"),
         };

@@ -43,13 +43,27 @@ impl Suite {
     }
 
     fn run_all(self, way: Way) -> Result<Outcomes> {
-        let (folder, runner, schedule, database) = match self {
-            Self::Regress => ("src/test/regress", "pg_regress", "parallel_schedule", "regression"),
-            Self::Isolation => {
-                ("src/test/isolation", "pg_isolation_regress", "isolation_schedule", "isolation_regression")
-            }
+        let stand = Stand::open(way, self.database());
+        let outcomes = self.run_on(&stand, way)?;
+        stand.close()?;
+        Ok(outcomes)
+    }
+
+    /// The database that the tests run in; it is the name of the target too.
+    const fn database(self) -> &'static str {
+        match self {
+            Self::Regress => "regression",
+            Self::Isolation => "isolation_regression",
+        }
+    }
+
+    /// Runs the tests one way; what they make stays.
+    pub(crate) fn run_on(self, stand: &Stand, way: Way) -> Result<Outcomes> {
+        let database = self.database();
+        let (folder, runner, schedule) = match self {
+            Self::Regress => ("src/test/regress", "pg_regress", "parallel_schedule"),
+            Self::Isolation => ("src/test/isolation", "pg_isolation_regress", "isolation_schedule"),
         };
-        let stand = Stand::open(way, database);
         let settings: String = SETTINGS
             .iter()
             .map(|(name, value)| format!("ALTER DATABASE {database} SET {name} TO '{value}';"))
@@ -68,7 +82,6 @@ impl Suite {
         if outcomes.is_empty() {
             bail!("{runner} ran nothing:\n{}", ran.said());
         }
-        stand.close()?;
         Ok(outcomes)
     }
 }

@@ -23,8 +23,8 @@ pub(crate) enum Way {
 #[derive(Debug)]
 pub(crate) struct Stand {
     pub(crate) server: &'static Server,
-    broker: Option<Broker>,
-    token: String,
+    pub(crate) broker: Option<Broker>,
+    pub(crate) token: String,
 }
 
 impl Stand {
@@ -34,17 +34,32 @@ impl Stand {
         if database != "postgres" {
             let _made = server.admin("postgres").query(&format!("CREATE DATABASE {database}")).ok();
         }
-        let broker = (way == Way::Broker).then(|| {
-            let place = Database { server, name: database.to_owned() };
-            let mut target = Target::new(database, "dev", &place);
-            OWNER.clone_into(&mut target.user);
-            target.columns.clear();
-            let mut setup = Setup::new(vec![target]);
-            setup.policies = vec![("everything.cedar".to_owned(), ALLOW_ALL.to_owned())];
-            Broker::start(&setup)
-        });
-        let token = broker.as_ref().map(|broker| broker.token("tester", "testers")).unwrap_or_default();
-        Self { server, broker, token }
+        let mut stand = Self { server, broker: None, token: String::new() };
+        if way == Way::Broker {
+            stand.guard(database);
+        }
+        stand
+    }
+
+    /// Puts a broker before a database; its name is the target's too.
+    pub(crate) fn guard(&mut self, database: &str) {
+        self.guard_as(database, OWNER);
+    }
+
+    /// The same, with a role of its own at the server.
+    pub(crate) fn guard_as(&mut self, database: &str, role: &str) {
+        let place = Database { server: self.server, name: database.to_owned() };
+        let mut target = Target::new(database, "dev", &place);
+        role.clone_into(&mut target.user);
+        target.columns.clear();
+        // As past the broker: what a query learns of its connection is the same.
+        target.host = self.server.folder().display().to_string();
+        target.tls = "dangerous_plaintext".to_owned();
+        let mut setup = Setup::new(vec![target]);
+        setup.policies = vec![("everything.cedar".to_owned(), ALLOW_ALL.to_owned())];
+        let broker = Broker::start(&setup);
+        self.token = broker.token("tester", "testers");
+        self.broker = Some(broker);
     }
 
     /// Tells a program on libpq how to connect.

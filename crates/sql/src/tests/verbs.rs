@@ -70,6 +70,20 @@ fn utilities() {
     check("EXPLAIN ANALYZE UPDATE orders SET total = 1", &expect!["write public.orders"]);
     check("SET work_mem = '1GB'", &expect!["set setting work_mem"]);
     check("SET role = 'x'", &expect!["refused: PinnedSetting"]);
+    check("SET client_encoding = 'latin1'", &expect!["refused: PinnedReading"]);
+    check(
+        "SELECT set_config('search_path', 'archive', false)",
+        &expect!["call pg_catalog.set_config(), refused: PinnedSetting"],
+    );
+    check(
+        "SELECT set_config('standard_conforming_strings', 'off', false)",
+        &expect!["call pg_catalog.set_config(), refused: PinnedReading"],
+    );
+    check(
+        "SELECT set_config(name, '', false) FROM customers",
+        &expect!["read public.customers, call pg_catalog.set_config(), refused: PinnedSetting"],
+    );
+    check("SELECT set_config('app.tenant', '7', false)", &expect!["call pg_catalog.set_config()"]);
     check("SHOW ALL", &expect!["inspect setting all"]);
     check("LISTEN x", &expect!["listen target"]);
     check("BEGIN READ ONLY; PREPARE TRANSACTION 'x'", &expect!["administer target, session target"]);

@@ -9,6 +9,7 @@ use super::scope::Scope;
 use super::taint::Taint;
 use super::{Walk, words};
 use crate::access::{Object, Verb};
+use crate::analysis::Reason;
 use crate::known::{self, Total};
 
 /// Operators that build a value out of values, rather than deciding something.
@@ -179,7 +180,8 @@ impl<'a> Walk<'a> {
         self.function(Some("pg_catalog"), "current_setting")
     }
 
-    /// `set_config('x', 'v', _)` is `SET x = 'v'`, judged the same where both are literals.
+    /// `set_config('x', 'v', _)` is `SET x = 'v'`, judged the same where both are literals. Whatever may be a pinned setting is
+    /// taken for one.
     fn write_setting(&mut self, call: &FuncCall) -> Class {
         if let [name, value, _] = call.args.as_slice()
             && let (Some(name), Some(value)) = (literal(name), literal(value))
@@ -187,6 +189,10 @@ impl<'a> Walk<'a> {
         {
             self.access(Verb::Session, Object::Target);
             return Class::UNKNOWN;
+        }
+        match call.args.first().and_then(literal) {
+            Some(name) => self.refuse_pinned(&name.to_ascii_lowercase()),
+            None => self.refuse(Reason::PinnedSetting, None),
         }
         self.function(Some("pg_catalog"), "set_config")
     }

@@ -40,12 +40,19 @@ impl<'a> Walk<'a> {
     fn judged(&mut self, name: &str, allowed: bool) {
         if allowed {
             self.access(Verb::Session, Object::Target);
-        } else if READING.contains(&name) {
-            self.refuse(Reason::PinnedReading, None);
-        } else if setting(name) == Some(Setting::Pinned) || name == "default_transaction_read_only" {
-            self.refuse(Reason::PinnedSetting, None);
+        } else if is_pinned(name) {
+            self.refuse_pinned(name);
         } else {
             self.access(Verb::Set, Object::Setting(name.into()));
+        }
+    }
+
+    /// Refuses to change a setting that is pinned.
+    pub(super) fn refuse_pinned(&mut self, name: &str) {
+        if READING.contains(&name) {
+            self.refuse(Reason::PinnedReading, None);
+        } else if is_pinned(name) {
+            self.refuse(Reason::PinnedSetting, None);
         }
     }
 
@@ -148,6 +155,10 @@ impl<'a> Walk<'a> {
             Ok(DiscardMode::Undefined) | Err(_) => drop(self.misunderstood()),
         }
     }
+}
+
+fn is_pinned(name: &str) -> bool {
+    setting(name) == Some(Setting::Pinned) || name == "default_transaction_read_only"
 }
 
 fn is_true(option: &DefElem) -> bool {
