@@ -6,6 +6,8 @@ use std::io::Write as _;
 
 use anyhow::{Context as _, Result};
 
+/// As many tests of one kind are printed.
+const SHOWN: usize = 60;
 /// How the reason of a test begins that fails only where time will have it.
 const SOMETIMES: &str = "sometimes ";
 
@@ -66,8 +68,11 @@ impl Compared {
         for (what, tests) in
             [("fails only through the broker", self.unexplained()), ("listed, and passes", self.stale())]
         {
-            for test in tests {
+            for test in tests.iter().take(SHOWN) {
                 say(format_args!("  {what}: {test}"))?;
+            }
+            if tests.len() > SHOWN {
+                say(format_args!("  {what}: {} more", tests.len() - SHOWN))?;
             }
         }
         Ok(())

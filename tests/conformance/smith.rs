@@ -15,7 +15,7 @@ use crate::outcome::{Compared, Outcome, Outcomes, say};
 use crate::stand::{Stand, Way, fetched};
 
 /// How many queries.
-const QUERIES: &str = "--max-queries=5000";
+const QUERIES: usize = 5_000;
 /// The database that they are made up for; it is the name of the target too.
 const DATABASE: &str = "smith";
 /// How long making them up may take.
@@ -97,13 +97,15 @@ fn made_up(stand: &Stand) -> Result<Vec<String>> {
     let server = stand.server;
     let target = format!("host={} port={} dbname={DATABASE} user={ROLE}", server.folder().display(), server.port());
     let mut smith = Command::new(place.join("bin/sqlsmith"));
-    smith.args(["--dry-run", "--exclude-catalog", "--seed=7", QUERIES]);
+    smith.args(["--dry-run", "--exclude-catalog", "--seed=7"]).arg(format!("--max-queries={}", QUERIES + QUERIES / 10));
     smith.arg(format!("--target={target}")).env("PGPASSWORD", PASSWORD);
     smith.env("LD_LIBRARY_PATH", place.join(format!("lib/{}-linux-gnu", std::env::consts::ARCH)));
     let made = run(&mut smith, MAKING);
     let queries: Vec<String> = made.stdout.split(";\n").map(|query| query.trim().to_owned()).collect();
-    let queries: Vec<String> = queries.into_iter().filter(|query| !query.is_empty()).collect();
-    if queries.len() < 1_000 {
+    // What a query learns of its own connection is another way another thing.
+    let queries = queries.into_iter().filter(|query| !query.is_empty() && !query.contains("pg_catalog.inet_"));
+    let queries: Vec<String> = queries.take(QUERIES).collect();
+    if queries.len() < QUERIES {
         bail!("sqlsmith made up {} queries only:\n{}", queries.len(), made.stderr);
     }
     Ok(queries)

@@ -35,10 +35,17 @@ pub fn psql(broker: &Broker, user: &str, target: &str, token: &str) -> Command {
 /// pgbench as somebody.
 #[must_use]
 pub fn pgbench(broker: &Broker, user: &str, token: &str) -> Command {
-    let mut command = Command::new(program("pgbench"));
+    tool(broker, "pgbench", user, token)
+}
+
+/// A program of PostgreSQL as somebody.
+#[must_use]
+pub fn tool(broker: &Broker, name: &str, user: &str, token: &str) -> Command {
+    let mut command = Command::new(program(name));
     command.args(["-h", "localhost", "-p", &broker.port().to_string(), "-U", user]);
     let authority = broker.folder().join("var/tls/ca.pem");
     command.env("PGPASSWORD", token).env("PGSSLMODE", "verify-full").env("PGSSLROOTCERT", authority);
+    command.env("LC_ALL", "C.UTF-8");
     command
 }
 

@@ -11,5 +11,6 @@ mod recordings;
 mod refusals;
 mod shop;
 mod sign_in;
+mod tools;
 mod traffic;
 mod untagged;
