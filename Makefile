@@ -48,19 +48,26 @@ test: setup
 	$(SLUICE) demo --check
 	@echo 'make test: everything passed'
 
-# One line for each suite. What the suites need beyond `setup` goes into .tools.
+# One line for each suite; what they need beyond `setup` goes into .tools. PostgreSQL 18 comes last: the clients stay those of
+# the system, which dump and describe no newer server.
+CONFORMANCE := $(or $(SLUICE_CONFORMANCE),$(CURDIR)/.tools/conformance)
 conformance:
 	@tools/setup.sh conformance
 	tools/conformance.sh
 	cargo build --package sluice-broker --package sluice-tests
 	target/debug/sluice-conformance regress
 	target/debug/sluice-conformance isolation
+	target/debug/sluice-conformance depend
 	target/debug/sluice-conformance pipeline
 	target/debug/sluice-conformance asyncpg
 	target/debug/sluice-conformance psycopg2
 	target/debug/sluice-ssh-conformance openssh
 	target/debug/sluice-ssh-conformance ansible
 	target/debug/sluice-ssh-transfers
+	target/debug/sluice-conformance orm
+	target/debug/sluice-conformance smith
+	PATH="$(CONFORMANCE)/second/bin:$$PATH" target/debug/sluice-conformance regress
+	PATH="$(CONFORMANCE)/second/bin:$$PATH" cargo test --package sluice-tests --test e2e -- --skip tools:: --skip psql_describes
 
 bench: setup
 	cargo build --release --package sluice-broker --package sluice-tests

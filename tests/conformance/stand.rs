@@ -1,6 +1,6 @@
 //! A server of a suite's own, and a broker before it that permits everything.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
@@ -105,23 +105,21 @@ pub(crate) fn fetched() -> PathBuf {
 
 /// The source of the installed server's tests.
 pub(crate) fn source() -> Result<PathBuf> {
-    let version = version()?;
-    let source = fetched().join(format!("postgresql-{version}"));
+    let printed = Command::new(programs()?.join("postgres")).arg("--version").output()?;
+    let printed = String::from_utf8(printed.stdout)?;
+    let version = printed.split(' ').nth(2).context("`postgres --version` names it")?;
+    let source = fetched().join(format!("postgresql-{}", version.trim()));
     if !source.is_dir() {
         bail!("{} is missing: run tools/conformance.sh", source.display());
     }
     Ok(source)
 }
 
-/// The installed server's version.
-fn version() -> Result<String> {
-    let printed = Command::new(sluice_tests::database::program("postgres")).arg("--version").output()?;
-    let printed = String::from_utf8(printed.stdout)?;
-    printed.split(' ').nth(2).map(|version| version.trim().to_owned()).context("`postgres --version` names it")
-}
-
-/// The installed server's folder of programs.
+/// The installed server's folder of programs, whichever server is tested.
 pub(crate) fn programs() -> Result<PathBuf> {
-    let postgres = std::fs::canonicalize(sluice_tests::database::program("postgres"))?;
-    postgres.parent().map(Path::to_path_buf).context("a program lies in a folder")
+    let installed = std::fs::read_dir("/usr/lib/postgresql").context("no packaged PostgreSQL")?.flatten();
+    let mut installed: Vec<PathBuf> = installed.map(|entry| entry.path().join("bin")).collect();
+    installed.retain(|folder| folder.join("postgres").is_file());
+    installed.sort();
+    installed.pop().context("no packaged PostgreSQL")
 }
