@@ -97,7 +97,7 @@ fn made_up(stand: &Stand) -> Result<Vec<String>> {
     let server = stand.server;
     let target = format!("host={} port={} dbname={DATABASE} user={ROLE}", server.folder().display(), server.port());
     let mut smith = Command::new(place.join("bin/sqlsmith"));
-    smith.args(["--dry-run", "--exclude-catalog", "--seed=7"]).arg(format!("--max-queries={}", QUERIES + QUERIES / 10));
+    smith.args(["--dry-run", "--exclude-catalog", "--seed=7"]).arg(format!("--max-queries={}", QUERIES + QUERIES / 4));
     smith.arg(format!("--target={target}")).env("PGPASSWORD", PASSWORD);
     smith.env("LD_LIBRARY_PATH", place.join(format!("lib/{}-linux-gnu", std::env::consts::ARCH)));
     let made = run(&mut smith, MAKING);
