@@ -185,6 +185,8 @@ pub enum Reason {
     PinnedSetting,
     /// A setting that decides how text is read.
     PinnedReading,
+    /// Every setting goes back to what the session began with, which is what is pinned.
+    PinnedReset,
     CurrentOf,
     NotUnderstood,
 }
@@ -194,6 +196,12 @@ impl Reason {
     #[must_use]
     pub const fn is_final(self) -> bool {
         matches!(self, Self::PinnedReading)
+    }
+
+    /// Whether it only undoes what the session itself did, so that it is nothing to refuse where no column is protected.
+    #[must_use]
+    pub const fn restores(self) -> bool {
+        matches!(self, Self::PinnedReset)
     }
 
     /// Whether names may mean something else once the text has run.
@@ -213,7 +221,7 @@ impl Reason {
             Self::RelationRule => "a relation in the statement has a rewrite rule",
             Self::ForwardReference => "a recursive query refers to a later query of the same WITH",
             Self::UnknownPrepared => "the prepared statement is not known to the broker",
-            Self::PinnedSetting | Self::PinnedReading => "the setting is pinned by the broker",
+            Self::PinnedSetting | Self::PinnedReading | Self::PinnedReset => "the setting is pinned by the broker",
             Self::CurrentOf => "WHERE CURRENT OF is not supported",
             Self::NotUnderstood => "the statement contains something the broker does not understand",
         }
@@ -235,6 +243,7 @@ impl Reason {
             | Self::RelationRule
             | Self::PinnedSetting
             | Self::PinnedReading
+            | Self::PinnedReset
             | Self::NotUnderstood => None,
         }
     }

@@ -163,7 +163,8 @@ fn on_big_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, Unread> {
 }
 
 /// Where no column is protected, what could not be told is asked for as `sql.unknown`; elsewhere it is refused.
-fn known(text: &Bytes, analysis: Analysis, view: &View, own: bool) -> Known {
+fn known(text: &Bytes, mut analysis: Analysis, view: &View, own: bool) -> Known {
+    analysis.refusals.retain(|refused| view.is_tagged() || !refused.reason.restores());
     let is_final = view.is_tagged() || analysis.refusals.iter().any(|refused| refused.reason.is_final());
     let refused = analysis.refusals.first().map(|refused| in_words(refused.reason));
     let (refusal, untold) = if is_final { (refused, None) } else { (None, refused) };

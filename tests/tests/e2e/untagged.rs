@@ -104,6 +104,25 @@ fn settings_under_which_text_is_read_stay() {
 }
 
 #[test]
+fn a_session_may_be_given_back_as_it_began() {
+    let broker = open();
+    let mut alice = wire(&broker, "alice", "analysts", "plain");
+    let _set = alice.query("SET extra_float_digits TO 0").ok();
+    alice.send(&[say::parse("s", "SELECT 1"), say::sync()].concat());
+    let _prepared = alice.reply().ok();
+    let _reset = alice.query("CLOSE ALL; UNLISTEN *; RESET ALL").ok();
+    assert_eq!(cell(&mut alice, "SHOW extra_float_digits"), "1");
+    assert_eq!(cell(&mut alice, "SHOW search_path"), "\"public\", pg_temp");
+    let _discarded = alice.query("DISCARD ALL").ok();
+    // Its prepared statements are gone, and so are their names.
+    alice.send(&[say::parse("s", "SELECT 2"), say::sync()].concat());
+    let _prepared = alice.reply().ok();
+    let mut tagged = wire(&broker, "alice", "analysts", "tagged");
+    let _refused = tagged.query("RESET ALL").refused("42501");
+    let _refused = tagged.query("DISCARD ALL").refused("42501");
+}
+
+#[test]
 fn where_columns_are_tagged_no_policy_permits_it() {
     let broker = open();
     let mut dana = wire(&broker, "dana", "dba-oncall", "tagged");

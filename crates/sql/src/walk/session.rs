@@ -8,7 +8,7 @@ use pg_query::{Node, NodeEnum};
 use super::Walk;
 use super::call::{is_readable, literal};
 use crate::access::{Object, Verb};
-use crate::analysis::{Reason, Transaction};
+use crate::analysis::{Change, Reason, Transaction};
 use crate::known::{Setting, setting};
 
 /// Settings under which text is read; the server reports them, and the session ends where they change.
@@ -32,7 +32,7 @@ impl<'a> Walk<'a> {
                 self.judged(&name, setting(&name) == Some(Setting::Free));
             }
             Ok(VariableSetKind::VarSetCurrent) => self.judged(&name, false),
-            Ok(VariableSetKind::VarResetAll) => self.refuse_at(Reason::PinnedSetting, set.location),
+            Ok(VariableSetKind::VarResetAll) => self.reset(),
             Ok(VariableSetKind::Undefined) | Err(_) => drop(self.misunderstood()),
         }
     }
@@ -144,16 +144,27 @@ impl<'a> Walk<'a> {
         }
     }
 
-    pub(super) fn discard(&mut self, mode: i32) {
+    fn reset(&mut self) {
+        self.access(Verb::Session, Object::Target);
+        self.refuse(Reason::PinnedReset, None);
+    }
+
+    pub(super) fn discard(&mut self, mode: i32) -> Option<Change> {
         match DiscardMode::try_from(mode) {
             Ok(DiscardMode::DiscardPlans) => self.access(Verb::Session, Object::Target),
             Ok(DiscardMode::DiscardTemp | DiscardMode::DiscardSequences) => {
                 self.found.changes_catalog = true;
                 self.access(Verb::Define, Object::Target);
             }
-            Ok(DiscardMode::DiscardAll) => self.refuse(Reason::PinnedSetting, None),
+            Ok(DiscardMode::DiscardAll) => {
+                self.reset();
+                self.local.clear();
+                self.forgot_all = true;
+                return Some(Change::DeallocateAll);
+            }
             Ok(DiscardMode::Undefined) | Err(_) => drop(self.misunderstood()),
         }
+        None
     }
 }
 

@@ -99,8 +99,8 @@ impl<'a> Walk<'a> {
                 Done::of(Kind::Show)
             }
             NodeEnum::DiscardStmt(discard) => {
-                self.discard(discard.target);
-                Done::of(Kind::Set)
+                let change = self.discard(discard.target);
+                Done { change, ..Done::of(Kind::Set) }
             }
             NodeEnum::FetchStmt(_) | NodeEnum::ClosePortalStmt(_) => self.steer(Kind::Cursor),
             NodeEnum::UnlistenStmt(_) => self.steer(Kind::Listen),
