@@ -104,6 +104,31 @@ fn settings_under_which_text_is_read_stay() {
 }
 
 #[test]
+fn a_prepared_statement_is_read_anew_where_the_schema_changed() {
+    for (target, refused) in [("plain", None), ("tagged", Some("42501"))] {
+        let broker = open();
+        let mut alice = wire(&broker, "alice", "analysts", target);
+        alice.send(&[say::parse("s", "SELECT count(*) FROM orders"), say::sync()].concat());
+        let _prepared = alice.reply().ok();
+        let _prepared = alice.query("PREPARE q AS SELECT count(*) FROM orders").ok();
+        let mut dana = wire(&broker, "dana", "dba-oncall", target);
+        let _dropped = dana.query("DROP TABLE orders").ok();
+        let _made = dana.query("CREATE TABLE orders(id int)").ok();
+        assert_eq!(cell(&mut dana, "SELECT count(*) FROM orders"), "0");
+
+        alice.send(&[say::bind("", "s", &[], false), say::execute("", 0), say::sync()].concat());
+        let bound = alice.reply();
+        let executed = alice.query("EXECUTE q");
+        match refused {
+            None => assert_eq!((bound.ok().tags().as_str(), executed.ok().tags().as_str()), ("2DCZ", "TDCZ")),
+            Some(sqlstate) => {
+                let _refused = (bound.refused(sqlstate), executed.refused(sqlstate));
+            }
+        }
+    }
+}
+
+#[test]
 fn a_session_may_be_given_back_as_it_began() {
     let broker = open();
     let mut alice = wire(&broker, "alice", "analysts", "plain");
