@@ -21,11 +21,21 @@ const CLOSE: &str = "COMMIT";
 
 const DATABASE: &str = "SELECT pg_catalog.current_database()::pg_catalog.text";
 
-/// `_RETURN` is the rule that makes a view a view.
+/// `_RETURN` is the rule that makes a view a view. Reading a definition locks what the view is made of, and would wait for
+/// whoever holds an exclusive lock on any of that: such a view is read without its definition.
 const RELATIONS: &str = "
+WITH held AS MATERIALIZED (
+  SELECT DISTINCT l.relation FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_database b ON b.oid = l.database
+  WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock' AND b.datname = pg_catalog.current_database()
+), locked AS MATERIALIZED (
+  SELECT w.ev_class FROM held JOIN pg_catalog.pg_depend d
+    ON d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = held.relation
+    AND d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+  JOIN pg_catalog.pg_rewrite w ON w.oid = d.objid
+)
 SELECT c.oid, n.nspname::pg_catalog.text, c.relname::pg_catalog.text, c.relkind::pg_catalog.text,
   c.relhasrules AND EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN'),
-  CASE WHEN c.relkind IN ('v', 'm') THEN pg_catalog.pg_get_viewdef(c.oid) END
+  CASE WHEN c.relkind IN ('v', 'm') AND c.oid NOT IN (SELECT locked.ev_class FROM locked) THEN pg_catalog.pg_get_viewdef(c.oid) END
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c')
   AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND n.nspname !~ '^pg_(toast_)?temp_'";

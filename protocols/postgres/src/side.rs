@@ -24,7 +24,8 @@ use crate::target::Target;
 const SIGNED_IN: &[u8] = b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I";
 
 /// Settings of the side connection; its search path is empty.
-const SETTINGS: [(&str, &str); 2] = [("application_name", "sluice catalog"), ("statement_timeout", "30s")];
+const SETTINGS: [(&str, &str); 3] =
+    [("application_name", "sluice catalog"), ("statement_timeout", "30s"), ("lock_timeout", "2s")];
 
 /// Why a side connection does not answer.
 #[derive(Debug, Error)]

@@ -4,6 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use sluice_tests::broker::Broker;
+use sluice_tests::wait::{SOON, until};
 use sluice_tests::wire::say;
 
 use crate::shop::Shop;
@@ -129,4 +130,29 @@ fn a_change_of_policy_voids_what_was_approved_before() {
     let _whatever = shop.broker.cli_as(&dana, &["approvals", "approve", &id]);
     let _refused = alice.reply().refused("42501");
     assert_eq!(shop.database.truth("SELECT total FROM orders WHERE id = 10"), "99.50");
+}
+
+#[test]
+fn a_lock_that_somebody_holds_keeps_nobody_else_waiting() {
+    let shop = Shop::open();
+    let dana = || shop.broker.wire("dana", "shop", &shop.broker.token("dana", "dba-oncall"));
+    let (mut holder, mut other) = (dana(), dana());
+    let _made = holder.query("CREATE VIEW names AS SELECT id, name FROM customers").ok();
+    let _held = holder.query("BEGIN").ok();
+    let _held = holder.query("LOCK TABLE customers IN ACCESS EXCLUSIVE MODE").ok();
+    // The schema is read again after this; the definition of the view is behind the lock.
+    let _made = other.query("CREATE TABLE another (n int)").ok();
+    other.send(&say::query(b"SELECT count(*) FROM another"));
+    let answer = other.frame_within(Duration::from_secs(15)).flatten();
+    assert_eq!(answer.map(|frame| frame.tag), Some('T'));
+    let _rest = other.reply().ok();
+    let _refused = other.query("SELECT name FROM names").refused("42501");
+    // Nothing tells that a lock has gone; who comes later finds the view whole again.
+    let _released = holder.query("ROLLBACK").ok();
+    let seen = until(SOON, "the view to be known", || {
+        let reply = dana().query("SELECT count(*) FROM names");
+        reply.error().is_none().then(|| reply.rows())
+    });
+    assert_eq!(seen, [[Some("3".to_owned())]]);
+    assert!(!shop.broker.log().contains("\"level\":\"ERROR\""), "{}", shop.broker.log());
 }
