@@ -71,3 +71,25 @@ fn outcomes(printed: &str) -> Outcomes {
     };
     printed.lines().filter_map(test).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Outcome, outcomes};
+
+    #[test]
+    fn what_pytest_prints_is_read() {
+        let printed = "\
+            PASSED tests/test_a.py::A::test_one\n\
+            FAILED tests/test_a.py::A::test_two - AssertionError: no\n\
+            ERROR tests/test_b.py - ImportError\n\
+            ERROR    asyncio:base_events.py:1771 Task exception was never retrieved\n\
+            SKIPPED [1] tests/test_c.py:3: not here\n";
+        let read: Vec<_> = outcomes(printed).into_iter().collect();
+        let expected = [
+            ("tests/test_a.py::A::test_one", Outcome::Passes),
+            ("tests/test_a.py::A::test_two", Outcome::Fails),
+            ("tests/test_b.py", Outcome::Fails),
+        ];
+        assert_eq!(read, expected.map(|(name, outcome)| (name.to_owned(), outcome)));
+    }
+}

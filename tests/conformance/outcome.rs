@@ -93,3 +93,39 @@ pub(crate) fn known(list: &str) -> Result<BTreeMap<String, String>> {
 pub(crate) fn say(line: Arguments<'_>) -> Result<()> {
     writeln!(std::io::stdout(), "{line}").context("standard output is closed")
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::{Compared, Outcome, Outcomes, known};
+
+    fn outcomes(passing: &[&str], failing: &[&str]) -> Outcomes {
+        let passing = passing.iter().map(|test| ((*test).to_owned(), Outcome::Passes));
+        passing.chain(failing.iter().map(|test| ((*test).to_owned(), Outcome::Fails))).collect()
+    }
+
+    #[test]
+    fn only_what_is_lost_without_a_reason_or_listed_without_need_counts() {
+        let list = "# a comment\nlisted: by design\nshaky: sometimes late\n";
+        for (through, same) in [
+            (outcomes(&["a", "shaky"], &["listed", "b"]), true),
+            (outcomes(&["a"], &["listed", "b", "shaky"]), true),
+            (outcomes(&["a", "b"], &["listed"]), true),
+            (outcomes(&[], &["a", "listed"]), false),
+            (outcomes(&["shaky"], &["listed"]), false),
+            (outcomes(&["a", "listed"], &[]), false),
+        ] {
+            let direct = outcomes(&["a", "listed", "shaky"], &["b"]);
+            let compared = Compared { direct, through, known: known(list).unwrap() };
+            assert_eq!(compared.is_same(), same, "{compared:?}");
+        }
+        assert!(known("a test without a reason").is_err());
+    }
+
+    #[test]
+    fn a_suite_that_ran_nothing_is_not_the_same() {
+        let compared = Compared { direct: outcomes(&[], &["a"]), through: outcomes(&[], &["a"]), known: [].into() };
+        assert!(!compared.is_same());
+    }
+}

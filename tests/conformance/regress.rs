@@ -134,3 +134,27 @@ fn outcomes(printed: &str) -> Outcomes {
     };
     printed.lines().filter_map(test).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Outcome, outcomes};
+
+    #[test]
+    fn what_pg_regress_prints_is_read() {
+        let printed = "\
+            (using postmaster on localhost, port 5432)\n\
+            test test_setup                   ... ok          286 ms\n\
+            parallel group (2 tests):  boolean char\n\
+            \x20    boolean                      ... ok           55 ms\n\
+            \x20    char                         ... FAILED       60 ms\n\
+            test random                       ... failed (ignored)      70 ms\n";
+        let read: Vec<_> = outcomes(printed).into_iter().collect();
+        let expected = [
+            ("boolean", Outcome::Passes),
+            ("char", Outcome::Fails),
+            ("random", Outcome::Fails),
+            ("test_setup", Outcome::Passes),
+        ];
+        assert_eq!(read, expected.map(|(name, outcome)| (name.to_owned(), outcome)));
+    }
+}
