@@ -15,7 +15,7 @@ use arc_swap::ArcSwap;
 use schemars::SchemaGenerator;
 use sluice_http::{Http, HttpSettings};
 use sluice_model::{Schema, Secret, Tag, TargetName};
-use sluice_postgres::{Cleartext, Deadlines, Postgres, PostgresSettings, ServerTls};
+use sluice_postgres::{Bearer, Cleartext, Deadlines, Postgres, PostgresSettings, ServerTls};
 use sluice_ssh::{Ssh, SshSettings};
 use sluice_wire::{Credential, Finding, FlowError, Io, Protocol, Targets};
 
@@ -52,6 +52,8 @@ pub(crate) struct ListenerSettings {
     pub(crate) certificate: Arc<Certificate>,
     /// Passwords and tokens without TLS from loopback clients.
     pub(crate) dangerous_cleartext_loopback: bool,
+    /// Where PostgreSQL clients that sign in with OAUTHBEARER get tokens.
+    pub(crate) bearer: Option<Bearer>,
     /// The names that HTTP clients may call the listener by.
     pub(crate) http_hosts: Vec<String>,
     /// What stable stand-ins for values are made with.
@@ -166,7 +168,16 @@ impl Lane for PostgresLane {
         if let ServerTls::Ca(file) = &mut target.tls {
             *file = dir.join(&*file);
         }
-        Some(Half(Arc::new(target)))
+        if let Some(certificate) = &mut target.certificate {
+            certificate.cert = dir.join(&certificate.cert);
+            certificate.key = dir.join(&certificate.key);
+        }
+        let wrong = target.mistakes();
+        if wrong.is_empty() {
+            return Some(Half(Arc::new(target)));
+        }
+        faults.extend(wrong.into_iter().map(|wrong| Fault::new(wrong, node.span.clone())));
+        None
     }
 
     fn shape(&self, generator: &mut SchemaGenerator) -> schemars::Schema {
@@ -202,8 +213,9 @@ impl Lane for PostgresLane {
     fn server(&self, settings: &ListenerSettings) -> Result<Arc<dyn Server>> {
         let cleartext =
             if settings.dangerous_cleartext_loopback { Cleartext::DangerousLoopback } else { Cleartext::Never };
-        let tls = Some(settings.certificate.serve(sluice_postgres::server_config)?);
-        Ok(spoken(Postgres::new(PostgresSettings { tls, cleartext, deadlines: Deadlines::STANDARD })))
+        let tls = Some(settings.certificate.serve(sluice_postgres::Tls::new)?);
+        let bearer = settings.bearer.clone();
+        Ok(spoken(Postgres::new(PostgresSettings { tls, cleartext, deadlines: Deadlines::STANDARD, bearer })))
     }
 }
 
@@ -263,7 +275,7 @@ impl Lane for HttpLane {
             sluice_http::Cleartext::Never
         };
         Ok(spoken(Http::new(HttpSettings {
-            tls: Some(settings.certificate.serve(sluice_http::server_config)?),
+            tls: Some(Arc::new(settings.certificate.serve(sluice_http::server_config)?)),
             cleartext,
             authorities: settings.http_hosts.clone(),
             mask_key: settings.mask_key,

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use sluice_identity::Keys;
+use sluice_postgres::Bearer;
 use sluice_vault::Vault;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use crate::admission::Admission;
-use crate::config::Config;
+use crate::config::{Config, OauthEntry};
 use crate::control::{Desk, Socket};
 use crate::host_key;
 use crate::listen::Listener;
@@ -111,6 +112,10 @@ async fn warn_of_missing_secrets(config: &Config) {
     }
 }
 
+fn bearer(entry: &OauthEntry) -> Bearer {
+    Bearer { discovery: entry.discovery.clone(), scope: entry.scope.clone() }
+}
+
 fn listener_settings(config: &Config, paths: &Paths) -> Result<ListenerSettings> {
     let certificate = match &config.listen.tls {
         Some(files) => tls::configured(files)?,
@@ -133,6 +138,7 @@ fn listener_settings(config: &Config, paths: &Paths) -> Result<ListenerSettings>
     Ok(ListenerSettings {
         certificate: Arc::new(certificate),
         dangerous_cleartext_loopback,
+        bearer: config.listen.oauth.as_ref().map(bearer),
         http_hosts: config.listen.http_hosts.clone(),
         http_head: Duration::from_secs(u64::from(config.limits.head_seconds)),
         http_body_bytes: config.limits.body_bytes,

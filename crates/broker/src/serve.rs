@@ -83,7 +83,8 @@ fn needing_restart(first: &Config, now: &Config) -> Vec<&'static str> {
     let tls = |config: &Config| config.listen.tls.as_ref().map(|tls| (tls.cert.clone(), tls.key.clone()));
     let listen = |config: &Config| {
         let listen = &config.listen;
-        (listen.addresses(), listen.http_hosts.clone(), tls(config), listen.dangerous_cleartext_loopback)
+        let plain = listen.dangerous_cleartext_loopback;
+        (listen.addresses(), listen.http_hosts.clone(), tls(config), listen.oauth.clone(), plain)
     };
     let changed = [
         ("listen", listen(first) != listen(now)),

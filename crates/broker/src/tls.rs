@@ -4,11 +4,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
-use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -35,12 +33,12 @@ pub(crate) struct Certificate {
 
 impl Certificate {
     /// What a protocol makes of it.
-    pub(crate) fn serve(
+    pub(crate) fn serve<T>(
         &self,
-        config: fn(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) -> Result<ServerConfig, rustls::Error>,
-    ) -> Result<Arc<ServerConfig>> {
+        config: fn(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) -> Result<T, rustls::Error>,
+    ) -> Result<T> {
         let made = config(self.chain.clone(), self.key.clone_key());
-        Ok(Arc::new(made.context("the certificate and the private key do not belong together")?))
+        made.context("the certificate and the private key do not belong together")
     }
 }
 
@@ -71,7 +69,7 @@ fn certificate(cert: &Path, key: &Path) -> Result<Certificate> {
     }
     let secret = PrivateKeyDer::from_pem_file(key)
         .with_context(|| format!("`{}` cannot be read as a PEM private key", key.display()))?;
-    sluice_postgres::server_config(chain.clone(), secret.clone_key())
+    sluice_postgres::Tls::new(chain.clone(), secret.clone_key())
         .with_context(|| format!("`{}` and `{}` do not belong together", cert.display(), key.display()))?;
     Ok(Certificate { chain, key: secret })
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use sluice_identity::{Authorities, Identity, Iterations, Keys, Lifetimes, RevokedTokens, ScramLogins, SshLogins};
+use sluice_identity::{
+    Authorities, ClientAuthorities, Identity, Iterations, Keys, Lifetimes, RevokedTokens, ScramLogins, SshLogins,
+};
 use sluice_kernel::{Kernel, Laws, Ports, Zone, clock};
 use sluice_model::{TargetName, UnixMicros};
 use sluice_store::{Approvals as _, Holds, Keeper, Limits as DiskLimits, Recordings, Sessions as _, Sqlite, Store};
@@ -65,6 +67,7 @@ impl World {
         )?;
         let identity = Arc::new(identity.with_ssh_keys(Arc::clone(&ssh_logins) as _));
         identity.trust(authorities(config)?);
+        identity.trust_clients(client_authorities(config)?);
         identity.reload(config.issuers.clone()).map_err(|wrong| config::issuer_mistakes(&config.file, &wrong))?;
         let vault = Arc::new(Vault::new(lendings(config)));
         let ports = Ports {
@@ -97,9 +100,11 @@ impl World {
     pub(crate) fn adopt(&self, config: &Config) -> Result<(), Mistakes> {
         let policies = policies::compile(config, epoch())?;
         let authorities = authorities(config)?;
+        let client_authorities = client_authorities(config)?;
         let wrong = self.identity.reload(config.issuers.clone());
         wrong.map_err(|wrong| config::issuer_mistakes(&config.file, &wrong))?;
         self.identity.trust(authorities);
+        self.identity.trust_clients(client_authorities);
         self.vault.reload(lendings(config));
         self.kernel.replace(laws(config, policies));
         self.point_servers(config);
@@ -149,6 +154,12 @@ impl World {
 /// The authorities of SSH certificates of a configuration, with the files it names.
 pub(crate) fn authorities(config: &Config) -> Result<Authorities, Mistakes> {
     Authorities::open(&config.ssh_authorities).map_err(|wrong| config::authority_mistakes(&config.file, &wrong))
+}
+
+/// The authorities of client certificates of a configuration, with the files it names.
+pub(crate) fn client_authorities(config: &Config) -> Result<ClientAuthorities, Mistakes> {
+    let opened = ClientAuthorities::open(&config.client_authorities);
+    opened.map_err(|wrong| config::client_authority_mistakes(&config.file, &wrong))
 }
 
 /// The number of the next set of policies: later ones are higher, also across restarts.

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use sluice_kernel::{BoxFuture, Identify};
 use sluice_model::{Code, ExposeSecret as _, Principal, Refusal, Secret, TokenId, UnixMicros};
 use sluice_wire::{Authenticated, Claim, ScramParameters};
@@ -19,6 +20,7 @@ use crate::mint::{self, Lifetimes, Said};
 use crate::revocation::Revocations;
 use crate::scram::{Iterations, ScramSecrets, Stranger};
 use crate::ssh::{Authorities, CertificateError, SshKeys, SshLogins};
+use crate::tls::ClientAuthorities;
 use crate::token::Envelope;
 use crate::verify::{self, Profile};
 
@@ -38,6 +40,7 @@ pub struct Identity {
     stranger: Stranger,
     ssh_keys: Arc<dyn SshKeys>,
     authorities: ArcSwap<Authorities>,
+    client_authorities: ArcSwap<ClientAuthorities>,
 }
 
 impl Identity {
@@ -65,6 +68,7 @@ impl Identity {
             stranger: Stranger::new(keys.derive("scram-strangers")?, iterations),
             ssh_keys: Arc::new(SshLogins::default()),
             authorities: ArcSwap::default(),
+            client_authorities: ArcSwap::default(),
         };
         identity.reload(issuers).map_err(SetupError::Issuers)?;
         Ok(identity)
@@ -110,6 +114,20 @@ impl Identity {
     /// Replaces the authorities of SSH certificates as a whole.
     pub fn trust(&self, authorities: Authorities) {
         self.authorities.store(Arc::new(authorities));
+    }
+
+    /// Replaces the authorities of client certificates as a whole.
+    pub fn trust_clients(&self, authorities: ClientAuthorities) {
+        self.client_authorities.store(Arc::new(authorities));
+    }
+
+    /// Believes the certificates of a TLS client at a moment, its own first, or says exactly why not. The handshake has
+    /// checked that the client holds the key of the first.
+    ///
+    /// # Errors
+    /// When they do not hold.
+    pub fn check_tls(&self, chain: &[Bytes], now: UnixMicros) -> Result<Principal, CertificateError> {
+        self.unless_revoked(self.client_authorities.load().check(chain, now)?)
     }
 
     /// Says whose an SSH key is at a moment, or exactly why nobody's. The protocol has checked that the client holds it.
@@ -212,6 +230,10 @@ impl Identity {
             Claim::Key { key } => {
                 self.check_key(&key, now).map(shown).map_err(|error| refused(unaccepted_key(), Some(&error)))
             }
+            Claim::Tls { chain } => {
+                let checked = self.check_tls(&chain, now);
+                checked.map(shown).map_err(|error| refused(unaccepted_certificate(), Some(&error)))
+            }
             Claim::Certificate { certificate, client } => {
                 let checked = self.check_certificate(&certificate, client, now);
                 checked.map(shown).map_err(|error| refused(unaccepted_key(), Some(&error)))
@@ -248,6 +270,11 @@ fn refused(refusal: Refusal, check: Option<&dyn fmt::Display>) -> Refusal {
 /// The same for every key and certificate: whoever tries keys learns nothing of any.
 fn unaccepted_key() -> Refusal {
     Refusal::builtin(Code::Unauthenticated, "identity.key", "the key is not accepted")
+}
+
+/// The same for every certificate.
+fn unaccepted_certificate() -> Refusal {
+    Refusal::builtin(Code::Unauthenticated, "identity.certificate", "the certificate is not accepted")
 }
 
 impl fmt::Debug for Identity {

@@ -16,6 +16,7 @@ mod mint;
 mod revocation;
 mod scram;
 mod ssh;
+mod tls;
 mod token;
 mod verify;
 
@@ -36,3 +37,4 @@ pub use ssh::{
     Authorities, AuthorityConfig, CertificateError, HostKey, HostKeyError, KeyError, NewKey, NoKey, PublicKey, SshKeys,
     SshLogins,
 };
+pub use tls::{ClientAuthorities, ClientAuthorityConfig, Subject};

@@ -251,7 +251,7 @@ impl Kernel {
         self.ports.keep.admits().map_err(|error| cannot_record(&error))?;
         let session = random::session_id().map_err(|_| unavailable())?;
         let (asker, rulings) = self.rule_connect(who, name, peer, &session)?;
-        let credential = self.ports.lend.lend(name).await?;
+        let credential = self.ports.lend.lend(name, who).await?;
         let opening = Opening {
             session: session.clone(),
             principal: who.clone(),
@@ -291,7 +291,9 @@ impl Kernel {
     async fn current_credential(&self, stay: &Stay) -> Result<Arc<Credential>, Refusal> {
         match stay.credential(self.limits.lend_seconds) {
             (credential, Freshness::Fresh) => Ok(credential),
-            (_, Freshness::Stale) => Ok(stay.lend(self.ports.lend.lend(&stay.asker.target.name).await?)),
+            (_, Freshness::Stale) => {
+                Ok(stay.lend(self.ports.lend.lend(&stay.asker.target.name, &stay.asker.who).await?))
+            }
         }
     }
 

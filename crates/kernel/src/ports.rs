@@ -27,8 +27,8 @@ pub trait Identify: Send + Sync {
 
 /// Lends target credentials.
 pub trait Lend: Send + Sync {
-    /// The credential of a target, fresh for one server connection.
-    fn lend<'a>(&'a self, target: &'a TargetName) -> BoxFuture<'a, Result<Credential, Refusal>>;
+    /// The credential of a target for a principal, fresh for one server connection.
+    fn lend<'a>(&'a self, target: &'a TargetName, who: &'a Principal) -> BoxFuture<'a, Result<Credential, Refusal>>;
 }
 
 /// It could not be recorded, so it must not happen.

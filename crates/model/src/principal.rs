@@ -83,6 +83,19 @@ impl Principal {
             Who::Agent { groups, .. } | Who::Workload { groups, .. } => groups,
         }
     }
+
+    /// Whether it is the one called `kind:name`, such as `user:alice`, and has the group itself; what is left out fits
+    /// everybody. An agent does not fit by its owner.
+    #[must_use]
+    pub fn fits(&self, called: Option<&str>, group: Option<&Group>) -> bool {
+        let kind = match &self.who {
+            Who::User(_) => "user",
+            Who::Agent { .. } => "agent",
+            Who::Workload { .. } => "workload",
+        };
+        let named = |called: &str| called.split_once(':') == Some((kind, self.name()));
+        called.is_none_or(named) && group.is_none_or(|group| self.groups().contains(group))
+    }
 }
 
 impl fmt::Display for Principal {

@@ -14,16 +14,21 @@ use sluice_model::Secret;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-/// The largest secret, in bytes, before its trailing newline is taken off.
-const MAX_BYTES: usize = 64 * 1024;
+use crate::command::{TokenCommand, Unprinted};
 
-/// A reference to a secret: `env:NAME` or `file:/path`, also written as `{ env: NAME }` or `{ file: /path }`.
+/// The largest secret, in bytes, before its trailing newline is taken off.
+pub(crate) const MAX_BYTES: usize = 64 * 1024;
+
+/// A reference to a secret: `env:NAME` or `file:/path`, also written as `{ env: NAME }` or `{ file: /path }`; or
+/// `{ command: [PROGRAM, …] }`, whose output is the secret.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum SecretSource {
     /// An environment variable.
     Env(String),
     /// A file, by its absolute path; read anew each time.
     File(PathBuf),
+    /// A program that prints it.
+    Command(TokenCommand),
 }
 
 /// Why a text is not a reference. The text is not repeated: it may be the secret itself, written in the wrong place.
@@ -35,6 +40,10 @@ pub enum InvalidSource {
     Env,
     #[error("`file` takes an absolute path")]
     File,
+    #[error("`command` takes a list: the absolute path of a program, then its arguments")]
+    Command,
+    #[error("`timeout_seconds` is from 1 to 60, `keep_seconds` from 0 to 86400")]
+    Seconds,
 }
 
 /// Why a secret cannot be read, by its reference.
@@ -57,6 +66,10 @@ pub enum SecretError {
     Exposed { reference: SecretSource, mode: u32 },
     #[error("the secret `{reference}` cannot be read: {source}")]
     Io { reference: SecretSource, source: io::Error },
+    #[error("the secret `{0}` was not printed in time")]
+    Late(SecretSource),
+    #[error("the program of the secret `{0}` failed")]
+    Failed(SecretSource),
 }
 
 impl SecretSource {
@@ -80,6 +93,7 @@ impl SecretSource {
         let bytes = match self {
             Self::Env(name) => self.variable(name)?,
             Self::File(path) => self.content(path)?,
+            Self::Command(command) => command.run().map_err(|failed| self.unprinted(failed))?,
         };
         let text = std::str::from_utf8(&bytes).map_err(|_| SecretError::NotText(self.clone()))?;
         let text = text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line));
@@ -132,6 +146,15 @@ impl SecretSource {
         if bytes.len() > MAX_BYTES { Err(SecretError::TooLarge(self.clone())) } else { Ok(bytes) }
     }
 
+    fn unprinted(&self, failed: Unprinted) -> SecretError {
+        match failed {
+            Unprinted::NotStarted(source) => SecretError::Io { reference: self.clone(), source },
+            Unprinted::Late => SecretError::Late(self.clone()),
+            Unprinted::Failed => SecretError::Failed(self.clone()),
+            Unprinted::TooLarge => SecretError::TooLarge(self.clone()),
+        }
+    }
+
     fn guard(&self, metadata: &Metadata) -> Result<(), SecretError> {
         if !metadata.is_file() {
             return Err(SecretError::NotAFile(self.clone()));
@@ -153,13 +176,18 @@ impl fmt::Display for SecretSource {
         match self {
             Self::Env(name) => write!(f, "env:{name}"),
             Self::File(path) => write!(f, "file:{}", path.display()),
+            // Its arguments are nobody's business.
+            Self::Command(command) => write!(f, "command:{}", command.program()),
         }
     }
 }
 
 impl Serialize for SecretSource {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        match self {
+            Self::Env(_) | Self::File(_) => serializer.collect_str(self),
+            Self::Command(command) => command.serialize(serializer),
+        }
     }
 }
 
@@ -200,7 +228,10 @@ impl<'de> Visitor<'de> for SourceVisitor {
         let source = match field.as_str() {
             "env" => SecretSource::env(&entries.next_value::<String>()?),
             "file" => SecretSource::file(&entries.next_value::<String>()?),
-            other => return Err(de::Error::unknown_field(other, &["env", "file"])),
+            "command" | "timeout_seconds" | "keep_seconds" => {
+                return TokenCommand::read(&field, entries).map(Self::Value::Command);
+            }
+            other => return Err(de::Error::unknown_field(other, &["env", "file", "command"])),
         };
         if let Some(second) = entries.next_key::<String>()? {
             return Err(de::Error::custom(format_args!("`{field}` and `{second}` cannot both be the source")));
@@ -227,6 +258,14 @@ impl JsonSchema for SecretSource {
                 {
                     "type": "object", "additionalProperties": false, "required": ["file"],
                     "properties": { "file": { "type": "string", "pattern": "^/" } },
+                },
+                {
+                    "type": "object", "additionalProperties": false, "required": ["command"],
+                    "properties": {
+                        "command": { "type": "array", "minItems": 1, "items": { "type": "string" } },
+                        "timeout_seconds": { "type": "integer", "minimum": 1, "maximum": 60 },
+                        "keep_seconds": { "type": "integer", "minimum": 0, "maximum": 86400 },
+                    },
                 },
             ],
         })

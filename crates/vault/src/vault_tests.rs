@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use sluice_model::ExposeSecret as _;
+use sluice_model::{ExposeSecret as _, Person, TokenId, UnixMicros, Who};
 
 use super::*;
 
@@ -22,6 +22,18 @@ fn lending(reference: Option<&str>) -> Lending {
         user: "broker".to_owned(),
         secret: reference.map(|text| SecretSource::parse(text).unwrap()),
         more: Vec::new(),
+        logins: Vec::new(),
+    }
+}
+
+fn who(user: &str, group: &str) -> Principal {
+    let groups = [Group::new(group).unwrap()].into();
+    Principal {
+        who: Who::User(Person { name: user.to_owned(), groups }),
+        token: TokenId::new("t-1").unwrap(),
+        expires: UnixMicros(i64::MAX),
+        targets: None,
+        run: None,
     }
 }
 
@@ -35,22 +47,22 @@ async fn every_lease_reads_the_secret_anew() {
     let path = home.path().join("db");
     let reference = format!("file:{}", path.display());
     let vault = vault(&[("orders", Some(&reference))]);
-    assert_eq!(vault.lend(&name("orders")).await.unwrap_err().code, Code::Unavailable);
+    assert_eq!(vault.lend(&name("orders"), &who("alice", "dba")).await.unwrap_err().code, Code::Unavailable);
     for secret in ["first", "second"] {
         write(&path, secret);
-        let credential = vault.lend(&name("orders")).await.unwrap();
+        let credential = vault.lend(&name("orders"), &who("alice", "dba")).await.unwrap();
         assert_eq!(credential.user, "broker");
         assert_eq!(credential.secret.unwrap().expose_secret(), secret);
     }
     fs::remove_file(&path).unwrap();
-    assert_eq!(vault.lend(&name("orders")).await.unwrap_err().code, Code::Unavailable);
+    assert_eq!(vault.lend(&name("orders"), &who("alice", "dba")).await.unwrap_err().code, Code::Unavailable);
 }
 
 #[tokio::test]
 async fn a_target_may_need_no_secret_but_must_be_known() {
     let vault = vault(&[("local", None)]);
-    assert!(vault.lend(&name("local")).await.unwrap().secret.is_none());
-    assert_eq!(vault.lend(&name("other")).await.unwrap_err().code, Code::Unavailable);
+    assert!(vault.lend(&name("local"), &who("alice", "dba")).await.unwrap().secret.is_none());
+    assert_eq!(vault.lend(&name("other"), &who("alice", "dba")).await.unwrap_err().code, Code::Unavailable);
 }
 
 #[tokio::test]
@@ -61,10 +73,10 @@ async fn a_refusal_names_neither_the_reference_nor_the_content() {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
     let reference = format!("file:{}", path.display());
     let vault = vault(&[("orders", Some(&reference))]);
-    let refusal = vault.lend(&name("orders")).await.unwrap_err();
+    let refusal = vault.lend(&name("orders"), &who("alice", "dba")).await.unwrap_err();
     assert!(!format!("{refusal:?}").contains("canary"), "{refusal:?}");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-    let credential = vault.lend(&name("orders")).await.unwrap();
+    let credential = vault.lend(&name("orders"), &who("alice", "dba")).await.unwrap();
     assert!(!format!("{credential:?}").contains("canary-content"));
 }
 
@@ -94,4 +106,62 @@ fn unknown_fields_are_refused_by_name() {
     let error = serde_json::from_str::<Lending>(r#"{"user":"u","password":"env:A"}"#).unwrap_err().to_string();
     assert!(error.contains("`password`"), "{error}");
     assert!(serde_json::from_str::<Lending>(r#"{"secret":"env:A"}"#).unwrap_err().to_string().contains("`user`"));
+}
+
+#[tokio::test]
+async fn some_principals_have_logins_of_their_own() {
+    let login = |principal: Option<&str>, group: Option<&str>, user: &str| Login {
+        principal: principal.map(str::to_owned),
+        group: group.map(|group| Group::new(group).unwrap()),
+        user: user.to_owned(),
+        password: None,
+    };
+    let logins = vec![
+        login(Some("user:alice"), Some("dba"), "alice_dba"),
+        login(Some("user:alice"), None, "alice"),
+        login(None, Some("dba"), "dba"),
+    ];
+    let vault = Vault::new([(name("orders"), Lending { logins, ..lending(None) })].into());
+    let agent = |owner: Principal| Principal {
+        who: Who::Agent {
+            name: "alice".to_owned(),
+            purpose: None,
+            groups: [].into(),
+            owner: owner.person().cloned().unwrap(),
+        },
+        ..owner
+    };
+    for (principal, expected) in [
+        (who("alice", "dba"), "alice_dba"),
+        (who("alice", "staff"), "alice"),
+        (who("bob", "dba"), "dba"),
+        (who("bob", "staff"), "broker"),
+        // Neither an agent of that name nor one of that owner is the user.
+        (agent(who("alice", "dba")), "broker"),
+    ] {
+        assert_eq!(vault.lend(&name("orders"), &principal).await.unwrap().user, expected, "{principal}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_command_printed_is_kept_as_long_as_it_may_be() {
+    let home = tempfile::tempdir().unwrap();
+    let script = format!("echo x >>'{0}'; wc -l <'{0}'", home.path().join("runs").display());
+    let argv = vec!["/bin/sh".to_owned(), "-c".to_owned(), script];
+    let lending = |keep| Lending {
+        secret: Some(SecretSource::Command(TokenCommand::new(argv.clone(), 10, keep).unwrap())),
+        ..lending(None)
+    };
+    let vault = Vault::new([(name("orders"), lending(3_600))].into());
+    let (alice, bob) = (who("alice", "dba"), who("bob", "dba"));
+    let orders = name("orders");
+    let (one, two) = tokio::join!(vault.lend(&orders, &alice), vault.lend(&orders, &bob));
+    for lent in [one, two, vault.lend(&orders, &alice).await] {
+        assert_eq!(lent.unwrap().secret.unwrap().expose_secret(), "1", "one run serves all");
+    }
+    // Another command in its place is another secret, and one that may not be kept is asked for each time.
+    vault.reload([(name("orders"), lending(0))].into());
+    for count in ["2", "3"] {
+        assert_eq!(vault.lend(&orders, &alice).await.unwrap().secret.unwrap().expose_secret(), count);
+    }
 }

@@ -34,6 +34,9 @@ pub enum Claim {
     /// An OpenSSH user certificate as it came, by whose key the protocol has checked a signature over this very
     /// connection; nothing else of it is checked yet. Source: OpenSSH's PROTOCOL.certkeys.
     Certificate { certificate: Bytes, client: IpAddr },
+    /// The certificates that a TLS client showed, its own first, DER. The handshake has checked that the client holds the
+    /// key of the first; nothing else of them is checked yet.
+    Tls { chain: Vec<Bytes> },
 }
 
 /// What a SCRAM server sends first; unknown users get stable, made-up values.

@@ -3,11 +3,13 @@
 use std::io;
 use std::time::Duration;
 
+use bytes::Bytes;
 use sluice_model::Refusal;
 use sluice_wire::{FlowError, Frame as _, LinkError, Peer, Stream, Violation};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
+use crate::binding::Endpoint;
 use crate::frame::Frame;
 use crate::message::Report;
 use crate::refusal::{self, Ends};
@@ -50,9 +52,25 @@ impl From<Refusal> for Stop {
 pub(crate) struct Client {
     pub(crate) stream: Box<dyn Stream>,
     pub(crate) peer: Peer,
+    /// `None` while the connection is in the clear.
+    pub(crate) secured: Option<Secured>,
+}
+
+/// What TLS says of a connection.
+#[derive(Debug)]
+pub(crate) struct Secured {
+    /// What the broker's certificate binds SCRAM to.
+    pub(crate) endpoint: Option<Endpoint>,
+    /// The certificates that the client showed, its own first, DER. It holds the key of the first; nothing else is known.
+    pub(crate) chain: Vec<Bytes>,
 }
 
 impl Client {
+    /// A client whose connection is in the clear.
+    pub(crate) const fn new(stream: Box<dyn Stream>, peer: Peer) -> Self {
+        Self { stream, peer, secured: None }
+    }
+
     /// Sends frames and hands them to the transport.
     pub(crate) async fn send(&mut self, frames: &[Frame]) -> io::Result<()> {
         let bytes: Vec<u8> = frames.iter().flat_map(|frame| frame.wire().iter().copied()).collect();

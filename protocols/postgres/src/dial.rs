@@ -16,9 +16,10 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use crate::binding::Endpoint;
 use crate::login::{self, Server};
 use crate::startup::waiting;
-use crate::target::Target;
+use crate::target::{DangerousPassword, Target};
 use crate::tls::{Authorities, TlsError};
 
 /// `SSLRequest`.
@@ -49,6 +50,8 @@ pub(crate) enum DialError {
     NoSecret,
     #[error("the server asks for a method of sign-in other than SCRAM-SHA-256")]
     Method,
+    #[error("the server asks for the password itself, and nothing hides it on the way")]
+    Exposed,
     #[error("the server let the broker in without proving that it knows the password")]
     Unproven,
     #[error("the server broke the protocol: {0}")]
@@ -75,7 +78,7 @@ impl DialError {
             Self::NoTls => {
                 refusal.with_hint("an operator must enable TLS at the server, or allow plaintext for the target")
             }
-            Self::Credential(_) | Self::NoSecret | Self::Method => {
+            Self::Credential(_) | Self::NoSecret | Self::Method | Self::Exposed => {
                 refusal.with_hint("an operator must correct the target's credential")
             }
             Self::Unreachable
@@ -111,6 +114,24 @@ pub(crate) struct Login<'a> {
     /// Settings of the session; the pinned ones are added and win.
     pub(crate) settings: &'a [(&'static str, String)],
     pub(crate) search_path: &'a [String],
+    pub(crate) dangerous_passwords: &'a [DangerousPassword],
+}
+
+/// A connection on which nobody has signed in.
+pub(crate) struct Transport {
+    pub(crate) stream: Box<dyn Stream>,
+    pub(crate) secrecy: Secrecy,
+}
+
+/// Who else may read what is sent.
+#[derive(Clone, Debug)]
+pub(crate) enum Secrecy {
+    /// Everybody on the way.
+    Open,
+    /// Nobody: the file system.
+    Local,
+    /// Nobody but the server that the certificate names; SCRAM may be bound to it.
+    Tls(Option<Endpoint>),
 }
 
 /// Dials servers.
@@ -129,42 +150,39 @@ impl Dialer {
     /// Connects and signs in.
     pub(crate) async fn dial(&self, target: &Target, login: Login<'_>) -> Result<Server, DialError> {
         let dialling = async {
-            let stream = self.transport(target).await?;
-            login::sign_in(stream, login).await
+            let transport = self.transport(target).await?;
+            login::sign_in(transport, login).await
         };
         timeout(self.deadline, dialling).await.map_err(|_| DialError::Late)?
     }
 
     /// Connects without signing in, for a `CancelRequest`.
     pub(crate) async fn reach(&self, target: &Target) -> Result<Box<dyn Stream>, DialError> {
-        timeout(self.deadline, self.transport(target)).await.map_err(|_| DialError::Late)?
+        let transport = timeout(self.deadline, self.transport(target)).await.map_err(|_| DialError::Late)??;
+        Ok(transport.stream)
     }
 
-    async fn transport(&self, target: &Target) -> Result<Box<dyn Stream>, DialError> {
+    async fn transport(&self, target: &Target) -> Result<Transport, DialError> {
         #[cfg(unix)]
         if target.host.starts_with('/') {
             // A socket in the file system never leaves the machine, and PostgreSQL speaks no TLS on it.
             let path = format!("{}/.s.PGSQL.{}", target.host.trim_end_matches('/'), target.port);
             let stream = tokio::net::UnixStream::connect(path).await.map_err(|_| DialError::Unreachable)?;
-            return Ok(Box::new(stream));
+            return Ok(Transport { stream: Box::new(stream), secrecy: Secrecy::Local });
         }
-        let config = self.authorities.config(&target.tls).await?;
+        let config = self.authorities.config(&target.tls, target.certificate.as_ref()).await?;
         let connecting = TcpStream::connect((target.host.as_str(), target.port));
         let stream = connecting.await.map_err(|_| DialError::Unreachable)?;
         stream.set_nodelay(true).map_err(|_| DialError::Unreachable)?;
         match config {
             Some(config) => secure(Box::new(stream), &target.host, config).await,
-            None => Ok(Box::new(stream)),
+            None => Ok(Transport { stream: Box::new(stream), secrecy: Secrecy::Open }),
         }
     }
 }
 
 /// Asks for TLS and checks that the server is who it is called.
-async fn secure(
-    mut stream: Box<dyn Stream>,
-    host: &str,
-    config: Arc<ClientConfig>,
-) -> Result<Box<dyn Stream>, DialError> {
+async fn secure(mut stream: Box<dyn Stream>, host: &str, config: Arc<ClientConfig>) -> Result<Transport, DialError> {
     let name = ServerName::try_from(host.to_owned()).map_err(|_| DialError::Certificate)?;
     stream.write_all(&SSL_REQUEST).await?;
     stream.flush().await?;
@@ -179,7 +197,9 @@ async fn secure(
         return Err(DialError::Broke("unencrypted data after an SSL response"));
     }
     let tls = TlsConnector::from(config).connect(name, stream).await?;
-    Ok(Box::new(tls))
+    let shown = tls.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    let endpoint = shown.and_then(|certificate| Endpoint::of(certificate));
+    Ok(Transport { stream: Box::new(tls), secrecy: Secrecy::Tls(endpoint) })
 }
 
 #[cfg(test)]

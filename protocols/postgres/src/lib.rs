@@ -1,5 +1,7 @@
 //! The PostgreSQL wire protocol: sign-in, dial, and one pure machine per connection.
 
+mod bearer;
+mod binding;
 mod cancel;
 mod catalog;
 mod check;
@@ -30,6 +32,7 @@ mod target;
 mod tls;
 mod view;
 
+pub use bearer::Bearer;
 pub use check::check;
 pub use codec::Codec;
 pub use frame::Frame;
@@ -37,6 +40,6 @@ pub use replay::{Line as ReplayLine, Replay};
 pub use schema::SCHEMA;
 pub use serve::{Deadlines, Postgres, Settings as PostgresSettings};
 pub use startup::Cleartext;
-pub use target::{ServerTls, Target};
-pub use tls::server_config;
+pub use target::{ClientCertificate, DangerousPassword, RoleEntry, ServerTls, Target};
+pub use tls::Tls;
 pub use view::{Schemas, View};

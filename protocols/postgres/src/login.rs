@@ -3,16 +3,19 @@
 //! <https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-START-UP>
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use postgres_protocol::authentication::md5_hash;
 use postgres_protocol::authentication::sasl::{ChannelBinding, ScramSha256};
 use sluice_model::ExposeSecret as _;
 use sluice_wire::{Frame as _, Stream, Violation};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::spawn_blocking;
+use zeroize::Zeroizing;
 
-use crate::dial::{DialError, Login, Sqlstate};
+use crate::dial::{DialError, Login, Secrecy, Sqlstate, Transport};
 use crate::frame::{Extent, Fields, Frame};
 use crate::message::put_cstr;
 use crate::scram;
+use crate::target::DangerousPassword;
 
 /// Protocol 3.0: every server speaks it, and the two sides of a flow negotiate on their own.
 const VERSION: u32 = 3 << 16;
@@ -55,9 +58,10 @@ impl std::fmt::Debug for ServerKey {
     }
 }
 
-/// Signs in over a stream.
-pub(crate) async fn sign_in(stream: Box<dyn Stream>, login: Login<'_>) -> Result<Server, DialError> {
-    let mut line = Line { stream, buffered: BytesMut::new(), messages: 0 };
+/// Signs in over a connection.
+pub(crate) async fn sign_in(transport: Transport, login: Login<'_>) -> Result<Server, DialError> {
+    let Transport { stream, secrecy } = transport;
+    let mut line = Line { stream, secrecy, buffered: BytesMut::new(), messages: 0 };
     line.send(&startup(login)).await?;
     authenticate(&mut line, login).await?;
     let (parameters, key) = settle(&mut line).await?;
@@ -100,6 +104,41 @@ fn quoted(search_path: &[String]) -> String {
     names.chain(std::iter::once("pg_temp".to_owned())).collect::<Vec<_>>().join(", ")
 }
 
+/// The mechanism to prove a password with, of those that a server offers, and what it is bound to.
+fn choose(offered: &[u8], secrecy: &Secrecy) -> Option<(&'static str, ChannelBinding)> {
+    let offers = |wanted: &str| offered.split(|byte| *byte == 0).any(|name| name == wanted.as_bytes());
+    let endpoint = match secrecy {
+        Secrecy::Tls(endpoint) => endpoint.as_ref(),
+        Secrecy::Open | Secrecy::Local => None,
+    };
+    match endpoint {
+        Some(endpoint) if offers(scram::MECHANISM_PLUS) => {
+            Some((scram::MECHANISM_PLUS, ChannelBinding::tls_server_end_point(endpoint.bytes().to_vec())))
+        }
+        // A server that did offer it, and whose offer somebody took away, refuses this.
+        Some(_) if offers(scram::MECHANISM) => Some((scram::MECHANISM, ChannelBinding::unrequested())),
+        None if offers(scram::MECHANISM) => Some((scram::MECHANISM, ChannelBinding::unsupported())),
+        Some(_) | None => None,
+    }
+}
+
+/// Shows the password, or a hash that is as good, where the target permits that.
+async fn show(line: &mut Line, login: Login<'_>, way: DangerousPassword, salt: &[u8]) -> Result<(), DialError> {
+    let secret = login.credential.secret.as_ref().ok_or(DialError::NoSecret)?.expose_secret();
+    if !login.dangerous_passwords.contains(&way) {
+        return Err(DialError::Method);
+    }
+    let shown = match (way, &line.secrecy) {
+        (DangerousPassword::Cleartext, Secrecy::Open) => return Err(DialError::Exposed),
+        (DangerousPassword::Cleartext, Secrecy::Local | Secrecy::Tls(_)) => Zeroizing::new(secret.to_owned()),
+        (DangerousPassword::Md5, _) => {
+            let salt = salt.try_into().map_err(|_| DialError::Broke("an MD5 salt is four bytes"))?;
+            Zeroizing::new(md5_hash(login.credential.user.as_bytes(), secret.as_bytes(), salt))
+        }
+    };
+    line.send(Frame::build(b'p', |out| put_cstr(out, shown.as_bytes())).wire()).await
+}
+
 /// Proves the password and has the server prove that it knows it too.
 async fn authenticate(line: &mut Line, login: Login<'_>) -> Result<(), DialError> {
     let mut proven = false;
@@ -110,26 +149,30 @@ async fn authenticate(line: &mut Line, login: Login<'_>) -> Result<(), DialError
             0 if proven || login.credential.secret.is_none() => return Ok(fields.end()?),
             0 => return Err(DialError::Unproven),
             10 if !proven => {
-                let offered =
-                    fields.remaining().split(|byte| *byte == 0).any(|name| name == scram::MECHANISM.as_bytes());
-                if !offered {
-                    return Err(DialError::Method);
-                }
+                let (mechanism, binding) = choose(fields.remaining(), &line.secrecy).ok_or(DialError::Method)?;
                 let secret = login.credential.secret.as_ref().ok_or(DialError::NoSecret)?;
-                prove(line, secret.expose_secret().as_bytes()).await?;
+                prove(line, secret.expose_secret().as_bytes(), mechanism, binding).await?;
                 proven = true;
             }
-            3 | 5 if login.credential.secret.is_none() => return Err(DialError::NoSecret),
+            3 if !proven => {
+                fields.end()?;
+                show(line, login, DangerousPassword::Cleartext, b"").await?;
+                proven = true;
+            }
+            5 if !proven => {
+                show(line, login, DangerousPassword::Md5, fields.remaining()).await?;
+                proven = true;
+            }
             _ => return Err(DialError::Method),
         }
     }
 }
 
 /// The client's side of SCRAM-SHA-256 (RFC 5802 §3).
-async fn prove(line: &mut Line, password: &[u8]) -> Result<(), DialError> {
-    let mut scram = ScramSha256::new(password, ChannelBinding::unsupported());
+async fn prove(line: &mut Line, password: &[u8], mechanism: &str, binding: ChannelBinding) -> Result<(), DialError> {
+    let mut scram = ScramSha256::new(password, binding);
     let first = Frame::build(b'p', |out| {
-        put_cstr(out, scram::MECHANISM.as_bytes());
+        put_cstr(out, mechanism.as_bytes());
         out.put_u32(u32::try_from(scram.message().len()).unwrap_or(u32::MAX));
         out.put_slice(scram.message());
     });
@@ -222,6 +265,7 @@ fn turned(body: &[u8]) -> DialError {
 /// A server's messages before the flow, counted.
 struct Line {
     stream: Box<dyn Stream>,
+    secrecy: Secrecy,
     buffered: BytesMut,
     messages: usize,
 }

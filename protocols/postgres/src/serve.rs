@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bytes::BytesMut;
-use rustls::ServerConfig;
 use sluice_model::{Code, Principal, Refusal, Schema, TargetName};
 use sluice_wire::{Broker, FlowError, Framed, Grant, Io, Peer, Protocol, Side, Targets};
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::timeout;
 
+use crate::bearer::Bearer;
 use crate::cancel::{self, Cancels, Key, Reach};
 use crate::client::{Client, Stop};
 use crate::codec::Codec;
@@ -27,6 +27,7 @@ use crate::schemas::{Database, Databases, Place, Shared};
 use crate::signin;
 use crate::startup::{Cleartext, Door, Start, Startup};
 use crate::target::Target;
+use crate::tls::Tls;
 
 /// Upper limit of the application name a server sees, in bytes; PostgreSQL cuts there too (`NAMEDATALEN`).
 const MAX_APPLICATION_BYTES: usize = 63;
@@ -34,9 +35,11 @@ const MAX_APPLICATION_BYTES: usize = 63;
 /// How the protocol is served.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// TLS towards clients, as [`crate::tls::server_config`] makes it; without it, only loopback may be let in.
-    pub tls: Option<Arc<ServerConfig>>,
+    /// TLS towards clients; without it, only loopback may be let in.
+    pub tls: Option<Tls>,
     pub cleartext: Cleartext,
+    /// Where clients that sign in with `OAUTHBEARER` get tokens; without it, they cannot.
+    pub bearer: Option<Bearer>,
     pub deadlines: Deadlines,
 }
 
@@ -98,14 +101,15 @@ impl Postgres {
 
     /// Startup and sign-in.
     async fn admit<B: Broker>(&self, client: &mut Client, broker: &B) -> Result<Visit, Stop> {
-        let Settings { tls, cleartext, deadlines } = &self.settings;
+        let Settings { tls, cleartext, deadlines, bearer } = &self.settings;
         let door = Door { tls: tls.as_ref(), cleartext: *cleartext, first_bytes: deadlines.first_bytes };
         let startup = match door.open(client).await? {
             Start::Cancel(key) => return Ok(Visit::Cancel(key)),
             Start::Session(startup) => startup,
         };
         let route = Route::parse(&startup.user, startup.database.as_deref())?;
-        let signed = signin::sign_in(client, startup.settings.method, &route.user, broker).await?;
+        let door = signin::Door { bearer: bearer.as_ref(), user: &route.user };
+        let signed = door.sign_in(client, startup.settings.method, broker).await?;
         Ok(Visit::Admitted(Box::new(Admitted { startup, route, principal: signed.principal })))
     }
 
@@ -141,7 +145,10 @@ impl Postgres {
         let mut settings = startup.settings.passed.clone();
         settings.push(("application_name", application_name(grant)));
         let credential = grant.credential();
-        let login = Login { credential, database, settings: &settings, search_path: &target.search_path };
+        let role = target.role_of(grant.principal()).ok_or_else(no_role)?;
+        settings.extend(role.map(|role| ("role", role.to_owned())));
+        let (search_path, dangerous_passwords) = (&*target.search_path, &*target.dangerous_passwords);
+        let login = Login { credential, database, settings: &settings, search_path, dangerous_passwords };
         let server = self.dialer.dial(target, login).await.map_err(|error| {
             tracing::warn!(
                 session = %grant.session(), target = %grant.target(), error = %error, "a server could not be dialled"
@@ -216,7 +223,7 @@ impl Protocol for Postgres {
     type Target = Target;
 
     async fn serve<B: Broker>(&self, io: Io, targets: &ArcSwap<Targets<Target>>, broker: &B) -> Result<(), FlowError> {
-        let mut client = Client { stream: io.stream, peer: io.peer };
+        let mut client = Client::new(io.stream, io.peer);
         let admitting = Box::pin(self.admit(&mut client, broker));
         let visit = timeout(self.settings.deadlines.sign_in, admitting).await.unwrap_or_else(|_| Err(late().into()));
         let admitted = match visit {
@@ -248,6 +255,12 @@ fn served<'a>(target: &'a Target, route: &'a Route) -> Result<&'a str, Refusal> 
             Err(Refusal::builtin(Code::Policy, "no-such-database", "the target does not serve a database of that name"))
         }
     }
+}
+
+/// No configured role fits: the login role is not for whoever is left.
+fn no_role() -> Refusal {
+    Refusal::builtin(Code::Policy, "no-role", "no role at the server is configured for you")
+        .with_hint("Ask an administrator which groups have one.")
 }
 
 /// A client may ask for the search path that it gets, and for no other.

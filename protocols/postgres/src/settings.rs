@@ -15,6 +15,10 @@ pub(crate) enum Method {
     Token,
     /// `AuthenticationSASL` with SCRAM-SHA-256: user name and password of a broker-minted login.
     Scram,
+    /// The certificate that the client showed in the TLS handshake.
+    Certificate,
+    /// `AuthenticationSASL` with OAUTHBEARER: a Sluice token or a JWT, as PostgreSQL 18 clients get and send it.
+    Bearer,
 }
 
 /// What the admitted settings come to.
@@ -114,6 +118,8 @@ impl Settings {
             Rule::Method => match value {
                 "token" => self.choose(Method::Token),
                 "scram-sha-256" => self.choose(Method::Scram),
+                "certificate" => self.choose(Method::Certificate),
+                "oauthbearer" => self.choose(Method::Bearer),
                 _ => false,
             },
             Rule::Words => is_words(value),

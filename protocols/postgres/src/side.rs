@@ -51,7 +51,8 @@ impl Side {
         credential: &Credential,
     ) -> Result<Self, SideError> {
         let settings = SETTINGS.map(|(name, value)| (name, value.to_owned()));
-        let login = Login { credential, database, settings: &settings, search_path: &[] };
+        let dangerous_passwords = &target.dangerous_passwords;
+        let login = Login { credential, database, settings: &settings, search_path: &[], dangerous_passwords };
         let server = dialer.dial(target, login).await?;
         let mut unread = BytesMut::from(SIGNED_IN);
         unread.extend_from_slice(&server.leftover);

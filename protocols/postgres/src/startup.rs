@@ -10,7 +10,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf as _, BufMut as _, Bytes};
-use rustls::ServerConfig;
 use sluice_model::{Code, Refusal};
 use sluice_wire::{Stream, Violation};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
@@ -18,10 +17,11 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::cancel::Key;
-use crate::client::{Client, Stop};
+use crate::client::{Client, Secured, Stop};
 use crate::frame::{Fields, Frame};
 use crate::message::put_cstr;
 use crate::settings::Settings;
+use crate::tls::Tls;
 
 /// Upper limit of a startup packet with its length, in bytes; PostgreSQL's own.
 pub(crate) const MAX_STARTUP_BYTES: usize = 10_000;
@@ -76,7 +76,7 @@ pub enum Cleartext {
 /// What the door asks of clients.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Door<'a> {
-    pub(crate) tls: Option<&'a Arc<ServerConfig>>,
+    pub(crate) tls: Option<&'a Tls>,
     /// Without TLS, sign-in is possible from loopback.
     pub(crate) cleartext: Cleartext,
     /// From the accepted connection to its first eight bytes.
@@ -88,7 +88,6 @@ pub(crate) struct Door<'a> {
 struct Asked {
     ssl: bool,
     gss: bool,
-    secured: bool,
 }
 
 impl Door<'_> {
@@ -99,7 +98,6 @@ impl Door<'_> {
         let mut head_bytes = first?;
         if head_bytes.first() == Some(&TLS_HANDSHAKE) {
             self.direct(client, head_bytes).await?;
-            asked.secured = true;
             head_bytes = head(client).await?;
         }
         loop {
@@ -109,50 +107,47 @@ impl Door<'_> {
                 GSSENC_REQUEST if length == BARE_BYTES => gssenc_request(client, &mut asked).await?,
                 SSL_REQUEST | GSSENC_REQUEST => return Err(Violation::client("invalid message length").into()),
                 CANCEL_REQUEST => return cancel_request(client, length).await.map(Start::Cancel),
-                version => return self.startup(client, &asked, length, version).await.map(Start::Session),
+                version => return self.startup(client, length, version).await.map(Start::Session),
             }
             head_bytes = head(client).await?;
         }
     }
 
     async fn ssl_request(self, client: &mut Client, asked: &mut Asked) -> Result<(), Stop> {
-        if asked.ssl || asked.secured {
+        if asked.ssl || client.secured.is_some() {
             return Err(Violation::client("encryption was requested twice").into());
         }
         asked.ssl = true;
-        let Some(config) = self.tls else { return answer(client, b'N').await };
+        let Some(tls) = self.tls else { return answer(client, b'N').await };
         // Bytes sent before the answer would be plaintext that a listener on the way added (CVE-2021-23214).
         if waiting(&mut client.stream).await {
             return Err(Violation::client("unencrypted data after an SSL request").into());
         }
         answer(client, b'S').await?;
-        asked.secured = true;
         let stream = std::mem::replace(&mut client.stream, Box::new(tokio::io::empty()));
-        let tls = TlsAcceptor::from(Arc::clone(config)).accept(stream).await?;
-        client.stream = Box::new(tls);
-        Ok(())
+        secure(client, tls, stream).await.map(drop)
     }
 
     /// TLS without a request before it (PostgreSQL 17): the application protocol must be named, or another protocol's
     /// client could be led here (ALPACA).
     async fn direct(self, client: &mut Client, read: [u8; 8]) -> Result<(), Stop> {
-        let Some(config) = self.tls else { return Err(Violation::client("TLS is not offered here").into()) };
+        let Some(tls) = self.tls else { return Err(Violation::client("TLS is not offered here").into()) };
         let inner = std::mem::replace(&mut client.stream, Box::new(tokio::io::empty()));
         let whole = Rewound { read: Bytes::copy_from_slice(&read), inner };
-        let tls = TlsAcceptor::from(Arc::clone(config)).accept(whole).await?;
-        let named = tls.get_ref().1.alpn_protocol() == Some(crate::tls::ALPN);
-        client.stream = Box::new(tls);
-        if named { Ok(()) } else { Err(Violation::client("direct TLS needs the application protocol").into()) }
+        match secure(client, tls, whole).await? {
+            Application::Named => Ok(()),
+            Application::Unnamed => Err(Violation::client("direct TLS needs the application protocol").into()),
+        }
     }
 
-    async fn startup(self, client: &mut Client, asked: &Asked, length: u32, version: u32) -> Result<Startup, Stop> {
+    async fn startup(self, client: &mut Client, length: u32, version: u32) -> Result<Startup, Stop> {
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         if !(8..=MAX_STARTUP_BYTES).contains(&length) {
             return Err(Violation::client("invalid length of startup packet").into());
         }
         let mut body = vec![0; length - 8];
         client.stream.read_exact(&mut body).await?;
-        self.admit_transport(client, asked)?;
+        self.admit_transport(client)?;
         let startup = Startup::parse(version, &body)?;
         if let Some(frame) = startup.negotiate() {
             client.send(&[frame]).await?;
@@ -160,13 +155,13 @@ impl Door<'_> {
         Ok(startup)
     }
 
-    fn admit_transport(self, client: &Client, asked: &Asked) -> Result<(), Refusal> {
+    fn admit_transport(self, client: &Client) -> Result<(), Refusal> {
         let local = client.peer.address.ip().to_canonical().is_loopback();
         let allowed = match self.cleartext {
             Cleartext::Never => false,
             Cleartext::DangerousLoopback => local,
         };
-        if asked.secured || allowed {
+        if client.secured.is_some() || allowed {
             return Ok(());
         }
         let refusal = Refusal::builtin(Code::Policy, "tls-required", "a connection without TLS is not accepted");
@@ -226,6 +221,24 @@ impl Startup {
     }
 }
 
+/// Whether a TLS client named the application protocol.
+enum Application {
+    Named,
+    Unnamed,
+}
+
+/// Shakes hands, and makes the client's connection what came of it.
+async fn secure(client: &mut Client, tls: &Tls, stream: impl Stream + 'static) -> Result<Application, Stop> {
+    let stream = TlsAcceptor::from(Arc::clone(&tls.config)).accept(stream).await?;
+    let session = stream.get_ref().1;
+    let named = session.alpn_protocol() == Some(crate::tls::ALPN);
+    let shown = session.peer_certificates().unwrap_or_default();
+    let chain = shown.iter().map(|certificate| Bytes::copy_from_slice(certificate)).collect();
+    client.secured = Some(Secured { endpoint: tls.endpoint.clone(), chain });
+    client.stream = Box::new(stream);
+    Ok(if named { Application::Named } else { Application::Unnamed })
+}
+
 /// The pairs of a startup packet.
 fn pairs(body: &[u8]) -> Result<Vec<(&str, &str)>, Stop> {
     let text = |bytes| {
@@ -264,7 +277,7 @@ fn no_replication(value: &str) -> Result<(), Refusal> {
 }
 
 async fn gssenc_request(client: &mut Client, asked: &mut Asked) -> Result<(), Stop> {
-    if asked.gss || asked.secured {
+    if asked.gss || client.secured.is_some() {
         return Err(Violation::client("encryption was requested twice").into());
     }
     asked.gss = true;

@@ -25,6 +25,9 @@ fn target(socket: &Path, columns: &[&str]) -> Target {
         database: "postgres".to_owned(),
         databases: vec!["stock".to_owned(), "template1".to_owned()],
         tls: ServerTls::VerifyFull,
+        certificate: None,
+        dangerous_passwords: Vec::new(),
+        roles: Vec::new(),
         search_path: vec!["public".to_owned()],
         columns: columns.iter().map(|name| ((*name).to_owned(), vec![Tag::new("pii.contact").unwrap()])).collect(),
     }
@@ -40,8 +43,12 @@ struct Stand {
 
 impl Stand {
     fn new(target: Target, credential: (&str, Option<&str>)) -> Self {
-        let settings =
-            PostgresSettings { tls: None, cleartext: Cleartext::DangerousLoopback, deadlines: Deadlines::STANDARD };
+        let settings = PostgresSettings {
+            tls: None,
+            cleartext: Cleartext::DangerousLoopback,
+            deadlines: Deadlines::STANDARD,
+            bearer: None,
+        };
         let named = (TargetName::new("shop").unwrap(), Arc::new(target));
         let credential = (credential.0.to_owned(), credential.1.map(str::to_owned));
         let toy = Toy { credential, ..Toy::default() };

@@ -38,6 +38,14 @@ impl Shop {
         Self { database, broker }
     }
 
+    /// The same with a changed configuration file.
+    pub(crate) fn configured(change: impl FnOnce(Setup) -> Setup, file: impl FnOnce(&str) -> String) -> Self {
+        let database = Server::shared().database(DATA);
+        let setup = Setup::new(vec![Target::new("shop", "staging", &database)]).policy("sleepers.cedar", SLEEPERS);
+        let broker = Broker::start_with(&change(setup), file);
+        Self { database, broker }
+    }
+
     /// The statements of a table, as one text, to compare before and after.
     pub(crate) fn contents(&self) -> String {
         self.database.truth(

@@ -106,6 +106,11 @@ fn issuers(config: &Config, lines: &mut Vec<Line>) -> Result<(), Mistakes> {
         Err(error) => lines.push(wrong("issuers", error.to_string())),
     }
     world::authorities(config)?;
+    world::client_authorities(config)?;
+    for authority in &config.client_authorities {
+        let about = format!("client authority {}", authority.name);
+        lines.push(resolved(about, format!("certificates of at most {} seconds", authority.max_lifetime)));
+    }
     for authority in &config.ssh_authorities {
         let about = format!("ssh authority {}", authority.name);
         lines.push(resolved(about, format!("certificates of at most {} seconds", authority.max_lifetime)));

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
-use sluice_identity::{AuthorityConfig, IssuerConfig};
+use sluice_identity::{AuthorityConfig, ClientAuthorityConfig, IssuerConfig};
 use sluice_model::{Environment, Tag, Transform};
-use sluice_vault::SecretSource;
+use sluice_vault::{Login, SecretSource};
 
 use super::limits::Limits;
 
@@ -33,6 +33,9 @@ pub(crate) struct Document {
     /// Authorities whose SSH user certificates sign in.
     #[serde(default)]
     pub(crate) ssh_authorities: Vec<AuthorityConfig>,
+    /// Authorities whose client certificates sign in.
+    #[serde(default)]
+    pub(crate) client_authorities: Vec<ClientAuthorityConfig>,
     /// What is put in the place of a value, by tag and by how much of it a policy lets through.
     #[serde(default)]
     pub(crate) classification: Vec<Class>,
@@ -52,6 +55,7 @@ pub(crate) const SECTIONS: &[&str] = &[
     "utc_offset_minutes",
     "issuers",
     "ssh_authorities",
+    "client_authorities",
     "classification",
     "limits",
     "targets",
@@ -78,6 +82,8 @@ pub(crate) struct Listen {
     pub(crate) http_hosts: Vec<String>,
     /// The certificate shown to clients; without it a development certificate is made.
     pub(crate) tls: Option<ServerCertificate>,
+    /// Where PostgreSQL clients get tokens that sign in with OAUTHBEARER; they cannot where it is left out.
+    pub(crate) oauth: Option<OauthEntry>,
     /// Accepts passwords and tokens without TLS from clients on the loopback interface.
     #[serde(default)]
     pub(crate) dangerous_cleartext_loopback: bool,
@@ -89,6 +95,29 @@ impl Listen {
         let http = self.http.map(|address| ("http", address));
         let ssh = self.ssh.map(|address| ("ssh", address));
         std::iter::once(("postgres", self.postgres)).chain(http).chain(ssh).collect()
+    }
+}
+
+/// Where clients get tokens.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OauthEntry {
+    /// The URL of the issuer's `openid-configuration` document; the issuer is one of `issuers`.
+    pub(crate) discovery: String,
+    /// The scopes to ask for, with spaces between them.
+    pub(crate) scope: String,
+}
+
+impl OauthEntry {
+    /// What is wrong with it: clients connect to the one and repeat the other.
+    pub(crate) fn mistake(&self) -> Option<&'static str> {
+        let secure = self.discovery.starts_with("https://") && self.discovery.contains("/.well-known/");
+        let printable =
+            |text: &str| !text.is_empty() && text.bytes().all(|b| (0x20..0x7f).contains(&b) && !b"\"\\".contains(&b));
+        if !secure || !printable(&self.discovery) {
+            return Some("`discovery` is an https address with `/.well-known/` in its path");
+        }
+        if printable(&self.scope) { None } else { Some("`scope` is words with spaces between them") }
     }
 }
 
@@ -149,6 +178,9 @@ pub(crate) struct CredentialEntry {
     /// Several keys of one target, taken in turn; clients never notice that one is exchanged.
     #[serde(default)]
     pub(crate) keys: Vec<SecretSource>,
+    /// Logins of their own for some principals: the first that fits.
+    #[serde(default)]
+    pub(crate) logins: Vec<Login>,
 }
 
 fn address<'de, D: Deserializer<'de>>(from: D) -> Result<SocketAddr, D::Error> {

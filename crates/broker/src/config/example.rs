@@ -10,6 +10,7 @@ listen:
   ssh: 127.0.0.1:2222
   # http_hosts: [broker.example.com]             # the names that HTTP clients may use; any where it is left out
   # tls: { cert: server.pem, key: server.key }   # without it a development certificate is made in data_dir/tls
+  # oauth: { discovery: "https://id.example.com/.well-known/openid-configuration", scope: openid }
   # dangerous_cleartext_loopback: true           # accept passwords without TLS from loopback clients
 
 data_dir: ./var
@@ -34,6 +35,17 @@ ssh_authorities: []
 #    max_lifetime: 86400        # seconds
 #    revoked_serials: [7]
 #    revoked_keys: revoked.pub  # public keys, one a line
+
+# Authorities whose client certificates sign in to databases.
+client_authorities: []
+#  - name: corp                 # principals are named corp:NAME
+#    ca: clients-ca.pem
+#    subject: common_name       # or dns, or uri
+#    kind: user                 # or workload
+#    groups: [engineers]
+#    max_lifetime: 31622400     # seconds
+#    revoked_serials: [3fa9]    # hexadecimal
+#    crl: clients-crl.pem
 
 # What is put in the place of a value, by tag and by how much of it a policy lets through.
 classification:

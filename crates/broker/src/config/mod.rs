@@ -14,11 +14,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
-use sluice_identity::{AuthorityConfig, ConfigError, IssuerConfig};
+use sluice_identity::{AuthorityConfig, ClientAuthorityConfig, ConfigError, IssuerConfig};
 use sluice_model::{Level, Tag, Target, TargetName, Transform};
 use sluice_vault::Lending;
 
-pub(crate) use document::{Listen, ServerCertificate};
+pub(crate) use document::{Listen, OauthEntry, ServerCertificate};
 pub(crate) use example::EXAMPLE;
 pub(crate) use fault::{Fault, Faults};
 pub(crate) use limits::Limits;
@@ -44,6 +44,7 @@ pub(crate) struct Config {
     pub(crate) utc_offset_minutes: i32,
     pub(crate) issuers: Vec<IssuerConfig>,
     pub(crate) ssh_authorities: Vec<AuthorityConfig>,
+    pub(crate) client_authorities: Vec<ClientAuthorityConfig>,
     pub(crate) transforms: Vec<(Tag, Level, Transform)>,
     pub(crate) limits: Limits,
     pub(crate) targets: BTreeMap<TargetName, GuardedTarget>,
@@ -111,6 +112,13 @@ pub(crate) fn authority_mistakes(file: &Path, wrong: &[ConfigError]) -> Mistakes
     })
 }
 
+/// What identity found wrong with the authorities of client certificates of a file, each at its place.
+pub(crate) fn client_authority_mistakes(file: &Path, wrong: &[ConfigError]) -> Mistakes {
+    section_mistakes(file, "client_authorities", wrong, |mistake| {
+        format!("authority `{}`: `{}` {}", mistake.issuer, mistake.field, mistake.reason)
+    })
+}
+
 fn section_mistakes(file: &Path, section: &str, wrong: &[ConfigError], say: fn(&ConfigError) -> String) -> Mistakes {
     let text = read_file(file).unwrap_or_default();
     let tree = node::parse(&text).unwrap_or_else(|_| Node::empty_map(0..0));
@@ -147,6 +155,7 @@ impl Reading<'_> {
         let utc_offset_minutes = self.utc_offset();
         let issuers = self.issuers();
         let ssh_authorities = self.ssh_authorities();
+        let client_authorities = self.client_authorities();
         let mut transforms = self.classification();
         let limits = self.limits();
         let targets = self.targets();
@@ -160,6 +169,7 @@ impl Reading<'_> {
             utc_offset_minutes: utc_offset_minutes?,
             issuers,
             ssh_authorities,
+            client_authorities,
             transforms,
             limits: limits?,
             targets,
@@ -192,6 +202,10 @@ impl Reading<'_> {
         if let Some(tls) = &mut listen.tls {
             tls.cert = self.dir.join(&tls.cert);
             tls.key = self.dir.join(&tls.key);
+        }
+        if let Some(wrong) = listen.oauth.as_ref().and_then(OauthEntry::mistake) {
+            let place = self.tree.entry("listen").and_then(|listen| listen.node.entry("oauth"));
+            self.faults.push(Fault::new(wrong, place.map_or(0..0, |entry| entry.node.span.clone())));
         }
         listen
     }
@@ -243,6 +257,16 @@ impl Reading<'_> {
             let key = if found.key.contains(' ') { found.key.clone() } else { self.location(&found.key) };
             let revoked_keys = found.revoked_keys.as_ref().map(|path| self.dir.join(path));
             authorities.push(AuthorityConfig { key, revoked_keys, ..found });
+        }
+        authorities
+    }
+
+    fn client_authorities(&mut self) -> Vec<ClientAuthorityConfig> {
+        let mut authorities: Vec<ClientAuthorityConfig> = Vec::new();
+        for node in self.items("client_authorities") {
+            let Some(found) = read::<ClientAuthorityConfig>(&node, &mut self.faults) else { continue };
+            let (ca, crl) = (self.dir.join(&found.ca), found.crl.as_ref().map(|path| self.dir.join(path)));
+            authorities.push(ClientAuthorityConfig { ca, crl, ..found });
         }
         authorities
     }
@@ -340,6 +364,7 @@ impl Reading<'_> {
                 user: entry.credential.user,
                 secret: entry.credential.password,
                 more: entry.credential.keys,
+                logins: entry.credential.logins,
             },
             tags: lane.tags(&half),
             half,

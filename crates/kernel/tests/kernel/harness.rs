@@ -261,7 +261,7 @@ fn nobody() -> Refusal {
 struct Purse;
 
 impl Lend for Purse {
-    fn lend<'a>(&'a self, target: &'a TargetName) -> BoxFuture<'a, Result<Credential, Refusal>> {
+    fn lend<'a>(&'a self, target: &'a TargetName, _who: &'a Principal) -> BoxFuture<'a, Result<Credential, Refusal>> {
         let lent = match target.as_str() {
             "shop" => Ok(Credential { user: "keeper".to_owned(), secret: None }),
             _ => Err(Refusal::builtin(Code::Unavailable, "no-credential", "the credential cannot be read")),

@@ -8,8 +8,8 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 use tokio_rustls::TlsAcceptor;
 
-use super::{SSL_REQUEST, secure};
-use crate::tls::server_config;
+use super::{SSL_REQUEST, Secrecy, secure};
+use crate::tls::Tls;
 
 fn certificate(name: &str) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
     let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
@@ -50,7 +50,7 @@ async fn answers_to_an_ssl_request() {
 async fn handshake(named: &str, dialled: &str, trusted: Option<&str>) -> Result<u8, String> {
     let (chain, key) = certificate(named);
     let config = trusting(&trusted.map_or_else(|| chain.clone(), |other| certificate(other).0));
-    let acceptor = TlsAcceptor::from(Arc::new(server_config(vec![chain], key).unwrap()));
+    let acceptor = TlsAcceptor::from(Tls::new(vec![chain], key).unwrap().config);
     let (ours, mut theirs) = duplex(64 * 1024);
     let server = async {
         if theirs.read_exact(&mut [0; 8]).await.is_err() {
@@ -63,8 +63,9 @@ async fn handshake(named: &str, dialled: &str, trusted: Option<&str>) -> Result<
         }
     };
     let client = async {
-        let mut stream = secure(Box::new(ours), dialled, config).await.map_err(|error| error.to_string())?;
-        stream.read_u8().await.map_err(|error| error.to_string())
+        let mut transport = secure(Box::new(ours), dialled, config).await.map_err(|error| error.to_string())?;
+        assert!(matches!(transport.secrecy, Secrecy::Tls(Some(_))));
+        transport.stream.read_u8().await.map_err(|error| error.to_string())
     };
     tokio::join!(client, server).0
 }

@@ -9,10 +9,12 @@ use sluice_wire::{Credential, Frame as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
 use super::{MAX_ITERATIONS, MAX_MESSAGE_BYTES, MAX_MESSAGES, MAX_PARAMETERS, Server, check_iterations, sign_in};
-use crate::dial::{DialError, Login};
+use crate::binding::Endpoint;
+use crate::dial::{DialError, Login, Secrecy, Transport};
 use crate::frame::Frame;
 use crate::message::{Report, parameter_status, put_cstr, ready};
 use crate::scram::tests::{mac, salted};
+use crate::target::DangerousPassword;
 
 const PASSWORD: &str = "pencil";
 
@@ -24,8 +26,16 @@ async fn sign_in_over(stream: DuplexStream, secret: Option<&str>) -> Result<Serv
     let credential = credential(secret);
     let search_path = ["public".to_owned()];
     let settings = [("DateStyle", "ISO".to_owned()), ("client_encoding", "BIG5".to_owned())];
-    let login = Login { credential: &credential, database: "shop", settings: &settings, search_path: &search_path };
-    sign_in(Box::new(stream), login).await
+    let transport = Transport { stream: Box::new(stream), secrecy: Secrecy::Open };
+    sign_in(transport, login(&credential, &settings, &search_path)).await
+}
+
+fn login<'a>(
+    credential: &'a Credential,
+    settings: &'a [(&'static str, String)],
+    search_path: &'a [String],
+) -> Login<'a> {
+    Login { credential, database: "shop", settings, search_path, dangerous_passwords: &[] }
 }
 
 /// Signs in to a server that says its lines whatever it hears, then closes.
@@ -267,4 +277,80 @@ fn search_paths_are_quoted() {
     let mut out = BytesMut::new();
     put_cstr(&mut out, names(&["a\0b"]).as_bytes());
     assert_eq!(&out[..], b"\"a\0");
+}
+
+/// What a broker that may show its password says to a server that asks for it in a way, and how that ends.
+async fn shown(
+    ask: Frame,
+    secrecy: Secrecy,
+    may: &[DangerousPassword],
+    secret: Option<&str>,
+) -> (Result<(), String>, String) {
+    let (ours, mut theirs) = duplex(64 * 1024);
+    let lines = [vec![ask], welcome(vec![])].concat();
+    let bytes: Vec<u8> = lines.iter().flat_map(|line| line.wire().to_vec()).collect();
+    theirs.write_all(&bytes).await.unwrap();
+    let credential = credential(secret);
+    let transport = Transport { stream: Box::new(ours), secrecy };
+    let login = Login { dangerous_passwords: may, ..login(&credential, &[], &[]) };
+    let result = sign_in(transport, login).await.map(drop).map_err(|error| error.to_string());
+    let mut heard = Vec::new();
+    theirs.read_to_end(&mut heard).await.unwrap();
+    let packet = usize::try_from(u32::from_be_bytes(heard[..4].try_into().unwrap())).unwrap();
+    (result, String::from_utf8_lossy(&heard[packet..]).into_owned())
+}
+
+#[tokio::test]
+async fn passwords_are_shown_only_where_that_is_permitted_and_hidden_on_the_way() {
+    use DangerousPassword::{Cleartext, Md5};
+    let (clear, md5) = (|| auth(3, b""), || auth(5, b"salt"));
+    for (ask, secrecy, may) in [
+        (clear(), Secrecy::Tls(None), &[][..]),
+        (clear(), Secrecy::Tls(None), &[Md5]),
+        (clear(), Secrecy::Open, &[Cleartext, Md5]),
+        (md5(), Secrecy::Tls(None), &[Cleartext]),
+        (auth(5, b"salty"), Secrecy::Tls(None), &[Md5]),
+        (auth(3, b"x"), Secrecy::Tls(None), &[Cleartext]),
+    ] {
+        let (result, heard) = shown(ask, secrecy, may, Some(PASSWORD)).await;
+        assert!(result.is_err() && heard.is_empty(), "{result:?} {heard:?}");
+    }
+    assert!(shown(clear(), Secrecy::Local, &[Cleartext], None).await.0.unwrap_err().contains("none is configured"));
+    for secrecy in [Secrecy::Local, Secrecy::Tls(None)] {
+        let (result, heard) = shown(clear(), secrecy, &[Cleartext], Some(PASSWORD)).await;
+        assert_eq!((result, heard.as_str()), (Ok(()), "p\0\0\0\x0bpencil\0"));
+    }
+    let (result, heard) = shown(md5(), Secrecy::Open, &[Md5], Some(PASSWORD)).await;
+    assert_eq!(result, Ok(()));
+    assert!(heard.starts_with("p\0\0\0\x28md5") && !heard.contains(PASSWORD), "{heard:?}");
+    // A server that has been shown the password has proven nothing, and is not asked a second time.
+    let twice = vec![auth(3, b""), auth(3, b"")];
+    assert!(against(&twice, Some(PASSWORD)).await.map(drop).unwrap_err().contains("other than SCRAM"));
+}
+
+#[test]
+fn the_mechanism_is_the_strongest_that_is_offered() {
+    let made = rcgen::generate_simple_self_signed(vec!["db".to_owned()]).unwrap();
+    let bound = Secrecy::Tls(Endpoint::of(made.cert.der()));
+    let (both, plain, plus) =
+        (b"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0", b"SCRAM-SHA-256\0\0", b"SCRAM-SHA-256-PLUS\0\0");
+    for (offered, secrecy, expected) in [
+        (&both[..], &bound, Some(("SCRAM-SHA-256-PLUS", "p=tls-server-end-point,,"))),
+        (plus, &bound, Some(("SCRAM-SHA-256-PLUS", "p=tls-server-end-point,,"))),
+        (plain, &bound, Some(("SCRAM-SHA-256", "y,,"))),
+        (both, &Secrecy::Tls(None), Some(("SCRAM-SHA-256", "n,,"))),
+        (both, &Secrecy::Open, Some(("SCRAM-SHA-256", "n,,"))),
+        (plain, &Secrecy::Local, Some(("SCRAM-SHA-256", "n,,"))),
+        (plus, &Secrecy::Open, None),
+        (b"OAUTHBEARER\0\0", &bound, None),
+        (b"\0", &bound, None),
+    ] {
+        let chosen = super::choose(offered, secrecy).map(|(mechanism, binding)| {
+            let scram = super::ScramSha256::new(b"x", binding);
+            let first = String::from_utf8_lossy(scram.message()).into_owned();
+            (mechanism, first.split_once("n=").unwrap().0.to_owned())
+        });
+        let chosen = chosen.as_ref().map(|(mechanism, flag)| (*mechanism, flag.as_str()));
+        assert_eq!(chosen, expected, "{} {secrecy:?}", String::from_utf8_lossy(offered));
+    }
 }

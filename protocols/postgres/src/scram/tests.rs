@@ -6,7 +6,8 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 use sluice_wire::ScramParameters;
 
-use super::{ClientFirst, MAX_MESSAGE_BYTES, server_final};
+use super::{Bound, ClientFirst, MAX_MESSAGE_BYTES, server_final};
+use crate::binding::Endpoint;
 
 /// RFC 7677 §3: user `user`, password `pencil`.
 const CLIENT_FIRST: &str = "n,,n=user,r=rOprNGfwEbeRWgbNEkqO";
@@ -39,7 +40,8 @@ pub(crate) fn salted(password: &[u8], salt: &[u8], iterations: u32) -> [u8; 32] 
 
 #[test]
 fn the_exchange_of_rfc_7677() {
-    let challenge = ClientFirst::parse(CLIENT_FIRST.as_bytes()).unwrap().challenge(SERVER_NONCE, &parameters());
+    let challenge =
+        ClientFirst::parse(CLIENT_FIRST.as_bytes(), Bound::Unoffered).unwrap().challenge(SERVER_NONCE, &parameters());
     assert_eq!(challenge.message, SERVER_FIRST);
     let response = challenge.respond(CLIENT_FINAL.as_bytes()).unwrap();
 
@@ -68,11 +70,11 @@ fn first_messages_that_are_refused() {
         ("x,,n=,r=abc", "unknown flag"),
         ("n,,n=,r=abc\0", "NUL"),
     ] {
-        assert!(ClientFirst::parse(message.as_bytes()).is_err(), "{why}");
+        assert!(ClientFirst::parse(message.as_bytes(), Bound::Unoffered).is_err(), "{why}");
     }
-    assert!(ClientFirst::parse(b"n,,n=\xff,r=abc").is_err(), "not UTF-8");
+    assert!(ClientFirst::parse(b"n,,n=\xff,r=abc", Bound::Unoffered).is_err(), "not UTF-8");
     for message in ["n,,n=,r=abc", "y,,n=*,r=abc", "n,,n=,r=abc,x=y"] {
-        assert!(ClientFirst::parse(message.as_bytes()).is_ok(), "{message}");
+        assert!(ClientFirst::parse(message.as_bytes(), Bound::Unoffered).is_ok(), "{message}");
     }
 }
 
@@ -81,7 +83,7 @@ fn first_message_at_its_limit() {
     for (bytes, fits) in [(MAX_MESSAGE_BYTES - 1, true), (MAX_MESSAGE_BYTES, true), (MAX_MESSAGE_BYTES + 1, false)] {
         let message = format!("n,,n=,r={}", "x".repeat(bytes - 8));
         assert_eq!(message.len(), bytes);
-        assert_eq!(ClientFirst::parse(message.as_bytes()).is_ok(), fits, "{bytes}");
+        assert_eq!(ClientFirst::parse(message.as_bytes(), Bound::Unoffered).is_ok(), fits, "{bytes}");
     }
 }
 
@@ -106,7 +108,43 @@ fn last_messages_that_are_refused() {
         (format!("c=biws,r={nonce},p=AAAA"), "short proof"),
         (format!("c=biws,r={nonce},p={proof},x=y"), "proof is not last"),
     ] {
-        let challenge = ClientFirst::parse(CLIENT_FIRST.as_bytes()).unwrap().challenge(SERVER_NONCE, &parameters());
+        let challenge = ClientFirst::parse(CLIENT_FIRST.as_bytes(), Bound::Unoffered)
+            .unwrap()
+            .challenge(SERVER_NONCE, &parameters());
         assert!(challenge.respond(message.as_bytes()).is_err(), "{why}");
+    }
+}
+
+#[test]
+fn exchanges_that_are_bound_to_their_connection() {
+    let made = rcgen::generate_simple_self_signed(vec!["db".to_owned()]).unwrap();
+    let other = rcgen::generate_simple_self_signed(vec!["db".to_owned()]).unwrap();
+    let (endpoint, elsewhere) = (Endpoint::of(made.cert.der()).unwrap(), Endpoint::of(other.cert.der()).unwrap());
+    let chosen = Bound::Chosen(&endpoint);
+    let proof = "dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=";
+    let shown = |endpoint: &Endpoint| STANDARD.encode([b"p=tls-server-end-point,,", endpoint.bytes()].concat());
+    for (first, bound, last, good) in [
+        ("p=tls-server-end-point,,n=,r=abc", chosen, shown(&endpoint), true),
+        ("p=tls-server-end-point,,n=,r=abc", chosen, shown(&elsewhere), false),
+        ("p=tls-server-end-point,,n=,r=abc", chosen, STANDARD.encode("p=tls-server-end-point,,"), false),
+        ("p=tls-server-end-point,,n=,r=abc", chosen, "biws".to_owned(), false),
+        ("n,,n=,r=abc", Bound::Declined, "biws".to_owned(), true),
+        ("n,,n=,r=abc", Bound::Declined, shown(&endpoint), false),
+        ("y,,n=,r=abc", Bound::Unoffered, "eSws".to_owned(), true),
+    ] {
+        let challenge = ClientFirst::parse(first.as_bytes(), bound).unwrap().challenge("def", &parameters());
+        let response = challenge.respond(format!("c={last},r=abcdef,p={proof}").as_bytes());
+        assert_eq!(response.is_ok(), good, "{first} {last}");
+    }
+    for (first, bound) in [
+        ("y,,n=,r=abc", Bound::Declined),
+        ("p=tls-server-end-point,,n=,r=abc", Bound::Declined),
+        ("p=tls-server-end-point,,n=,r=abc", Bound::Unoffered),
+        ("p=tls-unique,,n=,r=abc", chosen),
+        ("p=tls-server-end-point,a=admin,n=,r=abc", chosen),
+        ("n,,n=,r=abc", chosen),
+        ("y,,n=,r=abc", chosen),
+    ] {
+        assert!(ClientFirst::parse(first.as_bytes(), bound).is_err(), "{first} {bound:?}");
     }
 }

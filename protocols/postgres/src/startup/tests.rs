@@ -7,14 +7,14 @@ use std::time::Duration;
 use bytes::{BufMut as _, BytesMut};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{ClientConfig, RootCertStore};
 use sluice_wire::Peer;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio_rustls::TlsConnector;
 
 use super::{Cleartext, Client, Door, MAX_STARTUP_BYTES, MAX_STARTUP_PARAMETERS, Start, Stop, Version};
 use crate::message::put_cstr;
-use crate::tls::{ALPN, server_config};
+use crate::tls::{ALPN, Tls};
 
 const SSL: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x2f";
 const GSS: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x30";
@@ -22,7 +22,7 @@ const V3: u32 = 3 << 16;
 const FIRST_BYTES: Duration = Duration::from_secs(10);
 
 fn client(stream: DuplexStream, from: [u8; 4]) -> Client {
-    Client { stream: Box::new(stream), peer: Peer { address: SocketAddr::from((Ipv4Addr::from(from), 5)) } }
+    Client::new(Box::new(stream), Peer { address: SocketAddr::from((Ipv4Addr::from(from), 5)) })
 }
 
 /// Opens the door without TLS to a client that sends these bytes and then nothing.
@@ -208,13 +208,13 @@ async fn a_silent_client_is_left_alone() {
     assert_eq!(before.elapsed().as_secs(), FIRST_BYTES.as_secs());
 }
 
-fn tls() -> (Arc<ServerConfig>, RootCertStore) {
+fn tls() -> (Tls, RootCertStore) {
     let made = rcgen::generate_simple_self_signed(vec!["broker".to_owned()]).unwrap();
     let certificate: CertificateDer<'static> = made.cert.der().clone();
     let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
     let mut roots = RootCertStore::empty();
     roots.add(certificate.clone()).unwrap();
-    (Arc::new(server_config(vec![certificate], key).unwrap()), roots)
+    (Tls::new(vec![certificate], key).unwrap(), roots)
 }
 
 fn connector(roots: RootCertStore, alpn: &[&[u8]]) -> TlsConnector {

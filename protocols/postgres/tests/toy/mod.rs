@@ -110,7 +110,11 @@ impl Broker for Toy {
                 }
                 Some(mac(&mac(&salted, b"Server Key"), &auth_message))
             }
-            Claim::Token(_) | Claim::Scram { .. } | Claim::Key { .. } | Claim::Certificate { .. } => {
+            Claim::Token(_)
+            | Claim::Scram { .. }
+            | Claim::Key { .. }
+            | Claim::Certificate { .. }
+            | Claim::Tls { .. } => {
                 return Err(unknown());
             }
         };
