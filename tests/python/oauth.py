@@ -5,11 +5,10 @@ import glob
 import json
 import os
 
-import psycopg_binary
+import psycopg
 
-LIBS = os.path.join(os.path.dirname(os.path.dirname(psycopg_binary.__file__)), "psycopg_binary.libs")
-import psycopg  # noqa: E402  (loads the libraries that libpq needs)
-
+# The driver brings its own libpq, and has loaded what that needs.
+LIBS = os.path.join(os.path.dirname(os.path.dirname(psycopg.__file__)), "psycopg_binary.libs")
 pq = ctypes.CDLL(glob.glob(os.path.join(LIBS, "libpq-*.so*"))[0])
 PROMPT_OAUTH_DEVICE, OAUTH_BEARER_TOKEN = 0, 1
 

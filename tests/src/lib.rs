@@ -13,6 +13,7 @@ pub mod evasion;
 pub mod http;
 pub mod jwt;
 pub mod keeper;
+pub mod liar;
 pub mod mock;
 pub mod openai;
 pub mod pattern;

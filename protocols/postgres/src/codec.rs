@@ -16,8 +16,8 @@ const PIECE_BYTES: usize = 256 * 1024;
 
 /// What a client may send after sign-in.
 const CLIENT_TAGS: &[u8] = b"QPBEDCHSXFdcf";
-/// What a server may send after sign-in. `W` (replication) is not among them.
-const SERVER_TAGS: &[u8] = b"SZTDCIENAGH123ntsdcKRV";
+/// What a server may send after sign-in.
+const SERVER_TAGS: &[u8] = b"SZTDCIENAGHW123ntsdcKRV";
 
 /// The codec of one flow.
 #[derive(Debug, Default)]

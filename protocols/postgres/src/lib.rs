@@ -18,6 +18,7 @@ mod parameters;
 mod pipeline;
 mod refusal;
 mod replay;
+mod replication;
 mod route;
 mod rows;
 mod schema;

@@ -25,9 +25,11 @@ use crate::frame::Frame;
 use crate::message::{self, Report};
 use crate::names::{Batch, Names};
 use crate::operation::{Known, understand};
-use crate::pipeline::{Handling, MAX_OWED, Owed, Pipeline, Sent};
+use crate::pipeline::{Execution, Handling, MAX_OWED, Owed, Pipeline, Sent};
 use crate::refusal::{self, Ends, Hush};
 use crate::view::{Schemas, View};
+
+pub(crate) use replies::{is_fatal, parameter};
 
 use question::Question;
 
@@ -85,6 +87,7 @@ struct Prepared {
 struct Portal {
     op: OpId,
     handling: Arc<Handling>,
+    execution: Execution,
 }
 
 /// Whether the schema view is behind the session's own DDL.
@@ -290,6 +293,7 @@ impl sluice_wire::Machine for PostgresMachine {
 
     fn wants(&self) -> Wants {
         let settled = self.question.is_none() && self.parked.is_none() && self.catalog != CatalogState::Refreshing;
-        Wants { client: settled && self.pipeline.len() < MAX_OWED, server: true }
+        let client = settled && self.pipeline.len() < MAX_OWED && !self.pipeline.awaits_copy();
+        Wants { client, server: true }
     }
 }

@@ -150,6 +150,26 @@ fn analyze(text: &str, view: &View, names: &(dyn Prepared + Sync)) -> Result<Ana
     })
 }
 
+/// A command of a replication connection; nothing of it is told but that it is one.
+pub(crate) fn replication(text: Bytes, stage: Stage) -> Operation {
+    let mut facts = facts(&Analysis::default());
+    for (name, fact) in &mut facts.values {
+        if *name == "kind" {
+            *fact = Fact::Text("replication".into());
+        }
+    }
+    let access = Access { action: schema::REPLICATE, resource: Resource::target() };
+    let meaning = Meaning {
+        action: schema::REPLICATE,
+        accesses: std::iter::once(access).collect(),
+        exposures: Vec::new(),
+        facts,
+        understood: true,
+    };
+    let shape = Shape::new(meaning, [&Digest::of_parts([&b"replication"[..], &text]).0[..]]);
+    Operation { shape: Arc::new(shape), text: Text::new(text), stage, bound: None, spend: Spend::REQUEST }
+}
+
 /// Runs a deep recursion where it cannot exhaust the stack.
 fn on_big_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, Unread> {
     let failed = || {

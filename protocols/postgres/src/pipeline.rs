@@ -43,6 +43,21 @@ pub(crate) struct Copying {
     pub(crate) rows: bool,
 }
 
+/// What the execution of a portal leads to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Execution {
+    Rows,
+    /// COPY to the client.
+    Gives,
+    /// COPY from the client. Until the server takes it or fails nobody knows what the next message of the client means:
+    /// `Sync` is passed over during a COPY, and ends a batch that has failed.
+    Awaits,
+    /// COPY from the client, under way.
+    Takes,
+    /// COPY from the client, who has said that it was all.
+    Taken,
+}
+
 /// What was sent.
 #[derive(Debug)]
 pub(crate) enum Sent {
@@ -56,7 +71,7 @@ pub(crate) enum Sent {
     Parse(Ticket),
     Bind(Ticket),
     Describe,
-    Execute,
+    Execute(Execution),
     Close(Vec<Ticket>, Vec<Ticket>),
     /// A function call message.
     Function,
@@ -77,7 +92,7 @@ pub(crate) struct Owed {
 
 impl Owed {
     const fn is_performed(&self) -> bool {
-        matches!(self.sent, Sent::Query { .. } | Sent::Execute)
+        matches!(self.sent, Sent::Query { .. } | Sent::Execute(_))
     }
 
     fn performs_ddl(&self) -> bool {
@@ -112,13 +127,25 @@ impl Pipeline {
     /// A query that may carry `CopyData` from the client is waiting for its answer.
     pub(crate) fn copying_in(&self) -> Option<OpId> {
         let last = self.owed.back()?;
-        matches!(&last.sent, Sent::Query { copying, .. } if copying.to_come > 0).then_some(last.op)
+        let takes = match &last.sent {
+            Sent::Query { copying, .. } => copying.to_come > 0,
+            Sent::Execute(execution) => *execution == Execution::Takes,
+            _ => false,
+        };
+        takes.then_some(last.op)
+    }
+
+    /// Whether the server has yet to say that it takes copied data.
+    pub(crate) fn awaits_copy(&self) -> bool {
+        self.owed.back().is_some_and(|owed| matches!(owed.sent, Sent::Execute(Execution::Awaits)))
     }
 
     /// The client has sent the end of the data of one COPY.
     pub(crate) fn copied_in(&mut self) {
-        if let Some(Sent::Query { copying, .. }) = self.owed.back_mut().map(|owed| &mut owed.sent) {
-            copying.to_come = copying.to_come.saturating_sub(1);
+        match self.owed.back_mut().map(|owed| &mut owed.sent) {
+            Some(Sent::Query { copying, .. }) => copying.to_come = copying.to_come.saturating_sub(1),
+            Some(Sent::Execute(execution)) => *execution = Execution::Taken,
+            Some(_) | None => {}
         }
     }
 

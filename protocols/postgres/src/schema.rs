@@ -42,6 +42,7 @@ actions! {
     CALL = "sql.call" Execute on [FUNCTION] "Call a function or procedure that is not on the safe list.";
     SET = "sql.set" Administer on [SETTING] "Change a setting that is not on the safe list.";
     LISTEN = "sql.listen" Execute on [CHANNEL, TARGET] "LISTEN and NOTIFY.";
+    REPLICATE = "postgres.replicate" Administer on [TARGET] "Each command of a replication connection: whole databases pass it, past every other rule.";
     UNKNOWN = "sql.unknown" Unknown on [TARGET] "What could not be told: DO, and in a database without tagged columns every statement that is not understood.";
 }
 

@@ -22,6 +22,7 @@ use crate::login::Server;
 use crate::machine::{PostgresMachine, Setup};
 use crate::message::{parameter_status, ready};
 use crate::parameters::is_reported;
+use crate::replication::{Replication, ReplicationMachine};
 use crate::route::{Route, no_such_target};
 use crate::schemas::{Database, Databases, Place, Shared};
 use crate::signin;
@@ -89,6 +90,7 @@ struct Ready {
     cancel: cancel::Place,
     /// How its statement is cancelled when nobody waits for it any more.
     reach: Reach,
+    replication: Option<Replication>,
 }
 
 impl Postgres {
@@ -140,13 +142,21 @@ impl Postgres {
     ) -> Result<Ready, Refusal> {
         let Admitted { startup, route, .. } = admitted;
         let target = targets.get(grant.target()).ok_or_else(no_such_target)?;
-        let database = served(target, route)?;
+        let database = match startup.replication {
+            // Such a connection has no database; libpq's programs send this name all the same.
+            Some(Replication::Physical) if route.database.as_deref() == Some("replication") => &target.database,
+            Some(_) | None => served(target, route)?,
+        };
         pinned(target, startup)?;
         let mut settings = startup.settings.passed.clone();
         settings.push(("application_name", application_name(grant)));
         let credential = grant.credential();
         let role = target.role_of(grant.principal()).ok_or_else(no_role)?;
         settings.extend(role.map(|role| ("role", role.to_owned())));
+        if let Some(replication) = startup.replication {
+            replicable(target)?;
+            settings.push(("replication", replication.value().to_owned()));
+        }
         let (search_path, dangerous_passwords) = (&*target.search_path, &*target.dangerous_passwords);
         let login = Login { credential, database, settings: &settings, search_path, dangerous_passwords };
         let server = self.dialer.dial(target, login).await.map_err(|error| {
@@ -168,7 +178,7 @@ impl Postgres {
             .cancels
             .mint(startup.version, reach.clone())
             .map_err(|error| Refusal::builtin(Code::Unavailable, "no-randomness", error.to_string()))?;
-        Ok(Ready { server, database: shared, cancel, reach })
+        Ok(Ready { server, database: shared, cancel, reach, replication: startup.replication })
     }
 
     /// Tells the client that it is in, and hands both sides to the relay loop.
@@ -179,24 +189,30 @@ impl Postgres {
         ready: Ready,
         broker: &B,
     ) -> Result<(), FlowError> {
-        let Ready { server, database, cancel, reach } = ready;
+        let Ready { server, database, cancel, reach, replication } = ready;
         let unfinished = Arc::new(AtomicBool::new(false));
         if let Err(error) = client.send(&greeting(&server, grant.principal(), &cancel)).await {
             let refusal = Refusal::builtin(Code::Withdrawn, "client-gone", "the client left before its session began");
             broker.abandon(grant, &refusal).await;
             return client.part(error.into()).await;
         }
-        let machine = PostgresMachine::new(Setup {
-            schemas: Arc::new(Shared(Arc::clone(&database))),
-            unfinished: Arc::clone(&unfinished),
-        });
         let to_client = Framed::new(client.stream, Codec::default(), Side::Client, BytesMut::new());
         let to_server = Framed::new(server.stream, Codec::default(), Side::Server, server.leftover);
-        let carrying = Box::pin(broker.carry(grant, machine, to_client, to_server));
-        let result = tokio::select! {
-            biased;
-            result = carrying => result,
-            never = database.watch() => match never {},
+        let result = match replication {
+            Some(_) => {
+                let machine = ReplicationMachine::new(Arc::clone(&unfinished));
+                Box::pin(broker.carry(grant, machine, to_client, to_server)).await
+            }
+            None => {
+                let schemas = Arc::new(Shared(Arc::clone(&database)));
+                let machine = PostgresMachine::new(Setup { schemas, unfinished: Arc::clone(&unfinished) });
+                let carrying = Box::pin(broker.carry(grant, machine, to_client, to_server));
+                tokio::select! {
+                    biased;
+                    result = carrying => result,
+                    never = database.watch() => match never {},
+                }
+            }
         };
         drop(cancel);
         // A server that computes does not notice that its client is gone.
@@ -255,6 +271,15 @@ fn served<'a>(target: &'a Target, route: &'a Route) -> Result<&'a str, Refusal> 
             Err(Refusal::builtin(Code::Policy, "no-such-database", "the target does not serve a database of that name"))
         }
     }
+}
+
+/// What is replicated cannot be masked.
+fn replicable(target: &Target) -> Result<(), Refusal> {
+    if target.columns.is_empty() {
+        return Ok(());
+    }
+    let message = "a database with protected columns cannot be replicated through the broker";
+    Err(Refusal::builtin(Code::Unsupported, "replication-masked", message))
 }
 
 /// No configured role fits: the login role is not for whoever is left.

@@ -20,6 +20,7 @@ use crate::cancel::Key;
 use crate::client::{Client, Secured, Stop};
 use crate::frame::{Fields, Frame};
 use crate::message::put_cstr;
+use crate::replication::Replication;
 use crate::settings::Settings;
 use crate::tls::Tls;
 
@@ -51,6 +52,8 @@ pub(crate) struct Startup {
     pub(crate) user: String,
     pub(crate) database: Option<String>,
     pub(crate) settings: Settings,
+    /// `None` for a connection that takes statements.
+    pub(crate) replication: Option<Replication>,
     /// `_pq_.` options that are answered with `NegotiateProtocolVersion`.
     unsupported: Vec<String>,
     asked_minor: u32,
@@ -181,6 +184,7 @@ impl Startup {
             user: String::new(),
             database: None,
             settings: Settings::none(),
+            replication: None,
             unsupported: Vec::new(),
             asked_minor,
         };
@@ -191,7 +195,7 @@ impl Startup {
                 "user" => once(&mut user, value)?,
                 "database" => once(&mut startup.database, value)?,
                 "options" => once(&mut options, value)?,
-                "replication" => no_replication(value)?,
+                "replication" => startup.replication = replication(value)?,
                 _ if name.starts_with("_pq_.") => startup.unsupported.push(name.to_owned()),
                 _ => startup.settings.admit(name, value)?,
             }
@@ -268,12 +272,14 @@ fn once(slot: &mut Option<String>, value: &str) -> Result<(), Stop> {
     }
 }
 
-/// Replication sends whole clusters past every rule about statements.
-fn no_replication(value: &str) -> Result<(), Refusal> {
-    if matches!(value.to_ascii_lowercase().as_str(), "false" | "off" | "no" | "0" | "f" | "n") {
-        return Ok(());
+/// Replication sends whole clusters past every rule about statements: what is not clearly one thing is refused.
+fn replication(value: &str) -> Result<Option<Replication>, Refusal> {
+    match value.to_ascii_lowercase().as_str() {
+        "false" | "off" | "no" | "0" | "f" | "n" => Ok(None),
+        "true" | "on" | "yes" | "1" | "t" | "y" => Ok(Some(Replication::Physical)),
+        "database" => Ok(Some(Replication::Logical)),
+        _ => Err(Refusal::builtin(Code::Unsupported, "replication", "this kind of replication is not supported")),
     }
-    Err(Refusal::builtin(Code::Unsupported, "replication", "replication connections are not supported"))
 }
 
 async fn gssenc_request(client: &mut Client, asked: &mut Asked) -> Result<(), Stop> {

@@ -155,6 +155,56 @@ fn an_encoding_may_be_named_as_drivers_name_it() {
     assert_eq!(alice.query("SELECT 'é'").ok().rows(), [[Some("é".to_owned())]]);
 }
 
+/// A `COPY` of the client's data through a portal, the way libpq sends it: with a `Sync` ahead that the server passes over.
+fn extended_copy(sql: &str) -> Vec<u8> {
+    [say::parse("", sql), say::bind("", "", &[], false), say::execute("", 0), say::sync()].concat()
+}
+
+#[test]
+fn copy_works_through_the_extended_protocol() {
+    let shop = Shop::open();
+    let mut alice = shop.broker.wire("alice", "shop", &shop.broker.token("alice", "analysts"));
+    for (options, data) in [
+        ("", &b"40\t1\t2\n41\t1\t3\n"[..]),
+        ("(FORMAT csv)", b"42,1,4\n43,1,5\n"),
+        (
+            "(FORMAT binary)",
+            b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0\0\x03\0\0\0\x04\0\0\0\x2c\0\0\0\x04\0\0\0\x01\xff\xff\xff\xff\xff\xff",
+        ),
+    ] {
+        alice.send(&extended_copy(&format!("COPY orders FROM STDIN {options}")));
+        let begun: String = (0..3).filter_map(|_| alice.frame()).map(|frame| frame.tag).collect();
+        assert_eq!(begun, "12G", "{options}");
+        alice.send(&[say::message('d', data), say::message('c', b""), say::sync()].concat());
+        let reply = alice.reply().ok();
+        assert_eq!(reply.tags(), "CZ", "{options}");
+    }
+    assert_eq!(shop.database.truth("SELECT count(*) FROM orders WHERE id BETWEEN 40 AND 44"), "5");
+    alice.send(&extended_copy("COPY orders TO STDOUT (FORMAT csv)"));
+    assert_eq!(alice.reply().ok().tags(), format!("12H{}cCZ", "d".repeat(8)));
+
+    // It fails at once, on its way, and by the client's own word: each time the session stays in step.
+    alice.send(
+        &[extended_copy("COPY orders FROM STDIN (FORMAT nonsense)"), say::message('c', b""), say::sync()].concat(),
+    );
+    let _refused = alice.reply().refused("22023");
+    assert_eq!(alice.reply().ok().tags(), "Z");
+    for (data, state) in [(say::message('d', b"x\ty\n"), "22P02"), (say::message('f', b"no\0"), "57014")] {
+        alice.send(&extended_copy("COPY orders FROM STDIN"));
+        let begun: String = (0..3).filter_map(|_| alice.frame()).map(|frame| frame.tag).collect();
+        assert_eq!(begun, "12G");
+        alice.send(&[data, say::message('c', b""), say::sync()].concat());
+        let _failed = alice.reply().refused(state);
+        assert_eq!(alice.query("SELECT 1").ok().status(), Some('I'), "{state}");
+    }
+    // Data that would need a mask does not pass this way either.
+    alice.send(&extended_copy("COPY customers TO STDOUT"));
+    let reply = alice.reply();
+    assert!(reply.error().is_some_and(|said| said.sqlstate == "42501") || !reply.tags().contains('E'));
+    Scan::default().none_in("what the client heard", &alice.heard);
+    shop.broker.log_is_clean();
+}
+
 #[test]
 fn notifications_reach_who_may_listen() {
     let shop = Shop::open();

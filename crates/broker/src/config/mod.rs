@@ -198,7 +198,7 @@ impl Reading<'_> {
         None
     }
 
-    fn listen(&self, mut listen: Listen) -> Listen {
+    fn listen(&mut self, mut listen: Listen) -> Listen {
         if let Some(tls) = &mut listen.tls {
             tls.cert = self.dir.join(&tls.cert);
             tls.key = self.dir.join(&tls.key);

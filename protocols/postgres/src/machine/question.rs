@@ -13,7 +13,7 @@ use crate::frame::Frame;
 use crate::message::{self, put_cstr};
 use crate::names::{Change, Ticket};
 use crate::operation::{Known, understand};
-use crate::pipeline::{Copying, Handling, Sent};
+use crate::pipeline::{Copying, Execution, Handling, Sent};
 use crate::refusal::Hush;
 use crate::schema;
 use crate::view::View;
@@ -212,10 +212,6 @@ impl PostgresMachine {
         if analysis.statements.iter().any(|statement| statement.change.is_some()) {
             return Err(unsupported("prepare-in-parse", "PREPARE and DEALLOCATE are only supported as simple queries"));
         }
-        let copies = copying(analysis);
-        if copies.takes || copies.gives {
-            return Err(unsupported("copy-in-parse", "COPY is only supported as a simple query"));
-        }
         let view = self.schemas.view();
         still_reads_the_same(question, &view)?;
         let handling = Arc::new(handling(&question.known, obligations, &view)?);
@@ -252,7 +248,8 @@ impl PostgresMachine {
         still_reads_the_same(question, &self.schemas.view())?;
         let handling = Arc::clone(&prepared.handling);
         self.pipeline.retain(question.op);
-        let value = Portal { op: question.op, handling: Arc::clone(&handling) };
+        let execution = execution(&prepared.analysis);
+        let value = Portal { op: question.op, handling: Arc::clone(&handling), execution };
         let ticket = self.portals.send(Change::Define(Bytes::copy_from_slice(portal), value), self.batch);
         self.send(question.op, question.frame.clone(), Sent::Bind(ticket), &handling, out);
         Ok(())
@@ -357,6 +354,15 @@ fn copying(analysis: &Analysis) -> Copying {
         }
     }
     copying
+}
+
+/// What the one statement of a portal leads to.
+fn execution(analysis: &Analysis) -> Execution {
+    match analysis.statements.first().map(|statement| statement.copy) {
+        Some(sluice_sql::Copy::In) => Execution::Awaits,
+        Some(sluice_sql::Copy::Out) => Execution::Gives,
+        Some(sluice_sql::Copy::None) | None => Execution::Rows,
+    }
 }
 
 /// Whether every mask due now on a prepared statement's columns was applied when it was prepared, and no other.

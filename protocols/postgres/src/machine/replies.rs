@@ -9,7 +9,7 @@ use super::{CatalogState, Farewell, PostgresMachine};
 use crate::frame::{Fields, Frame};
 use crate::names::Ticket;
 use crate::parameters;
-use crate::pipeline::{Copying, Handling, Owed, Sent};
+use crate::pipeline::{Copying, Execution, Handling, Owed, Sent};
 use crate::refusal::{self, Ends};
 use crate::rows;
 
@@ -56,7 +56,8 @@ impl PostgresMachine {
             (b'D', Sent::Query { copying: Copying { rows: true, .. }, columns: Some(columns), .. }) => {
                 rows::check_width(&frame, *columns)?;
             }
-            (b'D', Sent::Execute) | (b'd', Sent::Query { copying: Copying { gives: true, .. }, .. }) => {}
+            (b'D', Sent::Execute(Execution::Rows))
+            | (b'd', Sent::Query { copying: Copying { gives: true, .. }, .. } | Sent::Execute(Execution::Gives)) => {}
             _ => return Err(OUT_OF_TURN),
         }
         out.to_client(owed.op, frame);
@@ -64,15 +65,15 @@ impl PostgresMachine {
     }
 
     fn copy_begins(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
-        let owed = self.pipeline.front().ok_or(OUT_OF_TURN)?;
-        match (frame.tag(), &owed.sent) {
+        let owed = self.pipeline.front_mut().ok_or(OUT_OF_TURN)?;
+        match (frame.tag(), &mut owed.sent) {
             (b'G', Sent::Query { copying: Copying { takes: true, .. }, .. })
-            | (b'H', Sent::Query { copying: Copying { gives: true, .. }, .. }) => {
-                out.to_client(owed.op, frame);
-                Ok(())
-            }
-            _ => Err(OUT_OF_TURN),
+            | (b'H', Sent::Query { copying: Copying { gives: true, .. }, .. } | Sent::Execute(Execution::Gives)) => {}
+            (b'G', Sent::Execute(execution @ Execution::Awaits)) => *execution = Execution::Takes,
+            _ => return Err(OUT_OF_TURN),
         }
+        out.to_client(owed.op, frame);
+        Ok(())
     }
 
     /// `FunctionCallResponse`; `ReadyForQuery` follows.
@@ -88,7 +89,10 @@ impl PostgresMachine {
 
     fn copy_ends(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
         let owed = self.pipeline.front().ok_or(OUT_OF_TURN)?;
-        let Sent::Query { copying: Copying { gives: true, .. }, .. } = &owed.sent else { return Err(OUT_OF_TURN) };
+        let (Sent::Query { copying: Copying { gives: true, .. }, .. } | Sent::Execute(Execution::Gives)) = &owed.sent
+        else {
+            return Err(OUT_OF_TURN);
+        };
         out.to_client(owed.op, frame);
         Ok(())
     }
@@ -108,7 +112,7 @@ impl PostgresMachine {
                 }
                 out.to_client(op, frame);
             }
-            Sent::Execute => {
+            Sent::Execute(_) => {
                 out.to_client(op, frame);
                 self.pop(out);
             }
@@ -137,7 +141,7 @@ impl PostgresMachine {
                 }
                 portals = closed.iter().flat_map(|ticket| self.portals.confirm(*ticket)).collect();
             }
-            (b's', Sent::Execute) => {}
+            (b's', Sent::Execute(Execution::Rows)) => {}
             _ => return Err(OUT_OF_TURN),
         }
         out.to_client(owed.op, frame);
@@ -181,7 +185,7 @@ impl PostgresMachine {
             Sent::Parse(_)
             | Sent::Bind(_)
             | Sent::Describe
-            | Sent::Execute
+            | Sent::Execute(_)
             | Sent::Close(..)
             | Sent::PoisonedMessage(_) => return Err(OUT_OF_TURN),
         };
@@ -242,7 +246,7 @@ impl PostgresMachine {
                 }
                 Sent::Query { changes, .. } => statements.extend(changes.iter().flatten()),
                 Sent::Describe
-                | Sent::Execute
+                | Sent::Execute(_)
                 | Sent::Function
                 | Sent::Sync
                 | Sent::PoisonedMessage(_)
@@ -265,7 +269,7 @@ impl PostgresMachine {
 }
 
 /// `ParameterStatus`: pinned settings must stay, and only settings that clients use are passed on.
-fn parameter(frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
+pub(crate) fn parameter(frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
     let mut fields = Fields::of_server(frame.body());
     let (name, value) = (fields.cstr()?, fields.cstr()?);
     fields.end()?;
@@ -278,7 +282,8 @@ fn parameter(frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
     Ok(())
 }
 
-fn is_fatal(frame: &Frame) -> Result<bool, Violation> {
+/// Whether an error ends the session.
+pub(crate) fn is_fatal(frame: &Frame) -> Result<bool, Violation> {
     let mut fields = Fields::of_server(frame.body());
     let mut fatal = false;
     loop {

@@ -196,7 +196,7 @@ impl PostgresMachine {
                 Found::Unsettled => return self.park(frame),
             },
             Named::Portal => match self.portals.find(&name, self.batch) {
-                Found::Known(Portal { op, handling }) => Some((*op, Arc::clone(handling))),
+                Found::Known(Portal { op, handling, .. }) => Some((*op, Arc::clone(handling))),
                 Found::Unknown => None,
                 Found::Unsettled => return self.park(frame),
             },
@@ -222,7 +222,7 @@ impl PostgresMachine {
         match self.portals.find(name, self.batch) {
             Found::Known(portal) => {
                 let portal = portal.clone();
-                self.send(portal.op, frame, Sent::Execute, &portal.handling, out);
+                self.send(portal.op, frame, Sent::Execute(portal.execution), &portal.handling, out);
             }
             Found::Unknown => self.refuse_message(unknown_name(&Named::Portal), out),
             Found::Unsettled => return self.park(frame),

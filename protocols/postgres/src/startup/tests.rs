@@ -60,7 +60,10 @@ fn framed(body: &[u8]) -> Vec<u8> {
 /// How an opening ended, in one line.
 fn outcome(result: &Result<Start, Stop>) -> String {
     match result {
-        Ok(Start::Session(startup)) => format!("session of {}", startup.user),
+        Ok(Start::Session(startup)) => match startup.replication {
+            Some(replication) => format!("{} replication of {}", replication.value(), startup.user),
+            None => format!("session of {}", startup.user),
+        },
         Ok(Start::Cancel(key)) => format!("cancel {} with {} bytes", key.process, key.secret.len()),
         Err(Stop::Left) => "left".to_owned(),
         Err(Stop::Io(_)) => "failed".to_owned(),
@@ -101,8 +104,9 @@ async fn startup_packets() {
         ("a role", packet(V3, &[user, ("role", "postgres")]), "refused: startup-setting"),
         ("a role in options", packet(V3, &[user, ("options", "-c role=postgres")]), "refused: startup-setting"),
         ("switches", packet(V3, &[user, ("options", "-d 5")]), "refused: startup-options"),
-        ("replication", packet(V3, &[user, ("replication", "true")]), "refused: replication"),
-        ("replication database", packet(V3, &[user, ("replication", "database")]), "refused: replication"),
+        ("replication", packet(V3, &[user, ("replication", "true")]), "true replication of alice"),
+        ("replication database", packet(V3, &[user, ("replication", "database")]), "database replication of alice"),
+        ("replication of something else", packet(V3, &[user, ("replication", "maybe")]), "refused: replication"),
         ("replication of nothing", packet(V3, &[user, ("replication", "")]), "refused: replication"),
         ("no replication", packet(V3, &[user, ("replication", "off")]), "session of alice"),
         ("two SSL requests", [SSL, SSL].concat(), "broke: encryption was requested twice"),
