@@ -15,7 +15,7 @@ use crate::shop::DATA;
 
 const POLICY: &str = "\
     @id(\"r-read\") permit (principal in Group::\"readers\", action in [Action::\"connect\", Action::\"read\"], resource);\n\
-    @id(\"r-connect\") permit (principal in Group::\"replicators\", action == Action::\"connect\", resource);\n\
+    @id(\"r-connect\") permit (principal in Group::\"replicators\", action in [Action::\"connect\"], resource);\n\
     @id(\"r-all\") permit (principal in Group::\"replicators\", action == Action::\"postgres.replicate\", resource == Target::\"shop\");\n\
     @id(\"r-guarded\") permit (principal in Group::\"replicators\", action == Action::\"postgres.replicate\", resource == Target::\"guarded\");\n";
 
