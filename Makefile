@@ -61,6 +61,7 @@ conformance:
 	target/debug/sluice-conformance pipeline
 	target/debug/sluice-conformance asyncpg
 	target/debug/sluice-conformance psycopg2
+	target/debug/sluice-conformance rows
 	target/debug/sluice-ssh-conformance openssh
 	target/debug/sluice-ssh-conformance ansible
 	target/debug/sluice-ssh-transfers

@@ -10,6 +10,7 @@ mod orm;
 mod outcome;
 mod pipeline;
 mod regress;
+mod rows;
 mod smith;
 mod stand;
 
@@ -27,6 +28,7 @@ usage: sluice-conformance SUITE…
   asyncpg     asyncpg's own tests
   psycopg2    psycopg2's own tests
   orm         SQLAlchemy and its ORM over three drivers
+  rows        a row of a gigabyte and a copied message of half of one, with flat memory
   smith       5,000 queries that sqlsmith makes up, with and without masks
 
 `tools/conformance.sh` fetches what they need.";
@@ -45,6 +47,7 @@ fn main() -> Result<()> {
             "pipeline" => pipeline::compare(),
             "asyncpg" => drivers::Driver::Asyncpg.compare(),
             "orm" => orm::compare(),
+            "rows" => rows::compare(),
             "smith" => smith::compare(),
             "psycopg2" => drivers::Driver::Psycopg2.compare(),
             _ => bail!("there is no suite `{suite}`\n{USAGE}"),

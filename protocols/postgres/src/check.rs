@@ -2,13 +2,19 @@
 
 use sluice_wire::{Credential, Finding};
 
-use crate::catalog;
+use crate::catalog::{self, LoadError};
 use crate::dial::{DialError, Dialer};
 use crate::schemas::{SchemaError, tag};
 use crate::serve::Deadlines;
 use crate::side::{Side, SideError};
 use crate::target::Target;
 use crate::view::View;
+
+const MISSING_ROLES: &str = "
+SELECT DISTINCT wanted.name FROM pg_catalog.unnest($1::pg_catalog.text[]) AS wanted (name)
+WHERE NOT EXISTS (
+  SELECT FROM pg_catalog.pg_roles r
+  WHERE r.rolname = wanted.name AND pg_catalog.pg_has_role(CURRENT_USER, r.oid, 'MEMBER'))";
 
 /// Connects to a target's databases and resolves its tagged columns in each of them.
 pub async fn check(target: &Target, credential: Option<Credential>) -> Vec<Finding> {
@@ -19,18 +25,33 @@ pub async fn check(target: &Target, credential: Option<Credential>) -> Vec<Findi
     let mut findings = Vec::new();
     for database in std::iter::once(&target.database).chain(&target.databases) {
         match read(&dialer, target, database, &credential).await {
-            Ok(view) => findings.extend(resolved(database, &view)),
+            Ok((view, missing)) => {
+                findings.extend(resolved(database, &view));
+                let said =
+                    |role| format!("the login role may not become `{role}` in `{database}`, or there is no such role");
+                findings.extend(missing.into_iter().map(|role| Finding::Wrong(said(role))));
+            }
             Err(error) => findings.push(unresolved(database, &error)),
         }
     }
     findings
 }
 
-async fn read(dialer: &Dialer, target: &Target, database: &str, credential: &Credential) -> Result<View, SchemaError> {
+/// The view of a database, and the configured roles that the login cannot have there.
+async fn read(
+    dialer: &Dialer,
+    target: &Target,
+    database: &str,
+    credential: &Credential,
+) -> Result<(View, Vec<String>), SchemaError> {
     let mut side = Side::open(dialer, target, database, credential).await?;
     let path = target.search_path.as_slice();
     let catalog = side.ask(async |client| catalog::load(client, path, 1).await).await??;
-    tag(catalog, target)
+    let roles: Vec<&str> = target.roles.iter().map(|entry| entry.role.as_str()).collect();
+    let missing =
+        side.ask(async |client| client.query(MISSING_ROLES, &[&roles]).await).await?.map_err(LoadError::Query)?;
+    let missing = missing.iter().filter_map(|row| row.try_get(0).ok()).collect();
+    Ok((tag(catalog, target)?, missing))
 }
 
 fn resolved(database: &str, view: &View) -> Vec<Finding> {

@@ -41,6 +41,6 @@ pub use replay::{Line as ReplayLine, Replay};
 pub use schema::SCHEMA;
 pub use serve::{Deadlines, Postgres, Settings as PostgresSettings};
 pub use startup::Cleartext;
-pub use target::{ClientCertificate, DangerousPassword, RoleEntry, ServerTls, Target};
+pub use target::{ClientCertificate, DangerousPassword, FunctionEntry, RoleEntry, ServerTls, Target};
 pub use tls::Tls;
 pub use view::{Schemas, View};

@@ -27,6 +27,7 @@ use crate::names::{Batch, Names};
 use crate::operation::{Known, understand};
 use crate::pipeline::{Execution, Handling, MAX_OWED, Owed, Pipeline, Sent};
 use crate::refusal::{self, Ends, Hush};
+use crate::target::FunctionEntry;
 use crate::view::{Schemas, View};
 
 pub(crate) use replies::{is_fatal, parameter};
@@ -39,6 +40,8 @@ pub struct Setup {
     pub schemas: Arc<dyn Schemas>,
     /// Set when the flow ends while the server still owes answers: its statement should be cancelled.
     pub unfinished: Arc<AtomicBool>,
+    /// Functions that the function call message may ask for, besides those of large objects.
+    pub functions: Arc<[FunctionEntry]>,
 }
 
 /// The machine of one connection.
@@ -46,6 +49,7 @@ pub struct Setup {
 pub struct PostgresMachine {
     schemas: Arc<dyn Schemas>,
     unfinished: Arc<AtomicBool>,
+    functions: Arc<[FunctionEntry]>,
     pipeline: Pipeline,
     statements: Names<Arc<Prepared>>,
     portals: Names<Portal>,
@@ -161,6 +165,7 @@ impl PostgresMachine {
         Self {
             schemas: setup.schemas,
             unfinished: setup.unfinished,
+            functions: setup.functions,
             pipeline: Pipeline::default(),
             statements: Names::default(),
             portals: Names::default(),

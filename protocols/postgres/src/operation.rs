@@ -182,10 +182,11 @@ fn on_big_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, Unread> {
     })
 }
 
-/// Where no column is protected, what could not be told is asked for as `sql.unknown`; elsewhere it is refused.
+/// Where no column is protected and no role pinned, what could not be told is asked for as `sql.unknown`; elsewhere it is refused.
 fn known(text: &Bytes, mut analysis: Analysis, view: &View, own: bool) -> Known {
-    analysis.refusals.retain(|refused| view.is_tagged() || !refused.reason.restores());
-    let is_final = view.is_tagged() || analysis.refusals.iter().any(|refused| refused.reason.is_final());
+    let told = view.must_be_told();
+    analysis.refusals.retain(|refused| told || !refused.reason.restores());
+    let is_final = told || analysis.refusals.iter().any(|refused| refused.reason.is_final());
     let refused = analysis.refusals.first().map(|refused| in_words(refused.reason));
     let (refusal, untold) = if is_final { (refused, None) } else { (None, refused) };
     let unpins_names = untold.is_some() && analysis.refusals.iter().any(|refused| refused.reason.unpins_names());
@@ -218,7 +219,7 @@ fn not_understood(text: &Bytes, view: &View, unread: Unread) -> Known {
     let mut analysis = Analysis::default();
     analysis.touches_sensitive = true;
     analysis.changes_catalog = true;
-    let is_final = view.is_tagged() || unread.is_final;
+    let is_final = view.must_be_told() || unread.is_final;
     let (refusal, untold) = if is_final { (Some(unread.refusal), None) } else { (None, Some(unread.refusal)) };
     let meaning = Meaning {
         action: schema::UNKNOWN,

@@ -292,7 +292,7 @@ pub(crate) fn tag(catalog: Catalog, target: &Target) -> Result<View, SchemaError
         SchemaError::Missing(missing.join(", "))
     })?;
     let tags = target.columns.values().cloned().collect();
-    Ok(View { catalog, sensitive, tags, statements: Statements::default() })
+    Ok(View { catalog, sensitive, tags, pins_role: !target.roles.is_empty(), statements: Statements::default() })
 }
 
 /// The view of a database that is not known: every relation is refused, and results are checked as strictly as before.
@@ -303,6 +303,7 @@ fn empty(epoch: u64, target: &Target) -> View {
         catalog,
         sensitive: Sensitive::default(),
         tags: target.columns.values().cloned().collect(),
+        pins_role: !target.roles.is_empty(),
         statements: Statements::default(),
     }
 }

@@ -205,7 +205,8 @@ impl Postgres {
             }
             None => {
                 let schemas = Arc::new(Shared(Arc::clone(&database)));
-                let machine = PostgresMachine::new(Setup { schemas, unfinished: Arc::clone(&unfinished) });
+                let functions = reach.target.function_calls.clone().into();
+                let machine = PostgresMachine::new(Setup { schemas, unfinished: Arc::clone(&unfinished), functions });
                 let carrying = Box::pin(broker.carry(grant, machine, to_client, to_server));
                 tokio::select! {
                     biased;

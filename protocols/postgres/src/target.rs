@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use sluice_model::{Group, Principal, Tag};
@@ -37,6 +38,9 @@ pub struct Target {
     /// has the login role.
     #[serde(default)]
     pub roles: Vec<RoleEntry>,
+    /// Functions that clients may ask for by number, besides those of large objects.
+    #[serde(default)]
+    pub function_calls: Vec<FunctionEntry>,
     /// Tags of columns: `schema.table.column`, each part may be `*`.
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, Vec<String>>")]
@@ -92,6 +96,24 @@ pub struct RoleEntry {
     pub role: String,
 }
 
+/// A function of PostgreSQL's own that the function call message may ask for; policy is asked about it by its name.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct FunctionEntry {
+    /// Its OID, below 10,000: those are the same at every server (`pg_proc.dat`).
+    pub oid: u32,
+    /// Its name in `pg_catalog`.
+    pub name: String,
+}
+
+impl FunctionEntry {
+    /// The statement that calls it.
+    pub(crate) fn call(&self, arguments: u16) -> Bytes {
+        let values: Vec<String> = (1..=arguments).map(|number| format!("${number}")).collect();
+        Bytes::from(format!("SELECT pg_catalog.{}({})", self.name, values.join(", ")))
+    }
+}
+
 impl Target {
     /// The role of a principal, `None` for the login's own; or nothing where no role fits.
     pub(crate) fn role_of(&self, who: &Principal) -> Option<Option<&str>> {
@@ -118,6 +140,12 @@ impl Target {
                 wrong.push("`principal` is written as `user:NAME`, `agent:NAME` or `workload:NAME`".to_owned());
             }
         }
+        for FunctionEntry { oid, name } in &self.function_calls {
+            let plain = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+            if !(1..10_000).contains(oid) || name.is_empty() || !plain {
+                wrong.push("a function is named by its OID below 10000 and its name in `pg_catalog`".to_owned());
+            }
+        }
         let plaintext = matches!(self.tls, ServerTls::DangerousPlaintext) && !self.host.starts_with('/');
         if plaintext && self.dangerous_passwords.contains(&DangerousPassword::Cleartext) {
             wrong.push(
@@ -137,4 +165,63 @@ fn default_port() -> u16 {
 
 fn default_search_path() -> Vec<String> {
     vec!["public".to_owned()]
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use sluice_model::{Person, TokenId, UnixMicros, Who};
+
+    use super::*;
+
+    fn target(more: &str) -> Target {
+        serde_json::from_str(&format!(r#"{{"host":"db","database":"shop"{more}}}"#)).unwrap()
+    }
+
+    fn who(user: &str, group: &str) -> Principal {
+        let groups = [Group::new(group).unwrap()].into();
+        Principal {
+            who: Who::User(Person { name: user.to_owned(), groups }),
+            token: TokenId::new("t-1").unwrap(),
+            expires: UnixMicros(i64::MAX),
+            targets: None,
+            run: None,
+        }
+    }
+
+    #[test]
+    fn the_first_role_that_fits() {
+        assert_eq!(target("").role_of(&who("alice", "staff")), Some(None));
+        let roles = r#","roles":[{"principal":"user:alice","group":"dba","role":"owner"},
+            {"principal":"user:alice","role":"alice"},{"group":"staff","role":"reader"}]"#;
+        for (user, group, expected) in [
+            ("alice", "dba", Some(Some("owner"))),
+            ("alice", "staff", Some(Some("alice"))),
+            ("bob", "staff", Some(Some("reader"))),
+            ("bob", "dba", None),
+        ] {
+            assert_eq!(target(roles).role_of(&who(user, group)), expected, "{user} {group}");
+        }
+        assert_eq!(target(r#","roles":[{"role":"all"}]"#).role_of(&who("eve", "none")), Some(Some("all")));
+    }
+
+    #[test]
+    fn mistakes() {
+        for (more, wrong) in [
+            ("", 0),
+            (r#","roles":[{"role":"reader"}]"#, 0),
+            (r#","roles":[{"role":"none"},{"role":""},{"principal":"alice","role":"x"}]"#, 3),
+            (r#","tls":"dangerous_plaintext","dangerous_passwords":["md5"]"#, 0),
+            (r#","tls":"dangerous_plaintext","dangerous_passwords":["cleartext"]"#, 1),
+            (r#","tls":"dangerous_plaintext","certificate":{"cert":"a","key":"b"}"#, 1),
+            (r#","function_calls":[{"oid":1598,"name":"random"}]"#, 0),
+            (
+                r#","function_calls":[{"oid":0,"name":"random"},{"oid":10000,"name":"random"},{"oid":1,"name":"a b"}]"#,
+                3,
+            ),
+        ] {
+            assert_eq!(target(more).mistakes().len(), wrong, "{more}");
+        }
+    }
 }

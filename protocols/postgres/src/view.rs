@@ -17,6 +17,8 @@ pub struct View {
     pub sensitive: Sensitive,
     /// Tags by the index of the configured pattern, as [`Sensitive`] reports it.
     pub tags: Vec<Vec<Tag>>,
+    /// Principals have roles of their own at the server, which no statement may change.
+    pub(crate) pins_role: bool,
     /// Analysed statements of this snapshot, shared by every connection to the database.
     pub(crate) statements: Statements,
 }
@@ -34,7 +36,7 @@ impl View {
     /// A snapshot of which no statement has been read yet.
     #[must_use]
     pub fn new(catalog: Catalog, sensitive: Sensitive, tags: Vec<Vec<Tag>>) -> Self {
-        Self { catalog, sensitive, tags, statements: Statements::default() }
+        Self { catalog, sensitive, tags, pins_role: false, statements: Statements::default() }
     }
 
     /// The tags of a column; empty for one that is not tagged.
@@ -51,6 +53,11 @@ impl View {
     #[must_use]
     pub fn is_sensitive(&self, oid: u32, attnum: i16) -> bool {
         self.sensitive.get(oid, attnum).is_some()
+    }
+
+    /// Whether a statement that is not understood is refused whatever policy says.
+    pub(crate) fn must_be_told(&self) -> bool {
+        self.is_tagged() || self.pins_role
     }
 
     /// Whether the database holds any tagged column.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use sluice_model::{Tag, TargetName};
-use sluice_postgres::{Cleartext, Deadlines, Postgres, PostgresSettings, ServerTls, Target, check};
+use sluice_postgres::{Cleartext, Deadlines, Postgres, PostgresSettings, RoleEntry, ServerTls, Target, check};
 use sluice_wire::{Credential, Finding, FlowError, Io, Peer, Protocol as _, Targets};
 use tokio::io::{DuplexStream, duplex};
 use tokio::task::JoinHandle;
@@ -28,6 +28,7 @@ fn target(socket: &Path, columns: &[&str]) -> Target {
         certificate: None,
         dangerous_passwords: Vec::new(),
         roles: Vec::new(),
+        function_calls: Vec::new(),
         search_path: vec!["public".to_owned()],
         columns: columns.iter().map(|name| ((*name).to_owned(), vec![Tag::new("pii.contact").unwrap()])).collect(),
     }
@@ -190,6 +191,13 @@ async fn findings(server: &Server) {
     let tagged = "`public.customers.email` in `postgres` is tagged pii.contact";
     assert!(found.contains(&Finding::Resolved(tagged.to_owned())), "{found:?}");
     assert!(!found.iter().any(|finding| matches!(finding, Finding::Wrong(_) | Finding::Unchecked(_))), "{found:?}");
+
+    let roles = ["pg_monitor", "nobody"].map(str::to_owned);
+    one.roles = roles.map(|role| RoleEntry { principal: None, group: None, role }).to_vec();
+    let found = check(&one, credential()).await;
+    let wrong: Vec<&Finding> = found.iter().filter(|finding| matches!(finding, Finding::Wrong(_))).collect();
+    assert!(wrong.len() == 2 && format!("{wrong:?}").contains("may not become `nobody`"), "{found:?}");
+    one.roles.clear();
 
     one.columns.insert("public.customers.phone".to_owned(), vec![]);
     let found = check(&one, credential()).await;

@@ -73,6 +73,24 @@ fn each_principal_has_the_role_that_fits_and_cannot_leave_it() {
 }
 
 #[test]
+fn a_role_stays_where_policy_permits_everything() {
+    let _made = Server::shared().admin("postgres").query("CREATE ROLE shop_all; GRANT shop_all TO app").ok();
+    let everything = "@id(\"all\") permit (principal, action, resource);\n\
+                      @id(\"untold\") permit (principal, action in Action::\"unknown\", resource);\n";
+    let change = |mut setup: Setup| {
+        setup.targets.iter_mut().for_each(|target| target.columns.clear());
+        setup.policies = vec![("all.cedar".to_owned(), everything.to_owned())];
+        setup
+    };
+    let shop = Shop::configured(change, with("    roles: [{ role: shop_all }]\n"));
+    let mut wire = shop.broker.wire("bob", "shop", &shop.broker.token("bob", "anybody"));
+    for sql in ["SET ROLE app", "RESET ROLE", "RESET ALL", "SELECT set_config('role', 'app', false)", "SELEC T"] {
+        assert!(wire.query(sql).error().is_some(), "{sql}");
+        assert_eq!(wire.query(WHO).ok().rows(), [[Some("app shop_all".to_owned())]], "{sql}");
+    }
+}
+
+#[test]
 fn the_server_sees_who_acts_in_which_session() {
     let shop = Shop::open();
     let mut wire = shop.broker.wire("alice", "shop", &shop.broker.token("alice", "analysts"));

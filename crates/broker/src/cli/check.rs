@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::json;
 use sluice_identity::{Identity, Keys, RevokedTokens, ScramLogins};
 use sluice_model::{Level, Tag, TargetName};
-use sluice_vault::Vault;
+use sluice_vault::{SecretSource, Vault};
 use sluice_wire::{Credential, Finding};
 
 use super::output::{Style, colours, one_line, styled};
@@ -200,12 +200,22 @@ async fn ask(guarded: &GuardedTarget) -> Vec<Finding> {
     let Some(lane) = protocols::named(guarded.target.protocol) else {
         return vec![Finding::Wrong("its protocol is not in this binary".to_owned())];
     };
-    let source = guarded.lending.secret.clone();
-    let secret = match source.map(|source| source.read()).transpose() {
-        Ok(secret) => secret,
-        Err(error) => return vec![Finding::Wrong(error.to_string())],
-    };
-    lane.check(&guarded.half, Some(Credential { user: guarded.lending.user.clone(), secret })).await
+    let lending = &guarded.lending;
+    let own = std::iter::once((&lending.user, lending.secret.as_ref()));
+    let logins = own.chain(lending.logins.iter().map(|login| (&login.user, login.password.as_ref())));
+    let mut findings = Vec::new();
+    for (user, source) in logins {
+        let secret = match source.map(SecretSource::read).transpose() {
+            Ok(secret) => secret,
+            Err(error) => return vec![Finding::Wrong(error.to_string())],
+        };
+        for found in lane.check(&guarded.half, Some(Credential { user: user.clone(), secret })).await {
+            if !findings.contains(&found) {
+                findings.push(found);
+            }
+        }
+    }
+    findings
 }
 
 fn print(lines: &[Line], output: Format) {

@@ -50,14 +50,16 @@ impl PostgresMachine {
         fields.u16()?;
         fields.end()?;
         let found = FUNCTIONS.iter().find(|(known, _, arity)| (*known, *arity) == (oid, arguments));
-        let Some((_, text, _)) = found else {
-            let message = "the function call message is supported for large objects only";
+        let listed = self.functions.iter().find(|entry| entry.oid == oid);
+        let known = found.map(|(_, text, _)| Bytes::from_static(text.as_bytes()));
+        let Some(text) = known.or_else(|| listed.map(|entry| entry.call(arguments))) else {
+            let message = "the function call message is supported for large objects and listed functions only";
             let refusal = Refusal::builtin(Code::Unsupported, "function-call", message);
             self.refuse_query(refusal.with_hint("Call the function in a SELECT."), out);
             return Ok(());
         };
         let view = self.schemas.view();
-        let known = understand(&Bytes::from_static(text.as_bytes()), &view, &sluice_sql::NoPrepared);
+        let known = understand(&text, &view, &sluice_sql::NoPrepared);
         let epoch = view.catalog.epoch();
         let question = Question { op: OpId::CONNECT, frame, known, epoch, asked: Asked::Function, moot: false };
         self.ask(question, Stage::Perform, Some(Bytes::copy_from_slice(&bound)), out);

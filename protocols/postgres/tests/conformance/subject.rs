@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use sluice_model::{Mask, Obligations, Refusal, Resource, Tag, Transform};
 use sluice_postgres::machine::{PostgresMachine, Setup};
-use sluice_postgres::{Codec, Schemas, View};
+use sluice_postgres::{Codec, FunctionEntry, Schemas, View};
 use sluice_sql::{Catalog, ColumnRow, RelationRow, Rows, Sensitive};
 use sluice_wire::Side;
 use sluice_wire::conformance::{CANARY, Endless, Masked, Move, Subject, Talk, escape, unescape};
@@ -61,6 +61,10 @@ fn shop() -> Arc<dyn Schemas> {
     let catalog = Catalog::build(rows, 1).unwrap();
     let sensitive = Sensitive::resolve(&catalog, &["public.people.email"]).unwrap();
     Arc::new(Shop(Arc::new(View::new(catalog, sensitive, vec![vec![Tag::new("pii.contact").unwrap()]]))))
+}
+
+fn functions() -> Arc<[FunctionEntry]> {
+    [FunctionEntry { oid: 1_598, name: "random".to_owned() }].into()
 }
 
 fn query(text: &str) -> Vec<u8> {
@@ -125,7 +129,11 @@ impl Subject for PostgresSubject {
     type Server = Postgres;
 
     fn machine() -> PostgresMachine {
-        PostgresMachine::new(Setup { schemas: shop(), unfinished: Arc::new(AtomicBool::new(false)) })
+        PostgresMachine::new(Setup {
+            schemas: shop(),
+            unfinished: Arc::new(AtomicBool::new(false)),
+            functions: functions(),
+        })
     }
 
     fn codec() -> Codec {
