@@ -18,7 +18,12 @@ struct Ca {
 
 impl Ca {
     fn new() -> Self {
+        Self::named("clients")
+    }
+
+    fn named(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
@@ -83,10 +88,11 @@ fn a_certificate_of_an_authority_is_somebodys() {
 #[test]
 fn certificates_that_are_nobodys() {
     use CertificateError as E;
-    let (ca, other) = (Ca::new(), Ca::new());
+    let (ca, other, twin) = (Ca::new(), Ca::named("others"), Ca::new());
     for (name, chain, expected) in [
         ("none", vec![], E::Malformed),
         ("of somebody else", other.shown(|_| {}), E::UnknownAuthority),
+        ("of somebody who says to be the authority", twin.shown(|_| {}), E::Signature),
         ("torn", vec![ca.shown(|_| {})[0].slice(..100)], E::Malformed),
         ("of too long a chain", ca.shown(|_| {}).into_iter().cycle().take(MAX_CHAIN + 1).collect(), E::Malformed),
         ("expired", ca.shown(|params| params.not_after = date_time_ymd(2030, 2, 1)), E::Expired),
@@ -177,7 +183,7 @@ fn revoked_certificates() {
 
     let list = |serial: Vec<u8>, until: i32| {
         let params = CertificateRevocationListParams {
-            this_update: date_time_ymd(2030, 1, 1),
+            this_update: date_time_ymd(until - 1, 1, 1),
             next_update: date_time_ymd(until, 1, 1),
             crl_number: SerialNumber::from(vec![1]),
             issuing_distribution_point: None,
@@ -212,7 +218,7 @@ fn mistakes_are_reported_by_field() {
     assert_eq!(wrong(&|config| config.name = "a b".to_owned()), "name");
     assert_eq!(wrong(&|config| config.name = mint::ISSUER.to_owned()), "name");
     assert_eq!(wrong(&|config| config.max_lifetime = 0), "max_lifetime");
-    assert_eq!(wrong(&|config| drop(config.revoked_serials.insert("0A".to_owned()))), "revoked_serials");
+    assert_eq!(wrong(&|config| config.revoked_serials = ["0A".to_owned()].into()), "revoked_serials");
     assert_eq!(wrong(&|config| config.ca = "/nowhere".into()), "ca");
     assert_eq!(wrong(&|config| config.ca = ca.file("empty", "")), "ca");
     assert_eq!(wrong(&|config| config.crl = Some(ca.file("empty", ""))), "crl");
