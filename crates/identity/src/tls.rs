@@ -237,6 +237,7 @@ impl Authority {
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "whatever else is wrong, or comes to be, makes it malformed")]
 fn reason(invalid: &Invalid) -> CertificateError {
     match invalid {
         Invalid::Expired | Invalid::ExpiredContext { .. } => CertificateError::Expired,

@@ -127,12 +127,8 @@ impl Pipeline {
     /// A query that may carry `CopyData` from the client is waiting for its answer.
     pub(crate) fn copying_in(&self) -> Option<OpId> {
         let last = self.owed.back()?;
-        let takes = match &last.sent {
-            Sent::Query { copying, .. } => copying.to_come > 0,
-            Sent::Execute(execution) => *execution == Execution::Takes,
-            _ => false,
-        };
-        takes.then_some(last.op)
+        let in_query = matches!(last.sent, Sent::Query { copying: Copying { to_come: 1.., .. }, .. });
+        (in_query || matches!(last.sent, Sent::Execute(Execution::Takes))).then_some(last.op)
     }
 
     /// Whether the server has yet to say that it takes copied data.
