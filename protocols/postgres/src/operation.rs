@@ -9,7 +9,7 @@ use sluice_model::{
     Access, Action, Code, Digest, Exposure, Fact, Facts, Meaning, Operation, Refusal, Resource, Shape, Spend, Stage,
     Text, Usage,
 };
-use sluice_sql::{Analysis, Catalog, Object, Prepared, Verb};
+use sluice_sql::{Analysis, Catalog, Object, Prepared, Reason, Verb};
 
 use crate::schema;
 use crate::view::View;
@@ -33,6 +33,13 @@ pub(crate) struct Known {
 }
 
 impl Known {
+    /// It names something that the view does not hold: it may have come into being since.
+    #[must_use]
+    pub(crate) fn doubts_the_view(&self) -> bool {
+        let unknown = |refused: &sluice_sql::Refused| refused.reason == Reason::UnknownRelation;
+        self.analysis.refusals.iter().any(unknown)
+    }
+
     /// The operation of asking for it.
     #[must_use]
     pub(crate) fn operation(&self, stage: Stage, bound: Option<Bytes>) -> Operation {
@@ -124,6 +131,8 @@ fn on_big_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, Refusal> 
 }
 
 fn known(text: &Bytes, analysis: Analysis, view: &View, own: bool) -> Known {
+    let unknown = analysis.refusals.iter().any(|refused| refused.reason == Reason::UnknownRelation);
+    let lost = view.lost.clone().filter(|_| unknown);
     let refusal = analysis.refusals.first().map(|refused| {
         let rule = "sql-refused";
         let message = refused.reason.message();
@@ -133,6 +142,7 @@ fn known(text: &Bytes, analysis: Analysis, view: &View, own: bool) -> Known {
             None => refusal,
         }
     });
+    let refusal = lost.or(refusal);
     let accesses: BTreeSet<Access> = analysis.accesses.iter().map(access).collect();
     let headline = headline(&analysis, &accesses);
     let exposures = exposures(&analysis, view);

@@ -26,8 +26,16 @@ pub(crate) struct Handling {
     pub(crate) plan: Plan<Origin>,
     pub(crate) hush: Hush,
     pub(crate) changes_catalog: bool,
+    pub(crate) writes: Writes,
     /// The text that the client wrote.
     pub(crate) text: Bytes,
+}
+
+/// Whether an operation changes rows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Writes {
+    Nothing,
+    Rows,
 }
 
 /// Which direction of `CopyData` a query leads to.
@@ -145,6 +153,12 @@ impl Pipeline {
         let skipped: Vec<Owed> = self.owed.drain(..sync.unwrap_or(self.owed.len())).collect();
         skipped.iter().for_each(|owed| self.forget(Some(owed)));
         skipped
+    }
+
+    /// The client was told of an error that the server does not know of: what it sends up to its next `Sync` is skipped.
+    pub(crate) fn withhold_to_sync(&mut self) {
+        let in_query = matches!(self.front().map(|owed| &owed.sent), Some(Sent::Query { .. }));
+        self.discarding |= !in_query && !self.owed.iter().any(|owed| matches!(owed.sent, Sent::Sync));
     }
 
     /// Keeps an operation open.

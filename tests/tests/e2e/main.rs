@@ -3,6 +3,7 @@
 mod changes;
 mod disk;
 mod flow;
+mod foreign;
 mod holds;
 mod masking;
 mod mistakes;

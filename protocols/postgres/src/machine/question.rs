@@ -13,7 +13,7 @@ use crate::frame::Frame;
 use crate::message::{self, put_cstr};
 use crate::names::{Change, Ticket};
 use crate::operation::{Known, understand};
-use crate::pipeline::{Copying, Handling, Sent};
+use crate::pipeline::{Copying, Handling, Sent, Writes};
 use crate::refusal::Hush;
 use crate::view::View;
 
@@ -349,7 +349,8 @@ fn handling(known: &Known, obligations: &Obligations, view: &View) -> Result<Han
     let cleared = analysis.uses.iter().filter(|used| !masked(used)).map(|used| (used.oid, used.attnum));
     let plan = Plan::clearing(cleared);
     let hush = if masks.is_empty() { hush(view) } else { Hush::Rewritten };
-    Ok(Handling { plan, hush, changes_catalog: analysis.changes_catalog, text: known.text.clone() })
+    let writes = if analysis.is_row_changing() { Writes::Rows } else { Writes::Nothing };
+    Ok(Handling { plan, hush, changes_catalog: analysis.changes_catalog, writes, text: known.text.clone() })
 }
 
 fn parse_frame(name: &[u8], text: &[u8], types: &[u8]) -> Frame {

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use sluice_model::OpId;
+use sluice_model::{Code, OpId, Refusal};
 use sluice_wire::{Outbox, Violation};
 
-use super::{CatalogState, Farewell, PostgresMachine};
+use super::{CatalogState, Farewell, PostgresMachine, Shown};
 use crate::frame::{Fields, Frame};
 use crate::names::Ticket;
 use crate::parameters;
-use crate::pipeline::{Copying, Handling, Owed, Sent};
+use crate::pipeline::{Copying, Handling, Owed, Sent, Writes};
 use crate::refusal::{self, Ends};
 use crate::rows;
 
@@ -58,7 +58,8 @@ impl PostgresMachine {
             (b'D', Sent::Execute) | (b'd', Sent::Query { copying: Copying::Out, .. }) => {}
             _ => return Err(OUT_OF_TURN),
         }
-        out.to_client(owed.op, frame);
+        let op = owed.op;
+        self.show(op, frame, out);
         Ok(())
     }
 
@@ -67,7 +68,8 @@ impl PostgresMachine {
         match (frame.tag(), &owed.sent) {
             (b'G', Sent::Query { copying: Copying::In | Copying::InDone, .. })
             | (b'H', Sent::Query { copying: Copying::Out, .. }) => {
-                out.to_client(owed.op, frame);
+                let op = owed.op;
+                self.show(op, frame, out);
                 Ok(())
             }
             _ => Err(OUT_OF_TURN),
@@ -77,7 +79,8 @@ impl PostgresMachine {
     fn copy_ends(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
         let owed = self.pipeline.front().ok_or(OUT_OF_TURN)?;
         let Sent::Query { copying: Copying::Out, .. } = &owed.sent else { return Err(OUT_OF_TURN) };
-        out.to_client(owed.op, frame);
+        let op = owed.op;
+        self.show(op, frame, out);
         Ok(())
     }
 
@@ -94,10 +97,10 @@ impl PostgresMachine {
                 for ticket in changes.pop_front().unwrap_or_default() {
                     self.statements.confirm(ticket);
                 }
-                out.to_client(op, frame);
+                self.show(op, frame, out);
             }
             Sent::Execute => {
-                out.to_client(op, frame);
+                self.show(op, frame, out);
                 self.pop(out);
             }
             Sent::Parse(_)
@@ -127,7 +130,7 @@ impl PostgresMachine {
             (b's', Sent::Execute) => {}
             _ => return Err(OUT_OF_TURN),
         }
-        out.to_client(owed.op, frame);
+        self.show(owed.op, frame, out);
         self.release_portals(portals, out);
         self.release(owed.op, out);
         Ok(())
@@ -138,22 +141,58 @@ impl PostgresMachine {
         let view = self.schemas.view();
         let owed = self.pipeline.front_mut().ok_or(OUT_OF_TURN)?;
         let describes = matches!(owed.sent, Sent::Describe);
+        let (op, mut is_unknown, writes) = (owed.op, false, owed.handling.writes);
         match (frame.tag(), &mut owed.sent) {
-            (b'T', Sent::Describe) => {
-                rows::check(frame.body(), &owed.handling.plan, &view)?;
-            }
+            (b'T', Sent::Describe) => is_unknown = rows::check(frame.body(), &owed.handling.plan, &view)?.is_unknown,
             (b't' | b'n', Sent::Describe) => {}
             (b'T', Sent::Query { copying: Copying::None, columns: columns @ None, .. }) => {
-                *columns = Some(rows::check(frame.body(), &owed.handling.plan, &view)?);
+                let described = rows::check(frame.body(), &owed.handling.plan, &view)?;
+                *columns = Some(described.columns);
+                is_unknown = described.is_unknown;
             }
             _ => return Err(OUT_OF_TURN),
         }
         let last = describes && frame.tag() != b't';
-        out.to_client(owed.op, frame);
+        if is_unknown && self.shown == Shown::All {
+            self.withhold(op, writes, out);
+        }
+        self.show(op, frame, out);
         if last {
             self.pop(out);
         }
         Ok(())
+    }
+
+    /// Shows an answer, unless the client was told that it will not be.
+    fn show(&self, op: OpId, frame: Frame, out: &mut Outbox<Frame>) {
+        if self.shown == Shown::All {
+            out.to_client(op, frame);
+        }
+    }
+
+    /// Ends the batch for the client: somebody made a relation anew after the statement was read, so that nobody knows
+    /// what its columns are. The server goes on; what it answers is not shown.
+    fn withhold(&mut self, op: OpId, writes: Writes, out: &mut Outbox<Frame>) {
+        let message = "the schema changed while the statement was run; its result is withheld";
+        let hint = match writes {
+            Writes::Nothing => "Run it again.",
+            Writes::Rows => "It was carried out all the same: look before you run it again.",
+        };
+        let refusal = Refusal::builtin(Code::Unsupported, "schema-changed", message).with_hint(hint);
+        super::requests::note(&refusal, out);
+        out.to_client(op, refusal::error(&refusal, Ends::Statement));
+        self.shown = Shown::Rest;
+        self.pipeline.withhold_to_sync();
+        self.drop_what_is_skipped_if_discarding(out);
+        if self.catalog == CatalogState::Fresh {
+            self.catalog = CatalogState::Stale;
+        }
+    }
+
+    fn drop_what_is_skipped_if_discarding(&mut self, out: &mut Outbox<Frame>) {
+        if self.pipeline.discarding {
+            self.drop_what_is_skipped(out);
+        }
     }
 
     fn ready(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
@@ -174,6 +213,7 @@ impl PostgresMachine {
         };
         self.statements.fail(&failed);
         self.status = status;
+        self.shown = Shown::All;
         out.to_client(owed.op, frame);
         if status == b'I' {
             let portals = self.portals.clear_confirmed();
@@ -203,16 +243,18 @@ impl PostgresMachine {
         if fatal {
             self.farewell = Farewell::Said;
         }
-        out.to_client(op, shown);
+        if fatal {
+            out.to_client(op, shown);
+        } else {
+            self.show(op, shown, out);
+        }
         let failed = match self.pipeline.front().map(|owed| &owed.sent) {
             // A query's own `ReadyForQuery` follows; an error at `Sync` is a commit that failed.
             None | Some(Sent::Query { .. } | Sent::PoisonedQuery(_) | Sent::Sync) => Vec::new(),
             Some(_) => self.pipeline.skip_to_sync(),
         };
         self.fail(failed, out);
-        if self.pipeline.discarding {
-            self.drop_what_is_skipped(out);
-        }
+        self.drop_what_is_skipped_if_discarding(out);
         Ok(())
     }
 

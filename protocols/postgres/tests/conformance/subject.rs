@@ -26,6 +26,10 @@ impl Schemas for Shop {
     fn refresh(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(std::future::ready(()))
     }
+
+    fn confirm(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 fn shop() -> Arc<dyn Schemas> {
