@@ -15,7 +15,7 @@ use arc_swap::ArcSwap;
 use schemars::SchemaGenerator;
 use sluice_http::{Http, HttpSettings};
 use sluice_model::{Schema, Secret, Tag, TargetName};
-use sluice_postgres::{Cleartext, Deadlines, Postgres, PostgresSettings, ServerTls};
+use sluice_postgres::{Cleartext, Deadlines, MaskKey, Postgres, PostgresSettings, ServerTls};
 use sluice_ssh::{Ssh, SshSettings};
 use sluice_wire::{Credential, Finding, FlowError, Io, Protocol, Targets};
 
@@ -94,7 +94,7 @@ pub(crate) trait Lane: Send + Sync {
     fn server(&self, settings: &ListenerSettings) -> Result<Arc<dyn Server>>;
 }
 
-/// Whether a protocol can put stable stand-ins, tokens and hashes, in the place of values.
+/// Whether a protocol can put stable stand-ins, tokens, hashes and disguises, in the place of values.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum StandIns {
     Made,
@@ -183,7 +183,7 @@ impl Lane for PostgresLane {
     }
 
     fn stand_ins(&self) -> StandIns {
-        StandIns::Never
+        StandIns::Made
     }
 
     fn check<'a>(&self, half: &'a Half, credential: Option<Credential>) -> BoxFuture<'a, Vec<Finding>> {
@@ -203,7 +203,8 @@ impl Lane for PostgresLane {
         let cleartext =
             if settings.dangerous_cleartext_loopback { Cleartext::DangerousLoopback } else { Cleartext::Never };
         let tls = Some(settings.certificate.serve(sluice_postgres::server_config)?);
-        Ok(spoken(Postgres::new(PostgresSettings { tls, cleartext, deadlines: Deadlines::STANDARD })))
+        let mask_key = MaskKey(settings.mask_key);
+        Ok(spoken(Postgres::new(PostgresSettings { tls, cleartext, deadlines: Deadlines::STANDARD, mask_key })))
     }
 }
 

@@ -28,6 +28,7 @@ mod signin;
 mod startup;
 mod target;
 mod tls;
+mod veil;
 mod view;
 
 pub use check::check;
@@ -39,4 +40,5 @@ pub use serve::{Deadlines, Postgres, Settings as PostgresSettings};
 pub use startup::Cleartext;
 pub use target::{ServerTls, Target};
 pub use tls::server_config;
+pub use veil::MaskKey;
 pub use view::{Schemas, View};

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use sluice_mask::Plan;
 use sluice_model::{Code, Digest, Obligations, OpId, Refusal};
-use sluice_sql::Analysis;
+use sluice_sql::{Analysis, Rewritten};
 use sluice_wire::{HoldNotice, Input, Outbox, Side, Violation, Wants};
 
 use crate::frame::Frame;
@@ -26,6 +26,7 @@ use crate::names::{Batch, Names};
 use crate::operation::Known;
 use crate::pipeline::{Handling, MAX_OWED, Owed, Pipeline, Sent, Writes};
 use crate::refusal::{self, Ends, Hush};
+use crate::veil::MaskKey;
 use crate::view::{Schemas, View};
 
 use question::Question;
@@ -36,6 +37,8 @@ pub struct Setup {
     pub schemas: Arc<dyn Schemas>,
     /// Set when the flow ends while the server still owes answers: its statement should be cancelled.
     pub unfinished: Arc<AtomicBool>,
+    /// What masks that need a key are made with.
+    pub mask_key: MaskKey,
 }
 
 /// The machine of one connection.
@@ -43,6 +46,7 @@ pub struct Setup {
 pub struct PostgresMachine {
     schemas: Arc<dyn Schemas>,
     unfinished: Arc<AtomicBool>,
+    mask_key: MaskKey,
     pipeline: Pipeline,
     statements: Names<Arc<Prepared>>,
     portals: Names<Portal>,
@@ -54,7 +58,7 @@ pub struct PostgresMachine {
     /// The client was told that a result cannot be shown: the rest of its batch is not shown either.
     shown: Shown,
     question: Option<Question>,
-    rewrites: HashMap<Digest, (Arc<Obligations>, Bytes)>,
+    rewrites: HashMap<Digest, (Arc<Obligations>, Arc<Rewritten>)>,
     last_op: OpId,
     /// Transaction status of the newest `ReadyForQuery`: `I`, `T` or `E`. Nothing else is believed.
     status: u8,
@@ -149,11 +153,13 @@ impl PostgresMachine {
             hush,
             changes_catalog: false,
             writes: Writes::Nothing,
+            veil: None,
             text: Bytes::new(),
         });
         Self {
             schemas: setup.schemas,
             unfinished: setup.unfinished,
+            mask_key: setup.mask_key,
             pipeline: Pipeline::default(),
             statements: Names::default(),
             portals: Names::default(),

@@ -228,11 +228,13 @@ fn exposures(analysis: &Analysis, view: &View) -> Vec<Exposure> {
         resource: Resource::new(schema::COLUMN, [&*column.schema, &*column.table, &*column.column]),
         tags: view.tags_of(column.oid, column.attnum),
         usage: match column.usage {
-            sluice_sql::Usage::Project => Usage::Reveal,
-            sluice_sql::Usage::Filter => Usage::Filter,
+            sluice_sql::Usage::Project | sluice_sql::Usage::Derive | sluice_sql::Usage::Return => Usage::Reveal,
+            sluice_sql::Usage::Filter | sluice_sql::Usage::Leave => Usage::Filter,
         },
     };
-    analysis.uses.iter().map(of).collect()
+    let mut exposures: Vec<Exposure> = analysis.uses.iter().map(of).collect();
+    exposures.dedup();
+    exposures
 }
 
 /// Every function by its qualified name; an unqualified one may be the server's or one that the accesses name.

@@ -10,6 +10,7 @@ use sluice_model::{OpId, Refusal};
 use crate::frame::Frame;
 use crate::names::Ticket;
 use crate::refusal::Hush;
+use crate::veil::Veil;
 
 /// Messages that may wait for an answer; above this no more client frames are taken.
 ///
@@ -20,13 +21,15 @@ pub(crate) const MAX_OWED: usize = 8_192;
 pub(crate) type Origin = (u32, i16);
 
 /// How an operation's results are handled.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Handling {
     /// Protected columns this principal sees in full.
     pub(crate) plan: Plan<Origin>,
     pub(crate) hush: Hush,
     pub(crate) changes_catalog: bool,
     pub(crate) writes: Writes,
+    /// What is masked as it passes.
+    pub(crate) veil: Option<Veil>,
     /// The text that the client wrote.
     pub(crate) text: Bytes,
 }

@@ -27,6 +27,7 @@ use crate::schemas::{Database, Databases, Place, Shared};
 use crate::signin;
 use crate::startup::{Cleartext, Door, Start, Startup};
 use crate::target::Target;
+use crate::veil::MaskKey;
 
 /// Upper limit of the application name a server sees, in bytes; PostgreSQL cuts there too (`NAMEDATALEN`).
 const MAX_APPLICATION_BYTES: usize = 63;
@@ -38,6 +39,8 @@ pub struct Settings {
     pub tls: Option<Arc<ServerConfig>>,
     pub cleartext: Cleartext,
     pub deadlines: Deadlines,
+    /// What masks that need a key are made with.
+    pub mask_key: MaskKey,
 }
 
 /// How long the steps before a flow may take.
@@ -98,7 +101,7 @@ impl Postgres {
 
     /// Startup and sign-in.
     async fn admit<B: Broker>(&self, client: &mut Client, broker: &B) -> Result<Visit, Stop> {
-        let Settings { tls, cleartext, deadlines } = &self.settings;
+        let Settings { tls, cleartext, deadlines, .. } = &self.settings;
         let door = Door { tls: tls.as_ref(), cleartext: *cleartext, first_bytes: deadlines.first_bytes };
         let startup = match door.open(client).await? {
             Start::Cancel(key) => return Ok(Visit::Cancel(key)),
@@ -182,6 +185,7 @@ impl Postgres {
         let machine = PostgresMachine::new(Setup {
             schemas: Arc::new(Shared(Arc::clone(&database))),
             unfinished: Arc::clone(&unfinished),
+            mask_key: self.settings.mask_key.clone(),
         });
         let to_client = Framed::new(client.stream, Codec::default(), Side::Client, BytesMut::new());
         let to_server = Framed::new(server.stream, Codec::default(), Side::Server, server.leftover);

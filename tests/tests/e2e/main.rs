@@ -12,3 +12,4 @@ mod refusals;
 mod shop;
 mod sign_in;
 mod traffic;
+mod wire_masks;

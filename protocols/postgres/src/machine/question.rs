@@ -5,16 +5,17 @@ use std::sync::Arc;
 use bytes::{BufMut, Bytes};
 use sluice_mask::Plan;
 use sluice_model::{Code, Mask, Obligations, OpId, Refusal, Ruling};
-use sluice_sql::{Analysis, ColumnMask, ColumnUse, Verb};
-use sluice_wire::Outbox;
+use sluice_sql::{Analysis, ColumnMask, ColumnUse, Rewritten, Unmaskable, Verb};
+use sluice_wire::{Outbox, Violation};
 
 use super::{Portal, PostgresMachine, Prepared, hush, requests};
-use crate::frame::Frame;
+use crate::frame::{Fields, Frame};
 use crate::message::{self, put_cstr};
 use crate::names::{Change, Ticket};
 use crate::operation::{Known, understand};
 use crate::pipeline::{Copying, Handling, Sent, Writes};
 use crate::refusal::Hush;
+use crate::veil::{Formats, MaskKey, Veil, Veiled};
 use crate::view::View;
 
 /// Rewritten texts that one connection remembers.
@@ -121,9 +122,10 @@ impl PostgresMachine {
         if looked_up.iter().any(|prepared| prepared.epoch != view.catalog.epoch()) {
             return Err(schema_changed());
         }
-        let handling = Arc::new(handling(&question.known, obligations, &view)?);
-        let frame = match self.rewritten(&question.known, obligations, &view)? {
-            Some(text) => message::query(&text),
+        let rewritten = self.rewritten(&question.known, obligations, &view)?;
+        let handling = Arc::new(self.handling(&question.known, obligations, &view, rewritten.as_deref())?);
+        let frame = match rewritten {
+            Some(rewritten) => message::query(rewritten.text.as_bytes()),
             None => question.frame.clone(),
         };
         let changes = self.send_changes(question, obligations, &handling)?;
@@ -191,9 +193,15 @@ impl PostgresMachine {
         }
         let view = self.schemas.view();
         still_reads_the_same(question, &view)?;
-        let handling = Arc::new(handling(&question.known, obligations, &view)?);
-        let frame = match self.rewritten(&question.known, obligations, &view)? {
-            Some(text) => parse_frame(name, &text, types),
+        let rewritten = self.rewritten(&question.known, obligations, &view)?;
+        let handling = Arc::new(self.handling(&question.known, obligations, &view, rewritten.as_deref())?);
+        let moves = !analysis.outputs.as_ref().is_some_and(sluice_sql::Outputs::is_pinned);
+        if handling.veil.is_some() && moves {
+            let message = "masked columns of written rows are returned with `*` in a prepared statement";
+            return Err(unsupported("unpinned", message).with_hint("Name the columns after RETURNING."));
+        }
+        let frame = match rewritten {
+            Some(rewritten) => parse_frame(name, rewritten.text.as_bytes(), types),
             None => question.frame.clone(),
         };
         let prepared = Prepared {
@@ -223,7 +231,13 @@ impl PostgresMachine {
             return Err(prepared_under_other_policies());
         }
         still_reads_the_same(question, &self.schemas.view())?;
-        let handling = Arc::clone(&prepared.handling);
+        let handling = match &prepared.handling.veil {
+            Some(veil) => {
+                let veil = Some(veil.in_formats(result_formats(&question.frame)?));
+                Arc::new(Handling { veil, ..(*prepared.handling).clone() })
+            }
+            None => Arc::clone(&prepared.handling),
+        };
         self.pipeline.retain(question.op);
         let value = Portal { op: question.op, handling: Arc::clone(&handling) };
         let ticket = self.portals.send(Change::Define(Bytes::copy_from_slice(portal), value), self.batch);
@@ -237,27 +251,98 @@ impl PostgresMachine {
         known: &Known,
         obligations: &Arc<Obligations>,
         view: &View,
-    ) -> Result<Option<Bytes>, Refusal> {
+    ) -> Result<Option<Arc<Rewritten>>, Refusal> {
         if obligations.masks.is_empty() {
             return Ok(None);
         }
         let key = known.shape.digest();
-        if let Some((under, text)) = self.rewrites.get(&key)
+        if let Some((under, rewritten)) = self.rewrites.get(&key)
             && under.masks == obligations.masks
         {
-            return Ok(Some(text.clone()));
+            return Ok(Some(Arc::clone(rewritten)));
         }
         let masks = column_masks(&known.analysis, &obligations.masks)?;
         let text = std::str::from_utf8(&known.text)
             .map_err(|_| unsupported("encoding", "the statement is not valid UTF-8"))?;
-        let rewritten = sluice_sql::rewrite(text, &known.analysis, &view.catalog, &masks)
-            .map_err(|unmaskable| unsupported("unmaskable", &unmaskable.to_string()))?;
-        let rewritten = Bytes::from(rewritten);
+        let rewritten = sluice_sql::rewrite(text, &known.analysis, &view.catalog, &masks).map_err(unmaskable)?;
+        let rewritten = Arc::new(rewritten);
         if self.rewrites.len() >= REWRITES {
             self.rewrites.clear();
         }
-        self.rewrites.insert(key, (Arc::clone(obligations), rewritten.clone()));
+        self.rewrites.insert(key, (Arc::clone(obligations), Arc::clone(&rewritten)));
         Ok(Some(rewritten))
+    }
+
+    fn handling(
+        &self,
+        known: &Known,
+        obligations: &Obligations,
+        view: &View,
+        rewritten: Option<&Rewritten>,
+    ) -> Result<Handling, Refusal> {
+        let analysis = &known.analysis;
+        let masks = column_masks(analysis, &obligations.masks)?;
+        let masked = |used: &&ColumnUse| masks.iter().any(|mask| (mask.oid, mask.attnum) == (used.oid, used.attnum));
+        let cleared = analysis.uses.iter().filter(|used| !masked(used)).map(|used| (used.oid, used.attnum));
+        let plan = Plan::clearing(cleared);
+        let hush = if masks.is_empty() { hush(view) } else { Hush::Rewritten };
+        let writes = if analysis.is_row_changing() { Writes::Rows } else { Writes::Nothing };
+        let wire = rewritten.map_or(&[][..], |rewritten| &rewritten.wire);
+        let veil = if wire.is_empty() { None } else { Some(veil(wire, &masks, view, &self.mask_key)?) };
+        Ok(Handling { plan, hush, changes_catalog: analysis.changes_catalog, writes, veil, text: known.text.clone() })
+    }
+}
+
+/// What is masked at each position of a result.
+fn veil(wire: &[Option<(u32, i16)>], masks: &[ColumnMask], view: &View, key: &MaskKey) -> Result<Veil, Refusal> {
+    let one = |place: &Option<(u32, i16)>| {
+        let Some((oid, attnum)) = *place else { return Ok(None) };
+        let mask = masks.iter().find(|mask| (mask.oid, mask.attnum) == (oid, attnum));
+        let tag = view.tags_of(oid, attnum).into_iter().next();
+        let column = view.catalog.column(oid, attnum);
+        match (mask, column, tag) {
+            (Some(mask), Some(column), Some(tag)) => Ok(Some(Veiled::new(column, mask.transform.clone(), tag))),
+            _ => Err(schema_changed()),
+        }
+    };
+    let columns: Result<Vec<Option<Veiled>>, Refusal> = wire.iter().map(one).collect();
+    Ok(Veil::new(columns?, key))
+}
+
+/// The result formats of a `Bind` whose shape was checked.
+fn result_formats(frame: &Frame) -> Result<Formats, Refusal> {
+    let read = || {
+        let mut fields = Fields::of_client(frame.body());
+        fields.cstr()?;
+        fields.cstr()?;
+        for _ in 0..fields.u16()? {
+            fields.u16()?;
+        }
+        for _ in 0..fields.u16()? {
+            fields.value()?;
+        }
+        let count = fields.u16()?;
+        (0..count).map(|_| fields.u16()).collect::<Result<Vec<u16>, Violation>>()
+    };
+    read().map(Formats::new).map_err(|_| unsupported("bind", "the formats of the result cannot be read"))
+}
+
+fn unmaskable(why: Unmaskable) -> Refusal {
+    let refusal = unsupported("unmaskable", &why.to_string());
+    match why {
+        Unmaskable::FilteredAndDerived => refusal
+            .with_hint("Select the column as it is, or leave it out of the output; without a cursor, COPY or PREPARE."),
+        Unmaskable::Returned => refusal.with_hint("Return the column as it is, or leave it out."),
+        Unmaskable::Filtered
+        | Unmaskable::Leaves
+        | Unmaskable::Counted
+        | Unmaskable::Locked
+        | Unmaskable::Sampled
+        | Unmaskable::SystemColumn
+        | Unmaskable::NotATable
+        | Unmaskable::Transform
+        | Unmaskable::Stale
+        | Unmaskable::Spelling => refusal,
     }
 }
 
@@ -322,12 +407,6 @@ fn is_of(used: &ColumnUse, mask: &Mask) -> bool {
 fn column_masks(analysis: &Analysis, masks: &[Mask]) -> Result<Vec<ColumnMask>, Refusal> {
     let mut columns = Vec::with_capacity(masks.len());
     for mask in masks {
-        if mask.filterable {
-            let message = "this use of a masked column is permitted by policy but not available yet";
-            return Err(
-                unsupported("masked-filter", message).with_hint("Select the column without using it in a condition.")
-            );
-        }
         let mut uses = analysis.uses.iter().filter(|used| is_of(used, mask)).peekable();
         if uses.peek().is_none() {
             return Err(unsupported("unmaskable", "a mask is due on a column that the statement does not use"));
@@ -336,21 +415,11 @@ fn column_masks(analysis: &Analysis, masks: &[Mask]) -> Result<Vec<ColumnMask>, 
             oid: used.oid,
             attnum: used.attnum,
             transform: mask.transform.clone(),
+            filterable: mask.filterable,
         }));
     }
     columns.dedup_by_key(|mask| (mask.oid, mask.attnum));
     Ok(columns)
-}
-
-fn handling(known: &Known, obligations: &Obligations, view: &View) -> Result<Handling, Refusal> {
-    let analysis = &known.analysis;
-    let masks = column_masks(analysis, &obligations.masks)?;
-    let masked = |used: &&ColumnUse| masks.iter().any(|mask| (mask.oid, mask.attnum) == (used.oid, used.attnum));
-    let cleared = analysis.uses.iter().filter(|used| !masked(used)).map(|used| (used.oid, used.attnum));
-    let plan = Plan::clearing(cleared);
-    let hush = if masks.is_empty() { hush(view) } else { Hush::Rewritten };
-    let writes = if analysis.is_row_changing() { Writes::Rows } else { Writes::Nothing };
-    Ok(Handling { plan, hush, changes_catalog: analysis.changes_catalog, writes, text: known.text.clone() })
 }
 
 fn parse_frame(name: &[u8], text: &[u8], types: &[u8]) -> Frame {

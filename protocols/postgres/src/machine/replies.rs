@@ -59,6 +59,17 @@ impl PostgresMachine {
             _ => return Err(OUT_OF_TURN),
         }
         let op = owed.op;
+        let frame = match &owed.handling.veil {
+            Some(veil) if frame.tag() == b'D' && self.shown == Shown::All => match veil.draw(&frame)? {
+                Some(frame) => frame,
+                None => {
+                    let writes = owed.handling.writes;
+                    self.withhold(op, &too_large(), writes, out);
+                    return Ok(());
+                }
+            },
+            Some(_) | None => frame,
+        };
         self.show(op, frame, out);
         Ok(())
     }
@@ -143,10 +154,10 @@ impl PostgresMachine {
         let describes = matches!(owed.sent, Sent::Describe);
         let (op, mut is_unknown, writes) = (owed.op, false, owed.handling.writes);
         match (frame.tag(), &mut owed.sent) {
-            (b'T', Sent::Describe) => is_unknown = rows::check(frame.body(), &owed.handling.plan, &view)?.is_unknown,
+            (b'T', Sent::Describe) => is_unknown = rows::check(frame.body(), &owed.handling, &view)?.is_unknown,
             (b't' | b'n', Sent::Describe) => {}
             (b'T', Sent::Query { copying: Copying::None, columns: columns @ None, .. }) => {
-                let described = rows::check(frame.body(), &owed.handling.plan, &view)?;
+                let described = rows::check(frame.body(), &owed.handling, &view)?;
                 *columns = Some(described.columns);
                 is_unknown = described.is_unknown;
             }
@@ -154,7 +165,10 @@ impl PostgresMachine {
         }
         let last = describes && frame.tag() != b't';
         if is_unknown && self.shown == Shown::All {
-            self.withhold(op, writes, out);
+            self.withhold(op, &changed_meanwhile(), writes, out);
+            if self.catalog == CatalogState::Fresh {
+                self.catalog = CatalogState::Stale;
+            }
         }
         self.show(op, frame, out);
         if last {
@@ -170,23 +184,17 @@ impl PostgresMachine {
         }
     }
 
-    /// Ends the batch for the client: somebody made a relation anew after the statement was read, so that nobody knows
-    /// what its columns are. The server goes on; what it answers is not shown.
-    fn withhold(&mut self, op: OpId, writes: Writes, out: &mut Outbox<Frame>) {
-        let message = "the schema changed while the statement was run; its result is withheld";
-        let hint = match writes {
-            Writes::Nothing => "Run it again.",
-            Writes::Rows => "It was carried out all the same: look before you run it again.",
+    /// Ends the batch for the client, whose result cannot be shown. The server goes on; what it answers is not shown.
+    fn withhold(&mut self, op: OpId, refusal: &Refusal, writes: Writes, out: &mut Outbox<Frame>) {
+        let refusal = match writes {
+            Writes::Nothing => refusal.clone(),
+            Writes::Rows => refusal.clone().with_hint("It was carried out all the same: look before you run it again."),
         };
-        let refusal = Refusal::builtin(Code::Unsupported, "schema-changed", message).with_hint(hint);
         super::requests::note(&refusal, out);
         out.to_client(op, refusal::error(&refusal, Ends::Statement));
         self.shown = Shown::Rest;
         self.pipeline.withhold_to_sync();
         self.drop_what_is_skipped_if_discarding(out);
-        if self.catalog == CatalogState::Fresh {
-            self.catalog = CatalogState::Stale;
-        }
     }
 
     fn drop_what_is_skipped_if_discarding(&mut self, out: &mut Outbox<Frame>) {
@@ -286,6 +294,18 @@ impl PostgresMachine {
         out.to_client(op, refusal::sanitise(frame, handling.hush, &handling.text)?);
         Ok(())
     }
+}
+
+/// Somebody changed the schema after the statement was read, so that nobody knows what the columns are.
+fn changed_meanwhile() -> Refusal {
+    let message = "the schema changed while the statement was run; its result is withheld";
+    Refusal::builtin(Code::Unsupported, "schema-changed", message).with_hint("Run it again.")
+}
+
+/// Rows that pass in pieces cannot be masked.
+fn too_large() -> Refusal {
+    Refusal::builtin(Code::Limit, "row-too-large", "a row is too large to be masked")
+        .with_hint("Leave out the masked columns, or the large ones.")
 }
 
 /// `ParameterStatus`: pinned settings must stay, and only settings that clients use are passed on.

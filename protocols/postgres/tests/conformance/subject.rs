@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use sluice_model::{Mask, Obligations, Refusal, Resource, Tag, Transform};
 use sluice_postgres::machine::{PostgresMachine, Setup};
-use sluice_postgres::{Codec, Schemas, View};
+use sluice_postgres::{Codec, MaskKey, Schemas, View};
 use sluice_sql::{Catalog, ColumnRow, RelationRow, Rows, Sensitive};
 use sluice_wire::Side;
 use sluice_wire::conformance::{CANARY, Endless, Masked, Move, Subject, Talk, escape, unescape};
@@ -47,6 +47,7 @@ fn shop() -> Arc<dyn Schemas> {
         name: name.to_owned(),
         type_oid: 25,
         type_name: "text".to_owned(),
+        generated: false,
     };
     let rows = Rows {
         database: "shop".to_owned(),
@@ -129,7 +130,11 @@ impl Subject for PostgresSubject {
     type Server = Postgres;
 
     fn machine() -> PostgresMachine {
-        PostgresMachine::new(Setup { schemas: shop(), unfinished: Arc::new(AtomicBool::new(false)) })
+        PostgresMachine::new(Setup {
+            schemas: shop(),
+            unfinished: Arc::new(AtomicBool::new(false)),
+            mask_key: MaskKey([7; 32]),
+        })
     }
 
     fn codec() -> Codec {
