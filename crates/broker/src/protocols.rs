@@ -15,7 +15,7 @@ use arc_swap::ArcSwap;
 use schemars::SchemaGenerator;
 use sluice_http::{Http, HttpSettings};
 use sluice_model::{Schema, Secret, Tag, TargetName};
-use sluice_postgres::{Cleartext, Deadlines, MaskKey, Postgres, PostgresSettings, ServerTls};
+use sluice_postgres::{Cleartext, Deadlines, MaskKey, Postgres, PostgresSettings, Proposal, Samples, ServerTls};
 use sluice_ssh::{Ssh, SshSettings};
 use sluice_wire::{Credential, Finding, FlowError, Io, Protocol, Targets};
 
@@ -87,12 +87,25 @@ pub(crate) trait Lane: Send + Sync {
     /// What can be found out about a target.
     fn check<'a>(&self, half: &'a Half, credential: Option<Credential>) -> BoxFuture<'a, Vec<Finding>>;
 
+    /// Privileges for the login role of a target; `None` for a protocol that has none.
+    fn grants<'a>(&self, _: &'a Half, _: Credential) -> Option<BoxFuture<'a, Result<Vec<String>, String>>> {
+        None
+    }
+
+    /// Tags proposed for the columns of a target; `None` for a protocol without columns.
+    fn classify<'a>(&self, _: &'a Half, _: Credential, _: Samples) -> Option<Proposing<'a>> {
+        None
+    }
+
     /// Shows recorded frames.
     fn replayer(&self) -> Box<dyn Replayer>;
 
     /// A server of this protocol, with no target yet.
     fn server(&self, settings: &ListenerSettings) -> Result<Arc<dyn Server>>;
 }
+
+/// Tags on their way to be proposed.
+pub(crate) type Proposing<'a> = BoxFuture<'a, Result<Vec<Proposal>, String>>;
 
 /// Whether a protocol can put stable stand-ins, tokens, hashes and disguises, in the place of values.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -193,6 +206,16 @@ impl Lane for PostgresLane {
                 None => vec![Finding::Wrong("the target is of another protocol".to_owned())],
             }
         })
+    }
+
+    fn grants<'a>(&self, half: &'a Half, with: Credential) -> Option<BoxFuture<'a, Result<Vec<String>, String>>> {
+        let target = half.0.downcast_ref::<sluice_postgres::Target>()?;
+        Some(Box::pin(sluice_postgres::grants(target, with)))
+    }
+
+    fn classify<'a>(&self, half: &'a Half, with: Credential, samples: Samples) -> Option<Proposing<'a>> {
+        let target = half.0.downcast_ref::<sluice_postgres::Target>()?;
+        Some(Box::pin(sluice_postgres::classify(target, with, samples)))
     }
 
     fn replayer(&self) -> Box<dyn Replayer> {

@@ -26,7 +26,12 @@ pub async fn check(target: &Target, credential: Option<Credential>) -> Vec<Findi
     findings
 }
 
-async fn read(dialer: &Dialer, target: &Target, database: &str, credential: &Credential) -> Result<View, SchemaError> {
+pub(crate) async fn read(
+    dialer: &Dialer,
+    target: &Target,
+    database: &str,
+    credential: &Credential,
+) -> Result<View, SchemaError> {
     let mut side = Side::open(dialer, target, database, credential).await?;
     let path = target.search_path.as_slice();
     let catalog = side.ask(async |client| catalog::load(client, path, 1).await).await??;

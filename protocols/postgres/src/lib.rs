@@ -3,10 +3,12 @@
 mod cancel;
 mod catalog;
 mod check;
+mod classify;
 mod client;
 mod codec;
 mod dial;
 mod frame;
+mod grants;
 mod login;
 pub mod machine;
 mod message;
@@ -32,8 +34,10 @@ mod veil;
 mod view;
 
 pub use check::check;
+pub use classify::{Proposal, Samples, classify};
 pub use codec::Codec;
 pub use frame::Frame;
+pub use grants::grants;
 pub use replay::{Line as ReplayLine, Replay};
 pub use schema::SCHEMA;
 pub use serve::{Deadlines, Postgres, Settings as PostgresSettings};

@@ -1,6 +1,7 @@
 //! End to end: real clients, the real binary, a real PostgreSQL.
 
 mod changes;
+mod classify;
 mod disk;
 mod flow;
 mod foreign;
