@@ -12,6 +12,7 @@ mod grants;
 mod login;
 pub mod machine;
 mod message;
+mod meter;
 mod names;
 mod operation;
 mod parameters;

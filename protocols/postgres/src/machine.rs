@@ -154,6 +154,7 @@ impl PostgresMachine {
             changes_catalog: false,
             writes: Writes::Nothing,
             veil: None,
+            meter: None,
             text: Bytes::new(),
         });
         Self {

@@ -8,6 +8,7 @@ use sluice_mask::Plan;
 use sluice_model::{OpId, Refusal};
 
 use crate::frame::Frame;
+use crate::meter::Meter;
 use crate::names::Ticket;
 use crate::refusal::Hush;
 use crate::veil::Veil;
@@ -30,6 +31,8 @@ pub(crate) struct Handling {
     pub(crate) writes: Writes,
     /// What is masked as it passes.
     pub(crate) veil: Option<Veil>,
+    /// What may be shown of it; each operation has its own.
+    pub(crate) meter: Option<Arc<Meter>>,
     /// The text that the client wrote.
     pub(crate) text: Bytes,
 }

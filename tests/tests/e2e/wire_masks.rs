@@ -176,6 +176,34 @@ fn a_row_that_is_too_large_to_mask_is_withheld() {
 }
 
 #[test]
+fn results_are_cut_off_at_what_policy_allows() {
+    let database = Server::shared().database(DATA);
+    let limits = "@id(\"few\") @max_rows(\"2\") permit (principal, action == Action::\"sql.read\", resource);\n\
+                  @id(\"small\") @max_bytes(\"200\") permit (principal, action in [Action::\"sql.read\", Action::\"sql.copy_out\"], resource);\n";
+    let mut setup = Setup::new(vec![Target::new("people", "staging", &database)]);
+    setup.targets.iter_mut().for_each(|target| target.columns.clear());
+    setup.policies =
+        vec![("people.cedar".to_owned(), POLICY.to_owned()), ("limits.cedar".to_owned(), limits.to_owned())];
+    let broker = Broker::start(&setup);
+    let mut alice = as_member(&broker, "analysts");
+    assert_eq!(alice.query("SELECT id FROM people LIMIT 2").ok().rows().len(), 2);
+    let reply = alice.query("SELECT id FROM people ORDER BY id");
+    assert_eq!((reply.tags().as_str(), reply.rows().len()), ("TDDEZ", 2));
+    assert!(reply.refused("54000").detail.contains("result-limit"));
+    let reply = extended(&mut alice, "SELECT id FROM people ORDER BY id", true);
+    assert_eq!(reply.tags(), "12DDEZ");
+    // All executions of a portal count together.
+    alice.send(&[say::parse("", "SELECT id FROM people"), say::bind("p", "", &[], false)].concat());
+    alice.send(&[say::execute("p", 1), say::execute("p", 1), say::execute("p", 1), say::sync()].concat());
+    assert_eq!(alice.reply().tags(), "12DsDsEZ");
+    let _large = alice.query("SELECT repeat('x', 300), id FROM people LIMIT 1").refused("54000");
+    let _large = alice.query("COPY people TO STDOUT").refused("54000");
+    let row = alice.query("UPDATE people SET code = 'x' RETURNING id");
+    assert!(row.refused("54000").hint.contains("carried out"));
+    assert_eq!(alice.query("SELECT 1").ok().status(), Some('I'));
+}
+
+#[test]
 fn psql_shows_stand_ins() {
     let (broker, _database) = people();
     let alice = broker.token("alice", "analysts");

@@ -11,6 +11,7 @@ use sluice_wire::{Outbox, Violation};
 use super::{Portal, PostgresMachine, Prepared, hush, requests};
 use crate::frame::{Fields, Frame};
 use crate::message::{self, put_cstr};
+use crate::meter::Meter;
 use crate::names::{Change, Ticket};
 use crate::operation::{Known, understand};
 use crate::pipeline::{Copying, Handling, Sent, Writes};
@@ -76,8 +77,8 @@ impl PostgresMachine {
         if let Some(refusal) = &question.known.refusal {
             return Err(refusal.clone());
         }
-        if obligations.controls.limits_results() {
-            return Err(unsupported("controls", "row, byte and time limits are not available for SQL yet"));
+        if obligations.controls.timeout_ms.is_some() {
+            return Err(unsupported("controls", "a time limit is not available for SQL yet"));
         }
         if !obligations.withheld.is_empty() {
             return Err(unsupported("withheld", "values cannot be withheld from an SQL server"));
@@ -231,12 +232,14 @@ impl PostgresMachine {
             return Err(prepared_under_other_policies());
         }
         still_reads_the_same(question, &self.schemas.view())?;
+        let meter = Meter::of(&obligations.controls).map(Arc::new);
         let handling = match &prepared.handling.veil {
             Some(veil) => {
                 let veil = Some(veil.in_formats(result_formats(&question.frame)?));
-                Arc::new(Handling { veil, ..(*prepared.handling).clone() })
+                Arc::new(Handling { veil, meter, ..(*prepared.handling).clone() })
             }
-            None => Arc::clone(&prepared.handling),
+            None if meter.is_none() && prepared.handling.meter.is_none() => Arc::clone(&prepared.handling),
+            None => Arc::new(Handling { meter, ..(*prepared.handling).clone() }),
         };
         self.pipeline.retain(question.op);
         let value = Portal { op: question.op, handling: Arc::clone(&handling) };
@@ -287,9 +290,18 @@ impl PostgresMachine {
         let plan = Plan::clearing(cleared);
         let hush = if masks.is_empty() { hush(view) } else { Hush::Rewritten };
         let writes = if analysis.is_row_changing() { Writes::Rows } else { Writes::Nothing };
+        let meter = Meter::of(&obligations.controls).map(Arc::new);
         let wire = rewritten.map_or(&[][..], |rewritten| &rewritten.wire);
         let veil = if wire.is_empty() { None } else { Some(veil(wire, &masks, view, &self.mask_key)?) };
-        Ok(Handling { plan, hush, changes_catalog: analysis.changes_catalog, writes, veil, text: known.text.clone() })
+        Ok(Handling {
+            plan,
+            hush,
+            changes_catalog: analysis.changes_catalog,
+            writes,
+            veil,
+            meter,
+            text: known.text.clone(),
+        })
     }
 }
 

@@ -7,6 +7,7 @@ use sluice_wire::{Outbox, Violation};
 
 use super::{CatalogState, Farewell, PostgresMachine, Shown};
 use crate::frame::{Fields, Frame};
+use crate::meter::{self, Metered};
 use crate::names::Ticket;
 use crate::parameters;
 use crate::pipeline::{Copying, Handling, Owed, Sent, Writes};
@@ -70,7 +71,15 @@ impl PostgresMachine {
             },
             Some(_) | None => frame,
         };
-        self.show(op, frame, out);
+        let writes = owed.handling.writes;
+        match owed.handling.meter.as_ref().filter(|_| self.shown == Shown::All).map(|meter| meter.pass(frame.clone())) {
+            None => self.show(op, frame, out),
+            Some(Metered::All(frame)) => self.show(op, frame, out),
+            Some(Metered::Part(frame)) => {
+                frame.into_iter().for_each(|frame| self.show(op, frame, out));
+                self.withhold(op, &meter::exceeded(), writes, out);
+            }
+        }
         Ok(())
     }
 
