@@ -10,7 +10,7 @@ mod question;
 mod replies;
 mod requests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -24,7 +24,7 @@ use crate::frame::Frame;
 use crate::message::{self, Report};
 use crate::names::{Batch, Names};
 use crate::operation::Known;
-use crate::pipeline::{Handling, MAX_OWED, Owed, Pipeline, Sent, Writes};
+use crate::pipeline::{Handling, MAX_OWED, Origin, Owed, Pipeline, Sent, Writes};
 use crate::refusal::{self, Ends, Hush};
 use crate::veil::MaskKey;
 use crate::view::{Schemas, View};
@@ -59,6 +59,8 @@ pub struct PostgresMachine {
     shown: Shown,
     question: Option<Question>,
     rewrites: HashMap<Digest, (Arc<Obligations>, Arc<Rewritten>)>,
+    /// Protected columns that cursors of this connection were allowed to show; what is masked has no origin.
+    declared: BTreeSet<Origin>,
     last_op: OpId,
     /// Transaction status of the newest `ReadyForQuery`: `I`, `T` or `E`. Nothing else is believed.
     status: u8,
@@ -170,6 +172,7 @@ impl PostgresMachine {
             shown: Shown::All,
             question: None,
             rewrites: HashMap::new(),
+            declared: BTreeSet::new(),
             last_op: OpId::CONNECT,
             status: b'I',
             catalog: CatalogState::Fresh,

@@ -14,7 +14,7 @@ use crate::message::{self, put_cstr};
 use crate::meter::Meter;
 use crate::names::{Change, Ticket};
 use crate::operation::{Known, understand};
-use crate::pipeline::{Copying, Handling, Sent, Writes};
+use crate::pipeline::{Copying, Handling, Origin, Sent, Writes};
 use crate::refusal::Hush;
 use crate::veil::{Formats, MaskKey, Veil, Veiled};
 use crate::view::View;
@@ -277,7 +277,7 @@ impl PostgresMachine {
     }
 
     fn handling(
-        &self,
+        &mut self,
         known: &Known,
         obligations: &Obligations,
         view: &View,
@@ -287,6 +287,12 @@ impl PostgresMachine {
         let masks = column_masks(analysis, &obligations.masks)?;
         let masked = |used: &&ColumnUse| masks.iter().any(|mask| (mask.oid, mask.attnum) == (used.oid, used.attnum));
         let cleared = analysis.uses.iter().filter(|used| !masked(used)).map(|used| (used.oid, used.attnum));
+        let mut cleared: Vec<Origin> = cleared.collect();
+        if analysis.statements.iter().any(|statement| statement.kind == sluice_sql::Kind::Cursor) {
+            // FETCH does not say what its cursor shows: DECLARE was ruled on that.
+            self.declared.extend(cleared);
+            cleared = self.declared.iter().copied().collect();
+        }
         let plan = Plan::clearing(cleared);
         let hush = if masks.is_empty() { hush(view) } else { Hush::Rewritten };
         let writes = if analysis.is_row_changing() { Writes::Rows } else { Writes::Nothing };
