@@ -9,6 +9,7 @@ mod named;
 mod question;
 mod replies;
 mod requests;
+mod results;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;

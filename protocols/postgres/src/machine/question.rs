@@ -6,17 +6,17 @@ use bytes::{BufMut, Bytes};
 use sluice_mask::Plan;
 use sluice_model::{Code, Mask, Obligations, OpId, Refusal, Ruling};
 use sluice_sql::{Analysis, ColumnMask, ColumnUse, Rewritten, Unmaskable, Verb};
-use sluice_wire::{Outbox, Violation};
+use sluice_wire::Outbox;
 
+use super::results::{result_formats, veil};
 use super::{Portal, PostgresMachine, Prepared, hush, requests};
-use crate::frame::{Fields, Frame};
+use crate::frame::Frame;
 use crate::message::{self, put_cstr};
 use crate::meter::Meter;
 use crate::names::{Change, Ticket};
 use crate::operation::{Known, understand};
 use crate::pipeline::{Copying, Handling, Origin, Sent, Writes};
 use crate::refusal::Hush;
-use crate::veil::{Formats, MaskKey, Veil, Veiled};
 use crate::view::View;
 
 /// Rewritten texts that one connection remembers.
@@ -311,40 +311,6 @@ impl PostgresMachine {
     }
 }
 
-/// What is masked at each position of a result.
-fn veil(wire: &[Option<(u32, i16)>], masks: &[ColumnMask], view: &View, key: &MaskKey) -> Result<Veil, Refusal> {
-    let one = |place: &Option<(u32, i16)>| {
-        let Some((oid, attnum)) = *place else { return Ok(None) };
-        let mask = masks.iter().find(|mask| (mask.oid, mask.attnum) == (oid, attnum));
-        let tag = view.tags_of(oid, attnum).into_iter().next();
-        let column = view.catalog.column(oid, attnum);
-        match (mask, column, tag) {
-            (Some(mask), Some(column), Some(tag)) => Ok(Some(Veiled::new(column, mask.transform.clone(), tag))),
-            _ => Err(schema_changed()),
-        }
-    };
-    let columns: Result<Vec<Option<Veiled>>, Refusal> = wire.iter().map(one).collect();
-    Ok(Veil::new(columns?, key))
-}
-
-/// The result formats of a `Bind` whose shape was checked.
-fn result_formats(frame: &Frame) -> Result<Formats, Refusal> {
-    let read = || {
-        let mut fields = Fields::of_client(frame.body());
-        fields.cstr()?;
-        fields.cstr()?;
-        for _ in 0..fields.u16()? {
-            fields.u16()?;
-        }
-        for _ in 0..fields.u16()? {
-            fields.value()?;
-        }
-        let count = fields.u16()?;
-        (0..count).map(|_| fields.u16()).collect::<Result<Vec<u16>, Violation>>()
-    };
-    read().map(Formats::new).map_err(|_| unsupported("bind", "the formats of the result cannot be read"))
-}
-
 fn unmaskable(why: Unmaskable) -> Refusal {
     let refusal = unsupported("unmaskable", &why.to_string());
     match why {
@@ -372,7 +338,7 @@ fn in_own_words(refusal: Arc<Refusal>, own: Option<&Refusal>) -> Arc<Refusal> {
     }
 }
 
-fn unsupported(rule: &'static str, message: &str) -> Refusal {
+pub(super) fn unsupported(rule: &'static str, message: &str) -> Refusal {
     Refusal::builtin(Code::Unsupported, rule, message)
 }
 
@@ -389,7 +355,7 @@ fn still_reads_the_same(question: &Question, view: &View) -> Result<(), Refusal>
     }
 }
 
-fn schema_changed() -> Refusal {
+pub(super) fn schema_changed() -> Refusal {
     Refusal::builtin(Code::Unsupported, "schema-changed", "the schema changed since the statement was read")
         .with_hint("Run it again, or prepare it again.")
 }
