@@ -99,14 +99,24 @@ pub(crate) fn compile(config: &Config, epoch: u64) -> Result<Policies, Mistakes>
     let settings = Settings { transforms: config.transforms.clone() };
     let policies = Policies::compile(&sources, &protocols::schemas(), &settings, epoch)
         .map_err(|diagnostics| mistakes(&config.policies, &sources, &diagnostics))?;
-    let unkept: Vec<Faults> = policies.limiting().map(|(rule, file)| unkept(&config.policies, rule, file)).collect();
+    let unkept: Vec<Faults> =
+        policies.unkept(is_sql).map(|(rule, file)| unkept(&config.policies, rule, file)).collect();
     if unkept.is_empty() { Ok(policies) } else { Err(Mistakes(unkept)) }
 }
 
-/// No protocol of this version keeps limits on rows, bytes or time: a policy that asks for one is not taken.
+/// Only results of SQL statements are counted.
+fn is_sql(verb: &str) -> bool {
+    verb.starts_with("sql.")
+}
+
+/// A policy that asks for a limit that its protocol does not keep is not taken.
 fn unkept(folder: &Path, rule: &RuleId, file: &str) -> Faults {
-    let message = format!("policy `{rule}` limits rows, bytes or time, which cannot be enforced yet");
-    Faults::without_text(&folder.join(file), message, "remove the policy; every operation under it would be refused")
+    let message = format!("policy `{rule}` limits what cannot be enforced yet");
+    Faults::without_text(
+        &folder.join(file),
+        message,
+        "limit rows or bytes, and name verbs of SQL only: `action == Action::\"sql.read\"`",
+    )
 }
 
 /// The engine's faults, each beside the text it is about.

@@ -15,7 +15,9 @@ use arc_swap::ArcSwap;
 use schemars::SchemaGenerator;
 use sluice_http::{Http, HttpSettings};
 use sluice_model::{Schema, Secret, Tag, TargetName};
-use sluice_postgres::{Bearer, Cleartext, Deadlines, Postgres, PostgresSettings, ServerTls};
+use sluice_postgres::{
+    Bearer, Cleartext, Deadlines, MaskKey, Postgres, PostgresSettings, Proposal, Samples, ServerTls,
+};
 use sluice_ssh::{Ssh, SshSettings};
 use sluice_wire::{Credential, Finding, FlowError, Io, Protocol, Targets};
 
@@ -89,6 +91,16 @@ pub(crate) trait Lane: Send + Sync {
     /// What can be found out about a target.
     fn check<'a>(&self, half: &'a Half, credential: Option<Credential>) -> BoxFuture<'a, Vec<Finding>>;
 
+    /// Privileges for the login role of a target; `None` for a protocol that has none.
+    fn grants<'a>(&self, _: &'a Half, _: Credential) -> Option<BoxFuture<'a, Result<Vec<String>, String>>> {
+        None
+    }
+
+    /// Tags proposed for the columns of a target; `None` for a protocol without columns.
+    fn classify<'a>(&self, _: &'a Half, _: Credential, _: Samples) -> Option<Proposing<'a>> {
+        None
+    }
+
     /// Shows recorded frames.
     fn replayer(&self) -> Box<dyn Replayer>;
 
@@ -96,7 +108,10 @@ pub(crate) trait Lane: Send + Sync {
     fn server(&self, settings: &ListenerSettings) -> Result<Arc<dyn Server>>;
 }
 
-/// Whether a protocol can put stable stand-ins, tokens and hashes, in the place of values.
+/// Tags on their way to be proposed.
+pub(crate) type Proposing<'a> = BoxFuture<'a, Result<Vec<Proposal>, String>>;
+
+/// Whether a protocol can put stable stand-ins, tokens, hashes and disguises, in the place of values.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum StandIns {
     Made,
@@ -194,7 +209,7 @@ impl Lane for PostgresLane {
     }
 
     fn stand_ins(&self) -> StandIns {
-        StandIns::Never
+        StandIns::Made
     }
 
     fn check<'a>(&self, half: &'a Half, credential: Option<Credential>) -> BoxFuture<'a, Vec<Finding>> {
@@ -206,6 +221,16 @@ impl Lane for PostgresLane {
         })
     }
 
+    fn grants<'a>(&self, half: &'a Half, with: Credential) -> Option<BoxFuture<'a, Result<Vec<String>, String>>> {
+        let target = half.0.downcast_ref::<sluice_postgres::Target>()?;
+        Some(Box::pin(sluice_postgres::grants(target, with)))
+    }
+
+    fn classify<'a>(&self, half: &'a Half, with: Credential, samples: Samples) -> Option<Proposing<'a>> {
+        let target = half.0.downcast_ref::<sluice_postgres::Target>()?;
+        Some(Box::pin(sluice_postgres::classify(target, with, samples)))
+    }
+
     fn replayer(&self) -> Box<dyn Replayer> {
         Box::new(PostgresReplay::default())
     }
@@ -214,8 +239,9 @@ impl Lane for PostgresLane {
         let cleartext =
             if settings.dangerous_cleartext_loopback { Cleartext::DangerousLoopback } else { Cleartext::Never };
         let tls = Some(settings.certificate.serve(sluice_postgres::Tls::new)?);
-        let bearer = settings.bearer.clone();
-        Ok(spoken(Postgres::new(PostgresSettings { tls, cleartext, deadlines: Deadlines::STANDARD, bearer })))
+        let (bearer, mask_key) = (settings.bearer.clone(), MaskKey(settings.mask_key));
+        let deadlines = Deadlines::STANDARD;
+        Ok(spoken(Postgres::new(PostgresSettings { tls, cleartext, deadlines, bearer, mask_key })))
     }
 }
 

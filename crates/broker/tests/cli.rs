@@ -102,7 +102,7 @@ fn a_bad_policy_is_shown_with_its_place() {
 #[test]
 fn a_policy_whose_limits_nothing_keeps_is_not_taken() {
     let site = site();
-    let few = "@id(\"few\") @max_rows(\"5\") permit (principal, action == Action::\"sql.read\", resource);\n";
+    let few = "@id(\"few\") @max_rows(\"5\") permit (principal, action in Action::\"read\", resource);\n";
     fs::write(site.path().join("policies/few.cedar"), few).unwrap();
     for command in [&["check", "--offline"][..], &["serve"]] {
         let output = sluice(site.path(), command);

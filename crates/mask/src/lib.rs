@@ -13,4 +13,4 @@ pub use detect::{BUILTINS, DetectorError, Detectors, Spec, Watch};
 pub use plan::{Plan, Unmaskable};
 pub use sieve::{Cover, Found, Sieve, scrub};
 pub use terminal::{Findings, Kind, Kinds, Mode, Terminal};
-pub use transform::{Covers, Noting, Restore, Tokens, stand_in};
+pub use transform::{Covers, Keyed, Noting, Restore, Tokens, stand_in};

@@ -1,6 +1,8 @@
 //! What stands in the place of a text value.
 
 mod covers;
+mod fpe;
+mod keyed;
 mod tokens;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -10,6 +12,7 @@ use sluice_model::{Tag, Transform};
 use crate::sieve::REDACTED;
 
 pub use covers::{Covers, Noting};
+pub use keyed::Keyed;
 pub use tokens::{Restore, Tokens};
 
 /// The letters of RFC 4648 base32, in lower case.
@@ -29,7 +32,7 @@ pub fn stand_in(transform: &Transform, tag: &Tag, value: &str, key: &[u8; 32], o
         Transform::Constant(text) => out.push_str(text),
         Transform::Partial { keep_last } => partial(value, usize::from(*keep_last), out),
         Transform::Hash => {
-            let digest = digest(key, "sluice mask: hash", tag, value);
+            let digest = digest(key, "sluice mask: hash", tag, value.as_bytes());
             out.extend(digest.iter().take(HASH_BYTES).flat_map(|byte| {
                 [byte >> 4, byte & 15].map(|half| char::from_digit(half.into(), 16).unwrap_or_default())
             }));
@@ -55,7 +58,7 @@ fn token(tag: &Tag, value: &str, key: &[u8; 32], out: &mut String) {
         out.push_str("value");
     }
     out.push('-');
-    let digest = digest(key, "sluice mask: token", tag, value);
+    let digest = digest(key, "sluice mask: token", tag, value.as_bytes());
     let (mut bits, mut count, mut bytes) = (0_u32, 0_u32, digest.iter());
     for _ in 0..TOKEN_CHARACTERS {
         if count < 5 {
@@ -71,13 +74,13 @@ fn token(tag: &Tag, value: &str, key: &[u8; 32], out: &mut String) {
 
 /// HMAC-SHA-256 over purpose, tag and value, each with its length before it. Keys are filled up with zeros to a block
 /// (RFC 2104, section 2).
-fn digest(key: &[u8; 32], purpose: &str, tag: &Tag, value: &str) -> [u8; 32] {
+fn digest(key: &[u8; 32], purpose: &str, tag: &Tag, value: &[u8]) -> [u8; 32] {
     let mut block = [0; 64];
     block.iter_mut().zip(key).for_each(|(slot, byte)| *slot = *byte);
     let mut mac = Hmac::<Sha256>::new(&block.into());
-    for part in [purpose, tag.as_str(), value] {
+    for part in [purpose.as_bytes(), tag.as_str().as_bytes(), value] {
         mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-        mac.update(part.as_bytes());
+        mac.update(part);
     }
     mac.finalize().into_bytes().into()
 }

@@ -1,7 +1,7 @@
 -- Writes functions.txt: every function of pg_catalog by name, with what analysis may assume of it.
 --   psql -XAtq -f functions.sql postgres | LC_ALL=C sort > functions.txt      (a server of version 15, no extensions)
 -- Line: name <tab> flags <tab> columns. Flags: safe (no effect, reads nothing but its arguments and metadata), total (raises no error that
--- depends on the value of an argument; total1: with one argument; totalc: where all but the first are literals), counts (says nothing of the value), set (returns rows). No flag: known and not safe.
+-- depends on the value of an argument; total1: with one argument; totalc: where all but the first are literals), counts (says nothing of the value), set (returns rows), texts (makes text, bytes or JSON in which a mask shows). No flag: known and not safe.
 -- A name is judged by its worst overload. Names absent from the file are unknown, which is not safe either.
 \pset fieldsep '\t'
 WITH kept(name) AS (
@@ -18,6 +18,8 @@ WITH kept(name) AS (
     ('total', 'lower upper initcap concat concat_ws to_json row_to_json json_build_array json_agg string_agg max min quote_ident quote_literal quote_nullable reverse left right btrim ltrim rtrim replace translate strpos position string_to_array array_to_string array_to_json sign floor ceil ceiling lag lead first_value last_value count pg_typeof'),
     ('total1', 'md5 sha224 sha256 sha384 sha512 length char_length character_length octet_length bit_length text varchar bpchar name'),
     ('totalc', 'encode substr substring split_part lpad rpad regexp_replace regexp_match')) v(flag, names)
+), texts(name) AS (
+  SELECT unnest(string_to_array('encode convert_to to_jsonb json_object_agg jsonb_object_agg json_build_object jsonb_build_object jsonb_build_array jsonb_agg array_agg format md5 sha224 sha256 sha384 sha512 jsonb_pretty array_append array_prepend array_cat json_object jsonb_object jsonb_set jsonb_insert json_extract_path json_extract_path_text jsonb_extract_path jsonb_extract_path_text', ' '))
 ), procs AS (
   SELECT p.*, EXISTS (SELECT FROM kept WHERE name = p.proname)
       OR p.provolatile IN ('i', 's') AND NOT EXISTS (SELECT FROM refused WHERE p.proname ~ ('^(' || pattern || ')$'))
@@ -29,7 +31,8 @@ SELECT proname,
   CASE WHEN bool_and(safe) THEN 'safe'
     || coalesce((SELECT ',' || flag FROM total WHERE name = proname), '')
     || CASE WHEN proname IN ('count', 'pg_typeof') THEN ',counts' ELSE '' END
-    || CASE WHEN bool_or(proretset) THEN ',set' ELSE '' END ELSE '' END,
+    || CASE WHEN bool_or(proretset) THEN ',set' ELSE '' END
+    || CASE WHEN proname IN (SELECT name FROM texts) THEN ',texts' ELSE '' END ELSE '' END,
   CASE WHEN bool_and(safe) THEN
     CASE WHEN count(DISTINCT coalesce(outs, '')) = 1 THEN coalesce(min(outs), '') ELSE '*' END ELSE '' END
 FROM procs GROUP BY proname

@@ -80,8 +80,15 @@ pub struct Access {
 pub enum Usage {
     /// Its value, or one computed from it, is part of the output; [`crate::rewrite`] can mask it.
     Project,
-    /// It decides something, is stored elsewhere, or leaves on a way that cannot be masked.
+    /// The same, but what computes it may fail or stop short on a value: only a mask that says nothing of the value is
+    /// right, and shows as one.
+    Derive,
+    /// Its value is part of the output, from a row that the statement writes: only the wire can mask it.
+    Return,
+    /// It decides something.
     Filter,
+    /// It is stored elsewhere, or given to code of which nothing is known.
+    Leave,
 }
 
 /// One use of one sensitive column.

@@ -24,9 +24,39 @@ pub struct Analysis {
     pub touches_sensitive: bool,
     /// The text may change what a [`crate::Catalog`] holds.
     pub changes_catalog: bool,
+    /// What the columns of the result carry; `None` where that is not certain, or the result is not that of one query.
+    pub outputs: Option<Outputs>,
     /// Where relations stand in the text, for [`crate::rewrite`].
     pub places: Places,
 }
+
+/// What the columns of a result carry, by position.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Outputs {
+    pub(crate) columns: Vec<Output>,
+    /// The positions are the text's own: no `*` that the server expands stands behind them.
+    pub(crate) pinned: bool,
+}
+
+impl Outputs {
+    /// No change of the schema moves a column to another position.
+    #[must_use]
+    pub const fn is_pinned(&self) -> bool {
+        self.pinned
+    }
+}
+
+/// What one column of a result carries.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Output {
+    /// Sensitive columns as (oid, attnum).
+    pub(crate) carries: Vec<Key>,
+    /// It is one of them as it stands, and nothing else.
+    pub(crate) verbatim: bool,
+}
+
+/// A column: its relation's oid and its number.
+pub(crate) type Key = (u32, i16);
 
 /// Where the relations of a text stand, and what forbids to replace them.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -34,9 +64,12 @@ pub struct Places {
     pub(crate) ranges: Vec<RangeUse>,
     pub(crate) qualified: Vec<Qualified>,
     /// Columns used where their value does not matter (`count(x)`), as (oid, attnum).
-    pub(crate) counted: Vec<(u32, i16)>,
+    pub(crate) counted: Vec<Key>,
+    /// Columns of views, each with the columns of tables that it shows.
+    pub(crate) views: Vec<(Key, Vec<Key>)>,
+    pub(crate) samples: Vec<Sample>,
+    pub(crate) copies: Vec<CopyUse>,
     pub(crate) locks_rows: bool,
-    pub(crate) samples: bool,
     pub(crate) system_columns: bool,
 }
 
@@ -256,6 +289,24 @@ pub(crate) struct RangeUse {
     pub(crate) at: usize,
     pub(crate) oid: u32,
     pub(crate) aliased: bool,
+}
+
+/// A `TABLESAMPLE` of a relation.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Sample {
+    /// Byte offset of the relation's name.
+    pub(crate) relation: usize,
+    /// Byte offset of the method's name.
+    pub(crate) method: usize,
+}
+
+/// `COPY relation TO`.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct CopyUse {
+    /// Byte offset of its name.
+    pub(crate) at: usize,
+    /// Columns by name; empty for all of them.
+    pub(crate) columns: Vec<Box<str>>,
 }
 
 /// A column reference whose schema qualifier a rewritten relation loses.

@@ -43,6 +43,8 @@ pub struct ColumnRow {
     pub type_oid: u32,
     /// As `format_type` prints it under an empty search path.
     pub type_name: String,
+    /// Computed by the server, so that `COPY` of the whole relation leaves it out.
+    pub generated: bool,
 }
 
 /// One function, aggregate or procedure.
@@ -52,6 +54,16 @@ pub struct FunctionRow {
     pub name: String,
     /// Part of an extension, immutable, and neither aggregate nor procedure.
     pub safe: bool,
+    /// Returns one text, bytes or JSON.
+    pub texts: bool,
+}
+
+/// A user function, as analysis looks it up.
+#[derive(Debug)]
+pub(crate) struct Function {
+    pub(crate) schema: String,
+    pub(crate) safe: bool,
+    pub(crate) texts: bool,
 }
 
 /// One operator.
@@ -81,7 +93,7 @@ pub struct Catalog {
     epoch: u64,
     relations: HashMap<u32, Relation>,
     by_name: HashMap<String, Vec<u32>>,
-    functions: HashMap<String, Vec<(String, bool)>>,
+    functions: HashMap<String, Vec<Function>>,
     operators: HashMap<String, Vec<Operator>>,
     risky_types: HashMap<String, Vec<String>>,
     column_names: HashSet<String>,
@@ -117,6 +129,7 @@ pub struct Column {
     pub name: Box<str>,
     pub type_oid: u32,
     pub type_name: Box<str>,
+    pub generated: bool,
 }
 
 /// The kinds of relation.
@@ -165,7 +178,8 @@ impl Catalog {
             relation.columns.sort_by_key(|column| column.attnum);
         }
         for row in rows.functions {
-            catalog.functions.entry(row.name).or_default().push((row.schema, row.safe));
+            let FunctionRow { schema, name, safe, texts } = row;
+            catalog.functions.entry(name).or_default().push(Function { schema, safe, texts });
         }
         for row in rows.operators {
             let OperatorRow { schema, name, safe, left, right } = row;
@@ -217,6 +231,7 @@ impl Catalog {
             name: row.name.into(),
             type_oid: row.type_oid,
             type_name: row.type_name.into(),
+            generated: row.generated,
         });
     }
 
@@ -271,8 +286,8 @@ impl Catalog {
         self.parents.get(&oid).map_or(&[], Vec::as_slice)
     }
 
-    /// User functions of a name: their schemas, and whether each is harmless.
-    pub(crate) fn functions(&self, name: &str) -> &[(String, bool)] {
+    /// User functions of a name.
+    pub(crate) fn functions(&self, name: &str) -> &[Function] {
         self.functions.get(name).map_or(&[], Vec::as_slice)
     }
 

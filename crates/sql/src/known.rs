@@ -13,6 +13,8 @@ pub(crate) struct Known {
     pub(crate) counts: bool,
     /// Returns rows.
     pub(crate) set: bool,
+    /// Makes a text, bytes or JSON of a text, in which a mask shows.
+    pub(crate) texts: bool,
     /// The names of its columns in FROM; `*` where they depend on the overload.
     pub(crate) columns: &'static str,
 }
@@ -57,6 +59,7 @@ fn function(line: &'static str) -> Option<(&'static str, Known)> {
         },
         counts: has("counts"),
         set: has("set"),
+        texts: has("texts"),
         columns: parts.next().unwrap_or_default(),
     };
     Some((name, known))

@@ -20,7 +20,7 @@ mod walk;
 mod tests;
 
 pub use access::{Access, ColumnUse, Object, Usage, Verb};
-pub use analysis::{Analysis, Change, Copy, Kind, Places, Reason, Refused, Statement, Transaction};
+pub use analysis::{Analysis, Change, Copy, Kind, Outputs, Places, Reason, Refused, Statement, Transaction};
 pub use analyze::{NoPrepared, Prepared, analyze};
 pub use catalog::{
     Catalog, Column, ColumnRow, FunctionRow, InvalidCatalog, OperatorRow, Relation, RelationKind, RelationRow, Rows,
@@ -28,6 +28,6 @@ pub use catalog::{
 };
 pub use locate::{Sought, locate};
 pub use read::{MAX_NESTING, MAX_TEXT_BYTES, Unreadable, needs_big_stack};
-pub use rewrite::{ColumnMask, Unmaskable, rewrite};
+pub use rewrite::{ColumnMask, Rewritten, Unmaskable, rewrite};
 pub use sensitive::{Missing, Sensitive, SensitiveColumn};
 pub use walk::{MAX_FROM_ENTRIES, MAX_OUTPUT_COLUMNS};

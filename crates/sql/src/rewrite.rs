@@ -3,21 +3,25 @@
 //! Expressions, whole rows, aggregates and error texts of the statement then see the mask, whatever they are made of. The result is
 //! read again: unless every masked relation stands exactly where this module put it, there is no result.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod plan;
+
+use std::collections::BTreeSet;
 
 use pg_query::protobuf::{ScanToken, Token};
-use sluice_model::Transform;
 
-use crate::analysis::{Analysis, Kind, Qualified, RangeUse};
+use crate::analysis::{Analysis, CopyUse, Kind, Qualified, RangeUse, Sample};
 use crate::walk::Walk;
-use crate::{Catalog, NoPrepared, Relation, RelationKind, Sensitive, Usage, mask, read};
+use crate::{Catalog, NoPrepared, Relation, RelationKind, Sensitive, mask, read};
 
-/// One column to mask and how.
+pub use plan::ColumnMask;
+use plan::Plan;
+
+/// A text whose protected relations are masked, and what is left to the wire.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct ColumnMask {
-    pub oid: u32,
-    pub attnum: i16,
-    pub transform: Transform,
+pub struct Rewritten {
+    pub text: String,
+    /// The column to mask in each position of the result; empty where the result needs nothing more.
+    pub wire: Vec<Option<(u32, i16)>>,
 }
 
 /// Why a text cannot be rewritten; it must be refused.
@@ -25,11 +29,17 @@ pub struct ColumnMask {
 pub enum Unmaskable {
     #[error("a masked column is used for more than showing it")]
     Filtered,
+    #[error("a masked column that decides is also shown in another form than its own")]
+    FilteredAndDerived,
+    #[error("a masked column would be stored elsewhere or given to code that is not known")]
+    Leaves,
+    #[error("a masked column of a written row is returned in another form than its own")]
+    Returned,
     #[error("a masked column is counted and shown in one statement")]
     Counted,
     #[error("rows of a masked relation are locked")]
     Locked,
-    #[error("a masked relation is sampled")]
+    #[error("a masked relation is sampled in a way that cannot be rewritten")]
     Sampled,
     #[error("a system column of a masked relation is used")]
     SystemColumn,
@@ -43,8 +53,6 @@ pub enum Unmaskable {
     Spelling,
 }
 
-type Masks<'m> = BTreeMap<u32, BTreeMap<i16, &'m Transform>>;
-
 /// Replaces every relation that has masked columns by a sub-select that masks them.
 ///
 /// `text` must be the text of `analysis`, and `catalog` the snapshot it was analysed with. The text comes back unchanged where no
@@ -52,53 +60,46 @@ type Masks<'m> = BTreeMap<u32, BTreeMap<i16, &'m Transform>>;
 ///
 /// # Errors
 /// When the result could not be trusted.
-pub fn rewrite(text: &str, analysis: &Analysis, catalog: &Catalog, masks: &[ColumnMask]) -> Result<String, Unmaskable> {
-    let mut by_relation = Masks::new();
-    for mask in masks {
-        by_relation.entry(mask.oid).or_default().insert(mask.attnum, &mask.transform);
-    }
-    let is_masked = |oid: u32, attnum: i16| by_relation.get(&oid).is_some_and(|masks| masks.contains_key(&attnum));
-    if analysis.uses.iter().any(|used| used.usage == Usage::Filter && is_masked(used.oid, used.attnum)) {
-        return Err(Unmaskable::Filtered);
-    }
-    let counted: BTreeSet<(u32, i16)> =
-        analysis.places.counted.iter().filter(|(oid, attnum)| is_masked(*oid, *attnum)).copied().collect();
-    if analysis.uses.iter().any(|used| counted.contains(&(used.oid, used.attnum))) {
-        return Err(Unmaskable::Counted);
-    }
-    // A column of a view that is used decides, which was refused above: what is left of a view shows none of them.
-    let is_view = |oid: &u32| catalog.relation_by_oid(*oid).is_some_and(|relation| relation.kind == RelationKind::View);
-    if analysis.uses.iter().any(|used| is_view(&used.oid) && is_masked(used.oid, used.attnum)) {
-        return Err(Unmaskable::NotATable);
-    }
-    by_relation.retain(|oid, _| !is_view(oid));
-    let ranges: Vec<&RangeUse> =
-        analysis.places.ranges.iter().filter(|range| by_relation.contains_key(&range.oid)).collect();
+pub fn rewrite(
+    text: &str,
+    analysis: &Analysis,
+    catalog: &Catalog,
+    masks: &[ColumnMask],
+) -> Result<Rewritten, Unmaskable> {
+    let plan = Plan::of(analysis, catalog, masks)?;
+    let ranges: Vec<&RangeUse> = analysis.places.ranges.iter().filter(|range| plan.is_replaced(range.oid)).collect();
     if ranges.is_empty() {
-        return Ok(text.to_owned());
+        return Ok(Rewritten { text: text.to_owned(), wire: plan.wire });
     }
     possible(analysis)?;
     let tokens = read::scan(text).map_err(|_| Unmaskable::Spelling)?;
     let tokens: Vec<ScanToken> = tokens.into_iter().filter(|token| !is_comment(token)).collect();
+    let source = Source { text, tokens: &tokens, catalog, plan: &plan };
     let mut edits = Vec::new();
     for range in ranges {
-        let masks = by_relation.get(&range.oid).ok_or(Unmaskable::Stale)?;
-        edits.push(splice(text, &tokens, range, catalog, masks, &counted)?);
+        match analysis.places.copies.iter().find(|copy| copy.at == range.at) {
+            Some(copy) => edits.push(source.copied(range, copy)?),
+            None => {
+                let sample = analysis.places.samples.iter().find(|sample| sample.relation == range.at);
+                let sample = sample.map(|sample| source.sampled(sample)).transpose()?;
+                edits.push(source.splice(range, sample.as_ref())?);
+                edits.extend(sample.map(|(start, end)| Edit { start, end, with: String::new(), reads: None }));
+            }
+        }
     }
-    for qualified in analysis.places.qualified.iter().filter(|qualified| by_relation.contains_key(&qualified.oid)) {
+    for qualified in analysis.places.qualified.iter().filter(|qualified| plan.is_replaced(qualified.oid)) {
         edits.push(unqualify(&tokens, qualified)?);
     }
     let (result, expected) = apply(text, edits)?;
-    verify(&result, &expected, analysis, catalog, &by_relation)?;
-    Ok(result)
+    verify(&result, &expected, analysis, catalog, &plan)?;
+    Ok(Rewritten { text: result, wire: plan.wire })
 }
 
 const fn possible(analysis: &Analysis) -> Result<(), Unmaskable> {
-    match (analysis.places.locks_rows, analysis.places.samples, analysis.places.system_columns) {
-        (true, _, _) => Err(Unmaskable::Locked),
-        (_, true, _) => Err(Unmaskable::Sampled),
-        (_, _, true) => Err(Unmaskable::SystemColumn),
-        (false, false, false) => Ok(()),
+    match (analysis.places.locks_rows, analysis.places.system_columns) {
+        (true, _) => Err(Unmaskable::Locked),
+        (_, true) => Err(Unmaskable::SystemColumn),
+        (false, false) => Ok(()),
     }
 }
 
@@ -112,58 +113,110 @@ struct Edit {
     reads: Option<(u32, usize)>,
 }
 
-/// Replaces `[ONLY] name [*]` by a sub-select under the same alias.
-fn splice(
-    text: &str,
-    tokens: &[ScanToken],
-    range: &RangeUse,
-    catalog: &Catalog,
-    masks: &BTreeMap<i16, &Transform>,
-    counted: &BTreeSet<(u32, i16)>,
-) -> Result<Edit, Unmaskable> {
-    let relation = catalog.relation_by_oid(range.oid).ok_or(Unmaskable::Stale)?;
-    if relation.kind == RelationKind::View || relation.kind == RelationKind::Sequence {
-        return Err(Unmaskable::NotATable);
-    }
-    let spot = spot(tokens, range.at)?;
-    let columns = columns(relation, masks, counted)?;
-    let only = if spot.only { "ONLY " } else { "" };
-    let head = if spot.table_command { "SELECT * FROM (SELECT " } else { "(SELECT " };
-    let select = format!("{head}{columns} FROM {only}");
-    let name = format!("{}.{}", mask::identifier(&relation.schema), mask::identifier(&relation.name));
-    let alias = if range.aliased { String::new() } else { format!(" AS {}", mask::identifier(&relation.name)) };
-    let glue = |at: usize| text.as_bytes().get(at).is_some_and(|byte| !byte.is_ascii_whitespace());
-    let before = if spot.start > 0 && glue(spot.start - 1) { " " } else { "" };
-    let after = if glue(spot.end) { " " } else { "" };
-    Ok(Edit {
-        start: spot.start,
-        end: spot.end,
-        reads: Some((range.oid, before.len() + select.len())),
-        with: format!("{before}{select}{name}){alias}{after}"),
-    })
+/// A text, and what is to become of it.
+struct Source<'s> {
+    text: &'s str,
+    /// Without comments.
+    tokens: &'s [ScanToken],
+    catalog: &'s Catalog,
+    plan: &'s Plan<'s>,
 }
 
-/// The select list of a masking sub-select: every column, in order. A column that is only counted stays countable.
-fn columns(
-    relation: &Relation,
-    masks: &BTreeMap<i16, &Transform>,
-    counted: &BTreeSet<(u32, i16)>,
-) -> Result<String, Unmaskable> {
-    if masks.keys().any(|attnum| !relation.columns.iter().any(|column| column.attnum == *attnum)) {
-        return Err(Unmaskable::Stale);
-    }
-    let one = |column: &crate::Column| {
-        let name = mask::identifier(&column.name);
-        match masks.get(&column.attnum) {
-            None => Ok(name),
-            Some(_) if counted.contains(&(relation.oid, column.attnum)) => {
-                Ok(format!("{} AS {name}", mask::countable(column).ok_or(Unmaskable::Counted)?))
-            }
-            Some(transform) => Ok(format!("{} AS {name}", mask::expression(column, transform)?)),
+impl Source<'_> {
+    /// Replaces `[ONLY] name [*]` by a sub-select under the same alias; a `TABLESAMPLE` goes inside.
+    fn splice(&self, range: &RangeUse, sample: Option<&(usize, usize)>) -> Result<Edit, Unmaskable> {
+        let relation = self.catalog.relation_by_oid(range.oid).ok_or(Unmaskable::Stale)?;
+        if relation.kind == RelationKind::Sequence {
+            return Err(Unmaskable::NotATable);
         }
-    };
-    let columns: Result<Vec<String>, Unmaskable> = relation.columns.iter().map(one).collect();
-    Ok(columns?.join(", "))
+        let spot = spot(self.tokens, range.at)?;
+        let columns = self.plan.columns(relation, &[])?;
+        let only = if spot.only { "ONLY " } else { "" };
+        let head = if spot.table_command { "SELECT * FROM (SELECT " } else { "(SELECT " };
+        let select = format!("{head}{columns} FROM {only}");
+        let name = qualified_name(relation);
+        let sample = match sample {
+            Some((start, end)) => format!(" {}", self.text.get(*start..*end).ok_or(Unmaskable::Spelling)?),
+            None => String::new(),
+        };
+        let alias = if range.aliased { String::new() } else { format!(" AS {}", mask::identifier(&relation.name)) };
+        let glue = |at: usize| self.text.as_bytes().get(at).is_some_and(|byte| !byte.is_ascii_whitespace());
+        let before = if spot.start > 0 && glue(spot.start - 1) { " " } else { "" };
+        let after = if glue(spot.end) { " " } else { "" };
+        Ok(Edit {
+            start: spot.start,
+            end: spot.end,
+            reads: Some((range.oid, before.len() + select.len())),
+            with: format!("{before}{select}{name}{sample}){alias}{after}"),
+        })
+    }
+
+    /// Replaces `name [(columns)]` of `COPY name TO` by a query of the same rows and columns: those of the table itself, without its
+    /// children (<https://www.postgresql.org/docs/current/sql-copy.html>).
+    fn copied(&self, range: &RangeUse, copy: &CopyUse) -> Result<Edit, Unmaskable> {
+        let relation = self.catalog.relation_by_oid(range.oid).ok_or(Unmaskable::Stale)?;
+        let first = position(self.tokens, range.at)?;
+        let mut last = name_end(self.tokens, first)?;
+        if !copy.columns.is_empty() {
+            last = self.closing(last + 1)?;
+        }
+        let select = format!("(SELECT {} FROM ONLY ", self.plan.columns(relation, &copy.columns)?);
+        let (start, end) = self.bytes(first, last)?;
+        let reads = Some((range.oid, select.len()));
+        Ok(Edit { start, end, reads, with: format!("{select}{})", qualified_name(relation)) })
+    }
+
+    /// The bytes of `TABLESAMPLE method(…) [REPEATABLE (…)]`; its arguments read nothing.
+    fn sampled(&self, sample: &Sample) -> Result<(usize, usize), Unmaskable> {
+        let method = position(self.tokens, sample.method).map_err(|_| Unmaskable::Sampled)?;
+        let first = method.checked_sub(1).ok_or(Unmaskable::Sampled)?;
+        if self.kind(first) != Some(Token::Tablesample) {
+            return Err(Unmaskable::Sampled);
+        }
+        let mut last = self.closing(name_end(self.tokens, method)? + 1)?;
+        if self.kind(last + 1) == Some(Token::Repeatable) {
+            last = self.closing(last + 2)?;
+        }
+        let simple = |at: usize| {
+            let kinds = [Token::Ascii40, Token::Ascii41, Token::Ascii45, Token::Iconst, Token::Fconst, Token::Param];
+            let of = self.kind(at);
+            of == Some(Token::Repeatable) || kinds.into_iter().any(|kind| of == Some(kind))
+        };
+        let arguments = name_end(self.tokens, method)? + 1;
+        if !(arguments..=last).all(simple) {
+            return Err(Unmaskable::Sampled);
+        }
+        self.bytes(first, last)
+    }
+
+    fn kind(&self, at: usize) -> Option<Token> {
+        self.tokens.get(at).and_then(token)
+    }
+
+    /// The parenthesis that closes the one at a token.
+    fn closing(&self, open: usize) -> Result<usize, Unmaskable> {
+        let mut depth = 0_usize;
+        for at in open..self.tokens.len() {
+            match self.kind(at) {
+                Some(Token::Ascii40) => depth += 1,
+                Some(Token::Ascii41) if depth == 1 => return Ok(at),
+                Some(Token::Ascii41) => depth = depth.checked_sub(1).ok_or(Unmaskable::Spelling)?,
+                _ if depth == 0 => return Err(Unmaskable::Spelling),
+                _ => {}
+            }
+        }
+        Err(Unmaskable::Spelling)
+    }
+
+    fn bytes(&self, first: usize, last: usize) -> Result<(usize, usize), Unmaskable> {
+        let start = self.tokens.get(first).and_then(|token| usize::try_from(token.start).ok());
+        let end = self.tokens.get(last).and_then(|token| usize::try_from(token.end).ok());
+        start.zip(end).ok_or(Unmaskable::Spelling)
+    }
+}
+
+fn qualified_name(relation: &Relation) -> String {
+    format!("{}.{}", mask::identifier(&relation.schema), mask::identifier(&relation.name))
 }
 
 /// Where a relation stands in the text.
@@ -282,7 +335,7 @@ fn verify(
     expected: &BTreeSet<(usize, u32)>,
     analysis: &Analysis,
     catalog: &Catalog,
-    masked: &Masks<'_>,
+    plan: &Plan<'_>,
 ) -> Result<(), Unmaskable> {
     let tree = read::parse(result).map_err(|_| Unmaskable::Spelling)?;
     let nothing = Sensitive::default();
@@ -299,10 +352,10 @@ fn verify(
         .places
         .ranges
         .iter()
-        .filter(|range| masked.contains_key(&range.oid))
+        .filter(|range| plan.is_replaced(range.oid))
         .map(|range| (range.at, range.oid))
         .collect();
     let same = kinds(&again) == kinds(analysis) && count(&again) == count(analysis) && standing == *expected;
-    let unqualified = again.places.qualified.iter().all(|qualified| !masked.contains_key(&qualified.oid));
+    let unqualified = again.places.qualified.iter().all(|qualified| !plan.is_replaced(qualified.oid));
     if same && unqualified { Ok(()) } else { Err(Unmaskable::Spelling) }
 }

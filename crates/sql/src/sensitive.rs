@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::access::{Access, ColumnUse, Usage, Verb};
-use crate::analysis::Reason;
+use crate::analysis::{Key, Reason};
 use crate::walk::{Taint, Walk};
 use crate::{Catalog, NoPrepared, Relation, RelationKind, read};
 
@@ -26,7 +26,7 @@ pub struct SensitiveColumn {
     pub column: Box<str>,
     /// The patterns it matches, by their position in what was given to [`Sensitive::resolve`]; also those of the columns it is
     /// filled from: the same column of parents and children, and what a view or materialised view shows in it. A use of a column
-    /// of a view is listed beside the uses of the columns it shows, as one that decides: views are not masked.
+    /// of a view is listed beside the uses of the columns that it shows.
     pub patterns: Vec<usize>,
 }
 
@@ -44,6 +44,8 @@ pub struct Missing {
 pub(crate) struct View {
     /// What each of its columns carries, in their order.
     pub(crate) columns: Vec<Taint>,
+    /// The same, by their numbers.
+    shows: BTreeMap<i16, Taint>,
     /// What decides which rows it has.
     pub(crate) decides: Taint,
     /// What reading it does besides reading.
@@ -144,6 +146,7 @@ impl Sensitive {
         let own = |access: &Access| !matches!(access.verb, Verb::Read | Verb::Describe);
         Followed::Known(View {
             touches_sensitive: !decides.is_empty() || columns.iter().any(|taint| !taint.is_empty()),
+            shows: relation.columns.iter().map(|column| column.attnum).zip(columns.iter().cloned()).collect(),
             columns,
             decides,
             accesses: found.accesses.into_iter().filter(own).collect(),
@@ -218,6 +221,13 @@ impl Sensitive {
 
     pub(crate) fn view(&self, oid: u32) -> Option<&View> {
         self.views.get(&oid)
+    }
+
+    /// A column of a view with the columns that it shows.
+    pub(crate) fn shown_by(&self, id: u32) -> Option<(Key, Vec<Key>)> {
+        let column = self.by_id(id)?;
+        let shows = self.views.get(&column.oid)?.shows.get(&column.attnum)?;
+        Some(((column.oid, column.attnum), shows.marks().iter().filter_map(|mark| self.key(mark.column)).collect()))
     }
 
     pub(crate) fn column_use(&self, id: u32, usage: Usage) -> Option<ColumnUse> {

@@ -41,7 +41,8 @@ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c')
   AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND n.nspname !~ '^pg_(toast_)?temp_'";
 
 const COLUMNS: &str = "
-SELECT a.attrelid, a.attnum, a.attname::pg_catalog.text, a.atttypid, pg_catalog.format_type(a.atttypid, a.atttypmod)
+SELECT a.attrelid, a.attnum, a.attname::pg_catalog.text, a.atttypid, pg_catalog.format_type(a.atttypid, a.atttypmod),
+  a.attgenerated <> ''
 FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c')
@@ -54,7 +55,8 @@ const FUNCTIONS: &str = "
 SELECT n.nspname::pg_catalog.text, p.proname::pg_catalog.text,
   pg_catalog.bool_and(p.prokind = 'f' AND p.provolatile = 'i' AND EXISTS (
     SELECT FROM pg_catalog.pg_depend d
-    WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND d.deptype = 'e'))
+    WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND d.deptype = 'e')),
+  pg_catalog.bool_and(NOT p.proretset AND p.prorettype IN (17, 25, 114, 1043, 3802))
 FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
 WHERE p.oid >= 16384 AND n.nspname !~ '^pg_(toast_)?temp_'
 GROUP BY 1, 2";
@@ -139,11 +141,12 @@ fn column(row: &Row) -> Result<ColumnRow, tokio_postgres::Error> {
         name: row.try_get(2)?,
         type_oid: row.try_get(3)?,
         type_name: row.try_get(4)?,
+        generated: row.try_get(5)?,
     })
 }
 
 fn function(row: &Row) -> Result<FunctionRow, tokio_postgres::Error> {
-    Ok(FunctionRow { schema: row.try_get(0)?, name: row.try_get(1)?, safe: row.try_get(2)? })
+    Ok(FunctionRow { schema: row.try_get(0)?, name: row.try_get(1)?, safe: row.try_get(2)?, texts: row.try_get(3)? })
 }
 
 fn operator(row: &Row) -> Result<OperatorRow, tokio_postgres::Error> {

@@ -38,7 +38,7 @@ pub async fn check(target: &Target, credential: Option<Credential>) -> Vec<Findi
 }
 
 /// The view of a database, and the configured roles that the login cannot have there.
-async fn read(
+pub(crate) async fn read(
     dialer: &Dialer,
     target: &Target,
     database: &str,

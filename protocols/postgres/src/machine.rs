@@ -5,29 +5,32 @@
 //! that PostgreSQL itself aborts what must be aborted, skips to `Sync` and reports the right status; only the words of
 //! its error are replaced by ours.
 
+mod denial;
 mod function;
 mod named;
 mod question;
 mod replies;
 mod requests;
+mod results;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use sluice_mask::Plan;
 use sluice_model::{Code, Digest, Obligations, OpId, Refusal};
-use sluice_sql::{Analysis, Change};
+use sluice_sql::{Analysis, Change, Rewritten};
 use sluice_wire::{HoldNotice, Input, Outbox, Side, Violation, Wants};
 
 use crate::frame::Frame;
 use crate::message::{self, Report};
 use crate::names::{Batch, Names};
 use crate::operation::{Known, understand};
-use crate::pipeline::{Execution, Handling, MAX_OWED, Owed, Pipeline, Sent};
+use crate::pipeline::{Execution, Handling, MAX_OWED, Origin, Owed, Pipeline, Sent, Writes};
 use crate::refusal::{self, Ends, Hush};
 use crate::target::FunctionEntry;
+use crate::veil::MaskKey;
 use crate::view::{Schemas, View};
 
 pub(crate) use replies::{is_fatal, parameter};
@@ -42,6 +45,8 @@ pub struct Setup {
     pub unfinished: Arc<AtomicBool>,
     /// Functions that the function call message may ask for, besides those of large objects.
     pub functions: Arc<[FunctionEntry]>,
+    /// What masks that need a key are made with.
+    pub mask_key: MaskKey,
 }
 
 /// The machine of one connection.
@@ -50,6 +55,7 @@ pub struct PostgresMachine {
     schemas: Arc<dyn Schemas>,
     unfinished: Arc<AtomicBool>,
     functions: Arc<[FunctionEntry]>,
+    mask_key: MaskKey,
     pipeline: Pipeline,
     statements: Names<Arc<Prepared>>,
     portals: Names<Portal>,
@@ -57,13 +63,19 @@ pub struct PostgresMachine {
     batch: Batch,
     /// A message whose names are not settled yet.
     parked: Option<Frame>,
+    doubt: Doubt,
+    /// The client was told that a result cannot be shown: the rest of its batch is not shown either.
+    shown: Shown,
     question: Option<Question>,
-    rewrites: HashMap<Digest, (Arc<Obligations>, Bytes)>,
+    rewrites: HashMap<Digest, (Arc<Obligations>, Arc<Rewritten>)>,
+    /// Protected columns that cursors of this connection were allowed to show; what is masked has no origin.
+    declared: BTreeSet<Origin>,
     last_op: OpId,
     /// Transaction status of the newest `ReadyForQuery`: `I`, `T` or `E`. Nothing else is believed.
     status: u8,
     catalog: CatalogState,
     names: NamesAre,
+    errand: Errand,
     /// How messages are handled that belong to no operation.
     idle: Arc<Handling>,
     farewell: Farewell,
@@ -102,7 +114,34 @@ enum CatalogState {
     Changed,
     /// Changed, and the transaction is over.
     Stale,
-    Refreshing,
+}
+
+/// What is being fetched.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Errand {
+    None,
+    /// A view that is newer than the session's own DDL.
+    Renewal,
+    /// A view that may be newer than the one at hand.
+    Confirmation,
+}
+
+/// Whether a message names what the view does not hold.
+#[derive(Debug)]
+enum Doubt {
+    None,
+    /// It waits until the view is confirmed.
+    Open(Frame),
+    /// The view was confirmed for the message at hand.
+    Settled,
+}
+
+/// Whether answers reach the client.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Shown {
+    All,
+    /// Only what belongs to no statement, up to the next `ReadyForQuery`.
+    Rest,
 }
 
 /// Whether unqualified names, and the role, still are what the analysis takes them for.
@@ -161,22 +200,35 @@ impl PostgresMachine {
     #[must_use]
     pub fn new(setup: Setup) -> Self {
         let hush = hush(&setup.schemas.view());
-        let idle = Arc::new(Handling { plan: Plan::clearing([]), hush, changes_catalog: false, text: Bytes::new() });
+        let idle = Arc::new(Handling {
+            plan: Plan::clearing([]),
+            hush,
+            changes_catalog: false,
+            writes: Writes::Nothing,
+            veil: None,
+            meter: None,
+            text: Bytes::new(),
+        });
         Self {
             schemas: setup.schemas,
             unfinished: setup.unfinished,
             functions: setup.functions,
+            mask_key: setup.mask_key,
             pipeline: Pipeline::default(),
             statements: Names::default(),
             portals: Names::default(),
             batch: Batch::default(),
             parked: None,
+            doubt: Doubt::None,
+            shown: Shown::All,
             question: None,
             rewrites: HashMap::new(),
+            declared: BTreeSet::new(),
             last_op: OpId::CONNECT,
             status: b'I',
             catalog: CatalogState::Fresh,
             names: NamesAre::Pinned,
+            errand: Errand::None,
             idle,
             farewell: Farewell::Unsaid,
         }
@@ -210,20 +262,47 @@ impl PostgresMachine {
 
     /// The session's own DDL makes the view wrong before anyone can load a newer one.
     fn schema_is_in_flux(&self) -> bool {
-        self.catalog != CatalogState::Fresh || self.pipeline.is_changing()
+        self.catalog != CatalogState::Fresh || self.errand == Errand::Renewal || self.pipeline.is_changing()
     }
 
-    /// Fetches a new view of the schema once the session's own DDL is over and nothing else is pending.
-    fn refresh_if_stale(&mut self, out: &mut Outbox<Frame>) {
-        if self.catalog == CatalogState::Stale && self.question.is_none() {
-            self.catalog = CatalogState::Refreshing;
-            out.errand(self.schemas.refresh());
+    /// Fetches a new view of the schema once the session's own DDL is over and nothing else is pending, or one that
+    /// holds what a waiting message names.
+    fn run_errands(&mut self, out: &mut Outbox<Frame>) {
+        if self.errand != Errand::None || self.question.is_some() {
+            return;
         }
+        if self.catalog == CatalogState::Stale {
+            self.catalog = CatalogState::Fresh;
+            self.errand = Errand::Renewal;
+            out.errand(self.schemas.refresh());
+        } else if matches!(self.doubt, Doubt::Open(_)) {
+            self.errand = Errand::Confirmation;
+            out.errand(self.schemas.confirm());
+        }
+    }
+
+    /// Whether a message must wait for a newer view; once for each, and never for what the session itself changes.
+    fn doubts(&self, known: &Known) -> bool {
+        known.doubts_the_view() && matches!(self.doubt, Doubt::None) && !self.schema_is_in_flux()
+    }
+
+    fn returned(&mut self, out: &mut Outbox<Frame>) -> Result<(), Violation> {
+        let was = std::mem::replace(&mut self.errand, Errand::None);
+        match std::mem::replace(&mut self.doubt, Doubt::None) {
+            Doubt::Open(frame) if was == Errand::Confirmation => {
+                self.doubt = Doubt::Settled;
+                self.request(frame, out)?;
+                self.doubt = Doubt::None;
+            }
+            other @ (Doubt::Open(_) | Doubt::None | Doubt::Settled) => self.doubt = other,
+        }
+        Ok(())
     }
 
     /// The server skips everything up to the next `Sync`: what waits to be sent will not be.
     fn drop_what_is_skipped(&mut self, out: &mut Outbox<Frame>) {
         self.parked = None;
+        self.doubt = Doubt::None;
         if let Some(question) = &mut self.question {
             question.moot = true;
             out.withdraw(question.op);
@@ -288,16 +367,17 @@ impl sluice_wire::Machine for PostgresMachine {
             Input::Ruled(op, ruling) => self.ruled(op, ruling, out)?,
             Input::Held(op, notice) => self.held(op, &notice, out),
             Input::Waiting(..) => {}
-            Input::Returned => self.catalog = CatalogState::Fresh,
+            Input::Returned => self.returned(out)?,
             Input::Revoked(refusal) => self.end_session(&refusal, out),
             Input::Ended(side) => self.ended(side, out),
         }
-        self.refresh_if_stale(out);
+        self.run_errands(out);
         Ok(())
     }
 
     fn wants(&self) -> Wants {
-        let settled = self.question.is_none() && self.parked.is_none() && self.catalog != CatalogState::Refreshing;
+        let settled = self.question.is_none() && self.parked.is_none() && self.errand == Errand::None;
+        let settled = settled && matches!(self.doubt, Doubt::None);
         let client = settled && self.pipeline.len() < MAX_OWED && !self.pipeline.awaits_copy();
         Wants { client, server: true }
     }

@@ -9,7 +9,7 @@ use sluice_model::{
     Access, Action, Code, Digest, Exposure, Fact, Facts, Meaning, Operation, Refusal, Resource, Shape, Spend, Stage,
     Text, Usage,
 };
-use sluice_sql::{Analysis, Catalog, Object, Prepared, Verb};
+use sluice_sql::{Analysis, Catalog, Object, Prepared, Reason, Verb};
 
 use crate::schema;
 use crate::view::View;
@@ -37,6 +37,13 @@ pub(crate) struct Known {
 }
 
 impl Known {
+    /// It names something that the view does not hold: it may have come into being since.
+    #[must_use]
+    pub(crate) fn doubts_the_view(&self) -> bool {
+        let unknown = |refused: &sluice_sql::Refused| refused.reason == Reason::UnknownRelation;
+        self.analysis.refusals.iter().any(unknown)
+    }
+
     /// The operation of asking for it.
     #[must_use]
     pub(crate) fn operation(&self, stage: Stage, bound: Option<Bytes>) -> Operation {
@@ -189,6 +196,8 @@ fn known(text: &Bytes, mut analysis: Analysis, view: &View, own: bool) -> Known 
     let is_final = told || analysis.refusals.iter().any(|refused| refused.reason.is_final());
     let refused = analysis.refusals.first().map(|refused| in_words(refused.reason));
     let (refusal, untold) = if is_final { (refused, None) } else { (None, refused) };
+    let is_unknown = analysis.refusals.iter().any(|refused| refused.reason == Reason::UnknownRelation);
+    let refusal = view.lost.clone().filter(|_| is_unknown).or(refusal);
     let unpins_names = untold.is_some() && analysis.refusals.iter().any(|refused| refused.reason.unpins_names());
     let accesses: BTreeSet<Access> =
         analysis.accesses.iter().map(access).chain(untold.as_ref().map(|_| unknown())).collect();
@@ -205,7 +214,7 @@ fn known(text: &Bytes, mut analysis: Analysis, view: &View, own: bool) -> Known 
     Known { text: text.clone(), analysis: Arc::new(analysis), shape: Arc::new(shape), refusal, untold, unpins_names }
 }
 
-fn in_words(reason: sluice_sql::Reason) -> Refusal {
+fn in_words(reason: Reason) -> Refusal {
     let refusal = Refusal::builtin(Code::Unsupported, "sql-refused", reason.message());
     match reason.hint() {
         Some(hint) => refusal.with_hint(hint),
@@ -295,11 +304,13 @@ fn exposures(analysis: &Analysis, view: &View) -> Vec<Exposure> {
         resource: Resource::new(schema::COLUMN, [&*column.schema, &*column.table, &*column.column]),
         tags: view.tags_of(column.oid, column.attnum),
         usage: match column.usage {
-            sluice_sql::Usage::Project => Usage::Reveal,
-            sluice_sql::Usage::Filter => Usage::Filter,
+            sluice_sql::Usage::Project | sluice_sql::Usage::Derive | sluice_sql::Usage::Return => Usage::Reveal,
+            sluice_sql::Usage::Filter | sluice_sql::Usage::Leave => Usage::Filter,
         },
     };
-    analysis.uses.iter().map(of).collect()
+    let mut exposures: Vec<Exposure> = analysis.uses.iter().map(of).collect();
+    exposures.dedup();
+    exposures
 }
 
 /// Every function by its qualified name; an unqualified one may be the server's or one that the accesses name.

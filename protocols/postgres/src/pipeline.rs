@@ -8,8 +8,10 @@ use sluice_mask::Plan;
 use sluice_model::{OpId, Refusal};
 
 use crate::frame::Frame;
+use crate::meter::Meter;
 use crate::names::Ticket;
 use crate::refusal::Hush;
+use crate::veil::Veil;
 
 /// Messages that may wait for an answer; above this no more client frames are taken.
 ///
@@ -20,14 +22,26 @@ pub(crate) const MAX_OWED: usize = 8_192;
 pub(crate) type Origin = (u32, i16);
 
 /// How an operation's results are handled.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Handling {
     /// Protected columns this principal sees in full.
     pub(crate) plan: Plan<Origin>,
     pub(crate) hush: Hush,
     pub(crate) changes_catalog: bool,
+    pub(crate) writes: Writes,
+    /// What is masked as it passes.
+    pub(crate) veil: Option<Veil>,
+    /// What may be shown of it; each operation has its own.
+    pub(crate) meter: Option<Arc<Meter>>,
     /// The text that the client wrote.
     pub(crate) text: Bytes,
+}
+
+/// Whether an operation changes rows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Writes {
+    Nothing,
+    Rows,
 }
 
 /// What the statements of a query lead to.
@@ -173,6 +187,12 @@ impl Pipeline {
         let skipped: Vec<Owed> = self.owed.drain(..sync.unwrap_or(self.owed.len())).collect();
         skipped.iter().for_each(|owed| self.forget(Some(owed)));
         skipped
+    }
+
+    /// The client was told of an error that the server does not know of: what it sends up to its next `Sync` is skipped.
+    pub(crate) fn withhold_to_sync(&mut self) {
+        let in_query = matches!(self.front().map(|owed| &owed.sent), Some(Sent::Query { .. }));
+        self.discarding |= !in_query && !self.owed.iter().any(|owed| matches!(owed.sent, Sent::Sync));
     }
 
     /// Keeps an operation open.

@@ -34,6 +34,8 @@ fn own_sqlstate(rule: &str) -> Option<&'static str> {
         "unknown-portal" => Some("34000"),
         "taken-statement" => Some("42P05"),
         "taken-portal" => Some("42P03"),
+        // The connection is well: drivers must not take it for lost.
+        "catalog-unavailable" => Some("55000"),
         _ => None,
     }
 }

@@ -1,9 +1,9 @@
 //! One shared view of each database, kept no older than it may be.
 //!
-//! A view is read again after own DDL, when a client connects, and every few seconds while clients are connected,
-//! whenever a fingerprint of the catalog has changed. Where it cannot be kept, or a configured pattern no longer matches
-//! a column, it is replaced by an empty one: every relation is unknown then, so every statement that names one is
-//! refused.
+//! A view is read again after own DDL, when a client connects, when a statement names what the view does not hold, and
+//! every few seconds while clients are connected, whenever a fingerprint of the catalog has changed. Where it cannot be kept, or a configured pattern no longer matches
+//! a column, it is replaced by an empty one that says why: every relation is unknown then, so every statement that names
+//! one is refused with that.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -140,7 +140,7 @@ impl Database {
     fn new(place: Place) -> Self {
         let nobody = Credential { user: String::new(), secret: None };
         Self {
-            view: RwLock::new(Arc::new(empty(0, &place.target))),
+            view: RwLock::new(Arc::new(empty(0, &place.target, SchemaError::Late.refusal()))),
             credential: Mutex::new(Arc::new(nobody)),
             loader: tokio::sync::Mutex::default(),
             calls: AtomicU64::new(0),
@@ -198,6 +198,20 @@ impl Database {
         loader.served = through;
     }
 
+    /// Confirms the view for somebody who doubts it; callers that wait meanwhile share one look.
+    async fn look_again(&self) {
+        let call = self.calls.fetch_add(1, Ordering::AcqRel).saturating_add(1);
+        let mut loader = self.loader.lock().await;
+        if loader.served >= call {
+            return;
+        }
+        let through = self.calls.load(Ordering::Acquire);
+        if let Err(error) = self.confirm(&mut loader).await {
+            self.doubt(&mut loader, &error);
+        }
+        loader.served = through;
+    }
+
     /// Compares fingerprints and loads where they differ, over a new side connection if the old one has died.
     async fn confirm(&self, loader: &mut Loader) -> Result<(), SchemaError> {
         loader.tried = Some(Instant::now());
@@ -250,7 +264,8 @@ impl Database {
         loader.epoch = loader.epoch.saturating_add(1);
         loader.fingerprint = None;
         loader.confirmed = None;
-        *self.view.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(empty(loader.epoch, &self.place.target));
+        *self.view.write().unwrap_or_else(PoisonError::into_inner) =
+            Arc::new(empty(loader.epoch, &self.place.target, error.refusal()));
     }
 }
 
@@ -273,6 +288,11 @@ impl Schemas for Shared {
         let database = Arc::clone(&self.0);
         Box::pin(async move { database.renew().await })
     }
+
+    fn confirm(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let database = Arc::clone(&self.0);
+        Box::pin(async move { database.look_again().await })
+    }
 }
 
 fn has_its_definition(relation: &Relation) -> bool {
@@ -292,11 +312,13 @@ pub(crate) fn tag(catalog: Catalog, target: &Target) -> Result<View, SchemaError
         SchemaError::Missing(missing.join(", "))
     })?;
     let tags = target.columns.values().cloned().collect();
-    Ok(View { catalog, sensitive, tags, pins_role: !target.roles.is_empty(), statements: Statements::default() })
+    let mut view = View::new(catalog, sensitive, tags);
+    view.pins_role = !target.roles.is_empty();
+    Ok(view)
 }
 
 /// The view of a database that is not known: every relation is refused, and results are checked as strictly as before.
-fn empty(epoch: u64, target: &Target) -> View {
+fn empty(epoch: u64, target: &Target, lost: Refusal) -> View {
     #[expect(clippy::unwrap_used, reason = "INVARIANT: a search path without names does not name `$user`")]
     let catalog = Catalog::build(Rows::default(), epoch).unwrap();
     View {
@@ -305,6 +327,7 @@ fn empty(epoch: u64, target: &Target) -> View {
         tags: target.columns.values().cloned().collect(),
         pins_role: !target.roles.is_empty(),
         statements: Statements::default(),
+        lost: Some(lost),
     }
 }
 

@@ -29,6 +29,7 @@ use crate::signin;
 use crate::startup::{Cleartext, Door, Start, Startup};
 use crate::target::Target;
 use crate::tls::Tls;
+use crate::veil::MaskKey;
 
 /// Upper limit of the application name a server sees, in bytes; PostgreSQL cuts there too (`NAMEDATALEN`).
 const MAX_APPLICATION_BYTES: usize = 63;
@@ -42,6 +43,8 @@ pub struct Settings {
     /// Where clients that sign in with `OAUTHBEARER` get tokens; without it, they cannot.
     pub bearer: Option<Bearer>,
     pub deadlines: Deadlines,
+    /// What masks that need a key are made with.
+    pub mask_key: MaskKey,
 }
 
 /// How long the steps before a flow may take.
@@ -103,7 +106,7 @@ impl Postgres {
 
     /// Startup and sign-in.
     async fn admit<B: Broker>(&self, client: &mut Client, broker: &B) -> Result<Visit, Stop> {
-        let Settings { tls, cleartext, deadlines, bearer } = &self.settings;
+        let Settings { tls, cleartext, deadlines, bearer, .. } = &self.settings;
         let door = Door { tls: tls.as_ref(), cleartext: *cleartext, first_bytes: deadlines.first_bytes };
         let startup = match door.open(client).await? {
             Start::Cancel(key) => return Ok(Visit::Cancel(key)),
@@ -206,7 +209,8 @@ impl Postgres {
             None => {
                 let schemas = Arc::new(Shared(Arc::clone(&database)));
                 let functions = reach.target.function_calls.clone().into();
-                let machine = PostgresMachine::new(Setup { schemas, unfinished: Arc::clone(&unfinished), functions });
+                let (unfinished, mask_key) = (Arc::clone(&unfinished), self.settings.mask_key.clone());
+                let machine = PostgresMachine::new(Setup { schemas, unfinished, functions, mask_key });
                 let carrying = Box::pin(broker.carry(grant, machine, to_client, to_server));
                 tokio::select! {
                     biased;

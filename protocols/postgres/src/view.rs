@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use sluice_model::Tag;
+use sluice_model::{Refusal, Tag};
 use sluice_sql::{Catalog, Sensitive};
 
 use crate::operation::Statements;
@@ -21,6 +21,8 @@ pub struct View {
     pub(crate) pins_role: bool,
     /// Analysed statements of this snapshot, shared by every connection to the database.
     pub(crate) statements: Statements,
+    /// Why nothing is known of the database at the moment; statements that name a relation are refused with it.
+    pub(crate) lost: Option<Refusal>,
 }
 
 /// The current view of one database.
@@ -30,13 +32,18 @@ pub trait Schemas: fmt::Debug + Send + Sync {
 
     /// Loads a newer view; done when [`Schemas::view`] gives it. Used after the session's own DDL was committed.
     fn refresh(&self) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
+    /// Loads a newer view if the schema has changed; done when [`Schemas::view`] gives it. Used when a statement names what the view
+    /// does not hold: another client may have made it.
+    fn confirm(&self) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 }
 
 impl View {
     /// A snapshot of which no statement has been read yet.
     #[must_use]
     pub fn new(catalog: Catalog, sensitive: Sensitive, tags: Vec<Vec<Tag>>) -> Self {
-        Self { catalog, sensitive, tags, pins_role: false, statements: Statements::default() }
+        let statements = Statements::default();
+        Self { catalog, sensitive, tags, pins_role: false, statements, lost: None }
     }
 
     /// The tags of a column; empty for one that is not tagged.

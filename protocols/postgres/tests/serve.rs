@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use sluice_model::{Tag, TargetName};
-use sluice_postgres::{Cleartext, Deadlines, Postgres, PostgresSettings, RoleEntry, ServerTls, Target, check};
+use sluice_postgres::{Cleartext, Deadlines, MaskKey, Postgres, PostgresSettings, RoleEntry, ServerTls, Target, check};
 use sluice_wire::{Credential, Finding, FlowError, Io, Peer, Protocol as _, Targets};
 use tokio::io::{DuplexStream, duplex};
 use tokio::task::JoinHandle;
@@ -49,6 +49,7 @@ impl Stand {
             cleartext: Cleartext::DangerousLoopback,
             deadlines: Deadlines::STANDARD,
             bearer: None,
+            mask_key: MaskKey([7; 32]),
         };
         let named = (TargetName::new("shop").unwrap(), Arc::new(target));
         let credential = (credential.0.to_owned(), credential.1.map(str::to_owned));

@@ -42,6 +42,11 @@ impl Report {
         self.counts.iter().filter(|((of, _), _)| *of == expect).map(|(_, count)| count).sum()
     }
 
+    /// The cases that could have been shown masked and were refused.
+    pub(crate) fn over_blocked(&self) -> impl Iterator<Item = &str> {
+        self.over_blocked.iter().map(|(id, _)| id.as_str())
+    }
+
     /// Prints the table past the test runner, which hides what passing tests print.
     pub(crate) fn print(&self) {
         let mut text = String::from("\ncorpus: expected   outcome    cases\n");

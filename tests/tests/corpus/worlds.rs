@@ -6,9 +6,12 @@ use sluice_tests::wait::until;
 use sluice_tests::wire::{Wire, say};
 use std::time::Duration;
 
+/// The corpus wants COPY refused; who may copy gets masks as well, which `e2e/wire_masks.rs` shows.
 const POLICY: &str = "\
     @id(\"analysts-read\")\n\
-    permit (principal in Group::\"analysts\", action in [Action::\"connect\", Action::\"read\"], resource);\n";
+    permit (principal in Group::\"analysts\", action in [Action::\"connect\", Action::\"read\"], resource);\n\
+    @id(\"analysts-take-nothing-along\")\n\
+    forbid (principal, action == Action::\"sql.copy_out\", resource);\n";
 
 /// What stands in the second world in the place of each protected value.
 const OTHERS: [(&str, &str); 6] = [

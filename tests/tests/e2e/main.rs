@@ -1,9 +1,11 @@
 //! End to end: real clients, the real binary, a real PostgreSQL.
 
 mod changes;
+mod classify;
 mod disk;
 mod explained;
 mod flow;
+mod foreign;
 mod holds;
 mod hostile;
 mod masking;
@@ -19,3 +21,4 @@ mod sign_in;
 mod tools;
 mod traffic;
 mod untagged;
+mod wire_masks;

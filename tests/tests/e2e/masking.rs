@@ -68,6 +68,18 @@ fn groups_see_as_much_as_policy_reveals() {
     }
 }
 
+/// What a cursor shows was ruled on when it was declared.
+#[test]
+fn a_cursor_shows_what_its_declaration_was_allowed() {
+    let shop = Shop::open();
+    for (user, group, email) in [("alice", "analysts", "***"), ("dana", "dba-oncall", "zq7x.k1@leak.example.com")] {
+        let mut wire = shop.broker.wire(user, "shop", &shop.broker.token(user, group));
+        let _begun = wire.query("BEGIN; DECLARE c CURSOR FOR SELECT email FROM customers ORDER BY id").ok();
+        assert_eq!(wire.query("FETCH 1 FROM c").ok().rows(), [[Some(email.to_owned())]], "{user}");
+        assert_eq!(wire.query("COMMIT").ok().status(), Some('I'));
+    }
+}
+
 #[test]
 fn drivers_see_masks_in_text_and_binary() {
     let shop = Shop::open();

@@ -3,6 +3,7 @@
 mod approvals;
 mod audit;
 mod check;
+mod classify;
 mod config;
 mod decision;
 mod explain;
@@ -79,6 +80,15 @@ enum Command {
     /// Check the configuration, the policies, the secrets and, where reachable, the targets.
     #[command(after_help = "Exit codes: 0 everything can be enforced; 1 something cannot.\n\nExample:\n  sluice check")]
     Check(check::Arguments),
+    /// Propose tags for a database's columns, from names, comments, security labels and samples; no value is printed.
+    #[command(after_help = "Exit codes: 0 done; 1 the target cannot be read.\n\n\
+                            Example:\n  sluice classify shop --write shop-tags.yaml\n  \
+                            sluice classify shop --no-samples --output json")]
+    Classify(classify::Arguments),
+    /// Print GRANTs by which a target's login role can read everything but the tagged columns.
+    #[command(after_help = "Exit codes: 0 done; 1 the target cannot be read.\n\n\
+                            Example:\n  sluice grants shop > grants.sql && psql -f grants.sql")]
+    Grants(classify::GrantArguments),
     /// Print what a configuration file may hold.
     #[command(subcommand)]
     Config(config::Command),
@@ -148,6 +158,8 @@ impl Cli {
             Command::Serve => serve::run(global).await?,
             Command::Demo(arguments) => demo::run(arguments).await?,
             Command::Check(arguments) => check::run(global, &arguments).await?,
+            Command::Classify(arguments) => classify::run(global, &arguments).await?,
+            Command::Grants(arguments) => classify::grants(global, &arguments).await?,
             Command::Config(command) => config::run(command)?,
             Command::Token(command) => token::run(global, command).await?,
             Command::Run(arguments) => run::run(global, *arguments).await?,

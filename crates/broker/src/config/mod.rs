@@ -306,7 +306,7 @@ impl Reading<'_> {
     ) {
         let place = self.tree.entry("classification").map_or(0..0, |entry| entry.key_span.clone());
         for (tag, _, transform) in transforms {
-            let stable = matches!(transform, Transform::Hash | Transform::Token);
+            let stable = matches!(transform, Transform::Hash | Transform::Token | Transform::Fpe);
             if stable && without_stand_ins(targets).any(|carried| covers(tag, carried)) {
                 let message = format!("`{transform}` for `{tag}` cannot be enforced on the columns that carry it");
                 let help = "use `redact`, `null`, `constant`, `partial` or `bucket`";
@@ -385,8 +385,8 @@ impl Reading<'_> {
     }
 }
 
-/// Stable stand-ins cannot be made of the columns of a database: where no transform is configured for a tag of theirs,
-/// values are redacted.
+/// Stable stand-ins cannot be made by every protocol: where no transform is configured for a tag of such a target, values
+/// are redacted.
 fn stand_ins(
     transforms: &[(Tag, Level, Transform)],
     targets: &BTreeMap<TargetName, GuardedTarget>,
@@ -411,19 +411,16 @@ fn covers(configured: &Tag, carried: &Tag) -> bool {
     carried == configured || carried.ancestors().any(|name| name == configured.as_str())
 }
 
-/// A transform that this version cannot enforce.
+/// A transform that says nothing.
 fn unavailable(transform: &Transform, node: &Node) -> Option<Fault> {
     match transform {
-        Transform::Fpe => {
-            let fault = Fault::new(format!("the transform `{transform}` cannot be enforced yet"), node.span.clone());
-            Some(fault.with_help("use `redact`, `null`, `constant`, `partial` or `bucket`"))
-        }
         Transform::Bucket { width: 0 } => Some(Fault::new("`bucket` needs a `width` of at least 1", node.span.clone())),
         Transform::Redact
         | Transform::Null
         | Transform::Constant(_)
         | Transform::Hash
         | Transform::Token
+        | Transform::Fpe
         | Transform::Partial { .. }
         | Transform::Bucket { .. } => None,
     }

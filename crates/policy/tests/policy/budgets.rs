@@ -62,6 +62,19 @@ fn budgets_and_limits_stand_on_one_rule_and_limits_alone_are_named() {
     ));
     let named: Vec<&str> = policies.limiting().map(|(rule, _)| rule.as_str()).collect();
     assert_eq!(named, ["both", "limit"]);
+    let policies = crate::world::policies(&format!(
+        r#"{READ} @id("kept") @max_rows("10") permit (principal, action == Action::"sql.read", resource);
+        @id("group") @max_rows("10") permit (principal, action in Action::"read", resource);
+        @id("time") @timeout("1s") permit (principal, action == Action::"sql.read", resource);
+        @id("any") @max_bytes("1KiB") permit (principal, action, resource);"#
+    ));
+    let unkept: Vec<&str> = policies.unkept(|verb| verb.starts_with("sql.")).map(|(rule, _)| rule.as_str()).collect();
+    assert_eq!(unkept, ["any", "group", "time"]);
+    let policies = crate::world::policies(&format!(
+        r#"{READ} @id("both") @requests("60/1m") @max_rows("10") permit (principal, action, resource);
+        @id("budget") @tokens("9/1h") permit (principal, action, resource);
+        @id("limit") @timeout("1s") permit (principal, action, resource);"#
+    ));
     assert_eq!(budgets(&reads(), &policies), ["both=requests:60/1m", "budget=tokens:9/1h"]);
 }
 

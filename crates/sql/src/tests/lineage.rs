@@ -6,13 +6,23 @@ use super::schema::{CUSTOMERS, catalog, world};
 use crate::{Sensitive, Usage};
 
 fn check(sql: &str, expected: &Expect) {
+    expected.assert_eq(&uses(sql));
+}
+
+fn uses(sql: &str) -> String {
     let analysis = world().analyze(sql).unwrap();
     let shown = |used: &crate::ColumnUse| {
-        let usage = if used.usage == Usage::Filter { "decides" } else { "shows" };
+        let usage = match used.usage {
+            Usage::Project => "shows",
+            Usage::Derive => "derives",
+            Usage::Return => "returns",
+            Usage::Filter => "decides",
+            Usage::Leave => "leaves",
+        };
         format!("{}.{}.{} {usage}", used.schema, used.table, used.column)
     };
     let uses: Vec<String> = analysis.uses.iter().map(shown).collect();
-    expected.assert_eq(&uses.join(", "));
+    uses.join(", ")
 }
 
 #[test]
@@ -71,20 +81,17 @@ fn decisions_are_seen() {
         "SELECT id FROM customers a JOIN archive.customers b USING (ssn)",
         &expect!["public.customers.ssn decides, archive.customers.ssn decides"],
     );
-    check("UPDATE orders SET total = length(ssn) FROM customers", &expect!["public.customers.ssn decides"]);
+    check("UPDATE orders SET total = length(ssn) FROM customers", &expect!["public.customers.ssn leaves"]);
     check(
         "INSERT INTO customers (id, email) VALUES (1, 'a') RETURNING email",
-        &expect!["public.customers.email shows, public.customers.email decides"],
+        &expect!["public.customers.email returns"],
     );
     check("UPDATE customers SET email = 'x' WHERE id = 1 RETURNING id", &expect![[""]]);
     check(
         "ALTER TABLE customers ALTER COLUMN notes TYPE text USING email",
-        &expect!["public.customers.email decides, public.customers.ssn decides"],
+        &expect!["public.customers.email leaves, public.customers.ssn leaves"],
     );
-    check(
-        "SELECT contact FROM v_contact",
-        &expect!["public.customers.email decides, public.v_contact.contact decides"],
-    );
+    check("SELECT contact FROM v_contact", &expect!["public.customers.email shows, public.v_contact.contact shows"]);
     check("SELECT id FROM v_contact", &expect![[""]]);
     check("SELECT contact FROM mv_contact", &expect!["public.mv_contact.contact shows"]);
 }
@@ -130,33 +137,46 @@ fn patterns_name_columns() {
 /// What changes rows uses columns as well, whoever may write.
 #[test]
 fn writes_use_what_they_compare_store_and_return() {
-    let email = &expect!["public.customers.email decides"];
-    let contact = &expect!["public.customers.email decides, public.v_contact.contact decides"];
+    let decides = &expect!["public.customers.email decides"];
+    let leaves = &expect!["public.customers.email leaves"];
     check("INSERT INTO orders (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET total = 1", &expect![[""]]);
-    check("INSERT INTO customers (id) VALUES (1) ON CONFLICT (email) DO NOTHING", email);
-    check("INSERT INTO customers (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET notes = customers.email", email);
-    check("INSERT INTO customers (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET notes = excluded.email", email);
+    check("INSERT INTO customers (id) VALUES (1) ON CONFLICT (email) DO NOTHING", decides);
+    check("INSERT INTO customers (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET notes = customers.email", leaves);
+    check("INSERT INTO customers (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET notes = excluded.email", leaves);
     check(
         "INSERT INTO customers (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET id = 2 WHERE customers.email > 'm'",
-        email,
+        decides,
     );
-    check("MERGE INTO orders o USING customers c ON c.id = o.id WHEN MATCHED AND c.email > 'm' THEN DELETE", email);
-    check("MERGE INTO orders o USING customers c ON c.email = 'x' WHEN MATCHED THEN DO NOTHING", email);
+    check("MERGE INTO orders o USING customers c ON c.id = o.id WHEN MATCHED AND c.email > 'm' THEN DELETE", decides);
+    check("MERGE INTO orders o USING customers c ON c.email = 'x' WHEN MATCHED THEN DO NOTHING", decides);
     check(
         "MERGE INTO marker m USING customers c ON c.id = m.n WHEN NOT MATCHED THEN INSERT VALUES (length(c.email))",
-        email,
-    );
-    check("UPDATE v_contact SET id = 2 WHERE id = 1", &expect![[""]]);
-    check("UPDATE v_contact SET contact = 'x' WHERE id = 1", &expect![[""]]);
-    check("UPDATE v_contact SET id = 2 WHERE contact = 'x'", contact);
-    check("UPDATE v_contact SET id = 2 RETURNING *", contact);
-    check("UPDATE v_contact SET id = length(contact)", contact);
-    check("DELETE FROM v_contact WHERE contact = 'x'", contact);
-    check("INSERT INTO v_contact VALUES (1) RETURNING contact", contact);
-    check("UPDATE orders o SET total = 1 FROM v_contact v WHERE v.contact = 'x'", contact);
-    check(
-        "PREPARE p AS SELECT email FROM customers; CREATE TABLE t AS EXECUTE p",
-        &expect!["public.customers.email shows, public.customers.email decides"],
+        leaves,
     );
     check("PREPARE p AS SELECT id FROM customers; CREATE TABLE t AS EXECUTE p", &expect![[""]]);
+    check(
+        "PREPARE p AS SELECT email FROM customers; CREATE TABLE t AS EXECUTE p",
+        &expect!["public.customers.email shows, public.customers.email leaves"],
+    );
+}
+
+/// A column of a view counts with the columns that it shows.
+#[test]
+fn writes_to_views_use_what_the_views_show() {
+    let both = |how: &str| {
+        let one = |column: &str| how.split(' ').map(|how| format!("{column} {how}")).collect::<Vec<_>>().join(", ");
+        format!("{}, {}", one("public.customers.email"), one("public.v_contact.contact"))
+    };
+    for (sql, how) in [
+        ("UPDATE v_contact SET id = 2 WHERE contact = 'x'", "shows decides"),
+        ("UPDATE v_contact SET id = 2 RETURNING *", "shows returns"),
+        ("UPDATE v_contact SET id = length(contact)", "shows leaves"),
+        ("DELETE FROM v_contact WHERE contact = 'x'", "shows decides"),
+        ("INSERT INTO v_contact VALUES (1) RETURNING contact", "shows returns"),
+        ("UPDATE orders o SET total = 1 FROM v_contact v WHERE v.contact = 'x'", "shows decides"),
+    ] {
+        assert_eq!(uses(sql), both(how), "{sql}");
+    }
+    check("UPDATE v_contact SET id = 2 WHERE id = 1", &expect![[""]]);
+    check("UPDATE v_contact SET contact = 'x' WHERE id = 1", &expect![[""]]);
 }

@@ -5,6 +5,7 @@ mod corpus;
 mod fixtures;
 mod limits;
 mod lineage;
+mod mutations;
 mod rewriting;
 mod schema;
 mod verbs;

@@ -43,6 +43,7 @@ impl Builder {
                 name: (*column).into(),
                 type_oid: *type_oid,
                 type_name: (*type_name).into(),
+                generated: false,
             });
         }
     }
@@ -52,7 +53,7 @@ impl Builder {
     }
 
     fn functions(&mut self, schema: &str, safe: bool, names: &str) {
-        let row = |name: &str| FunctionRow { schema: schema.into(), name: name.into(), safe };
+        let row = |name: &str| FunctionRow { schema: schema.into(), name: name.into(), safe, texts: safe };
         self.0.functions.extend(names.split(' ').map(row));
     }
 }
@@ -132,6 +133,7 @@ impl World {
             oid: column.oid,
             attnum: column.attnum,
             transform: Transform::Redact,
+            filterable: false,
         };
         self.sensitive.columns().iter().map(mask).collect()
     }
@@ -149,13 +151,13 @@ impl World {
         if let Some(access) = analysis.accesses.iter().find(|access| !permitted(access.verb)) {
             return Outcome::Refused(format!("{} {:?}", access.verb.name(), access.object));
         }
-        if let Some(used) = analysis.uses.iter().find(|used| used.usage == Usage::Filter) {
+        if let Some(used) = analysis.uses.iter().find(|used| matches!(used.usage, Usage::Filter | Usage::Leave)) {
             return Outcome::Refused(format!("filter {}.{}", used.table, used.column));
         }
         match rewrite(text, &analysis, &self.catalog, &self.masks()) {
             Err(unmaskable) => Outcome::Refused(unmaskable.to_string()),
-            Ok(result) if result == text => Outcome::Allowed,
-            Ok(result) => Outcome::Rewritten(result),
+            Ok(result) if result.text == text => Outcome::Allowed,
+            Ok(result) => Outcome::Rewritten(result.text),
         }
     }
 

@@ -8,12 +8,23 @@ use super::mention::Name;
 use super::scope::Scope;
 use super::taint::Taint;
 use super::{Walk, words};
-use crate::access::{Object, Verb};
+use crate::access::{Object, Usage, Verb};
 use crate::analysis::Reason;
+use crate::catalog::Function;
 use crate::known::{self, Total};
 
 /// Operators that build a value out of values, rather than deciding something.
 const BUILDING: [&str; 6] = ["||", "->", "->>", "#>", "#>>", "#-"];
+
+/// Which texts become a value of a type.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Fits {
+    /// Any, without an error.
+    Any,
+    /// A mask does, and shows.
+    Shown,
+    Some,
+}
 
 /// Types that any text turns into without an error.
 const TEXT_TYPES: [&str; 4] = ["text", "varchar", "bpchar", "name"];
@@ -40,10 +51,13 @@ pub(super) struct Class {
     total: Total,
     counts: bool,
     set: bool,
+    texts: bool,
+    /// Nothing is known of it.
+    opaque: bool,
 }
 
 impl Class {
-    const UNKNOWN: Self = Self { total: Total::Never, counts: false, set: false };
+    const UNKNOWN: Self = Self { total: Total::Never, counts: false, set: false, texts: false, opaque: true };
 
     /// Raises no error that depends on the values of these arguments.
     pub(super) fn is_total(self, arguments: &[Node]) -> bool {
@@ -62,18 +76,14 @@ impl<'a> Walk<'a> {
     /// Judges a function by name; one that is not known to be harmless becomes an access.
     pub(super) fn function(&mut self, schema: Option<&str>, name: &str) -> Class {
         self.found.functions.insert(name.into());
-        let user: Vec<(Box<str>, bool)> = self
-            .catalog
-            .functions(name)
-            .iter()
-            .filter(|(own, _)| schema.map_or_else(|| self.is_in_path(own), |schema| own == schema))
-            .map(|(own, safe)| (own.as_str().into(), *safe))
-            .collect();
-        let mut class = Class { total: Total::Always, counts: true, set: false };
-        for (own, safe) in &user {
-            if !safe {
+        let is_meant = |own: &&Function| schema.map_or_else(|| self.is_in_path(&own.schema), |of| own.schema == of);
+        let user: Vec<&Function> = self.catalog.functions(name).iter().filter(is_meant).collect();
+        let mut class = Class { total: Total::Always, counts: true, set: false, texts: true, opaque: false };
+        for own in &user {
+            class.texts &= own.texts;
+            if !own.safe {
                 class = Class::UNKNOWN;
-                self.access(Verb::Call, Object::Function(own.clone(), name.into()));
+                self.access(Verb::Call, Object::Function(own.schema.as_str().into(), name.into()));
             }
         }
         let known = match schema {
@@ -84,10 +94,11 @@ impl<'a> Walk<'a> {
         match known {
             Some(known) if known.safe => {
                 let total = if class.total == Total::Always { known.total } else { class.total };
-                Class { total, counts: class.counts && known.counts, set: known.set }
+                let texts = class.texts && known.texts;
+                Class { total, counts: class.counts && known.counts, set: known.set, texts, opaque: class.opaque }
             }
             // A name the server does not have either is the user's function alone.
-            None if !user.is_empty() => Class::UNKNOWN,
+            None if !user.is_empty() => Class { opaque: class.opaque, texts: class.texts, ..Class::UNKNOWN },
             _ => {
                 self.access(Verb::Call, Object::Function(schema.unwrap_or("pg_catalog").into(), name.into()));
                 Class::UNKNOWN
@@ -119,6 +130,7 @@ impl<'a> Walk<'a> {
         if let Some(taint) = self.field_notation(call, &names, scope) {
             return taint;
         }
+        let steady = self.is_steady(call, scope);
         let mut taint = Taint::default();
         for argument in &call.args {
             taint.add(&self.expr(argument, scope));
@@ -147,10 +159,54 @@ impl<'a> Walk<'a> {
             self.found.counted.extend(taint.marks().iter().map(|mark| mark.column));
             return Taint::default();
         }
-        if !class.is_total(&call.args) || class.set || class.counts || call.agg_distinct || call.agg_within_group {
+        if class.counts || call.agg_distinct || call.agg_within_group {
             self.filter(&taint);
+        } else if class.set && steady {
+            self.used(&taint, Usage::Derive);
+        } else if class.set {
+            self.filter(&taint);
+        } else {
+            self.taken(class, &call.args, &taint);
         }
         taint
+    }
+
+    /// What it means that a function is given these values and no row depends on it.
+    pub(super) fn taken(&mut self, class: Class, arguments: &[Node], taint: &Taint) {
+        if class.opaque {
+            self.leave(taint);
+        } else if class.is_total(arguments) {
+            // The mask goes through it like the value would.
+        } else if class.texts {
+            self.used(taint, Usage::Derive);
+        } else {
+            self.filter(taint);
+        }
+    }
+
+    /// A call that returns rows, none of which hides what it was given: as many as a row has columns; or, where they go to the client
+    /// as they are, at least one that shows the mask.
+    pub(super) fn is_steady(&self, call: &'a FuncCall, scope: &Scope<'_, 'a>) -> bool {
+        let (Some(name), [argument]) = (self.server_call(call), call.args.as_slice()) else { return false };
+        let Some(NodeEnum::FuncCall(inner)) = argument.node.as_ref() else { return false };
+        match (name, self.server_call(inner), inner.args.as_slice()) {
+            (
+                "json_each" | "json_each_text" | "jsonb_each" | "jsonb_each_text",
+                Some("to_json" | "to_jsonb" | "row_to_json"),
+                [row],
+            ) => self.whole_row(row, scope).is_some_and(|entry| entry.relation.is_some()),
+            ("unnest", Some("string_to_array"), _) => self.shown,
+            _ => false,
+        }
+    }
+
+    /// The name of a call that can only be one of the server's own.
+    fn server_call(&self, call: &'a FuncCall) -> Option<&'a str> {
+        match *words(&call.funcname)?.as_slice() {
+            [name] if self.catalog.functions(name).is_empty() => Some(name),
+            ["pg_catalog", name] => Some(name),
+            _ => None,
+        }
     }
 
     /// `email(c)` is `c.email` where the server has no function of that name.
@@ -221,11 +277,11 @@ impl<'a> Walk<'a> {
         !any_unsafe && BUILDING.contains(&name)
     }
 
-    /// Judges a type; `true` if any text becomes a value of it without an error.
-    pub(super) fn type_name(&mut self, name: &'a TypeName) -> bool {
+    /// Judges a type: what a cast to it makes of a text.
+    pub(super) fn type_name(&mut self, name: &'a TypeName) -> Fits {
         let Some(names) = words(&name.names) else {
             self.misunderstood();
-            return false;
+            return Fits::Some;
         };
         let typmods_are_constant = name.typmods.iter().all(|typmod| matches!(typmod.node, Some(NodeEnum::AConst(_))));
         if name.setof || name.pct_type || !typmods_are_constant {
@@ -236,7 +292,7 @@ impl<'a> Walk<'a> {
             [schema, base] => (Some(schema), base),
             _ => {
                 self.misunderstood();
-                return false;
+                return Fits::Some;
             }
         };
         self.note_cast(schema, base);
@@ -250,7 +306,13 @@ impl<'a> Walk<'a> {
         for own in risky {
             self.access(Verb::Call, Object::Function(own, base.into()));
         }
-        schema.is_none_or(|schema| schema == "pg_catalog") && name.array_bounds.is_empty() && TEXT_TYPES.contains(&base)
+        let server = schema.is_none_or(|schema| schema == "pg_catalog") && name.array_bounds.is_empty();
+        match base {
+            _ if !server => Fits::Some,
+            "bytea" => Fits::Shown,
+            base if TEXT_TYPES.contains(&base) => Fits::Any,
+            _ => Fits::Some,
+        }
     }
 }
 

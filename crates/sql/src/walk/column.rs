@@ -27,7 +27,7 @@ impl<'a> Walk<'a> {
             _ => &column.fields,
         };
         if star {
-            return self.star_of(fields, column.location, scope).all();
+            return self.star_of(fields, column.location, scope).all().vague();
         }
         if !self.charge_search(scope.width()) {
             return Taint::default();
@@ -76,19 +76,19 @@ impl<'a> Walk<'a> {
                 }
             }
             if let Some(sure) = sure {
-                return sure.with(&maybe.unwrap_or_default());
+                return sure.with(&maybe.unwrap_or_default().vague());
             }
             if SYSTEM_COLUMNS.contains(&name) && level.entries.iter().any(|entry| entry.relation.is_some()) {
                 self.found.system_columns = true;
-                return maybe.unwrap_or_default();
+                return maybe.unwrap_or_default().vague();
             }
         }
         let rows = scope.levels().flat_map(|level| &level.entries).filter(|entry| entry.is_named(name));
         let rows: Option<Taint> =
             rows.fold(None, |taint, entry| Some(taint.unwrap_or_default().with(&entry.row.all())));
         match (maybe, rows) {
-            (None, None) => scope.everything(),
-            (maybe, rows) => maybe.iter().chain(&rows).collect(),
+            (None, None) => scope.everything().vague(),
+            (maybe, rows) => maybe.iter().chain(&rows).collect::<Taint>().vague(),
         }
     }
 
@@ -96,26 +96,27 @@ impl<'a> Walk<'a> {
         let entries = self.entries(qualifier, location, scope);
         self.mentioned(Some(&entries), Name::Word(name));
         if entries.is_empty() {
-            return scope.everything();
+            return scope.everything().vague();
         }
+        let certain = entries.len() == 1;
         let mut taint = Taint::default();
         for entry in entries {
             taint.add(&self.attribute(&entry, name));
         }
-        taint
+        if certain { taint } else { taint.vague() }
     }
 
     /// `entry.name`: a column, or a function of the whole row.
     pub(super) fn attribute(&mut self, entry: &Entry<'a>, name: &str) -> Taint {
         let found = entry.row.named(name);
-        if found.sure.is_some() {
-            return found.any();
+        if let Some(sure) = &found.sure {
+            return sure.clone().with(&found.maybe.unwrap_or_default().vague());
         }
         if entry.relation.is_some() && SYSTEM_COLUMNS.contains(&name) {
             self.found.system_columns = true;
-            return found.maybe.unwrap_or_default();
+            return found.maybe.unwrap_or_default().vague();
         }
-        let whole = entry.row.all();
+        let whole = entry.row.all().vague();
         self.field_or_call(name, &whole, found.maybe.is_some())
     }
 
@@ -124,15 +125,13 @@ impl<'a> Walk<'a> {
         let known = known::server_function(name);
         if !self.catalog.functions(name).is_empty() || known.is_some() {
             let class = self.function(None, name);
-            if !class.is_total(&[]) {
-                self.filter(whole);
-            }
+            self.taken(class, &[], whole);
             return whole.clone();
         }
         let is_somewhere = self.catalog.has_column_named(name) || known::is_function_column(name);
         if !may_be_field && !is_somewhere {
             self.access(Verb::Call, Object::Function("pg_catalog".into(), name.into()));
-            self.filter(whole);
+            self.leave(whole);
         }
         whole.clone()
     }

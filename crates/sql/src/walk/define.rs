@@ -63,11 +63,11 @@ impl<'a> Walk<'a> {
     fn guard(&mut self, relation: &Relation) {
         let columns: Taint =
             self.sensitive.in_relation(relation.oid).fold(Taint::default(), |t, id| t.with(&Taint::of(id)));
-        self.filter(&columns);
+        self.leave(&columns);
         self.found.touches_sensitive |= !columns.is_empty();
         if let Some(view) = self.sensitive.view(relation.oid) {
             let all = view.columns.iter().chain([&view.decides]).collect();
-            self.filter(&all);
+            self.leave(&all);
         }
     }
 }

@@ -6,9 +6,11 @@ use pg_query::protobuf::{
 use pg_query::{Node, NodeEnum};
 
 use super::Walk;
+use super::call::Fits;
 use super::implied::Type;
 use super::scope::Scope;
 use super::taint::Taint;
+use crate::access::Usage;
 
 impl<'a> Walk<'a> {
     /// An expression whose value decides something.
@@ -106,15 +108,17 @@ impl<'a> Walk<'a> {
 
     fn cast(&mut self, cast: &'a TypeCast, scope: &Scope<'_, 'a>) -> Taint {
         let taint = self.optional(cast.arg.as_deref(), scope);
-        let any_text_fits = match cast.type_name.as_ref() {
+        let fits = match cast.type_name.as_ref() {
             Some(name) => self.type_name(name),
             None => {
                 self.misunderstood();
-                false
+                Fits::Some
             }
         };
-        if !any_text_fits {
-            self.filter(&taint);
+        match fits {
+            Fits::Any => {}
+            Fits::Shown => self.used(&taint, Usage::Derive),
+            Fits::Some => self.filter(&taint),
         }
         taint
     }

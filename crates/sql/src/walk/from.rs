@@ -12,6 +12,7 @@ use super::relation::alias_names;
 use super::scope::{Entry, Field, Row, Scope};
 use super::taint::Taint;
 use super::{Walk, word, words};
+use crate::analysis::Sample;
 
 /// What a list or an item of FROM exposes.
 #[derive(Clone, Debug, Default)]
@@ -77,7 +78,14 @@ impl<'a> Walk<'a> {
     }
 
     fn sample(&mut self, sample: &'a RangeTableSample, beside: &[Rc<Entry<'a>>], outer: &Scope<'_, 'a>) -> From<'a> {
-        self.found.samples = true;
+        let place = sample.relation.as_deref().and_then(|relation| match relation.node.as_ref() {
+            Some(NodeEnum::RangeVar(var)) => usize::try_from(var.location).ok(),
+            _ => None,
+        });
+        match (place, usize::try_from(sample.location)) {
+            (Some(relation), Ok(method)) => drop(self.found.samples.insert(Sample { relation, method })),
+            _ => drop(self.misunderstood()),
+        }
         let scope = outer.below(beside.to_vec());
         for argument in sample.args.iter().chain(sample.repeatable.as_deref()) {
             self.judge(argument, &scope);
@@ -165,9 +173,12 @@ impl<'a> Walk<'a> {
             self.filter(&taint);
             return Row { fields: vec![Field { name: alias.map(Cow::Borrowed), taint }], open: None };
         };
+        let steady = self.is_steady(call, scope);
         let taint = self.expr(node, scope);
-        // How many rows there are depends on the arguments.
-        self.filter(&taint);
+        if !steady {
+            // How many rows there are depends on the arguments.
+            self.filter(&taint);
+        }
         let scalar = alias.or_else(|| call.funcname.last().and_then(word));
         let scalar = Field { name: scalar.map(Cow::Borrowed), taint: taint.clone() };
         match self.function_columns(call) {

@@ -99,7 +99,7 @@ impl<'a> Walk<'a> {
         self.mentions.watched.push(Watched { name: name.into(), columns, kind: Kind::Catalog(catalog) });
     }
 
-    /// Judges what was mentioned since: every column of a view that may be used is taken to decide. The definition of a view may use
+    /// Judges what was mentioned since: every column of a view that may be used is taken to be shown. The definition of a view may use
     /// other views as it likes: its text is not the client's.
     pub(super) fn settle_mentions(&mut self, in_definition: bool) {
         let mentions = std::mem::take(&mut self.mentions);
@@ -111,7 +111,7 @@ impl<'a> Walk<'a> {
                 continue;
             }
             match &watched.kind {
-                Kind::View(all) if !in_definition => self.filter(all),
+                Kind::View(all) if !in_definition => self.project(all),
                 Kind::View(_) => {}
                 Kind::Catalog(object) => self.access(Verb::Inspect, object.clone()),
             }

@@ -32,7 +32,9 @@ pub(crate) use taint::Taint;
 use mention::Mentions;
 
 use crate::access::{Access, ColumnUse, Object, Usage, Verb};
-use crate::analysis::{Analysis, Copy, Places, Qualified, RangeUse, Reason, Refused, Statement};
+use crate::analysis::{
+    Analysis, Copy, CopyUse, Output, Outputs, Places, Qualified, RangeUse, Reason, Refused, Sample, Statement,
+};
 use crate::census::{self, Visited};
 use crate::{Catalog, Prepared, Sensitive, Unreadable};
 
@@ -47,6 +49,8 @@ pub(crate) struct Walk<'a> {
     /// The schemas that unqualified names are looked up in.
     path: &'a [String],
     steps: usize,
+    /// The rows of the query that is walked next go to the client as they are.
+    shown: bool,
     /// A value of a user's type may be at hand.
     user_types: bool,
     mentions: Mentions,
@@ -70,8 +74,9 @@ pub(crate) struct Found {
     inherited_counts: BTreeSet<(u32, i16)>,
     touches_sensitive: bool,
     changes_catalog: bool,
+    samples: BTreeSet<Sample>,
+    copies: BTreeSet<CopyUse>,
     locks_rows: bool,
-    samples: bool,
     system_columns: bool,
     /// Of the statement at hand.
     no_where: bool,
@@ -93,6 +98,7 @@ impl<'a> Walk<'a> {
             forgot_all: false,
             path,
             steps: 0,
+            shown: false,
             user_types: false,
             mentions: Mentions::default(),
             visited: Visited::default(),
@@ -103,24 +109,27 @@ impl<'a> Walk<'a> {
     /// Walks every statement.
     pub(crate) fn run(mut self, statements: &'a [RawStmt], text: &str) -> Result<Analysis, Unreadable> {
         let mut done = Vec::with_capacity(statements.len());
+        let mut outputs = None;
         for raw in statements {
             let start = usize::try_from(raw.stmt_location).unwrap_or_default();
             let length = usize::try_from(raw.stmt_len).ok().filter(|length| *length > 0);
             let end = length.map_or(text.len(), |length| (start + length).min(text.len()));
-            done.push(self.statement_of(raw, start..end));
+            let (statement, shape) = self.statement_of(raw, start..end);
+            outputs = shape.filter(|_| statements.len() == 1);
+            done.push(statement);
         }
         if self.is_exhausted() {
             return Err(Unreadable::TooComplex);
         }
-        Ok(self.into_analysis(done))
+        Ok(Analysis { outputs, ..self.into_analysis(done) })
     }
 
-    fn statement_of(&mut self, raw: &'a RawStmt, span: std::ops::Range<usize>) -> Statement {
+    fn statement_of(&mut self, raw: &'a RawStmt, span: std::ops::Range<usize>) -> (Statement, Option<Outputs>) {
         self.found.no_where = false;
         self.found.row_changing = false;
         let Some(node) = raw.stmt.as_deref() else {
             self.refuse(Reason::NotUnderstood, None);
-            return statement::other(span);
+            return (statement::other(span), None);
         };
         self.visited = Visited::default();
         let done = self.top(node);
@@ -128,7 +137,8 @@ impl<'a> Walk<'a> {
         if done.counted && census::count(node) != Some(self.visited.census()) {
             self.refuse(Reason::NotUnderstood, u32::try_from(span.start).ok());
         }
-        Statement {
+        let outputs = done.outputs;
+        let statement = Statement {
             kind: done.kind,
             span,
             copy: done.copy,
@@ -136,7 +146,20 @@ impl<'a> Walk<'a> {
             transaction: done.transaction,
             has_where: !self.found.no_where,
             row_changing: self.found.row_changing || done.copy == Copy::In,
+        };
+        (statement, outputs)
+    }
+
+    /// What the columns of a result carry; nothing where they are not certain.
+    fn outputs(&self, row: &Row<'a>, pinned: bool) -> Option<Outputs> {
+        if row.open.is_some() {
+            return None;
         }
+        let one = |field: &scope::Field<'a>| Output {
+            carries: field.taint.marks().iter().filter_map(|mark| self.sensitive.key(mark.column)).collect(),
+            verbatim: field.taint.is_one_column(),
+        };
+        Some(Outputs { columns: row.fields.iter().map(one).collect(), pinned })
     }
 
     /// Walks one query on its own, as the definition of a view.
@@ -169,12 +192,15 @@ impl<'a> Walk<'a> {
             functions: found.functions.into_iter().collect(),
             touches_sensitive: found.touches_sensitive,
             changes_catalog: found.changes_catalog,
+            outputs: None,
             places: Places {
                 ranges: found.ranges.into_iter().collect(),
                 qualified: found.qualified.into_iter().collect(),
                 counted: counted.into_iter().collect(),
+                views: found.uses.iter().filter_map(|(id, _)| self.sensitive.shown_by(*id)).collect(),
+                samples: found.samples.into_iter().collect(),
+                copies: found.copies.into_iter().collect(),
                 locks_rows: found.locks_rows,
-                samples: found.samples,
                 system_columns: found.system_columns,
             },
         }
@@ -198,15 +224,23 @@ impl<'a> Walk<'a> {
         Taint::default()
     }
 
-    /// The value decides something or leaves on a way that cannot be masked.
+    /// The value decides something.
     fn filter(&mut self, taint: &Taint) {
-        self.found.uses.extend(taint.marks().iter().map(|mark| (mark.column, Usage::Filter)));
+        self.used(taint, Usage::Filter);
+    }
+
+    /// The value leaves the broker's sight.
+    fn leave(&mut self, taint: &Taint) {
+        self.used(taint, Usage::Leave);
     }
 
     /// The value is part of the output.
     fn project(&mut self, taint: &Taint) {
-        let usage = |through_view| if through_view { Usage::Filter } else { Usage::Project };
-        self.found.uses.extend(taint.marks().iter().map(|mark| (mark.column, usage(mark.through_view))));
+        self.used(taint, Usage::Project);
+    }
+
+    fn used(&mut self, taint: &Taint, usage: Usage) {
+        self.found.uses.extend(taint.marks().iter().map(|mark| (mark.column, usage)));
     }
 }
 

@@ -7,6 +7,7 @@ use super::implied::Type;
 use super::scope::{Found, Row, Scope};
 use super::taint::Taint;
 use super::{Walk, word};
+use crate::access::Usage;
 
 impl<'a> Walk<'a> {
     /// ORDER BY: output names and positions, or expressions.
@@ -42,7 +43,9 @@ impl<'a> Walk<'a> {
     pub(super) fn distinct(&mut self, items: &'a [Node], output: &Row<'a>, scope: &Scope<'_, 'a>) {
         for item in items {
             if item.node.is_none() {
-                self.filter(&output.all());
+                // What the client sees is distinct then, and the mask is in it.
+                let usage = if self.shown { Usage::Derive } else { Usage::Filter };
+                self.used(&output.all(), usage);
                 self.compared_by_class(Type::Unknown);
             } else {
                 self.key(item, output, scope, First::Output);

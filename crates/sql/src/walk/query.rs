@@ -25,6 +25,7 @@ impl<'a> Walk<'a> {
             return Row::default();
         }
         self.visited.query(select);
+        let shown = std::mem::take(&mut self.shown);
         let before = (!select.locking_clause.is_empty()).then(|| {
             self.charge(self.found.ranges.len());
             self.found.ranges.clone()
@@ -32,7 +33,7 @@ impl<'a> Walk<'a> {
         let scope =
             Scope { parent: Some(outer), entries: Vec::new(), ctes: self.with(select.with_clause.as_ref(), outer) };
         let row = match SetOperation::try_from(select.op) {
-            Ok(SetOperation::SetopNone) if select.values_lists.is_empty() => self.block(select, &scope),
+            Ok(SetOperation::SetopNone) if select.values_lists.is_empty() => self.block(select, &scope, shown),
             Ok(SetOperation::SetopNone) => self.values(select, &scope),
             Ok(SetOperation::SetopUnion | SetOperation::SetopIntersect | SetOperation::SetopExcept) => {
                 self.set_operation(select, &scope)
@@ -88,13 +89,15 @@ impl<'a> Walk<'a> {
         row
     }
 
-    fn block(&mut self, select: &'a SelectStmt, outer: &Scope<'_, 'a>) -> Row<'a> {
+    fn block(&mut self, select: &'a SelectStmt, outer: &Scope<'_, 'a>, shown: bool) -> Row<'a> {
         let from = self.from(&select.from_clause, outer);
         let scope = outer.below(from.entries);
         if let Some(condition) = &select.where_clause {
             self.judge(condition, &scope);
         }
+        self.shown = shown;
         let row = self.targets(&select.target_list, &from.row, &scope);
+        self.shown = false;
         self.group(&select.group_clause, &row, &scope);
         if let Some(condition) = &select.having_clause {
             self.judge(condition, &scope);
@@ -105,7 +108,9 @@ impl<'a> Walk<'a> {
                 _ => drop(self.misunderstood()),
             }
         }
+        self.shown = shown;
         self.distinct(&select.distinct_clause, &row, &scope);
+        self.shown = false;
         self.order(&select.sort_clause, &row, &scope);
         row
     }
@@ -265,7 +270,7 @@ impl<'a> Walk<'a> {
 
     /// A query whose rows become a table.
     pub(super) fn becomes_table(&mut self, into: &'a IntoClause, row: &Row<'a>) {
-        self.filter(&row.all());
+        self.leave(&row.all());
         match &into.rel {
             Some(relation) => {
                 self.visited.relation(relation);

@@ -98,7 +98,7 @@ impl<'a> Row<'a> {
 
     /// Every column carries what any of them does.
     pub(crate) fn blurred(mut self) -> Self {
-        let all = self.all();
+        let all = self.all().vague();
         self.fields.iter_mut().for_each(|field| field.taint.clone_from(&all));
         self.open = self.open.map(|_| all);
         self

@@ -1,19 +1,24 @@
 //! Statements by their outermost node.
 
+use std::collections::BTreeSet;
 use std::mem;
 use std::ops::Range;
 use std::sync::Arc;
 
 use pg_query::protobuf::{
-    CallStmt, CopyStmt, CreateTableAsStmt, DeallocateStmt, ExecuteStmt, LockStmt, PrepareStmt, TruncateStmt, ViewStmt,
+    CallStmt, CopyStmt, CreateTableAsStmt, DeallocateStmt, ExecuteStmt, LockStmt, PrepareStmt, RangeVar, TruncateStmt,
+    ViewStmt,
 };
 use pg_query::{Node, NodeEnum};
 
-use super::scope::{Row, Scope};
+use super::scope::{Entry, Row, Scope};
 use super::taint::Taint;
 use super::{Found, Walk, words};
+use crate::RelationKind;
 use crate::access::{Object, Usage, Verb};
-use crate::analysis::{Analysis, Change, Copy, Kind, Places, Reason, Statement, Transaction};
+use crate::analysis::{
+    Analysis, Change, Copy, CopyUse, Kind, Outputs, Places, RangeUse, Reason, Statement, Transaction,
+};
 
 /// What a statement turned out to be.
 pub(super) struct Done {
@@ -23,15 +28,16 @@ pub(super) struct Done {
     pub(super) transaction: Option<Transaction>,
     /// Every relation, call and column in it was walked, which the census must confirm.
     pub(super) counted: bool,
+    pub(super) outputs: Option<Outputs>,
 }
 
 impl Done {
     pub(super) const fn of(kind: Kind) -> Self {
-        Self { kind, copy: Copy::None, change: None, transaction: None, counted: true }
+        Self { kind, copy: Copy::None, change: None, transaction: None, counted: true, outputs: None }
     }
 
     pub(super) const fn opaque(kind: Kind) -> Self {
-        Self { kind, copy: Copy::None, change: None, transaction: None, counted: false }
+        Self { kind, copy: Copy::None, change: None, transaction: None, counted: false, outputs: None }
     }
 }
 
@@ -52,27 +58,45 @@ impl<'a> Walk<'a> {
     /// A statement whose rows go to the client.
     pub(super) fn top(&mut self, node: &'a Node) -> Done {
         let scope = Scope::default();
-        let (kind, row) = match node.node.as_ref() {
-            Some(NodeEnum::SelectStmt(select)) => (Kind::Select, self.select(select, &scope)),
-            Some(NodeEnum::InsertStmt(insert)) => (Kind::Insert, self.insert(insert, &scope)),
-            Some(NodeEnum::UpdateStmt(update)) => (Kind::Update, self.update(update, &scope)),
-            Some(NodeEnum::DeleteStmt(delete)) => (Kind::Delete, self.delete(delete, &scope)),
-            Some(NodeEnum::MergeStmt(merge)) => (Kind::Merge, self.merge(merge, &scope)),
+        let (kind, row, returning) = match node.node.as_ref() {
+            Some(NodeEnum::SelectStmt(select)) => {
+                self.shown = true;
+                let row = self.select(select, &scope);
+                self.shown = false;
+                self.project(&row.all());
+                (Kind::Select, row, None)
+            }
+            Some(NodeEnum::InsertStmt(insert)) => {
+                (Kind::Insert, self.insert(insert, &scope), insert.returning_clause.as_ref())
+            }
+            Some(NodeEnum::UpdateStmt(update)) => {
+                (Kind::Update, self.update(update, &scope), update.returning_clause.as_ref())
+            }
+            Some(NodeEnum::DeleteStmt(delete)) => {
+                (Kind::Delete, self.delete(delete, &scope), delete.returning_clause.as_ref())
+            }
+            Some(NodeEnum::MergeStmt(merge)) => {
+                (Kind::Merge, self.merge(merge, &scope), merge.returning_clause.as_ref())
+            }
             Some(other) => return self.utility(other, node),
             None => {
                 self.misunderstood();
                 return Done::of(Kind::Other);
             }
         };
-        self.project(&row.all());
         self.settle_mentions(false);
-        Done::of(kind)
+        let pinned = returning.is_none_or(|returning| !returning.exprs.iter().any(is_star));
+        Done { outputs: self.outputs(&row, pinned), ..Done::of(kind) }
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "what is not listed here defines, administers or is refused")]
     fn utility(&mut self, inner: &'a NodeEnum, node: &'a Node) -> Done {
         match inner {
-            NodeEnum::ExplainStmt(explain) => self.nested(explain.query.as_deref(), Kind::Explain),
+            NodeEnum::ExplainStmt(explain) => {
+                let done = self.nested(explain.query.as_deref(), Kind::Explain);
+                // Its result is a plan, which shows no row.
+                Done { outputs: Some(Outputs { columns: Vec::new(), pinned: true }), ..done }
+            }
             NodeEnum::DeclareCursorStmt(declare) => {
                 self.access(Verb::Session, Object::Target);
                 self.nested(declare.query.as_deref(), Kind::Cursor)
@@ -173,6 +197,7 @@ impl<'a> Walk<'a> {
             functions: found.functions.iter().cloned().collect(),
             touches_sensitive: found.touches_sensitive,
             changes_catalog: found.changes_catalog,
+            outputs: None,
             places: Places { counted: counted.into_iter().collect(), ..Places::default() },
         }
     }
@@ -192,7 +217,8 @@ impl<'a> Walk<'a> {
         found.touches_sensitive |= inner.touches_sensitive;
         found.changes_catalog |= inner.changes_catalog;
         found.locks_rows |= inner.locks_rows;
-        found.samples |= inner.samples;
+        found.samples.extend(inner.samples);
+        found.copies.extend(inner.copies);
         found.system_columns |= inner.system_columns;
         found.no_where |= inner.no_where;
         found.row_changing |= inner.row_changing;
@@ -246,9 +272,9 @@ impl<'a> Walk<'a> {
         let on_client = !copy.is_program && copy.filename.is_empty();
         if let Some(query) = copy.query.as_deref() {
             self.access(Verb::CopyOut, Object::Target);
-            let mark = mem::take(&mut self.found.uses);
+            let before = mem::take(&mut self.found.uses);
             self.top(query);
-            self.unmaskable_uses(mark);
+            self.copied_uses(before);
         }
         let verb = if copy.is_from { Verb::CopyIn } else { Verb::CopyOut };
         if let Some(relation) = &copy.relation {
@@ -266,7 +292,7 @@ impl<'a> Walk<'a> {
                 target.iter().filter_map(|entry| entry.relation).for_each(|relation| {
                     self.access(Verb::Read, super::relation::table(relation));
                 });
-                self.filter(&copied(&row, &copy.attlist));
+                self.copied_relation(relation, target.as_ref(), &copied(&row, &copy.attlist), &copy.attlist);
             }
         }
         let way = match (on_client, copy.is_from) {
@@ -277,10 +303,25 @@ impl<'a> Walk<'a> {
         Done { copy: way, ..Done::of(Kind::Copy) }
     }
 
-    /// Turns what was projected since into uses that cannot be masked.
-    fn unmaskable_uses(&mut self, before: std::collections::BTreeSet<(u32, Usage)>) {
+    /// Copied data passes the wire as it is: what was projected since must be masked where it comes from.
+    fn copied_uses(&mut self, before: BTreeSet<(u32, Usage)>) {
         let since = mem::replace(&mut self.found.uses, before);
-        self.found.uses.extend(since.into_iter().map(|(id, _)| (id, Usage::Filter)));
+        let copied = |usage| if usage == Usage::Project { Usage::Derive } else { usage };
+        self.found.uses.extend(since.into_iter().map(|(id, usage)| (id, copied(usage))));
+    }
+
+    /// `COPY relation TO` can become a query of a table, which may then be masked like any other.
+    fn copied_relation(&mut self, var: &RangeVar, entry: Option<&Entry<'a>>, carries: &Taint, columns: &'a [Node]) {
+        let Some(relation) = entry.and_then(|entry| entry.relation) else { return };
+        let columns: Option<Vec<Box<str>>> = words(columns).map(|names| names.into_iter().map(Into::into).collect());
+        match (relation.kind, usize::try_from(var.location), columns) {
+            (RelationKind::Table, Ok(at), Some(columns)) => {
+                self.used(carries, Usage::Derive);
+                self.found.ranges.insert(RangeUse { at, oid: relation.oid, aliased: true });
+                self.found.copies.insert(CopyUse { at, columns });
+            }
+            _ => self.leave(carries),
+        }
     }
 
     fn create_as(&mut self, create: &'a CreateTableAsStmt) -> Done {
@@ -292,7 +333,7 @@ impl<'a> Walk<'a> {
                 let since = mem::replace(&mut self.found.inherited, before);
                 self.found
                     .inherited
-                    .extend(since.into_iter().map(|column| crate::ColumnUse { usage: Usage::Filter, ..column }));
+                    .extend(since.into_iter().map(|column| crate::ColumnUse { usage: Usage::Leave, ..column }));
                 Row::default()
             }
             _ => Row::unknown(self.misunderstood()),
@@ -306,7 +347,7 @@ impl<'a> Walk<'a> {
 
     fn create_view(&mut self, view: &'a ViewStmt) -> Done {
         let row = self.subquery(view.query.as_deref(), &Scope::default());
-        self.filter(&row.all());
+        self.leave(&row.all());
         match &view.view {
             Some(name) => {
                 self.visited.relation(name);
@@ -345,10 +386,10 @@ impl<'a> Walk<'a> {
         };
         self.visited.call(call);
         let scope = Scope::default();
-        call.args.iter().for_each(|argument| self.judge(argument, &scope));
+        call.args.iter().for_each(|argument| self.store(argument, &scope));
         match words(&call.funcname).as_deref() {
             Some([name]) => {
-                let own = self.catalog.functions(name).iter().map(|(schema, _)| schema);
+                let own = self.catalog.functions(name).iter().map(|own| &own.schema);
                 let schema = own.clone().find(|schema| self.path.contains(schema)).or_else(|| self.path.first());
                 let schema = schema.map_or("pg_catalog", String::as_str);
                 self.access(Verb::Call, Object::Function(schema.into(), (*name).into()));
@@ -357,6 +398,17 @@ impl<'a> Walk<'a> {
             _ => drop(self.misunderstood()),
         }
         Done::of(Kind::Call)
+    }
+}
+
+/// An item of an output list that the server expands.
+fn is_star(target: &Node) -> bool {
+    let Some(NodeEnum::ResTarget(target)) = target.node.as_ref() else { return true };
+    match target.val.as_deref().and_then(|value| value.node.as_ref()) {
+        Some(NodeEnum::ColumnRef(column)) => super::query::ends_with_star(&column.fields),
+        Some(NodeEnum::AIndirection(indirection)) => super::query::ends_with_star(&indirection.indirection),
+        Some(_) => false,
+        None => true,
     }
 }
 

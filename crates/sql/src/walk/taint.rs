@@ -9,6 +9,8 @@ pub(crate) struct Mark {
     pub(crate) through_view: bool,
     /// It went through an expression: whether it is NULL may depend on more than whether the column is.
     pub(crate) computed: bool,
+    /// It is not certain that the value is the column: it may be a whole row, or another one.
+    pub(crate) vague: bool,
 }
 
 /// The sensitive columns that a value depends on; sorted, distinct.
@@ -17,7 +19,7 @@ pub(crate) struct Taint(Vec<Mark>);
 
 impl Taint {
     pub(crate) fn of(column: u32) -> Self {
-        Self(vec![Mark { column, through_view: false, computed: false }])
+        Self(vec![Mark { column, through_view: false, computed: false, vague: false }])
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
@@ -48,6 +50,16 @@ impl Taint {
             return self;
         }
         self.mapped(|mark| Mark { computed: true, ..mark })
+    }
+
+    /// The same columns, of which the value may be more or less than one.
+    pub(crate) fn vague(&self) -> Self {
+        self.mapped(|mark| Mark { vague: true, ..mark })
+    }
+
+    /// The value is one column of a table as it stands there.
+    pub(crate) fn is_one_column(&self) -> bool {
+        matches!(self.0.as_slice(), [Mark { through_view: false, computed: false, vague: false, .. }])
     }
 
     fn mapped(&self, change: impl Fn(Mark) -> Mark) -> Self {

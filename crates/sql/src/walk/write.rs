@@ -12,7 +12,7 @@ use super::mention::Name;
 use super::relation::table;
 use super::scope::{Entry, Row, Scope};
 use super::taint::Taint;
-use crate::access::Verb;
+use crate::access::{Usage, Verb};
 
 impl<'a> Walk<'a> {
     pub(super) fn insert(&mut self, insert: &'a InsertStmt, outer: &Scope<'_, 'a>) -> Row<'a> {
@@ -26,7 +26,7 @@ impl<'a> Walk<'a> {
             None => {}
             Some(Some(NodeEnum::SelectStmt(select))) => {
                 let row = self.source(select, &scope);
-                self.filter(&row);
+                self.leave(&row);
             }
             Some(_) => drop(self.misunderstood()),
         }
@@ -118,7 +118,7 @@ impl<'a> Walk<'a> {
             };
             clause.condition.iter().for_each(|condition| self.judge(condition, &scope));
             self.assigned(&clause.target_list, &scope);
-            clause.values.iter().for_each(|value| self.judge(value, &scope));
+            clause.values.iter().for_each(|value| self.store(value, &scope));
         }
         self.returning(merge.returning_clause.as_ref(), target.as_ref(), &source.row, &scope)
     }
@@ -150,11 +150,17 @@ impl<'a> Walk<'a> {
                     _ => drop(self.misunderstood()),
                 }
             }
-            target.val.iter().for_each(|value| self.judge(value, scope));
+            target.val.iter().for_each(|value| self.store(value, scope));
         }
     }
 
-    /// RETURNING shows rows of the target itself, which is never rewritten.
+    /// A value that is stored.
+    pub(super) fn store(&mut self, value: &'a Node, scope: &Scope<'_, 'a>) {
+        let taint = self.expr(value, scope);
+        self.leave(&taint);
+    }
+
+    /// RETURNING shows rows of the target itself, which is never rewritten: only the wire can mask them.
     fn returning(
         &mut self,
         returning: Option<&'a ReturningClause>,
@@ -169,12 +175,14 @@ impl<'a> Walk<'a> {
         if let Some(relation) = target.and_then(|entry| entry.relation) {
             self.access(Verb::Read, table(relation));
         }
-        // MERGE lists the source first, the others last: the order of `*` is not certain.
         let mut star = target.map(|entry| entry.row.clone()).unwrap_or_default();
-        star.append(others.clone());
-        star.open = Some(star.all());
+        if !others.fields.is_empty() || others.open.is_some() {
+            // MERGE lists the source first, the others last: the order of `*` is not certain.
+            star.append(others.clone());
+            star.open = Some(star.all());
+        }
         let row = self.targets(&returning.exprs, &star, scope);
-        self.filter(&row.all());
+        self.used(&row.all(), Usage::Return);
         row
     }
 }

@@ -10,7 +10,8 @@ use sluice_model::{Code, Obligations, OpId, Refusal, Stage};
 use sluice_wire::{Outbox, Violation};
 
 use super::PostgresMachine;
-use super::question::{Asked, Question, handling};
+use super::denial::unsupported;
+use super::question::{Asked, Question};
 use crate::frame::{Fields, Frame};
 use crate::operation::understand;
 use crate::pipeline::Sent;
@@ -72,7 +73,11 @@ impl PostgresMachine {
         obligations: &Arc<Obligations>,
         out: &mut Outbox<Frame>,
     ) -> Result<(), Refusal> {
-        let handling = Arc::new(handling(&question.known, obligations, &self.schemas.view())?);
+        if obligations.controls.limits_results() {
+            return Err(unsupported("controls", "the result of a function call message cannot be limited"));
+        }
+        let view = self.schemas.view();
+        let handling = Arc::new(self.handling(&question.known, obligations, &view, None)?);
         self.send(question.op, question.frame.clone(), Sent::Function, &handling, out);
         Ok(())
     }

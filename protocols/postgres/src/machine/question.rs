@@ -4,18 +4,20 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes};
 use sluice_mask::Plan;
-use sluice_model::{Code, Mask, Obligations, OpId, Refusal, Resource, Ruling};
-use sluice_sql::{Analysis, ColumnMask, ColumnUse, Sought, Verb, locate};
+use sluice_model::{Code, Mask, Obligations, OpId, Refusal, Ruling};
+use sluice_sql::{Analysis, ColumnMask, ColumnUse, Rewritten, Verb};
 use sluice_wire::{Outbox, Violation};
 
+use super::denial::{in_own_words, pointing, unmaskable, unsupported};
+use super::results::{result_formats, veil};
 use super::{NamesAre, Portal, PostgresMachine, Prepared, hush, requests};
 use crate::frame::Frame;
 use crate::message::{self, put_cstr};
+use crate::meter::Meter;
 use crate::names::{Change, Ticket};
 use crate::operation::{Known, understand};
-use crate::pipeline::{Copying, Execution, Handling, Sent};
+use crate::pipeline::{Copying, Execution, Handling, Origin, Sent, Writes};
 use crate::refusal::Hush;
-use crate::schema;
 use crate::view::View;
 
 /// Rewritten texts that one connection remembers.
@@ -92,8 +94,8 @@ impl PostgresMachine {
         if let Some(refusal) = &question.known.refusal {
             return Err(refusal.clone());
         }
-        if obligations.controls.limits_results() {
-            return Err(unsupported("controls", "row, byte and time limits are not available for SQL yet"));
+        if obligations.controls.timeout_ms.is_some() {
+            return Err(unsupported("controls", "a time limit is not available for SQL yet"));
         }
         if !obligations.withheld.is_empty() {
             return Err(unsupported("withheld", "values cannot be withheld from an SQL server"));
@@ -141,9 +143,10 @@ impl PostgresMachine {
         if looked_up.iter().any(|prepared| prepared.epoch != view.catalog.epoch()) {
             return Err(schema_changed());
         }
-        let handling = Arc::new(handling(&question.known, obligations, &view)?);
-        let frame = match self.rewritten(&question.known, obligations, &view)? {
-            Some(text) => message::query(&text),
+        let rewritten = self.rewritten(&question.known, obligations, &view)?;
+        let handling = Arc::new(self.handling(&question.known, obligations, &view, rewritten.as_deref())?);
+        let frame = match rewritten {
+            Some(rewritten) => message::query(rewritten.text.as_bytes()),
             None => question.frame.clone(),
         };
         let changes = self.send_changes(question, obligations, &handling)?;
@@ -214,9 +217,15 @@ impl PostgresMachine {
         }
         let view = self.schemas.view();
         still_reads_the_same(question, &view)?;
-        let handling = Arc::new(handling(&question.known, obligations, &view)?);
-        let frame = match self.rewritten(&question.known, obligations, &view)? {
-            Some(text) => parse_frame(name, &text, types),
+        let rewritten = self.rewritten(&question.known, obligations, &view)?;
+        let handling = Arc::new(self.handling(&question.known, obligations, &view, rewritten.as_deref())?);
+        let moves = !analysis.outputs.as_ref().is_some_and(sluice_sql::Outputs::is_pinned);
+        if handling.veil.is_some() && moves {
+            let message = "masked columns of written rows are returned with `*` in a prepared statement";
+            return Err(unsupported("unpinned", message).with_hint("Name the columns after RETURNING."));
+        }
+        let frame = match rewritten {
+            Some(rewritten) => parse_frame(name, rewritten.text.as_bytes(), types),
             None => question.frame.clone(),
         };
         let prepared = Prepared {
@@ -246,7 +255,15 @@ impl PostgresMachine {
             return Err(prepared_under_other_policies());
         }
         still_reads_the_same(question, &self.schemas.view())?;
-        let handling = Arc::clone(&prepared.handling);
+        let meter = Meter::of(&obligations.controls).map(Arc::new);
+        let handling = match &prepared.handling.veil {
+            Some(veil) => {
+                let veil = Some(veil.in_formats(result_formats(&question.frame)?));
+                Arc::new(Handling { veil, meter, ..(*prepared.handling).clone() })
+            }
+            None if meter.is_none() && prepared.handling.meter.is_none() => Arc::clone(&prepared.handling),
+            None => Arc::new(Handling { meter, ..(*prepared.handling).clone() }),
+        };
         self.pipeline.retain(question.op);
         let execution = execution(&prepared.analysis);
         let value = Portal { op: question.op, handling: Arc::clone(&handling), execution };
@@ -261,60 +278,61 @@ impl PostgresMachine {
         known: &Known,
         obligations: &Arc<Obligations>,
         view: &View,
-    ) -> Result<Option<Bytes>, Refusal> {
+    ) -> Result<Option<Arc<Rewritten>>, Refusal> {
         if obligations.masks.is_empty() {
             return Ok(None);
         }
         let key = known.shape.digest();
-        if let Some((under, text)) = self.rewrites.get(&key)
+        if let Some((under, rewritten)) = self.rewrites.get(&key)
             && under.masks == obligations.masks
         {
-            return Ok(Some(text.clone()));
+            return Ok(Some(Arc::clone(rewritten)));
         }
         let masks = column_masks(&known.analysis, &obligations.masks)?;
         let text = std::str::from_utf8(&known.text)
             .map_err(|_| unsupported("encoding", "the statement is not valid UTF-8"))?;
-        let rewritten = sluice_sql::rewrite(text, &known.analysis, &view.catalog, &masks)
-            .map_err(|unmaskable| unsupported("unmaskable", &unmaskable.to_string()))?;
-        let rewritten = Bytes::from(rewritten);
+        let rewritten = sluice_sql::rewrite(text, &known.analysis, &view.catalog, &masks).map_err(unmaskable)?;
+        let rewritten = Arc::new(rewritten);
         if self.rewrites.len() >= REWRITES {
             self.rewrites.clear();
         }
-        self.rewrites.insert(key, (Arc::clone(obligations), rewritten.clone()));
+        self.rewrites.insert(key, (Arc::clone(obligations), Arc::clone(&rewritten)));
         Ok(Some(rewritten))
     }
-}
 
-/// The engine only knows that it was not understood, or could not be told; the analysis knows why.
-fn in_own_words(refusal: Arc<Refusal>, known: &Known) -> Arc<Refusal> {
-    let untold = known.untold.as_ref().filter(|_| refusal.rule.to_string() == "default-deny");
-    match known.refusal.as_ref().or(untold) {
-        Some(own) => Arc::new(Refusal { decision: refusal.decision.clone(), ..own.clone() }),
-        None => refusal,
+    pub(super) fn handling(
+        &mut self,
+        known: &Known,
+        obligations: &Obligations,
+        view: &View,
+        rewritten: Option<&Rewritten>,
+    ) -> Result<Handling, Refusal> {
+        let analysis = &known.analysis;
+        let masks = column_masks(analysis, &obligations.masks)?;
+        let masked = |used: &&ColumnUse| masks.iter().any(|mask| (mask.oid, mask.attnum) == (used.oid, used.attnum));
+        let cleared = analysis.uses.iter().filter(|used| !masked(used)).map(|used| (used.oid, used.attnum));
+        let mut cleared: Vec<Origin> = cleared.collect();
+        if analysis.statements.iter().any(|statement| statement.kind == sluice_sql::Kind::Cursor) {
+            // FETCH does not say what its cursor shows: DECLARE was ruled on that.
+            self.declared.extend(cleared);
+            cleared = self.declared.iter().copied().collect();
+        }
+        let plan = Plan::clearing(cleared);
+        let hush = if masks.is_empty() { hush(view) } else { Hush::Rewritten };
+        let writes = if analysis.is_row_changing() { Writes::Rows } else { Writes::Nothing };
+        let meter = Meter::of(&obligations.controls).map(Arc::new);
+        let wire = rewritten.map_or(&[][..], |rewritten| &rewritten.wire);
+        let veil = if wire.is_empty() { None } else { Some(veil(wire, &masks, view, &self.mask_key)?) };
+        Ok(Handling {
+            plan,
+            hush,
+            changes_catalog: analysis.changes_catalog,
+            writes,
+            veil,
+            meter,
+            text: known.text.clone(),
+        })
     }
-}
-
-/// The refusal with the place at which the text names what it is about.
-fn pointing(refusal: Arc<Refusal>, text: &[u8]) -> Arc<Refusal> {
-    let on = refusal.grounds.as_ref().and_then(|grounds| grounds.on.as_ref());
-    let Some(span) = on.and_then(|on| locate(std::str::from_utf8(text).ok()?, sought(on)?)) else { return refusal };
-    let mut refusal = refusal;
-    Arc::make_mut(&mut refusal).grounds.get_or_insert_default().span = Some(span);
-    refusal
-}
-
-/// The name of a resource as a text has it.
-fn sought(on: &Resource) -> Option<Sought<'_>> {
-    match (on.kind, &on.path[..]) {
-        (schema::TABLE, [schema, name]) => Some(Sought::Relation { schema, name }),
-        (schema::FUNCTION, [schema, name]) => Some(Sought::Function { schema, name }),
-        (schema::COLUMN, [_, _, name]) => Some(Sought::Column(name)),
-        _ => None,
-    }
-}
-
-fn unsupported(rule: &'static str, message: &str) -> Refusal {
-    Refusal::builtin(Code::Unsupported, rule, message)
 }
 
 /// A statement is forwarded only under the view of the schema that it was decided on, or one in which it means the same.
@@ -330,7 +348,7 @@ fn still_reads_the_same(question: &Question, view: &View) -> Result<(), Refusal>
     }
 }
 
-fn schema_changed() -> Refusal {
+pub(super) fn schema_changed() -> Refusal {
     Refusal::builtin(Code::Unsupported, "schema-changed", "the schema changed since the statement was read")
         .with_hint("Run it again, or prepare it again.")
 }
@@ -378,12 +396,6 @@ fn is_of(used: &ColumnUse, mask: &Mask) -> bool {
 fn column_masks(analysis: &Analysis, masks: &[Mask]) -> Result<Vec<ColumnMask>, Refusal> {
     let mut columns = Vec::with_capacity(masks.len());
     for mask in masks {
-        if mask.filterable {
-            let message = "this use of a masked column is permitted by policy but not available yet";
-            return Err(
-                unsupported("masked-filter", message).with_hint("Select the column without using it in a condition.")
-            );
-        }
         let mut uses = analysis.uses.iter().filter(|used| is_of(used, mask)).peekable();
         if uses.peek().is_none() {
             return Err(unsupported("unmaskable", "a mask is due on a column that the statement does not use"));
@@ -392,20 +404,11 @@ fn column_masks(analysis: &Analysis, masks: &[Mask]) -> Result<Vec<ColumnMask>, 
             oid: used.oid,
             attnum: used.attnum,
             transform: mask.transform.clone(),
+            filterable: mask.filterable,
         }));
     }
     columns.dedup_by_key(|mask| (mask.oid, mask.attnum));
     Ok(columns)
-}
-
-pub(super) fn handling(known: &Known, obligations: &Obligations, view: &View) -> Result<Handling, Refusal> {
-    let analysis = &known.analysis;
-    let masks = column_masks(analysis, &obligations.masks)?;
-    let masked = |used: &&ColumnUse| masks.iter().any(|mask| (mask.oid, mask.attnum) == (used.oid, used.attnum));
-    let cleared = analysis.uses.iter().filter(|used| !masked(used)).map(|used| (used.oid, used.attnum));
-    let plan = Plan::clearing(cleared);
-    let hush = if masks.is_empty() { hush(view) } else { Hush::Rewritten };
-    Ok(Handling { plan, hush, changes_catalog: analysis.changes_catalog, text: known.text.clone() })
 }
 
 fn parse_frame(name: &[u8], text: &[u8], types: &[u8]) -> Frame {

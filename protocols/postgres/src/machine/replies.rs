@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use sluice_model::OpId;
+use sluice_model::{Code, OpId, Refusal};
 use sluice_wire::{Outbox, Violation};
 
-use super::{CatalogState, Farewell, PostgresMachine};
+use super::{CatalogState, Farewell, PostgresMachine, Shown};
 use crate::frame::{Fields, Frame};
+use crate::meter::{self, Metered};
 use crate::names::Ticket;
 use crate::parameters;
-use crate::pipeline::{Copying, Execution, Handling, Owed, Sent};
+use crate::pipeline::{Copying, Execution, Handling, Owed, Sent, Writes};
 use crate::refusal::{self, Ends};
 use crate::rows;
 
@@ -32,7 +33,7 @@ impl PostgresMachine {
                 Ok(())
             }
             b'c' => self.copy_ends(frame, out),
-            b'V' => self.returned(frame, out),
+            b'V' => self.function_returned(frame, out),
             _ => Err(Violation::server("unknown message type")),
         }
     }
@@ -60,7 +61,27 @@ impl PostgresMachine {
             | (b'd', Sent::Query { copying: Copying { gives: true, .. }, .. } | Sent::Execute(Execution::Gives)) => {}
             _ => return Err(OUT_OF_TURN),
         }
-        out.to_client(owed.op, frame);
+        let op = owed.op;
+        let frame = match &owed.handling.veil {
+            Some(veil) if frame.tag() == b'D' && self.shown == Shown::All => match veil.draw(&frame)? {
+                Some(frame) => frame,
+                None => {
+                    let writes = owed.handling.writes;
+                    self.withhold(op, &too_large(), writes, out);
+                    return Ok(());
+                }
+            },
+            Some(_) | None => frame,
+        };
+        let writes = owed.handling.writes;
+        match owed.handling.meter.as_ref().filter(|_| self.shown == Shown::All).map(|meter| meter.pass(frame.clone())) {
+            None => self.show(op, frame, out),
+            Some(Metered::All(frame)) => self.show(op, frame, out),
+            Some(Metered::Part(frame)) => {
+                frame.into_iter().for_each(|frame| self.show(op, frame, out));
+                self.withhold(op, &meter::exceeded(), writes, out);
+            }
+        }
         Ok(())
     }
 
@@ -72,18 +93,20 @@ impl PostgresMachine {
             (b'G', Sent::Execute(execution @ Execution::Awaits)) => *execution = Execution::Takes,
             _ => return Err(OUT_OF_TURN),
         }
-        out.to_client(owed.op, frame);
+        let op = owed.op;
+        self.show(op, frame, out);
         Ok(())
     }
 
     /// `FunctionCallResponse`; `ReadyForQuery` follows.
-    fn returned(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
+    fn function_returned(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
         let owed = self.pipeline.front().ok_or(OUT_OF_TURN)?;
         let Sent::Function = &owed.sent else { return Err(OUT_OF_TURN) };
         let mut fields = Fields::of_server(frame.body());
         fields.value()?;
         fields.end()?;
-        out.to_client(owed.op, frame);
+        let op = owed.op;
+        self.show(op, frame, out);
         Ok(())
     }
 
@@ -93,7 +116,8 @@ impl PostgresMachine {
         else {
             return Err(OUT_OF_TURN);
         };
-        out.to_client(owed.op, frame);
+        let op = owed.op;
+        self.show(op, frame, out);
         Ok(())
     }
 
@@ -110,10 +134,10 @@ impl PostgresMachine {
                 for ticket in changes.pop_front().unwrap_or_default() {
                     self.statements.confirm(ticket);
                 }
-                out.to_client(op, frame);
+                self.show(op, frame, out);
             }
             Sent::Execute(_) => {
-                out.to_client(op, frame);
+                self.show(op, frame, out);
                 self.pop(out);
             }
             Sent::Parse(_)
@@ -144,7 +168,7 @@ impl PostgresMachine {
             (b's', Sent::Execute(Execution::Rows)) => {}
             _ => return Err(OUT_OF_TURN),
         }
-        out.to_client(owed.op, frame);
+        self.show(owed.op, frame, out);
         self.release_portals(portals, out);
         self.release(owed.op, out);
         Ok(())
@@ -155,22 +179,55 @@ impl PostgresMachine {
         let view = self.schemas.view();
         let owed = self.pipeline.front_mut().ok_or(OUT_OF_TURN)?;
         let describes = matches!(owed.sent, Sent::Describe);
+        let (op, mut is_unknown, writes) = (owed.op, false, owed.handling.writes);
         match (frame.tag(), &mut owed.sent) {
-            (b'T', Sent::Describe) => {
-                rows::check(frame.body(), &owed.handling.plan, &view)?;
-            }
+            (b'T', Sent::Describe) => is_unknown = rows::check(frame.body(), &owed.handling, &view)?.is_unknown,
             (b't' | b'n', Sent::Describe) => {}
             (b'T', Sent::Query { copying: Copying { rows: true, .. }, columns: columns @ None, .. }) => {
-                *columns = Some(rows::check(frame.body(), &owed.handling.plan, &view)?);
+                let described = rows::check(frame.body(), &owed.handling, &view)?;
+                *columns = Some(described.columns);
+                is_unknown = described.is_unknown;
             }
             _ => return Err(OUT_OF_TURN),
         }
         let last = describes && frame.tag() != b't';
-        out.to_client(owed.op, frame);
+        if is_unknown && self.shown == Shown::All {
+            self.withhold(op, &changed_meanwhile(), writes, out);
+            if self.catalog == CatalogState::Fresh {
+                self.catalog = CatalogState::Stale;
+            }
+        }
+        self.show(op, frame, out);
         if last {
             self.pop(out);
         }
         Ok(())
+    }
+
+    /// Shows an answer, unless the client was told that it will not be.
+    fn show(&self, op: OpId, frame: Frame, out: &mut Outbox<Frame>) {
+        if self.shown == Shown::All {
+            out.to_client(op, frame);
+        }
+    }
+
+    /// Ends the batch for the client, whose result cannot be shown. The server goes on; what it answers is not shown.
+    fn withhold(&mut self, op: OpId, refusal: &Refusal, writes: Writes, out: &mut Outbox<Frame>) {
+        let refusal = match writes {
+            Writes::Nothing => refusal.clone(),
+            Writes::Rows => refusal.clone().with_hint("It was carried out all the same: look before you run it again."),
+        };
+        super::requests::note(&refusal, out);
+        out.to_client(op, refusal::error(&refusal, Ends::Statement));
+        self.shown = Shown::Rest;
+        self.pipeline.withhold_to_sync();
+        self.drop_what_is_skipped_if_discarding(out);
+    }
+
+    fn drop_what_is_skipped_if_discarding(&mut self, out: &mut Outbox<Frame>) {
+        if self.pipeline.discarding {
+            self.drop_what_is_skipped(out);
+        }
     }
 
     fn ready(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
@@ -191,6 +248,7 @@ impl PostgresMachine {
         };
         self.statements.fail(&failed);
         self.status = status;
+        self.shown = Shown::All;
         out.to_client(owed.op, frame);
         if status == b'I' {
             let portals = self.portals.clear_confirmed();
@@ -220,16 +278,18 @@ impl PostgresMachine {
         if fatal {
             self.farewell = Farewell::Said;
         }
-        out.to_client(op, shown);
+        if fatal {
+            out.to_client(op, shown);
+        } else {
+            self.show(op, shown, out);
+        }
         let failed = match self.pipeline.front().map(|owed| &owed.sent) {
             // A query's own `ReadyForQuery` follows; an error at `Sync` is a commit that failed.
             None | Some(Sent::Query { .. } | Sent::Function | Sent::PoisonedQuery(_) | Sent::Sync) => Vec::new(),
             Some(_) => self.pipeline.skip_to_sync(),
         };
         self.fail(failed, out);
-        if self.pipeline.discarding {
-            self.drop_what_is_skipped(out);
-        }
+        self.drop_what_is_skipped_if_discarding(out);
         Ok(())
     }
 
@@ -266,6 +326,18 @@ impl PostgresMachine {
         out.to_client(op, refusal::sanitise(frame, handling.hush, &handling.text)?);
         Ok(())
     }
+}
+
+/// Somebody changed the schema after the statement was read, so that nobody knows what the columns are.
+fn changed_meanwhile() -> Refusal {
+    let message = "the schema changed while the statement was run; its result is withheld";
+    Refusal::builtin(Code::Unsupported, "schema-changed", message).with_hint("Run it again.")
+}
+
+/// Rows that pass in pieces cannot be masked.
+fn too_large() -> Refusal {
+    Refusal::builtin(Code::Limit, "row-too-large", "a row is too large to be masked")
+        .with_hint("Leave out the masked columns, or the large ones.")
 }
 
 /// `ParameterStatus`: pinned settings must stay, and only settings that clients use are passed on.

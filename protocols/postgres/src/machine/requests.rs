@@ -8,7 +8,7 @@ use sluice_wire::{Outbox, Violation};
 
 use super::named::{Named, NamesInUse, check_length, check_types, kind_and_name, taken, unknown_name};
 use super::question::{Asked, Question};
-use super::{NamesAre, Portal, PostgresMachine};
+use super::{Doubt, NamesAre, Portal, PostgresMachine};
 use crate::frame::{Fields, Frame};
 use crate::names::{Change, Found};
 use crate::operation::{Known, understand};
@@ -86,6 +86,10 @@ impl PostgresMachine {
         let view = self.schemas.view();
         let known = understand(&text, &view, &names);
         let Some(looked_up) = names.looked_up() else { return self.park(frame) };
+        if self.doubts(&known) {
+            self.doubt = Doubt::Open(frame);
+            return Ok(());
+        }
         // An approver of EXECUTE is shown what it executes, and approves exactly that.
         let texts: Vec<&[u8]> = looked_up.iter().map(|prepared| &*prepared.text).collect();
         let bound = (!texts.is_empty()).then(|| Bytes::from(texts.join(&b";\n"[..])));
@@ -120,6 +124,10 @@ impl PostgresMachine {
         }
         let view = self.schemas.view();
         let known = understand(&text, &view, &NamesInUse::none());
+        if self.doubts(&known) {
+            self.doubt = Doubt::Open(frame);
+            return Ok(());
+        }
         let epoch = view.catalog.epoch();
         self.ask(
             Question { op: OpId::CONNECT, frame, known, epoch, asked: Asked::Parse { name, types }, moot: false },

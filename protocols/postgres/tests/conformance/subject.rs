@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use sluice_model::{Mask, Obligations, Refusal, Resource, Tag, Transform};
 use sluice_postgres::machine::{PostgresMachine, Setup};
-use sluice_postgres::{Codec, FunctionEntry, Schemas, View};
+use sluice_postgres::{Codec, FunctionEntry, MaskKey, Schemas, View};
 use sluice_sql::{Catalog, ColumnRow, RelationRow, Rows, Sensitive};
 use sluice_wire::Side;
 use sluice_wire::conformance::{CANARY, Endless, Masked, Move, Subject, Talk, escape, unescape};
@@ -24,6 +24,10 @@ impl Schemas for Shop {
     }
 
     fn refresh(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(std::future::ready(()))
+    }
+
+    fn confirm(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(std::future::ready(()))
     }
 }
@@ -43,6 +47,7 @@ fn shop() -> Arc<dyn Schemas> {
         name: name.to_owned(),
         type_oid: 25,
         type_name: "text".to_owned(),
+        generated: false,
     };
     let rows = Rows {
         database: "shop".to_owned(),
@@ -133,6 +138,7 @@ impl Subject for PostgresSubject {
             schemas: shop(),
             unfinished: Arc::new(AtomicBool::new(false)),
             functions: functions(),
+            mask_key: MaskKey([7; 32]),
         })
     }
 

@@ -1,0 +1,50 @@
+//! What is masked in a result as it passes, and in which formats.
+
+use sluice_model::Refusal;
+use sluice_sql::ColumnMask;
+use sluice_wire::Violation;
+
+use super::denial::unsupported;
+use super::question::schema_changed;
+use crate::frame::{Fields, Frame};
+use crate::veil::{Formats, MaskKey, Veil, Veiled};
+use crate::view::View;
+
+/// What is masked at each position of a result.
+pub(super) fn veil(
+    wire: &[Option<(u32, i16)>],
+    masks: &[ColumnMask],
+    view: &View,
+    key: &MaskKey,
+) -> Result<Veil, Refusal> {
+    let one = |place: &Option<(u32, i16)>| {
+        let Some((oid, attnum)) = *place else { return Ok(None) };
+        let mask = masks.iter().find(|mask| (mask.oid, mask.attnum) == (oid, attnum));
+        let tag = view.tags_of(oid, attnum).into_iter().next();
+        let column = view.catalog.column(oid, attnum);
+        match (mask, column, tag) {
+            (Some(mask), Some(column), Some(tag)) => Ok(Some(Veiled::new(column, mask.transform.clone(), tag))),
+            _ => Err(schema_changed()),
+        }
+    };
+    let columns: Result<Vec<Option<Veiled>>, Refusal> = wire.iter().map(one).collect();
+    Ok(Veil::new(columns?, key))
+}
+
+/// The result formats of a `Bind` whose shape was checked.
+pub(super) fn result_formats(frame: &Frame) -> Result<Formats, Refusal> {
+    let read = || {
+        let mut fields = Fields::of_client(frame.body());
+        fields.cstr()?;
+        fields.cstr()?;
+        for _ in 0..fields.u16()? {
+            fields.u16()?;
+        }
+        for _ in 0..fields.u16()? {
+            fields.value()?;
+        }
+        let count = fields.u16()?;
+        (0..count).map(|_| fields.u16()).collect::<Result<Vec<u16>, Violation>>()
+    };
+    read().map(Formats::new).map_err(|_| unsupported("bind", "the formats of the result cannot be read"))
+}

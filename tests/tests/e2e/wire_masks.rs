@@ -1,0 +1,218 @@
+//! Masks that need a key, and columns that may decide: both are masked where the result passes.
+#![expect(clippy::panic, reason = "tests")]
+
+use sluice_tests::broker::{Broker, Setup, Target};
+use sluice_tests::canary::Scan;
+use sluice_tests::clients::psql;
+use sluice_tests::database::{Database, Server};
+use sluice_tests::run::run;
+use sluice_tests::wire::{Reply, Wire, say};
+
+const DATA: &str = "\
+    CREATE TABLE people(id int PRIMARY KEY, email text, ssn text, code varchar(8), num bigint, uid uuid, doc jsonb, born date);\
+    INSERT INTO people VALUES\
+     (1,'zq7x.k1@leak.example.com','900-55-0001','zq7x.k1@','900550001','00000000-0000-0000-0000-900550001000','{\"a\":\"900-55-0001\"}','1990-01-01'),\
+     (2,'zq7x.k2@leak.example.com','900-55-0002',NULL,NULL,NULL,NULL,NULL),\
+     (3,'zq7x.k1@leak.example.com','900-55-0001','zq7x.k1@','900550001','00000000-0000-0000-0000-900550001000','{\"a\":\"900-55-0001\"}','1990-01-01');\
+    CREATE VIEW contacts AS SELECT id, email AS contact FROM people";
+
+const POLICY: &str = "\
+    @id(\"all-work\") permit (principal in Group::\"analysts\", action in [Action::\"connect\", Action::\"read\", Action::\"write\"], resource);\n\
+    @id(\"as-tokens\") permit (principal in Group::\"analysts\", action == Action::\"reveal.token\", resource in Tag::\"pii\");\n\
+    @id(\"all-read\") permit (principal in Group::\"seekers\", action in [Action::\"connect\", Action::\"read\", Action::\"define\"], resource);\n\
+    @id(\"may-filter\") permit (principal in Group::\"seekers\", action == Action::\"filter\", resource in Tag::\"pii\");\n";
+
+fn people() -> (Broker, Database) {
+    let database = Server::shared().database(DATA);
+    let tagged = [
+        "email: pii.contact",
+        "ssn: pii.number",
+        "code: pii.contact",
+        "num: pii.number",
+        "uid: pii.contact",
+        "doc: pii.contact",
+        "born: pii.contact",
+    ];
+    let columns = tagged.iter().filter_map(|line| line.split_once(": "));
+    let columns = columns.map(|(column, tag)| (format!("public.people.{column}"), tag.to_owned())).collect();
+    let mut setup = Setup::new(vec![Target { columns, ..Target::new("people", "staging", &database) }]);
+    setup.policies = vec![("people.cedar".to_owned(), POLICY.to_owned())];
+    setup.more = "  - { tag: pii.number, token: fpe }".to_owned();
+    (Broker::start(&setup), database)
+}
+
+fn as_member(broker: &Broker, group: &str) -> Wire {
+    broker.wire("alice", "people", &broker.token("alice", group))
+}
+
+/// The first row's fields, by the extended protocol in one format.
+fn extended(wire: &mut Wire, sql: &str, binary: bool) -> Reply {
+    wire.send(&[say::parse("", sql), say::bind("", "", &[], binary), say::execute("", 0), say::sync()].concat());
+    wire.reply()
+}
+
+#[test]
+fn keyed_masks_are_stable_and_keep_the_type() {
+    let (broker, _database) = people();
+    let mut alice = as_member(&broker, "analysts");
+    let rows = alice.query("SELECT email, ssn, code, num, uid, doc, born, id FROM people ORDER BY id").ok().rows();
+    let [first, second, third] = rows.as_slice() else { panic!("{rows:?}") };
+    let text = |at: usize| first.get(at).cloned().flatten().unwrap_or_default();
+    assert!(text(0).starts_with("tok-contact-"), "{first:?}");
+    assert!(text(1).len() == 11 && text(1).matches('-').count() == 2 && text(1) != "900-55-0001", "{first:?}");
+    assert_eq!(text(2).len(), 8, "{first:?}");
+    assert!(text(3).parse::<i64>().is_ok() && text(3).len() == 9, "{first:?}");
+    assert_eq!(text(4).len(), 36, "{first:?}");
+    assert!(text(5).starts_with("\"tok-"), "{first:?}");
+    assert_eq!(first.get(6), Some(&None), "a date has no stand-in");
+    assert_eq!(first.get(..7), third.get(..7), "equal values have equal stand-ins");
+    assert_ne!(first.first(), second.first());
+    assert!(second.iter().skip(2).take(5).all(Option::is_none), "NULL stays NULL: {second:?}");
+    Scan::default().none_in("what the client heard", &alice.heard);
+}
+
+#[test]
+fn every_format_and_portal_shows_the_same() {
+    let (broker, _database) = people();
+    let mut alice = as_member(&broker, "analysts");
+    let sql = "SELECT email, num FROM people WHERE id = 1";
+    let shown = alice.query(sql).ok().rows();
+    assert_eq!(extended(&mut alice, sql, false).ok().rows(), shown);
+    let binary = extended(&mut alice, sql, true);
+    let frame = binary.frames.iter().find(|frame| frame.tag == 'D').map(|frame| frame.body.clone()).unwrap_or_default();
+    let number = frame.last_chunk::<8>().map(|bytes| i64::from_be_bytes(*bytes).to_string());
+    assert_eq!(number, shown.first().and_then(|row| row.get(1).cloned().flatten()));
+    // A portal that is read a row at a time.
+    alice.send(&[say::parse("s", "SELECT email FROM people ORDER BY id"), say::bind("p", "s", &[], false)].concat());
+    alice.send(&[say::execute("p", 1), say::execute("p", 1), say::execute("p", 0), say::sync()].concat());
+    let reply = alice.reply().ok();
+    assert_eq!(reply.rows().len(), 3);
+    assert!(reply.rows().iter().flatten().all(|value| value.as_ref().is_some_and(|value| value.starts_with("tok-"))));
+    Scan::default().none_in("what the client heard", &alice.heard);
+}
+
+#[test]
+fn what_is_computed_from_it_sees_a_mask_that_says_nothing() {
+    let (broker, _database) = people();
+    let mut alice = as_member(&broker, "analysts");
+    for (sql, expected) in [
+        ("SELECT upper(email) FROM people WHERE id = 1", "***"),
+        ("SELECT email || '' FROM people WHERE id = 1", "***"),
+        ("SELECT encode(email::bytea, 'escape') FROM people WHERE id = 1", "***"),
+        ("SELECT contact FROM contacts WHERE id = 1", "***"),
+        ("SELECT DISTINCT email FROM people", "***"),
+        ("SELECT count(email)::text FROM people", "3"),
+    ] {
+        assert_eq!(alice.query(sql).ok().rows(), [[Some(expected.to_owned())]], "{sql}");
+    }
+    let copied = alice.query("COPY people (id, email) TO STDOUT").ok();
+    let data: Vec<u8> =
+        copied.frames.iter().filter(|frame| frame.tag == 'd').flat_map(|frame| frame.body.clone()).collect();
+    assert_eq!(String::from_utf8_lossy(&data), "1\t***\n2\t***\n3\t***\n");
+    let _begun = alice.query("BEGIN; DECLARE c CURSOR FOR SELECT email FROM people ORDER BY id").ok();
+    assert_eq!(alice.query("FETCH 1 FROM c").ok().rows(), [[Some("***".to_owned())]]);
+    let _over = alice.query("ROLLBACK").ok();
+    let _made = alice.query("PREPARE q AS SELECT email FROM people WHERE id = $1").ok();
+    assert_eq!(alice.query("EXECUTE q(1)").ok().rows(), [[Some("***".to_owned())]]);
+    Scan::default().none_in("what the client heard", &alice.heard);
+}
+
+#[test]
+fn returned_rows_are_masked() {
+    let (broker, database) = people();
+    let mut alice = as_member(&broker, "analysts");
+    let row = alice.query("UPDATE people SET code = 'x' WHERE id = 1 RETURNING id, email").ok().rows();
+    let selected = alice.query("SELECT id, email FROM people WHERE id = 1").ok().rows();
+    assert_eq!(row, selected);
+    let rows = alice.query("DELETE FROM people WHERE id = 3 RETURNING *").ok().rows();
+    assert!(
+        rows.iter()
+            .flatten()
+            .nth(1)
+            .is_some_and(|value| value.as_deref().is_some_and(|value| value.starts_with("tok-"))),
+        "{rows:?}"
+    );
+    let said = alice.query("DELETE FROM people WHERE id = 2 RETURNING upper(email)").refused("42501");
+    assert!(said.message.contains("returned"), "{said:?}");
+    let said = extended(&mut alice, "DELETE FROM people WHERE id = 2 RETURNING *", false).refused("42501");
+    assert!(said.hint.contains("RETURNING"), "{said:?}");
+    assert_eq!(database.truth("SELECT string_agg(id::text, ',' ORDER BY id) FROM people"), "1,2");
+    Scan::default().none_in("what the client heard", &alice.heard);
+}
+
+#[test]
+fn who_may_filter_decides_by_values_that_stay_masked() {
+    let (broker, _database) = people();
+    let mut sue = as_member(&broker, "seekers");
+    let found = sue.query("SELECT id, email, ssn FROM people WHERE ssn = '900-55-0002'").ok().rows();
+    assert_eq!(found, [[Some("2".to_owned()), Some("***".to_owned()), Some("***".to_owned())]]);
+    let found = sue.query("SELECT email, count(*) FROM people GROUP BY email ORDER BY email").ok().rows();
+    assert_eq!(found.len(), 2, "{found:?}");
+    for sql in [
+        "SELECT upper(ssn) FROM people WHERE ssn LIKE '9%'",
+        "SELECT ssn LIKE '9%' FROM people",
+        "SELECT min(ssn) FROM people WHERE ssn LIKE '9%'",
+        "CREATE TABLE kept AS SELECT ssn FROM people",
+        "COPY (SELECT ssn FROM people WHERE ssn LIKE '9%') TO STDOUT",
+        "SELECT p FROM people p WHERE ssn LIKE '9%'",
+        "SELECT (SELECT ssn FROM people WHERE ssn LIKE '9%' LIMIT 1)",
+    ] {
+        let said = sue.query(sql).refused("42501");
+        assert!(said.detail.contains("unmaskable"), "{sql}: {said:?}");
+    }
+    let mut alice = as_member(&broker, "analysts");
+    let said = alice.query("SELECT id FROM people WHERE ssn = '900-55-0002'").refused("42501");
+    assert!(said.detail.contains("masked-filter"), "{said:?}");
+    Scan::default().none_in("what the client heard", &[sue.heard, alice.heard].concat());
+}
+
+#[test]
+fn a_row_that_is_too_large_to_mask_is_withheld() {
+    let (broker, _database) = people();
+    let mut alice = as_member(&broker, "analysts");
+    let said = alice.query("SELECT repeat('x', 400000), email FROM people").refused("54000");
+    assert!(said.detail.contains("row-too-large"), "{said:?}");
+    assert_eq!(alice.query("SELECT 1").ok().status(), Some('I'));
+}
+
+#[test]
+fn results_are_cut_off_at_what_policy_allows() {
+    let database = Server::shared().database(DATA);
+    let limits = "@id(\"few\") @max_rows(\"2\") permit (principal, action == Action::\"sql.read\", resource);\n\
+                  @id(\"small\") @max_bytes(\"200\") permit (principal, action in [Action::\"sql.read\", Action::\"sql.copy_out\"], resource);\n";
+    let mut setup = Setup::new(vec![Target::new("people", "staging", &database)]);
+    setup.targets.iter_mut().for_each(|target| target.columns.clear());
+    setup.policies =
+        vec![("people.cedar".to_owned(), POLICY.to_owned()), ("limits.cedar".to_owned(), limits.to_owned())];
+    let broker = Broker::start(&setup);
+    let mut alice = as_member(&broker, "analysts");
+    assert_eq!(alice.query("SELECT id FROM people LIMIT 2").ok().rows().len(), 2);
+    let reply = alice.query("SELECT id FROM people ORDER BY id");
+    assert_eq!((reply.tags().as_str(), reply.rows().len()), ("TDDEZ", 2));
+    assert!(reply.refused("54000").detail.contains("result-limit"));
+    let reply = extended(&mut alice, "SELECT id FROM people ORDER BY id", true);
+    assert_eq!(reply.tags(), "12DDEZ");
+    // All executions of a portal count together.
+    alice.send(&[say::parse("", "SELECT id FROM people"), say::bind("p", "", &[], false)].concat());
+    alice.send(&[say::execute("p", 1), say::execute("p", 1), say::execute("p", 1), say::sync()].concat());
+    assert_eq!(alice.reply().tags(), "12DsDsEZ");
+    let _large = alice.query("SELECT repeat('x', 300), id FROM people LIMIT 1").refused("54000");
+    let _large = alice.query("COPY people TO STDOUT").refused("54000");
+    let row = alice.query("UPDATE people SET code = 'x' RETURNING id");
+    assert!(row.refused("54000").hint.contains("carried out"));
+    assert_eq!(alice.query("SELECT 1").ok().status(), Some('I'));
+}
+
+#[test]
+fn psql_shows_stand_ins() {
+    let (broker, _database) = people();
+    let alice = broker.token("alice", "analysts");
+    let seen = run(
+        psql(&broker, "alice", "people", &alice).args(["-c", "SELECT ssn FROM people ORDER BY id"]),
+        std::time::Duration::from_secs(30),
+    )
+    .done();
+    let lines: Vec<&str> = seen.stdout.lines().collect();
+    assert!(lines.len() == 3 && lines.first() == lines.last() && lines.first() != lines.get(1), "{}", seen.said());
+    Scan::default().none_in("what psql said", seen.said().as_bytes());
+}
