@@ -136,7 +136,8 @@ fn ended(child: &mut Child, deadline: Instant) -> Result<bool, Unprinted> {
         match child.try_wait() {
             Ok(Some(status)) => return Ok(status.success()),
             Ok(None) if Instant::now() >= deadline => return Err(Unprinted::Late),
-            Ok(None) => std::thread::sleep(Duration::from_millis(2)),
+            // It has closed its output and is about to end; nothing tells of that within a time.
+            Ok(None) => std::thread::park_timeout(Duration::from_millis(2)),
             Err(_) => return Err(Unprinted::Failed),
         }
     }
