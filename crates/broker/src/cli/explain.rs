@@ -24,8 +24,10 @@ use crate::{policies, protocols};
 pub(crate) struct Arguments {
     /// A decision that was made, by the id in its error or in a replay: who asked for what, why it was decided so, and
     /// how it would be decided now.
-    #[arg(value_name = "DECISION", conflicts_with = "Described")]
+    #[arg(value_name = "DECISION", conflicts_with_all = ["Subject", "Described"])]
     decision: Option<String>,
+    #[command(flatten)]
+    who: Option<Subject>,
     #[command(flatten)]
     described: Option<Described>,
     #[arg(long, default_value = "text")]
@@ -36,8 +38,6 @@ pub(crate) struct Arguments {
 #[derive(Args, Debug)]
 #[group(id = "Described")]
 struct Described {
-    #[command(flatten)]
-    who: Subject,
     /// The target.
     #[arg(long, value_name = "NAME")]
     target: String,
@@ -76,9 +76,9 @@ pub(crate) fn run(global: &Global, arguments: Arguments) -> Result<u8> {
         Ok(compiled) => compiled,
         Err(mistakes) => return Ok(report_mistakes(&mistakes)),
     };
-    let (described, output) = match arguments {
+    let (who, described, output) = match arguments {
         Arguments { decision: Some(id), output, .. } => return decision::explain(&config, &compiled, &id, output),
-        Arguments { described: Some(described), output, .. } => (described, output),
+        Arguments { who: Some(who), described: Some(described), output, .. } => (who, described, output),
         Arguments { .. } => bail!("name a decision, or describe an operation"),
     };
     let name = TargetName::new(&described.target).context("that is not the name of a target")?;
@@ -91,7 +91,7 @@ pub(crate) fn run(global: &Global, arguments: Arguments) -> Result<u8> {
     let operation = operation(&described, schema)?;
     let now = clock::now();
     let principal = Principal {
-        who: described.who.who()?,
+        who: who.who()?,
         token: TokenId::new("explain")?,
         expires: now.plus_seconds(60),
         targets: None,

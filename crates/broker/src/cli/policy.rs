@@ -26,7 +26,7 @@ pub(crate) enum Command {
     /// Say why an operation was decided as it was, or how one would be.
     #[command(
         mut_args(explain::unless_decided),
-        after_help = "Examples:\n  sluice policy explain d-0a1b2c3d-7\n  \
+        after_help = "Example:\n  sluice policy explain d-0a1b2c3d-7\n  \
                             sluice policy explain --user alice --group analysts --target shop \\\n      \
                             --action sql.write --on Table:public.orders --fact kind=delete --fact has_where=false"
     )]
