@@ -53,13 +53,15 @@ pub(super) fn answer(question: Question) -> Answer {
             let rows = tables().flat_map(|(oid, _, columns)| {
                 (1..).zip(columns).map(move |(number, (name, kind))| {
                     let (type_oid, type_name) = described(*kind);
-                    vec![Cell::Int(oid), Cell::Int(number), text(name), Cell::Int(type_oid), text(type_name)]
+                    let (oid, number, type_oid) = (Cell::Int(oid), Cell::Int(number), Cell::Int(type_oid));
+                    vec![oid, number, text(name), type_oid, text(type_name), Cell::Bool(false)]
                 })
             });
-            (&[Kind::Oid, Kind::SmallInt, Kind::Text, Kind::Oid, Kind::Text], rows.collect())
+            (&[Kind::Oid, Kind::SmallInt, Kind::Text, Kind::Oid, Kind::Text, Kind::Bool], rows.collect())
         }
         Question::Inherits => (&[Kind::Oid, Kind::Oid], Vec::new()),
-        Question::Functions | Question::Operators => (&[Kind::Text, Kind::Text, Kind::Bool], Vec::new()),
+        Question::Functions => (&[Kind::Text, Kind::Text, Kind::Bool, Kind::Bool], Vec::new()),
+        Question::Operators => (&[Kind::Text, Kind::Text, Kind::Bool], Vec::new()),
         Question::RiskyTypes => (&[Kind::Text, Kind::Text], Vec::new()),
     };
     let columns = kinds.iter().map(|kind| ("?column?".to_owned(), *kind)).collect();
