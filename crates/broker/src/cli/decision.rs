@@ -242,8 +242,8 @@ fn again(config: &Config, policies: &Policies, made: &Made) -> Result<Explanatio
 fn tell(made: &Made, now: &Result<Explanation>) {
     let Made { session, id, at, opened, asked, verdict, rules, masks, message } = made;
     let style = if *verdict == Word::Allow { Style::Good } else { Style::Bad };
-    let by = if rules.is_empty() { String::new() } else { format!(" by {}", rules.join(", ")) };
-    out(format_args!("{id}: {}{}", styled(verdict.name(), style, colours()), one_line(&by)));
+    let by = if rules.is_empty() { String::new() } else { format!(" by {}", one_line(&rules.join(", "))) };
+    out(format_args!("{id}: {}{by}", styled(verdict.name(), style, colours())));
     if !message.is_empty() {
         out(format_args!("  {}", one_line(message)));
     }
