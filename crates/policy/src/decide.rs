@@ -99,12 +99,6 @@ impl Stop {
     }
 }
 
-/// Of near misses those that anybody may see.
-fn shown(near: Vec<NearMiss>) -> Vec<Nearest> {
-    let public = near.into_iter().filter(|near| near.public);
-    public.map(|NearMiss { rule, unmet, .. }| Nearest { rule, unmet }).collect()
-}
-
 #[derive(Debug)]
 struct Heard {
     ruling: Result<Outcome, Stop>,
@@ -200,8 +194,12 @@ impl<'a> Hearing<'a> {
                     context: &self.bench.facts,
                     entities: &scene.entities,
                 };
-                let near = || near(self.bench.compiled, self.bench.rules, &question);
-                let silent = || refusal::default_deny(actor.stands, &deed.action).with_nearest(shown(near()));
+                let (compiled, rules) = (self.bench.compiled, self.bench.rules);
+                let silent = || {
+                    let public = near(compiled, rules, &question, |rule| rule.notes.public);
+                    let nearest = public.into_iter().map(|NearMiss { rule, unmet, .. }| Nearest { rule, unmet });
+                    refusal::default_deny(actor.stands, &deed.action).with_nearest(nearest.collect())
+                };
                 self.weigh(&question, silent).map_err(|stop| stop.on(deed.on))?;
                 let Tally { controls, applied, .. } = &mut self.tally;
                 self.bench.compiled.limit(self.bench.rules, &question, controls, applied).map_err(Stop::Fail)?;

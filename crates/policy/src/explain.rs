@@ -100,7 +100,7 @@ impl Policies {
         let outcome = match self.compiled.ask(&self.rules, question) {
             Answer::Permit(rules) => Outcome::Permit(ids(rules)),
             Answer::Forbid(rules) => Outcome::Forbid(ids(rules)),
-            Answer::Silent => Outcome::Silent(near(&self.compiled, &self.rules, question)),
+            Answer::Silent => Outcome::Silent(near(&self.compiled, &self.rules, question, |_| true)),
             Answer::Fault(erring) => Outcome::Fault(erring),
         };
         let shown = |uid: &EntityUid| uid.to_string();
@@ -113,9 +113,14 @@ impl Policies {
     }
 }
 
-/// The permits that come nearest to answering a question.
-pub(crate) fn near(compiled: &Compiled, rules: &RuleSet, question: &Question<'_>) -> Vec<NearMiss> {
-    let matching = rules.rules().filter(|rule| rule.permits() && question.in_scope(rule));
+/// The permits that come nearest to answering a question, of those that are to be shown; others are not evaluated.
+pub(crate) fn near(
+    compiled: &Compiled,
+    rules: &RuleSet,
+    question: &Question<'_>,
+    shown: impl Fn(&Rule) -> bool,
+) -> Vec<NearMiss> {
+    let matching = rules.rules().filter(|rule| rule.permits() && shown(rule) && question.in_scope(rule));
     let miss = |rule: &std::sync::Arc<Rule>| {
         let unmet = rule.clauses.iter().filter(|clause| !compiled.permits(&clause.alone, question));
         let unmet: Vec<String> = unmet.map(|clause| clause.text.clone()).collect();
