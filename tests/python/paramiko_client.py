@@ -5,17 +5,9 @@ import os
 
 import paramiko
 
-client = paramiko.SSHClient()
-client.set_missing_host_key_policy(paramiko.AutoAddPolicy())
-client.connect(
-    "127.0.0.1",
-    port=int(os.environ["SLUICE_PORT"]),
-    username=os.environ["SLUICE_TARGET"],
-    password=os.environ["SLUICE_TOKEN"],
-    allow_agent=False,
-    look_for_keys=False,
-    timeout=20,
-)
+from paramiko_connected import connected
+
+client = connected()
 
 _, stdout, stderr = client.exec_command("echo out; echo err >&2; exit 7")
 seen = {"exec": [stdout.read().decode(), stderr.read().decode(), stdout.channel.recv_exit_status()]}

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 
-import paramiko
+from paramiko_connected import connected
 
 BLOCK = 32 << 10
 # Unless the writer has come further for this long, nothing on the way takes any more.
@@ -42,17 +42,7 @@ def stalled(progress, total):
     assert 0 < last < total, f"{last} of {total} bytes were written to a pipe that nobody reads"
 
 
-client = paramiko.SSHClient()
-client.set_missing_host_key_policy(paramiko.AutoAddPolicy())
-client.connect(
-    "127.0.0.1",
-    port=int(os.environ["SLUICE_PORT"]),
-    username=os.environ["SLUICE_TARGET"],
-    password=os.environ["SLUICE_TOKEN"],
-    allow_agent=False,
-    look_for_keys=False,
-    timeout=20,
-)
+client = connected()
 there = os.path.abspath("there")
 total = os.stat(there).st_size
 with client.open_sftp() as sftp:

@@ -4,19 +4,9 @@ import json
 import os
 import random
 
-import paramiko
+from paramiko_connected import connected
 
-client = paramiko.SSHClient()
-client.set_missing_host_key_policy(paramiko.AutoAddPolicy())
-client.connect(
-    "127.0.0.1",
-    port=int(os.environ["SLUICE_PORT"]),
-    username=os.environ["SLUICE_TARGET"],
-    password=os.environ["SLUICE_TOKEN"],
-    allow_agent=False,
-    look_for_keys=False,
-    timeout=20,
-)
+client = connected()
 
 with open("got/whole", "rb") as file:
     whole = file.read()
