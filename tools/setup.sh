@@ -197,7 +197,7 @@ if ! nginx_ready; then
     attempt "nginx (only the benches need it)" nginx_unpack
 fi
 
-# OpenSSH's own tests, for `make conformance` only: out of the package, without what it wants besides.
+# OpenSSH's own tests, of which `make test` runs some: out of the package, without what it wants besides.
 openssh_tests_unpack() {
     local folder
     folder="$(mktemp -d)"
@@ -213,9 +213,9 @@ openssh_tests_unpack() {
 openssh_tests_ready() {
     [ -f /usr/lib/openssh/regress/test-exec.sh ] || [ -f .tools/openssh-tests/usr/lib/openssh/regress/test-exec.sh ]
 }
-if [ "${1:-}" = conformance ] && ! openssh_tests_ready; then
+if ! openssh_tests_ready; then
     echo "setup: unpacking OpenSSH's own tests into .tools/openssh-tests"
-    attempt "openssh-tests (only \`make conformance\` needs it)" openssh_tests_unpack
+    attempt "OpenSSH's own tests" openssh_tests_unpack
 fi
 if [ "${1:-}" = conformance ] && ! .tools/venv-ansible/bin/ansible-playbook --version >/dev/null 2>&1; then
     echo "setup: installing Ansible into .tools/venv-ansible"

@@ -56,7 +56,7 @@ fn place() -> Result<PathBuf> {
     let folders = [PathBuf::from("/"), root().join(".tools/openssh-tests")];
     let mut found =
         folders.iter().map(|folder| folder.join(INSTALLED)).filter(|folder| folder.join("test-exec.sh").exists());
-    found.next().context("OpenSSH's tests are not installed: `tools/setup.sh conformance` does that")
+    found.next().context("OpenSSH's tests are not installed: `make setup` does that")
 }
 
 /// The names of the tests that are installed.
@@ -74,12 +74,12 @@ pub(crate) fn installed() -> Result<Vec<String>> {
 }
 
 impl Suite {
-    /// Copies it, and starts a broker.
-    pub(crate) fn open() -> Result<Self> {
+    /// Copies it for some of its tests, and starts a broker.
+    pub(crate) fn open(is_run: impl Fn(&str) -> bool) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("sluice-openssh-").tempdir()?;
         let place = folder.path().join("regress");
         let _copied = run(Command::new("cp").arg("-r").arg(self::place()?).arg(&place), TOOL).done();
-        table::edit(&place)?;
+        table::edit(&place, is_run)?;
         for kind in ["ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"] {
             new_key_of(kind, &place.join(kind));
         }

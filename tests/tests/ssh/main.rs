@@ -9,6 +9,7 @@ mod holds;
 mod hosts;
 mod kept;
 mod programs;
+mod regress;
 mod remote;
 mod replay;
 mod run;
