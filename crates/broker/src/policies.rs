@@ -104,7 +104,7 @@ pub(crate) fn compile(config: &Config, epoch: u64) -> Result<Policies, Mistakes>
     if unkept.is_empty() { Ok(policies) } else { Err(Mistakes(unkept)) }
 }
 
-/// Only results of SQL statements are counted.
+/// Only results of SQL statements are counted, and only their time.
 fn is_sql(verb: &str) -> bool {
     verb.starts_with("sql.")
 }
@@ -112,11 +112,7 @@ fn is_sql(verb: &str) -> bool {
 /// A policy that asks for a limit that its protocol does not keep is not taken.
 fn unkept(folder: &Path, rule: &RuleId, file: &str) -> Faults {
     let message = format!("policy `{rule}` limits what cannot be enforced yet");
-    Faults::without_text(
-        &folder.join(file),
-        message,
-        "limit rows or bytes, and name verbs of SQL only: `action == Action::\"sql.read\"`",
-    )
+    Faults::without_text(&folder.join(file), message, "name verbs of SQL only: `action == Action::\"sql.read\"`")
 }
 
 /// The engine's faults, each beside the text it is about.

@@ -65,12 +65,9 @@ impl Policies {
         self.rules.rules().filter(limits).map(|rule| (&rule.id, &*rule.source))
     }
 
-    /// Those of [`Self::limiting`] that no protocol keeps: it limits time, or verbs other than those that `keeps` says of.
+    /// Those of [`Self::limiting`] that no protocol keeps: it limits verbs other than those that `keeps` says of.
     pub fn unkept(&self, keeps: impl Fn(&str) -> bool) -> impl Iterator<Item = (&RuleId, &str)> {
-        let is_kept = move |rule: &&Arc<Rule>| {
-            let times = rule.notes.controls.as_ref().is_some_and(|controls| controls.timeout_ms.is_some());
-            !times && rule.scope.names_action() && rule.scope.actions().all(&keeps)
-        };
+        let is_kept = move |rule: &&Arc<Rule>| rule.scope.names_action() && rule.scope.actions().all(&keeps);
         let limits = |rule: &&Arc<Rule>| rule.notes.controls.as_ref().is_some_and(Controls::limits_results);
         self.rules.rules().filter(limits).filter(move |rule| !is_kept(rule)).map(|rule| (&rule.id, &*rule.source))
     }

@@ -173,6 +173,11 @@ pub(crate) async fn cancel(reach: &Reach, dialer: &Dialer) {
     if reach.interrupt.withdraw() == Interrupted::Hold {
         return;
     }
+    interrupt(reach, dialer).await;
+}
+
+/// Asks a server to cancel what it is at.
+pub(crate) async fn interrupt(reach: &Reach, dialer: &Dialer) {
     let Some(ServerKey(key)) = &reach.server else { return };
     let mut request = BytesMut::new();
     request.put_u32(u32::try_from(key.len().saturating_add(8)).unwrap_or(u32::MAX));

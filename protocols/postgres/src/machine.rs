@@ -23,6 +23,7 @@ use sluice_model::{Code, Digest, Obligations, OpId, Refusal};
 use sluice_sql::{Analysis, Change, Rewritten};
 use sluice_wire::{HoldNotice, Input, Outbox, Side, Violation, Wants};
 
+use crate::curfew::Curfew;
 use crate::frame::Frame;
 use crate::message::{self, Report};
 use crate::names::{Batch, Names};
@@ -47,6 +48,8 @@ pub struct Setup {
     pub functions: Arc<[FunctionEntry]>,
     /// What masks that need a key are made with.
     pub mask_key: MaskKey,
+    /// Told which statement is under way.
+    pub curfew: Arc<Curfew>,
 }
 
 /// The machine of one connection.
@@ -56,12 +59,15 @@ pub struct PostgresMachine {
     unfinished: Arc<AtomicBool>,
     functions: Arc<[FunctionEntry]>,
     mask_key: MaskKey,
+    curfew: Arc<Curfew>,
+    /// The curfew knows of a statement.
+    timing: bool,
     pipeline: Pipeline,
     statements: Names<Arc<Prepared>>,
     portals: Names<Portal>,
     /// The batch that the next message belongs to.
     batch: Batch,
-    /// A message whose names are not settled yet.
+    /// A message whose names are not settled yet, or that comes behind a limited statement.
     parked: Option<Frame>,
     doubt: Doubt,
     /// The client was told that a result cannot be shown: the rest of its batch is not shown either.
@@ -124,6 +130,8 @@ enum Errand {
     Renewal,
     /// A view that may be newer than the one at hand.
     Confirmation,
+    /// The end of a request to cancel.
+    Calm,
 }
 
 /// Whether a message names what the view does not hold.
@@ -207,6 +215,7 @@ impl PostgresMachine {
             writes: Writes::Nothing,
             veil: None,
             meter: None,
+            time: None,
             text: Bytes::new(),
         });
         Self {
@@ -214,6 +223,8 @@ impl PostgresMachine {
             unfinished: setup.unfinished,
             functions: setup.functions,
             mask_key: setup.mask_key,
+            curfew: setup.curfew,
+            timing: false,
             pipeline: Pipeline::default(),
             statements: Names::default(),
             portals: Names::default(),
@@ -278,7 +289,25 @@ impl PostgresMachine {
         } else if matches!(self.doubt, Doubt::Open(_)) {
             self.errand = Errand::Confirmation;
             out.errand(self.schemas.confirm());
+        } else if self.parked.is_some() && self.curfew.is_asking() {
+            self.errand = Errand::Calm;
+            let curfew = Arc::clone(&self.curfew);
+            out.errand(Box::pin(async move { curfew.calm().await }));
         }
+    }
+
+    /// Says which statement the server is at, where its time or its result is limited.
+    fn keep_time(&mut self) {
+        let timed = self.pipeline.timed();
+        if self.timing || timed.is_some() {
+            self.timing = timed.is_some();
+            self.curfew.watch(timed);
+        }
+    }
+
+    /// Whether a message waits: the server may be cancelling what came before, and would cancel this.
+    fn is_under_curfew(&self) -> bool {
+        self.pipeline.is_closed_by_limit() || self.curfew.is_asking()
     }
 
     /// Whether a message must wait for a newer view; once for each, and never for what the session itself changes.
@@ -296,7 +325,13 @@ impl PostgresMachine {
             }
             other @ (Doubt::Open(_) | Doubt::None | Doubt::Settled) => self.doubt = other,
         }
-        Ok(())
+        match self.parked.take() {
+            Some(frame) if was == Errand::Calm => self.request(frame, out),
+            parked => {
+                self.parked = parked;
+                Ok(())
+            }
+        }
     }
 
     /// The server skips everything up to the next `Sync`: what waits to be sent will not be.
@@ -372,6 +407,7 @@ impl sluice_wire::Machine for PostgresMachine {
             Input::Ended(side) => self.ended(side, out),
         }
         self.run_errands(out);
+        self.keep_time();
         Ok(())
     }
 

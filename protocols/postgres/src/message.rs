@@ -73,6 +73,12 @@ pub(crate) fn terminate() -> Frame {
     Frame::build(b'X', |_| {})
 }
 
+/// `Flush`.
+#[must_use]
+pub(crate) fn flush() -> Frame {
+    Frame::build(b'H', |_| {})
+}
+
 /// `ParameterStatus`.
 #[must_use]
 pub(crate) fn parameter_status(name: &str, value: &str) -> Frame {

@@ -2,11 +2,13 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use sluice_mask::Plan;
 use sluice_model::{OpId, Refusal};
 
+use crate::curfew::Timed;
 use crate::frame::Frame;
 use crate::meter::Meter;
 use crate::names::Ticket;
@@ -33,6 +35,8 @@ pub(crate) struct Handling {
     pub(crate) veil: Option<Veil>,
     /// What may be shown of it; each operation has its own.
     pub(crate) meter: Option<Arc<Meter>>,
+    /// How long it may take.
+    pub(crate) time: Option<Duration>,
     /// The text that the client wrote.
     pub(crate) text: Bytes,
 }
@@ -109,6 +113,17 @@ impl Owed {
         matches!(self.sent, Sent::Query { .. } | Sent::Execute(_))
     }
 
+    /// Whether the server may have to be asked to cancel it.
+    fn is_limited(&self) -> bool {
+        let limited = self.handling.time.is_some() || self.handling.meter.is_some();
+        limited && (self.is_performed() || matches!(self.sent, Sent::Function))
+    }
+
+    /// Whether the server answers it with `ReadyForQuery`.
+    const fn ends_batch(&self) -> bool {
+        matches!(self.sent, Sent::Query { .. } | Sent::Function | Sent::Sync | Sent::PoisonedQuery(_))
+    }
+
     fn performs_ddl(&self) -> bool {
         self.is_performed() && self.handling.changes_catalog
     }
@@ -121,6 +136,10 @@ pub(crate) struct Pipeline {
     users: HashMap<OpId, u32>,
     /// How many of them may change the schema once the server gets to them.
     changing: usize,
+    /// How many of them are limited.
+    limited: usize,
+    /// How many have been answered, or skipped.
+    over: u64,
     /// The server skips everything up to the next `Sync`.
     pub(crate) discarding: bool,
 }
@@ -164,9 +183,31 @@ impl Pipeline {
         self.changing > 0
     }
 
+    /// The limited statement that the server is at.
+    pub(crate) fn timed(&self) -> Option<Timed> {
+        if self.limited == 0 {
+            return None;
+        }
+        let performed = |owed: &&Owed| owed.is_performed() || matches!(owed.sent, Sent::Function);
+        let (owed, place) = self.owed.iter().zip(self.over..).find(|(owed, _)| performed(owed))?;
+        owed.is_limited().then_some(Timed { place, limit: owed.handling.time })
+    }
+
+    /// A limited statement is under way, and what follows belongs to another batch: it would be met by a request to
+    /// cancel that comes too late.
+    pub(crate) fn is_closed_by_limit(&self) -> bool {
+        self.limited > 0 && self.owed.back().is_some_and(Owed::ends_batch)
+    }
+
+    /// Whether anything that is owed changes rows.
+    pub(crate) fn writes(&self) -> bool {
+        self.owed.iter().any(|owed| owed.handling.writes == Writes::Rows)
+    }
+
     pub(crate) fn push(&mut self, owed: Owed) {
         self.retain(owed.op);
         self.changing = self.changing.saturating_add(usize::from(owed.performs_ddl()));
+        self.limited = self.limited.saturating_add(usize::from(owed.is_limited()));
         self.owed.push_back(owed);
     }
 
@@ -178,6 +219,8 @@ impl Pipeline {
 
     fn forget(&mut self, owed: Option<&Owed>) {
         self.changing = self.changing.saturating_sub(usize::from(owed.is_some_and(Owed::performs_ddl)));
+        self.limited = self.limited.saturating_sub(usize::from(owed.is_some_and(Owed::is_limited)));
+        self.over = self.over.saturating_add(u64::from(owed.is_some()));
     }
 
     /// Takes everything up to the next `Sync` off the queue: the server has failed one message and skips the others.

@@ -10,12 +10,14 @@ use bytes::BytesMut;
 use sluice_model::{Code, Principal, Refusal, Schema, TargetName};
 use sluice_wire::{Broker, FlowError, Framed, Grant, Io, Peer, Protocol, Side, Targets};
 use tokio::io::AsyncWriteExt as _;
+use tokio::task::unconstrained;
 use tokio::time::timeout;
 
 use crate::bearer::Bearer;
 use crate::cancel::{self, Cancels, Key, Reach};
 use crate::client::{Client, Stop};
 use crate::codec::Codec;
+use crate::curfew::Curfew;
 use crate::dial::{Dialer, Login};
 use crate::frame::Frame;
 use crate::login::Server;
@@ -210,12 +212,16 @@ impl Postgres {
                 let schemas = Arc::new(Shared(Arc::clone(&database)));
                 let functions = reach.target.function_calls.clone().into();
                 let (unfinished, mask_key) = (Arc::clone(&unfinished), self.settings.mask_key.clone());
-                let machine = PostgresMachine::new(Setup { schemas, unfinished, functions, mask_key });
+                let curfew = Arc::new(Curfew::default());
+                let time = Arc::clone(&curfew);
+                let machine = PostgresMachine::new(Setup { schemas, unfinished, functions, mask_key, curfew });
                 let carrying = Box::pin(broker.carry(grant, machine, to_client, to_server));
                 tokio::select! {
                     biased;
                     result = carrying => result,
                     never = database.watch() => match never {},
+                    // A server that floods leaves this task no budget, and just its statement must be cancelled.
+                    never = unconstrained(time.keep(|| cancel::interrupt(&reach, &self.dialer))) => match never {},
                 }
             }
         };

@@ -69,7 +69,7 @@ fn budgets_and_limits_stand_on_one_rule_and_limits_alone_are_named() {
         @id("any") @max_bytes("1KiB") permit (principal, action, resource);"#
     ));
     let unkept: Vec<&str> = policies.unkept(|verb| verb.starts_with("sql.")).map(|(rule, _)| rule.as_str()).collect();
-    assert_eq!(unkept, ["any", "group", "time"]);
+    assert_eq!(unkept, ["any", "group"]);
     let policies = crate::world::policies(&format!(
         r#"{READ} @id("both") @requests("60/1m") @max_rows("10") permit (principal, action, resource);
         @id("budget") @tokens("9/1h") permit (principal, action, resource);

@@ -1,6 +1,7 @@
 //! The open question, and what follows from its answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes};
 use sluice_mask::Plan;
@@ -93,9 +94,6 @@ impl PostgresMachine {
     ) -> Result<(), Refusal> {
         if let Some(refusal) = &question.known.refusal {
             return Err(refusal.clone());
-        }
-        if obligations.controls.timeout_ms.is_some() {
-            return Err(unsupported("controls", "a time limit is not available for SQL yet"));
         }
         if !obligations.withheld.is_empty() {
             return Err(unsupported("withheld", "values cannot be withheld from an SQL server"));
@@ -256,13 +254,15 @@ impl PostgresMachine {
         }
         still_reads_the_same(question, &self.schemas.view())?;
         let meter = Meter::of(&obligations.controls).map(Arc::new);
+        let time = time(obligations);
+        let same = meter.is_none() && prepared.handling.meter.is_none() && time == prepared.handling.time;
         let handling = match &prepared.handling.veil {
             Some(veil) => {
                 let veil = Some(veil.in_formats(result_formats(&question.frame)?));
-                Arc::new(Handling { veil, meter, ..(*prepared.handling).clone() })
+                Arc::new(Handling { veil, meter, time, ..(*prepared.handling).clone() })
             }
-            None if meter.is_none() && prepared.handling.meter.is_none() => Arc::clone(&prepared.handling),
-            None => Arc::new(Handling { meter, ..(*prepared.handling).clone() }),
+            None if same => Arc::clone(&prepared.handling),
+            None => Arc::new(Handling { meter, time, ..(*prepared.handling).clone() }),
         };
         self.pipeline.retain(question.op);
         let execution = execution(&prepared.analysis);
@@ -330,9 +330,15 @@ impl PostgresMachine {
             writes,
             veil,
             meter,
+            time: time(obligations),
             text: known.text.clone(),
         })
     }
+}
+
+/// How long policy lets it take.
+fn time(obligations: &Obligations) -> Option<Duration> {
+    obligations.controls.timeout_ms.map(Duration::from_millis)
 }
 
 /// A statement is forwarded only under the view of the schema that it was decided on, or one in which it means the same.

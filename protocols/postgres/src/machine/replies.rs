@@ -6,6 +6,7 @@ use sluice_model::{Code, OpId, Refusal};
 use sluice_wire::{Outbox, Violation};
 
 use super::{CatalogState, Farewell, PostgresMachine, Shown};
+use crate::curfew;
 use crate::frame::{Fields, Frame};
 use crate::meter::{self, Metered};
 use crate::names::Ticket;
@@ -80,6 +81,9 @@ impl PostgresMachine {
             Some(Metered::Part(frame)) => {
                 frame.into_iter().for_each(|frame| self.show(op, frame, out));
                 self.withhold(op, &meter::exceeded(), writes, out);
+                if !self.pipeline.writes() {
+                    self.curfew.cut();
+                }
             }
         }
         Ok(())
@@ -268,7 +272,7 @@ impl PostgresMachine {
         let (op, handling) = self.current();
         let refusal = match self.pipeline.front().map(|owed| &owed.sent) {
             Some(Sent::PoisonedMessage(refusal) | Sent::PoisonedQuery(refusal)) => Some(Arc::clone(refusal)),
-            Some(_) | None => None,
+            Some(_) | None => self.overdue(&handling, &frame, out)?,
         };
         let fatal = is_fatal(&frame)?;
         let shown = match refusal {
@@ -291,6 +295,22 @@ impl PostgresMachine {
         self.fail(failed, out);
         self.drop_what_is_skipped_if_discarding(out);
         Ok(())
+    }
+
+    /// The refusal that stands behind the server's words, where a statement took longer than it may.
+    fn overdue(
+        &self,
+        handling: &Handling,
+        error: &Frame,
+        out: &mut Outbox<Frame>,
+    ) -> Result<Option<Arc<Refusal>>, Violation> {
+        let Some(limit) = handling.time.filter(|_| self.curfew.is_overdue()) else { return Ok(None) };
+        if !is_cancelled(error)? {
+            return Ok(None);
+        }
+        let refusal = curfew::overdue(limit);
+        super::requests::note(&refusal, out);
+        Ok(Some(Arc::new(refusal)))
     }
 
     /// Takes back what failed messages would have done.
@@ -352,6 +372,18 @@ pub(crate) fn parameter(frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Vio
         out.to_client(OpId::CONNECT, frame);
     }
     Ok(())
+}
+
+/// Whether an error says that a statement was cancelled.
+fn is_cancelled(error: &Frame) -> Result<bool, Violation> {
+    let mut fields = Fields::of_server(error.body());
+    loop {
+        match fields.u8()? {
+            0 => return Ok(false),
+            b'C' => return Ok(fields.cstr()? == b"57014"),
+            _ => drop(fields.cstr()?),
+        }
+    }
 }
 
 /// Whether an error ends the session.

@@ -10,6 +10,7 @@ use super::named::{Named, NamesInUse, check_length, check_types, kind_and_name, 
 use super::question::{Asked, Question};
 use super::{Doubt, NamesAre, Portal, PostgresMachine};
 use crate::frame::{Fields, Frame};
+use crate::message;
 use crate::names::{Change, Found};
 use crate::operation::{Known, understand};
 use crate::pipeline::Sent;
@@ -25,8 +26,9 @@ impl PostgresMachine {
         match frame.tag() {
             // Leftovers of a COPY that the server has already failed, which PostgreSQL ignores too.
             b'd' | b'c' | b'f' => Ok(()),
-            b'S' => self.sync(frame, out),
             b'X' => self.terminate(&frame, out),
+            _ if self.is_under_curfew() => self.park(frame),
+            b'S' => self.sync(frame, out),
             _ if self.pipeline.discarding => Ok(()),
             b'Q' => self.query(frame, out),
             b'P' => self.parse(frame, out),
@@ -231,6 +233,10 @@ impl PostgresMachine {
             Found::Known(portal) => {
                 let portal = portal.clone();
                 self.send(portal.op, frame, Sent::Execute(portal.execution), &portal.handling, out);
+                if portal.handling.time.is_some() {
+                    // Otherwise the server keeps its answer to itself, and its time would go on.
+                    out.to_server(portal.op, message::flush());
+                }
             }
             Found::Unknown => self.refuse_message(unknown_name(&Named::Portal), out),
             Found::Unsettled => return self.park(frame),
@@ -254,7 +260,8 @@ impl PostgresMachine {
         Ok(())
     }
 
-    /// Keeps a message until the names it uses are settled: at the latest by the next `ReadyForQuery`.
+    /// Keeps a message until the names it uses are settled, and what is limited is over: at the latest by the next
+    /// `ReadyForQuery`.
     fn park(&mut self, frame: Frame) -> Result<(), Violation> {
         self.parked = Some(frame);
         Ok(())

@@ -139,6 +139,7 @@ impl Subject for PostgresSubject {
             unfinished: Arc::new(AtomicBool::new(false)),
             functions: functions(),
             mask_key: MaskKey([7; 32]),
+            curfew: Arc::default(),
         })
     }
 
