@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
-use sluice_tests::broker::{Broker, Setup};
-use sluice_tests::run::run;
+use sluice_tests::broker::{Broker, Setup, root};
+use sluice_tests::run::{Running, run};
 use sluice_tests::ssh::{Host, Person, Sshd, certify, new_key, public_key};
 use sluice_tests::wait::SOON;
 
@@ -72,6 +72,58 @@ fn each_connection_signs_in_with_a_key_and_a_certificate_of_its_own() {
         accepted.iter().filter_map(|line| line.split("ED25519-CERT ").nth(1)?.split(' ').next()).collect();
     assert_eq!(keys.len(), accepted.len(), "{accepted:?}");
     stand.broker.log_is_clean();
+}
+
+#[test]
+fn a_certificate_lends_an_agent_where_policy_has_it() {
+    let me = me();
+    let server = believer(&[(&me, &me)]);
+    let key = fs::read_to_string(server.folder().join("authority")).unwrap_or_default();
+    let lent = "@id(\"lent\") permit (principal in Group::\"ops\", action == Action::\"ssh.agent\", resource);";
+    let policies = format!("{OPERATORS}\n{lent}");
+    let target = |host: Host| Host { key, ..host.with("auth: authority") };
+    let stand = Stand::at(server, &policies, |host, _| target(host), |setup| setup);
+    let said = run(
+        &mut stand.script(
+            "eval \"$(ssh-agent -s)\" >/dev/null; trap 'ssh-agent -k >/dev/null' EXIT
+            ssh-keygen -q -t ed25519 -N '' -C lent -f lent && ssh-add -q lent
+            x -o IdentityAgent=\"$SSH_AUTH_SOCK\" -A web@broker 'ssh-add -L'",
+        ),
+        SOON,
+    );
+    assert!(said.clone().done().stdout.trim_end().ends_with(" lent"), "{}", said.said());
+}
+
+#[test]
+fn a_password_lets_the_broker_in_and_another_one_does_not() {
+    let mut serve = Command::new(root().join(".tools/venv/bin/python"));
+    serve
+        .arg(root().join("tests/python/asyncssh_host.py"))
+        .env("HOST_LOGIN", "deploy")
+        .env("HOST_PASSWORD", "s3cret-zq7");
+    let serving = Running::start(&mut serve);
+    let begun = serving.hear("\n");
+    let (port, key) = begun.trim().split_once(' ').unwrap_or_default();
+    let host = |name: &str, password: &str| Host {
+        name: name.to_owned(),
+        environment: "dev".to_owned(),
+        user: "deploy".to_owned(),
+        key: password.to_owned(),
+        port: port.parse().unwrap_or_default(),
+        known_by: format!("host_keys: [\"{key}\"]"),
+        more: vec!["auth: password".to_owned()],
+    };
+    let hosts = vec![host("right", "s3cret-zq7\n"), host("wrong", "other-zq7")];
+    let broker = Broker::start(&Setup::ssh(hosts, OPERATORS));
+    let person = Person::new(&broker, &broker.token("oli", "ops"));
+    assert_eq!(run(&mut person.ssh(&["right@broker", "uptime"]), SOON).done().stdout, "ran 'uptime'\n");
+    let said = run(&mut person.ssh(&["wrong@broker", "uptime"]), SOON);
+    assert_eq!((said.code, said.stdout.as_str()), (Some(255), ""), "{}", said.stderr);
+    assert!(said.stderr.contains("the host does not let the broker in"), "{}", said.stderr);
+    let seen = serving.said();
+    assert!(seen.contains("deploy is in\n") && seen.contains("deploy stays out\n"), "{seen}");
+    let written = broker.log();
+    assert!(!written.contains("zq7"), "a password is in the log: {written}");
 }
 
 #[test]
