@@ -1,7 +1,8 @@
 //! Reads of files whose values are covered.
 //!
 //! Each read becomes several: from the cover's reach before what was asked to its reach behind it. What comes back is
-//! put together, covered, and cut to what was asked.
+//! put together, covered, and cut to what was asked. A read that goes on where one under way ends joins it, so that what
+//! lies on both sides is looked at once for many reads of a client that asks ahead.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,6 +23,8 @@ const UNFIT: Violation = Violation::server("an answer that does not fit");
 const MAX_READ: u32 = 255 << 10;
 /// What every server gives at once, in bytes (section 3 of the draft). One that gives less is asked for the rest.
 const PIECE: u32 = 32 << 10;
+/// The most that is covered at once for reads that join, without the reach on both sides.
+const JOINED: u64 = 256 << 10;
 /// The memory for reads under way, in bytes.
 const ROOM: usize = 16 << 20;
 
@@ -47,16 +50,16 @@ impl Windows {
     }
 }
 
-/// One read of the client.
+/// Reads of the client that follow each other.
 #[derive(Debug)]
 struct Window {
-    /// The client's id.
-    id: u32,
+    /// The client's ids, and how much each asked for, in the order of the file.
+    asked: Vec<(u32, u64)>,
     file: FileNo,
     handle: Bytes,
     under: Under,
     cover: Arc<dyn Cover>,
-    /// What was asked.
+    /// What was asked, altogether.
     offset: u64,
     length: u64,
     /// Where the bytes begin.
@@ -90,34 +93,62 @@ impl Sftp {
         else {
             return self.answer_status(id, Code::Eof, "nothing is there");
         };
+        if self.join((id, file), (offset, length), stop) {
+            return;
+        }
         let start = offset.saturating_sub(reach);
         let Some(opened) = self.files.get(file) else { return };
         opened.windows = opened.windows.saturating_add(1);
-        let under = Under::Ask(opened.ask);
-        let size = usize::try_from(stop - start).unwrap_or(usize::MAX);
-        let mut window = Window {
-            id,
+        let window = Window {
+            asked: vec![(id, length)],
             file,
             handle: Bytes::copy_from_slice(&handle),
-            under,
+            under: Under::Ask(opened.ask),
             cover,
             offset,
             length,
             start,
-            bytes: vec![0; size],
+            bytes: Vec::new(),
             end: None,
             owed: 0,
             failed: None,
         };
         self.windows.last = self.windows.last.wrapping_add(1);
-        self.windows.held = self.windows.held.saturating_add(size);
-        let (number, step) = (self.windows.last, u64::from(self.windows.piece));
-        let mut at = start;
+        self.widen(self.windows.last, window, stop);
+    }
+
+    /// Adds a read to the newest window, if that ends where the read begins and nothing is known to be wrong with it.
+    fn join(&mut self, (id, file): (u32, FileNo), (offset, length): (u64, u64), stop: u64) -> bool {
+        let number = self.windows.last;
+        let Some(mut window) = self.windows.open.remove(&number) else { return false };
+        let joins = window.file == file
+            && window.offset.checked_add(window.length) == Some(offset)
+            && window.length.saturating_add(length) <= JOINED
+            && window.end.is_none()
+            && window.failed.is_none();
+        if joins {
+            window.asked.push((id, length));
+            window.length = window.length.saturating_add(length);
+            self.widen(number, window, stop);
+        } else {
+            self.windows.open.insert(number, window);
+        }
+        joins
+    }
+
+    /// Asks for what a window lacks up to an offset.
+    fn widen(&mut self, number: u64, mut window: Window, stop: u64) {
+        let before = window.bytes.len();
+        let mut at = window.start.saturating_add(u64::try_from(before).unwrap_or(u64::MAX));
+        let more = usize::try_from(stop.saturating_sub(at)).unwrap_or(usize::MAX);
+        window.bytes.resize(before.saturating_add(more), 0);
+        self.windows.held = self.windows.held.saturating_add(more);
+        let step = u64::from(self.windows.piece);
         while at < stop {
-            let piece = u32::try_from(step.min(stop - at)).unwrap_or(PIECE);
+            let length = u32::try_from(step.min(stop - at)).unwrap_or(PIECE);
             window.owed = window.owed.saturating_add(1);
-            self.ask_piece(&window, Piece { window: number, offset: at, length: piece });
-            at = at.saturating_add(u64::from(piece));
+            self.ask_piece(&window, Piece { window: number, offset: at, length });
+            at = at.saturating_add(u64::from(length));
         }
         self.windows.open.insert(number, window);
     }
@@ -160,24 +191,40 @@ impl Sftp {
 
     /// Covers what was read and answers with what was asked.
     fn show(&mut self, mut window: Window) {
-        let Some((file, room)) = self.files.with_room(window.file) else { return };
+        let Some(file) = self.files.get(window.file) else { return };
         file.windows = file.windows.saturating_sub(1);
         if let Some((code, _)) = window.failed {
-            return self.answer_status(window.id, code, "the file cannot be read");
+            for (id, _) in window.asked {
+                self.answer_status(id, code, "the file cannot be read");
+            }
+            return;
         }
         if let Some(end) = window.end {
             file.tell_end(end);
             window.bytes.truncate(usize::try_from(end.saturating_sub(window.start)).unwrap_or(usize::MAX));
         }
         let from = usize::try_from(window.offset - window.start).unwrap_or(usize::MAX);
-        let to = from.saturating_add(usize::try_from(window.length).unwrap_or(usize::MAX)).min(window.bytes.len());
-        if from >= to {
-            return self.answer_status(window.id, Code::Eof, "the file ends here");
+        if from < window.bytes.len() {
+            file.covered.extend(window.cover.cover(&mut window.bytes));
         }
-        file.covered.extend(window.cover.cover(&mut window.bytes));
-        let data = Bytes::from(window.bytes).slice(from..to);
-        file.count_read(window.offset, &data, room);
-        self.answer(window.id, &Reply::Data(data));
+        let (bytes, mut at) = (Bytes::from(window.bytes), window.offset);
+        for (id, length) in window.asked {
+            self.show_part((id, window.file), at, window.start, length, &bytes);
+            at = at.saturating_add(length);
+        }
+    }
+
+    /// Answers one read out of a covered window that begins at an offset.
+    fn show_part(&mut self, (id, file): (u32, FileNo), offset: u64, start: u64, length: u64, bytes: &Bytes) {
+        let from = usize::try_from(offset.saturating_sub(start)).unwrap_or(usize::MAX);
+        let to = from.saturating_add(usize::try_from(length).unwrap_or(usize::MAX)).min(bytes.len());
+        if from >= to {
+            return self.answer_status(id, Code::Eof, "the file ends here");
+        }
+        let Some((file, room)) = self.files.with_room(file) else { return };
+        let data = bytes.slice(from..to);
+        file.count_read(offset, &data, room);
+        self.answer(id, &Reply::Data(data));
     }
 
     /// Takes what the server says of its limits (`limits@openssh.com`): packet, read, write, handles.

@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use proptest::prelude::*;
 use sluice_mask::{BUILTINS, Detectors, Spec};
 use sluice_model::Tag;
+use sluice_wire::Side;
 
 use super::bench::*;
 use crate::files::event::{Content, End};
@@ -125,6 +127,24 @@ proptest! {
     }
 
     #[test]
+    fn reads_that_follow_each_other_give_the_covered_file(
+        content in content(),
+        start in 0usize..200,
+        lengths in proptest::collection::vec(1usize..120, 1..40),
+        most in 1usize..64,
+        order in any::<u64>(),
+    ) {
+        let mut at = start;
+        let mut reads = Vec::new();
+        for length in lengths {
+            reads.push((at, length));
+            at += length;
+        }
+        check(&(Arc::new(Runs) as Arc<dyn Cover>), &content, &reads, (most, order));
+        check(&(Arc::new(stars()) as Arc<dyn Cover>), &content, &reads, (most * 40, order));
+    }
+
+    #[test]
     fn a_large_file_is_covered_across_every_boundary(
         parts in proptest::collection::vec((0usize..9000, content()), 4..12),
         reads in proptest::collection::vec((0usize..90_000, 0usize..20_000), 1..6),
@@ -180,6 +200,50 @@ fn a_handle_closes_after_its_covered_reads_and_its_event_tells_the_classes() {
     let event = &bench.events[0];
     assert_eq!((event.end, event.read.bytes, event.covered.len()), (End::Closed, 7, 1));
     assert!(matches!(event.read.content, Content::Whole { .. }));
+}
+
+/// Opens a file of so many letters `x` and asks for it in pieces of 32 KiB, all at once.
+fn ask_ahead(size: usize) -> (Bench, Toy, u32) {
+    let cover: Arc<dyn Cover> = Arc::new(stars());
+    let mut toy = Toy::new(&[("/f", Node::File(vec![b'x'; size]))]);
+    let mut bench = Bench::new(&[], covering(&cover));
+    bench.greet(&mut toy);
+    let handle = bench.open(&mut toy, "/f", OpenFlags::READ);
+    let pieces = size.div_ceil(32 << 10) as u32;
+    for id in 0..pieces {
+        bench.client(read(&handle, u64::from(id) << 15, 32 << 10).encode(id));
+    }
+    (bench, toy, pieces)
+}
+
+#[test]
+fn what_a_client_asks_for_ahead_is_read_little_more_than_once() {
+    let size = 2 << 20;
+    let (mut bench, mut toy, pieces) = ask_ahead(size);
+    bench.settle(&mut toy);
+    for id in 0..pieces {
+        assert_eq!(data(&bench.take(id).unwrap()).len(), 32 << 10);
+    }
+    let lengths = toy.seen.iter().map(|request| match request {
+        Request::Read { length, .. } => *length as usize,
+        _ => 0,
+    });
+    let asked: usize = lengths.sum();
+    assert!(asked >= size && asked <= size / 4 * 5, "{asked} bytes were asked for {size}");
+}
+
+#[test]
+fn each_of_the_reads_that_joined_fails_if_the_server_cannot_read() {
+    let (mut bench, mut toy, pieces) = ask_ahead(4 * (32 << 10));
+    let (_, first) = bench.to_server.pop_front().unwrap();
+    let (wire, _) = Request::parse(&packet(Side::Client, &mut first[..].into()).unwrap().unwrap().freeze()).unwrap();
+    bench.server(
+        Reply::Status { code: Code::Failure, message: bytes("no"), language: Bytes::new() }.encode(wire.unwrap()),
+    );
+    bench.settle(&mut toy);
+    for id in 0..pieces {
+        assert_eq!(bench.take(id).as_ref().map(code), Some(Code::Failure), "{id}");
+    }
 }
 
 #[test]
