@@ -1,5 +1,6 @@
 //! The client's side of one exchange.
 
+use std::collections::VecDeque;
 use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
@@ -11,7 +12,7 @@ use http::Version;
 use http::header::{HeaderName, HeaderValue};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use sluice_wire::{Link, LinkError, Violation};
+use sluice_wire::{Frame as _, Link, LinkError, Violation};
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep};
 
@@ -30,6 +31,8 @@ pub(crate) struct ClientLink {
     patience: Duration,
     late: Option<Pin<Box<Sleep>>>,
     answer: Option<oneshot::Sender<Answer>>,
+    /// Not given to hyper yet, which sends whenever it is polled.
+    fed: VecDeque<Frame>,
     inlet: Option<Inlet>,
     /// Where interim responses can be slipped in; HTTP/2 has no such place.
     door: Option<Arc<Door>>,
@@ -53,6 +56,7 @@ impl ClientLink {
             patience: Duration::MAX,
             late: None,
             answer: Some(answer),
+            fed: VecDeque::new(),
             inlet: None,
             door,
             version,
@@ -111,6 +115,25 @@ impl ClientLink {
         }
     }
 
+    /// Gives hyper what is queued.
+    fn hand_over(&mut self) {
+        while let Some(frame) = self.fed.pop_front() {
+            match (frame, &self.inlet) {
+                (Frame::Response(head), _) => self.respond(*head),
+                (Frame::Interim(_), _) => {
+                    if let (Some(door), Some(_)) = (&self.door, &self.answer) {
+                        door.say_processing();
+                    }
+                }
+                (Frame::Data(bytes), Some(inlet)) => inlet.push(bytes),
+                (Frame::End, Some(inlet)) => inlet.end(),
+                (Frame::Broken, Some(inlet)) => inlet.break_off(),
+                // Nothing follows an answer that was never begun.
+                (Frame::Data(_) | Frame::End | Frame::Broken | Frame::Request(_), _) => {}
+            }
+        }
+    }
+
     fn respond(&mut self, head: crate::frame::Response) {
         let Some(answer) = self.answer.take() else { return };
         let (inlet, outlet) = pipe(Length::Unknown);
@@ -157,32 +180,23 @@ impl Link for ClientLink {
     }
 
     fn feed(&mut self, frame: Frame) {
-        match (frame, &self.inlet) {
-            (Frame::Response(head), _) => self.respond(*head),
-            (Frame::Interim(_), _) => {
-                if let (Some(door), Some(_)) = (&self.door, &self.answer) {
-                    door.say_processing();
-                }
-            }
-            (Frame::Data(bytes), Some(inlet)) => inlet.push(bytes),
-            (Frame::End, Some(inlet)) => {
-                inlet.end();
-                // What is left of a request that has its answer is not read: hyper closes the connection.
-                self.body = None;
-            }
-            (Frame::Broken, Some(inlet)) => inlet.break_off(),
-            // Nothing follows an answer that was never begun.
-            (Frame::Data(_) | Frame::End | Frame::Broken | Frame::Request(_), _) => {}
+        let begun = self.inlet.is_some() || self.fed.iter().any(|frame| matches!(frame, Frame::Response(_)));
+        if begun && matches!(frame, Frame::End) {
+            // What is left of a request that has its answer is not read: hyper closes the connection.
+            self.body = None;
         }
+        self.fed.push_back(frame);
     }
 
     fn discard(&mut self) {
+        self.fed.clear();
         if let Some(inlet) = &self.inlet {
             inlet.discard();
         }
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        self.hand_over();
         match &self.inlet {
             Some(inlet) => inlet.poll_taken(cx).map(Ok),
             None => Poll::Ready(Ok(())),
@@ -190,10 +204,12 @@ impl Link for ClientLink {
     }
 
     fn backlog(&self) -> usize {
-        self.inlet.as_ref().map_or(0, Inlet::backlog)
+        let fed: usize = self.fed.iter().map(|frame| frame.wire().len()).sum();
+        fed.saturating_add(self.inlet.as_ref().map_or(0, Inlet::backlog))
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        self.hand_over();
         if let Some(inlet) = &self.inlet {
             inlet.break_off();
         }

@@ -1,5 +1,6 @@
 //! The server's side of one exchange: a request over a pooled connection.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -7,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use sluice_wire::{Credential, Link, LinkError, Violation};
+use sluice_wire::{Credential, Frame as _, Link, LinkError, Violation};
 use tokio::task::coop::poll_proceed;
 use tokio::time::{Instant, Sleep, sleep};
 
@@ -36,6 +37,8 @@ pub(crate) struct ServerLink {
     patience: Patience,
     at: At,
     blot: Blot,
+    /// Not given to the transport yet, which sends whenever an answer is looked for.
+    fed: VecDeque<Frame>,
     inlet: Option<Inlet>,
     /// Until an answer begins, what may be sent once more.
     again: Option<Again>,
@@ -64,7 +67,18 @@ impl ServerLink {
         let end = Instant::now() + patience.total;
         let idle = Box::pin(sleep(patience.response));
         let blot = Blot::new(origin.shown(&credential));
-        Self { origin, credential, patience, at: At::Silent, blot, inlet: None, again: None, idle, end }
+        Self {
+            origin,
+            credential,
+            patience,
+            at: At::Silent,
+            blot,
+            fed: VecDeque::new(),
+            inlet: None,
+            again: None,
+            idle,
+            end,
+        }
     }
 
     fn ask(&mut self, head: &Request) {
@@ -116,6 +130,27 @@ impl ServerLink {
         self.at = At::Answered(Box::new(Response::new(parts.status, parts.headers)), body);
         self.wait(self.patience.idle);
         Poll::Ready(Ok(()))
+    }
+
+    /// Gives a frame to the transport.
+    fn hand_over(&mut self, frame: Frame) {
+        match (frame, &self.inlet) {
+            (Frame::Request(head), _) => self.ask(&head),
+            (Frame::Data(bytes), Some(inlet)) => {
+                if let Some(again) = &mut self.again {
+                    again.push(&bytes);
+                }
+                inlet.push(bytes);
+            }
+            (Frame::End, Some(inlet)) => {
+                if let Some(again) = &mut self.again {
+                    again.end();
+                }
+                inlet.end();
+            }
+            (Frame::Broken, Some(inlet)) => inlet.break_off(),
+            (Frame::Data(_) | Frame::End | Frame::Broken | Frame::Response(_) | Frame::Interim(_), _) => {}
+        }
     }
 
     fn poll_taken(&self, cx: &mut Context<'_>) -> Poll<()> {
@@ -206,32 +241,20 @@ impl Link for ServerLink {
     }
 
     fn feed(&mut self, frame: Frame) {
-        match (frame, &self.inlet) {
-            (Frame::Request(head), _) => self.ask(&head),
-            (Frame::Data(bytes), Some(inlet)) => {
-                if let Some(again) = &mut self.again {
-                    again.push(&bytes);
-                }
-                inlet.push(bytes);
-            }
-            (Frame::End, Some(inlet)) => {
-                if let Some(again) = &mut self.again {
-                    again.end();
-                }
-                inlet.end();
-            }
-            (Frame::Broken, Some(inlet)) => inlet.break_off(),
-            (Frame::Data(_) | Frame::End | Frame::Broken | Frame::Response(_) | Frame::Interim(_), _) => {}
-        }
+        self.fed.push_back(frame);
     }
 
     fn discard(&mut self) {
+        self.fed.clear();
         if let Some(inlet) = &self.inlet {
             inlet.discard();
         }
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        while let Some(frame) = self.fed.pop_front() {
+            self.hand_over(frame);
+        }
         // What goes wrong with the request is for `poll_next` to say, after an answer that came early.
         if self.poll_taken(cx).is_pending() {
             self.advance(cx);
@@ -240,13 +263,58 @@ impl Link for ServerLink {
     }
 
     fn backlog(&self) -> usize {
-        self.inlet.as_ref().map_or(0, Inlet::backlog)
+        let fed: usize = self.fed.iter().map(|frame| frame.wire().len()).sum();
+        fed.saturating_add(self.inlet.as_ref().map_or(0, Inlet::backlog))
     }
 
     fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
         // An unfinished request is taken back: hyper closes its connection, or resets its stream.
         self.at = At::Over;
+        self.fed.clear();
         self.inlet = None;
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use std::future::poll_fn;
+
+    use http::{HeaderMap, Method};
+    use tokio::net::TcpListener;
+    use tokio::task::yield_now;
+
+    use super::*;
+    use crate::dial::Pools;
+    use crate::frame::Length;
+    use crate::target::Target;
+
+    /// The kernel looks for answers between a request and the commit of its recording.
+    #[tokio::test]
+    async fn nothing_is_sent_before_it_is_flushed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let target: Target =
+            serde_json::from_str(&format!(r#"{{"url":"{url}","tls":"dangerous_plaintext"}}"#)).unwrap();
+        let origin = Arc::new(Pools::default().origin(&target).unwrap());
+        let long = Duration::from_secs(60);
+        let credential = Arc::new(Credential { user: String::new(), secret: None });
+        let mut link = ServerLink::new(origin, credential, Patience { response: long, idle: long, total: long });
+
+        let head = Request::new(Method::POST, "/".to_owned(), HeaderMap::new(), Length::Known(4));
+        link.feed(Frame::Request(Box::new(head)));
+        link.feed(Frame::Data("body".into()));
+        for _ in 0..100 {
+            assert!(poll_fn(|cx| Poll::Ready(link.poll_next(cx).is_pending())).await);
+            assert!(poll_fn(|cx| Poll::Ready(listener.poll_accept(cx).is_pending())).await, "a connection was opened");
+            yield_now().await;
+        }
+        assert!(link.backlog() > 4);
+        let sending = poll_fn(|cx| {
+            assert!(link.poll_flush(cx).is_ready() || link.poll_next(cx).is_pending());
+            listener.poll_accept(cx)
+        });
+        let _stream = sending.await.unwrap();
     }
 }

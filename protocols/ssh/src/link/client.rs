@@ -21,6 +21,8 @@ pub(crate) struct ClientLink {
     out: Outlet,
     wire: Wire,
     replies: VecDeque<Reply>,
+    /// Answers that are not given yet.
+    due: VecDeque<Due>,
     /// A channel that is opened only if policy has it so.
     opening: Option<ChannelOpenHandle>,
     /// Takes a question back that people are asked, where there is one.
@@ -28,6 +30,12 @@ pub(crate) struct ClientLink {
     /// Somebody types: elsewhere that character is a byte like any other.
     typed: bool,
     closed: bool,
+}
+
+/// What a request of the client is answered with.
+enum Due {
+    Accepted(Reply),
+    Refused(Reply),
 }
 
 /// Where frames to the client go.
@@ -49,6 +57,7 @@ impl ClientLink {
             out: Outlet::default(),
             wire,
             replies: VecDeque::new(),
+            due: VecDeque::new(),
             opening,
             interrupt,
             typed: false,
@@ -101,22 +110,25 @@ impl Link for ClientLink {
 
     fn feed(&mut self, frame: Frame) {
         match &frame {
-            // Answers are given where the request came in.
-            Frame::Message(Message::Accepted, _) => {
-                if let Some(reply) = self.replies.pop_front() {
-                    reply.accept();
-                }
-            }
-            Frame::Message(Message::Refused, _) => drop(self.replies.pop_front()),
+            // Answers are given where the request came in, once they are written down; no data holds them up.
+            Frame::Message(Message::Accepted, _) => self.due.extend(self.replies.pop_front().map(Due::Accepted)),
+            Frame::Message(Message::Refused, _) => self.due.extend(self.replies.pop_front().map(Due::Refused)),
             Frame::Data(_) | Frame::Stderr(_) | Frame::Message(..) | Frame::Quiet => self.out.push(frame),
         }
     }
 
     fn discard(&mut self) {
+        self.due.clear();
         self.out.discard();
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        for due in self.due.drain(..) {
+            match due {
+                Due::Accepted(reply) => reply.accept(),
+                Due::Refused(reply) => drop(reply),
+            }
+        }
         let Self { out, wire, opening, closed, .. } = self;
         out.poll(cx, |frame| match frame {
             Frame::Message(Message::Opened, _) => {
