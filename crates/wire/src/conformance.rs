@@ -14,13 +14,14 @@
 //! what [`Subject::phase`] tells: each has a machine, codecs and a server of its own and counts its operations anew.
 //!
 //! [`Rig`] is the kernel's order without the kernel; [`transcript`] compares whole conversations with readable files;
-//! [`Fuzz`] is the body of a fuzz target.
+//! [`Fuzz`] is the body of a fuzz target, [`mutant`] what one feeds to a reader.
 
 mod bound;
 mod escape;
 mod fuzz;
 mod judge;
 mod laws;
+mod mutants;
 mod play;
 mod rig;
 mod subject;
@@ -32,6 +33,7 @@ pub use escape::{escape, unescape};
 pub use fuzz::Fuzz;
 pub use judge::{Judge, a_hold, a_refusal};
 pub use laws::{Breach, Law, calm, canary, leave, refusal, silence, split};
+pub use mutants::{mutant, scripts};
 pub use rig::Rig;
 pub use subject::{CANARY, Endless, Flood, Masked, Move, Phase, Server, Subject, Talk};
 pub use trace::{Event, Trace};

@@ -33,6 +33,8 @@ mod settings;
 mod side;
 mod signin;
 mod startup;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod surprises;
 mod target;
 mod tls;
 mod veil;

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+#[path = "conformance/frames.rs"]
+mod frames;
 #[path = "conformance/server.rs"]
 mod server;
 #[path = "conformance/subject.rs"]
@@ -14,6 +16,16 @@ use sluice_wire::conformance;
 use subject::PostgresSubject;
 
 conformance::suite!(PostgresSubject);
+
+#[test]
+fn surprises_in_frames() {
+    let frames = frames::Frames::new();
+    for script in conformance::scripts(13, 60).take(800) {
+        frames.of_client(&script);
+        frames.of_server(&script);
+        frames.copied(&script);
+    }
+}
 
 #[test]
 fn transcripts_hold() -> Result<(), conformance::transcript::Different> {
