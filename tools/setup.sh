@@ -53,6 +53,9 @@ need pgbouncer pgbouncer
 command -v pgbench >/dev/null 2>&1 || compgen -G "/usr/lib/postgresql/*/bin/pgbench" >/dev/null || missing+=(postgresql-contrib)
 have_postgres || missing+=(postgresql)
 have_libclang || missing+=(libclang-dev)
+# A server that speaks another language: what its locale is made of.
+need localedef libc-bin
+[ -f /usr/share/i18n/locales/de_DE ] && compgen -G '/usr/share/i18n/charmaps/UTF-8*' >/dev/null || missing+=(locales)
 # The suites of SSH: a server, and what speaks through it.
 need ssh openssh-client
 need git git

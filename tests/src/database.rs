@@ -25,6 +25,9 @@ pub const ROLE: &str = "app";
 /// The password of both.
 pub const PASSWORD: &str = "pw-9f31c7a4d2e84b60";
 
+/// The locale of a server that is not asked in English.
+const GERMAN: &str = "de_DE.UTF-8";
+
 /// How each line of the log begins: process, application, then the message.
 const LOG_PREFIX: &str = "|%p|%a|";
 
@@ -57,21 +60,40 @@ impl Server {
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Server> = OnceLock::new();
         SHARED.get_or_init(|| {
-            let server = Self::start(&[LOGGING, SETTINGS].concat());
+            let server = Self::start(&[LOGGING, SETTINGS].concat(), None);
             server.make_roles();
             server
         })
     }
 
-    /// A server of its own, which logs only errors; it ends with this process.
+    /// A server of its own that speaks German; it ends with this process.
+    ///
+    /// # Panics
+    /// When the system has no sources of locales.
     #[must_use]
-    pub fn plain() -> &'static Self {
-        let server = Self::start(SETTINGS);
+    pub fn german() -> &'static Self {
+        let folder =
+            tempfile::Builder::new().prefix("sluice-test-locale-").tempdir().expect("a temporary folder").keep();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("our folder");
+        let mut made = Command::new("localedef");
+        made.args(["--inputfile=de_DE", "--charmap=UTF-8"]).arg(folder.join(GERMAN));
+        let _made = run(&mut made, Duration::from_secs(60)).done();
+        let spoken = format!("lc_messages={GERMAN}");
+        let server = Self::start(&[SETTINGS, &[spoken.as_str()]].concat(), Some(&folder));
         server.make_roles();
         Box::leak(Box::new(server))
     }
 
-    fn start(settings: &[&str]) -> Self {
+    /// A server of its own, which logs only errors; it ends with this process.
+    #[must_use]
+    pub fn plain() -> &'static Self {
+        let server = Self::start(SETTINGS, None);
+        server.make_roles();
+        Box::leak(Box::new(server))
+    }
+
+    /// `locales` is where the C library looks for more than its own.
+    fn start(settings: &[&str], locales: Option<&Path>) -> Self {
         let ids = unprivileged();
         let folder = tempfile::Builder::new().prefix("sluice-test-db-").tempdir().expect("a temporary folder").keep();
         owned(&folder, ids);
@@ -99,6 +121,9 @@ impl Server {
             postgres.arg("-c").arg(format!("{name}={}", folder.join(file).display()));
         }
         postgres.env("LC_ALL", "C");
+        if let Some(locales) = locales {
+            postgres.env("LOCPATH", locales);
+        }
         let keeping =
             Keeping { end_with: "QUIT", log: &log, folder: Some(&folder), before: "", after: "", run_as: ids };
         let kept = Kept::start(&postgres, &keeping);

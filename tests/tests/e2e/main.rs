@@ -8,6 +8,7 @@ mod flow;
 mod foreign;
 mod holds;
 mod hostile;
+mod languages;
 mod limits;
 mod masking;
 mod mistakes;
