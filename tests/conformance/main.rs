@@ -27,7 +27,7 @@ usage: sluice-conformance SUITE…
   pipeline    libpq_pipeline, which it tests pipelines with
   asyncpg     asyncpg's own tests
   psycopg2    psycopg2's own tests
-  orm         SQLAlchemy and its ORM over three drivers
+  orm         SQLAlchemy over three drivers, Django over one, and their ORMs
   rows        a row of a gigabyte and a copied message of half of one, with flat memory
   smith       5,000 queries that sqlsmith makes up, with and without masks
 

@@ -1,4 +1,4 @@
-//! SQLAlchemy, its ORM included, over three drivers: every step comes to the same through the broker as past it.
+//! SQLAlchemy over three drivers and Django over one, their ORMs included: every step comes to the same through the broker as past it.
 
 use std::process::Command;
 use std::time::Duration;
@@ -28,11 +28,15 @@ pub(crate) fn compare() -> Result<Compared> {
 
 fn steps(way: Way) -> Result<Map<String, Value>> {
     let stand = Stand::open(way, DATABASE);
-    let mut script = Command::new(fetched().join("venv/bin/python"));
-    script.arg(root().join("tests/conformance/orm.py")).env("PYTHONDONTWRITEBYTECODE", "1");
-    stand.point(&mut script);
-    let seen = run(script.env("PGDATABASE", DATABASE), WHOLE).done().stdout;
+    let mut seen = Map::new();
+    for script in ["orm.py", "django_orm.py"] {
+        let mut python = Command::new(fetched().join("venv/bin/python"));
+        python.arg(root().join("tests/conformance").join(script)).env("PYTHONDONTWRITEBYTECODE", "1");
+        stand.point(&mut python);
+        let printed = run(python.env("PGDATABASE", DATABASE), WHOLE).done().stdout;
+        let printed: Value = serde_json::from_str(&printed)?;
+        seen.extend(printed.as_object().cloned().context("a script prints one object")?);
+    }
     stand.close()?;
-    let seen: Value = serde_json::from_str(&seen)?;
-    seen.as_object().cloned().context("the script prints one object")
+    Ok(seen)
 }
