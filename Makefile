@@ -58,6 +58,7 @@ conformance:
 	target/debug/sluice-conformance regress
 	target/debug/sluice-conformance isolation
 	target/debug/sluice-conformance depend
+	target/debug/sluice-conformance corpus
 	target/debug/sluice-conformance pipeline
 	target/debug/sluice-conformance asyncpg
 	target/debug/sluice-conformance psycopg2

@@ -9,6 +9,7 @@ use std::fs;
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 use sluice_tests::broker::Broker;
+use sluice_tests::corpus::{Corpus, Step};
 use sluice_tests::wire::{Wire, say};
 
 use crate::outcome::{Compared, Outcome, Outcomes};
@@ -24,23 +25,59 @@ const DEPENDS: &str = "\
     WHERE r.ev_class = 'pg_temp.probe'::regclass AND c.oid <> r.ev_class AND c.relkind IN ('r', 'v', 'm', 'f', 'p') \
     AND r.ev_action::text LIKE '%:relid ' || c.oid || ' %'";
 
+/// So many statements of the corpus are compared at least.
+const CORPUS_QUERIES: usize = 60;
+
 /// The relations of a query, as `schema.name`.
 type Named = BTreeSet<String>;
 
 /// Compares every query of the regression tests, over the objects that these leave behind.
 pub(crate) fn compare() -> Result<Compared> {
-    let mut stand = Stand::open(Way::Direct, "regression");
+    let stand = Stand::open(Way::Direct, "regression");
     let ran = Suite::Regress.run_on(&stand, Way::Direct)?;
     if ran.values().all(|outcome| *outcome == Outcome::Fails) {
         bail!("the regression tests left nothing");
     }
-    stand.guard("regression");
+    beside(stand, "regression", &queries()?)
+}
+
+/// The same for every statement of the corpus of evasions that is one query, over the corpus's own objects.
+pub(crate) fn compare_corpus() -> Result<Compared> {
+    let corpus = Corpus::load();
+    let stand = Stand::open(Way::Direct, "corpus");
+    let _role = stand.server.admin("postgres").query("CREATE ROLE app_ro").ok();
+    let _made = stand.server.admin("corpus").query(&corpus.schema).ok();
+    let scripted = corpus.cases.iter().flat_map(|case| &case.script).filter_map(|step| match step {
+        Step::Q(sql) | Step::P { sql, .. } => Some(sql),
+        Step::Qhex(_)
+        | Step::B { .. }
+        | Step::D { .. }
+        | Step::E { .. }
+        | Step::C { .. }
+        | Step::H {}
+        | Step::S {}
+        | Step::F { .. }
+        | Step::Raw(_) => None,
+    });
+    let texts = corpus.cases.iter().map(|case| &case.sql).chain(scripted);
+    let texts = texts.map(|text| text.trim().trim_end_matches(';').to_owned());
+    // One that may hold more than a query could do anything once a view is made of it.
+    let queries: BTreeSet<String> = texts.filter(|text| is_query(text) && !text.contains(';')).collect();
+    let compared = beside(stand, "corpus", &queries)?;
+    if compared.direct.len() < CORPUS_QUERIES {
+        bail!("only {} statements of the corpus could be views and were understood", compared.direct.len());
+    }
+    Ok(compared)
+}
+
+/// What each query depends on, beside what policy is asked about.
+fn beside(mut stand: Stand, database: &str, queries: &BTreeSet<String>) -> Result<Compared> {
+    stand.guard(database);
     let broker = stand.broker.as_ref().context("it was just started")?;
-    let queries = queries()?;
-    let mut direct = stand.server.admin("regression");
+    let mut direct = stand.server.admin(database);
     let depends: BTreeMap<&String, Named> =
         queries.iter().filter_map(|query| Some((query, depends(&mut direct, query)?))).collect();
-    ask(broker, &stand, depends.keys().copied());
+    ask(broker, &stand, database, depends.keys().copied());
     let named = named(broker)?;
     let mut compared = Compared { direct: Outcomes::new(), through: Outcomes::new(), known: BTreeMap::new() };
     for (query, relations) in depends {
@@ -97,8 +134,8 @@ fn depends(direct: &mut Wire, query: &str) -> Option<Named> {
 }
 
 /// Has the broker read every query: it is prepared, not run.
-fn ask<'a>(broker: &Broker, stand: &Stand, queries: impl Iterator<Item = &'a String>) {
-    let mut wire = broker.wire("tester", "regression", &stand.token);
+fn ask<'a>(broker: &Broker, stand: &Stand, database: &str, queries: impl Iterator<Item = &'a String>) {
+    let mut wire = broker.wire("tester", database, &stand.token);
     for query in queries {
         wire.send(&[say::parse("", query), say::sync()].concat());
         let _answered = wire.reply();

@@ -24,6 +24,7 @@ usage: sluice-conformance SUITE…
   regress     PostgreSQL's own regression tests, by pg_regress
   isolation   its isolation tests
   depend      the relations of their queries, as pg_depend has them and as policy was asked about them
+  corpus      the same for the statements of the corpus of evasions
   pipeline    libpq_pipeline, which it tests pipelines with
   asyncpg     asyncpg's own tests
   psycopg2    psycopg2's own tests
@@ -44,6 +45,7 @@ fn main() -> Result<()> {
             "regress" => regress::Suite::Regress.compare(),
             "isolation" => regress::Suite::Isolation.compare(),
             "depend" => depend::compare(),
+            "corpus" => depend::compare_corpus(),
             "pipeline" => pipeline::compare(),
             "asyncpg" => drivers::Driver::Asyncpg.compare(),
             "orm" => orm::compare(),
