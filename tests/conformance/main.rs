@@ -30,7 +30,7 @@ usage: sluice-conformance SUITE…
   psycopg2    psycopg2's own tests
   orm         SQLAlchemy over three drivers, Django over one, and their ORMs
   rows        a row of a gigabyte and a copied message of half of one, with flat memory
-  smith       5,000 queries that sqlsmith makes up, with and without masks
+  smith       5,000 queries that sqlsmith makes up, with and without masks, and in two worlds
 
 `tools/conformance.sh` fetches what they need.";
 
