@@ -75,6 +75,13 @@ impl Veiled {
         Self { transform, tag, type_oid: column.type_oid, kind: kind(column) }
     }
 
+    /// What is shown for NULL: a mask that says nothing of a text does not say either that there is none, as at the source.
+    fn cover_null(&self, key: &MaskKey) -> Option<Vec<u8>> {
+        let says_nothing = matches!(self.transform, Transform::Redact | Transform::Constant(_));
+        let is_text = matches!(self.kind, Kind::Text(_));
+        if says_nothing && is_text { self.cover(b"", false, key) } else { None }
+    }
+
     /// The value in the same format; `None` is NULL.
     fn cover(&self, value: &[u8], binary: bool, key: &MaskKey) -> Option<Vec<u8>> {
         let keyed = Keyed { transform: &self.transform, tag: &self.tag, key: &key.0 };
@@ -158,7 +165,11 @@ impl Veil {
         for (position, column) in self.columns.iter().enumerate() {
             let value = fields.value()?;
             match (column, value) {
-                (_, None) => out.put_i32(-1),
+                (None, None) => out.put_i32(-1),
+                (Some(column), None) => match column.cover_null(&self.key) {
+                    Some(value) => put_value(out, &value)?,
+                    None => out.put_i32(-1),
+                },
                 (None, Some(value)) => put_value(out, value)?,
                 (Some(column), Some(value)) => match column.cover(value, self.formats.is_binary(position), &self.key) {
                     Some(value) => put_value(out, &value)?,

@@ -74,7 +74,7 @@ fn runs_of_rows_are_masked_row_by_row() {
     let veil = Veil::new(vec![None, Some(veiled(25, "text", Transform::Redact))], &KEY);
     let rows = [row(&[Some(b"1"), Some(b"secret")]), row(&[None, None])].concat();
     let drawn = veil.draw(&Frame::framed(b'D', rows.into(), Extent::Whole)).unwrap().unwrap();
-    assert_eq!(drawn.wire(), [row(&[Some(b"1"), Some(b"***")]), row(&[None, None])].concat());
+    assert_eq!(drawn.wire(), [row(&[Some(b"1"), Some(b"***")]), row(&[None, Some(b"***")])].concat());
     let narrow = Frame::framed(b'D', row(&[Some(b"secret")]).into(), Extent::Whole);
     assert!(veil.draw(&narrow).is_err());
     let torn = row(&[Some(b"1"), Some(b"secret")]);
@@ -84,6 +84,24 @@ fn runs_of_rows_are_masked_row_by_row() {
     }
     let piece = Frame::framed(b'D', torn.into(), Extent::First);
     assert_eq!(veil.draw(&piece), Ok(None));
+}
+
+/// As at the source: a mask that says nothing of a value does not say that there is none.
+#[test]
+fn what_says_nothing_says_nothing_of_null() {
+    for (transform, type_oid, shown) in [
+        (Transform::Redact, 25, Some(&b"***"[..])),
+        (Transform::Constant("x".into()), 25, Some(b"x")),
+        (Transform::Null, 25, None),
+        (Transform::Hash, 25, None),
+        (Transform::Partial { keep_last: 2 }, 25, None),
+        (Transform::Redact, 23, None),
+        (Transform::Constant("x".into()), 3802, None),
+    ] {
+        let veil = Veil::new(vec![Some(veiled(type_oid, "t", transform.clone()))], &KEY);
+        let drawn = veil.draw(&Frame::framed(b'D', row(&[None]).into(), Extent::Whole)).unwrap().unwrap();
+        assert_eq!(drawn.wire(), row(&[shown]), "{transform:?} of {type_oid}");
+    }
 }
 
 #[test]
