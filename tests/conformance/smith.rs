@@ -169,7 +169,7 @@ fn masked(stand: &Stand) -> Broker {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Same {
     Yes,
-    /// One world answers it differently each time.
+    /// One world answers it differently each time, or each connection does.
     ByChance,
     No,
 }
@@ -188,7 +188,7 @@ fn worlds(first: &mut Wire, second: &mut Wire, query: &str) -> Result<Told> {
     if heard == other {
         return told(Same::Yes);
     }
-    if end == LATE || other_end == LATE {
+    if end == LATE || other_end == LATE || query.contains("pg_backend_pid") {
         return told(Same::ByChance);
     }
     for _ in 0..RUNS {
