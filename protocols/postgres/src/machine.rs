@@ -8,6 +8,7 @@
 mod denial;
 mod function;
 mod named;
+mod naming;
 mod question;
 mod replies;
 mod requests;
@@ -36,6 +37,7 @@ use crate::view::{Schemas, View};
 
 pub(crate) use replies::{is_fatal, parameter};
 
+use naming::{LookedUp, Naming};
 use question::Question;
 
 /// What a machine begins with.
@@ -102,6 +104,8 @@ struct Prepared {
     handling: Arc<Handling>,
     /// The view of the schema that it was read against.
     epoch: u64,
+    /// What its `EXECUTE` names.
+    executes: Vec<LookedUp>,
 }
 
 /// A portal, kept open under the operation of its `Bind`.
@@ -110,6 +114,7 @@ struct Portal {
     op: OpId,
     handling: Arc<Handling>,
     execution: Execution,
+    naming: Option<Arc<Naming>>,
 }
 
 /// Whether the schema view is behind the session's own DDL.
@@ -175,8 +180,8 @@ fn hush(view: &View) -> Hush {
 impl Prepared {
     /// The same, read against a newer view in which no column is protected: nothing was rewritten, so the server's
     /// statement is this text still.
-    fn read_anew(&self, name: &[u8], view: &View) -> Option<Self> {
-        let known = understand(&self.text, view, &sluice_sql::NoPrepared);
+    fn read_anew(&self, name: &[u8], view: &View, names: &(dyn sluice_sql::Prepared + Sync)) -> Option<Self> {
+        let known = understand(&self.text, view, names);
         let analysis = if self.known.is_some() {
             Arc::clone(&known.analysis)
         } else {
@@ -194,6 +199,7 @@ impl Prepared {
             obligations: Arc::clone(&self.obligations),
             handling: Arc::clone(&self.handling),
             epoch: view.catalog.epoch(),
+            executes: self.executes.clone(),
         })
     }
 

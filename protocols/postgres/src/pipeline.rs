@@ -90,6 +90,8 @@ pub(crate) enum Sent {
     Bind(Ticket),
     Describe,
     Execute(Execution),
+    /// An execution that changes the name of a prepared statement.
+    Name(Ticket),
     Close(Vec<Ticket>, Vec<Ticket>),
     /// A function call message.
     Function,
@@ -110,7 +112,7 @@ pub(crate) struct Owed {
 
 impl Owed {
     const fn is_performed(&self) -> bool {
-        matches!(self.sent, Sent::Query { .. } | Sent::Execute(_))
+        matches!(self.sent, Sent::Query { .. } | Sent::Execute(_) | Sent::Name(_))
     }
 
     /// Whether the server may have to be asked to cancel it.

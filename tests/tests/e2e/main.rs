@@ -12,6 +12,7 @@ mod languages;
 mod limits;
 mod masking;
 mod mistakes;
+mod prepared;
 mod proofs;
 mod protocol;
 mod recordings;

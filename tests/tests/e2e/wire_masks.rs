@@ -22,6 +22,8 @@ const POLICY: &str = "\
     @id(\"all-read\") permit (principal in Group::\"seekers\", action in [Action::\"connect\", Action::\"read\", Action::\"define\"], resource);\n\
     @id(\"may-filter\") permit (principal in Group::\"seekers\", action == Action::\"filter\", resource in Tag::\"pii\");\n";
 
+const VEILED: &str = "the result of the statement that EXECUTE names is masked as it passes";
+
 fn people() -> (Broker, Database) {
     let database = Server::shared().database(DATA);
     let tagged = [
@@ -114,6 +116,27 @@ fn what_is_computed_from_it_sees_a_mask_that_says_nothing() {
     let _over = alice.query("ROLLBACK").ok();
     let _made = alice.query("PREPARE q AS SELECT email FROM people WHERE id = $1").ok();
     assert_eq!(alice.query("EXECUTE q(1)").ok().rows(), [[Some("***".to_owned())]]);
+    Scan::default().none_in("what the client heard", &alice.heard);
+}
+
+#[test]
+fn what_execute_names_is_masked_as_it_is_itself() {
+    let (broker, _database) = people();
+    let mut alice = as_member(&broker, "analysts");
+    let select = "SELECT email, num FROM people ORDER BY id";
+    let plain = alice.query(select).ok().rows();
+    alice.send(&[say::parse("s", select), say::sync()].concat());
+    let _prepared = alice.reply().ok();
+    assert_eq!(alice.query("EXECUTE s").ok().rows(), plain);
+    assert_eq!(extended(&mut alice, "EXECUTE s", false).ok().rows(), plain);
+    let stored = alice.query("CREATE TEMP TABLE kept AS EXECUTE s");
+    assert!(stored.error().is_some(), "{}", stored.tags());
+    assert_eq!(alice.query("SELECT 1; EXECUTE s").refused("42501").message, VEILED);
+    // SQL PREPARE is redacted, through either protocol.
+    let _made = extended(&mut alice, "PREPARE q AS SELECT email FROM people WHERE id = 1", false).ok();
+    for reply in [alice.query("EXECUTE q"), extended(&mut alice, "EXECUTE q", false)] {
+        assert_eq!(reply.ok().rows(), [[Some("***".to_owned())]]);
+    }
     Scan::default().none_in("what the client heard", &alice.heard);
 }
 

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use sluice_model::{Code, Refusal};
 use sluice_wire::Violation;
 
-use super::{PostgresMachine, Prepared};
+use super::PostgresMachine;
+use super::naming::LookedUp;
 use crate::frame::{Fields, Frame};
 use crate::names::Found;
 
@@ -89,23 +90,18 @@ pub(super) fn unknown_name(kind: &Named) -> Refusal {
 
 /// The connection's prepared statements, as SQL `EXECUTE` sees them.
 pub(super) struct NamesInUse<'a> {
-    machine: Option<&'a PostgresMachine>,
-    looked_up: Mutex<Vec<Arc<Prepared>>>,
+    machine: &'a PostgresMachine,
+    looked_up: Mutex<Vec<LookedUp>>,
     unsettled: AtomicBool,
 }
 
 impl<'a> NamesInUse<'a> {
     pub(super) fn of(machine: &'a PostgresMachine) -> Self {
-        Self { machine: Some(machine), looked_up: Mutex::default(), unsettled: AtomicBool::new(false) }
-    }
-
-    /// No names: `EXECUTE` in a `Parse` would be decided before anyone knows what it will stand for.
-    pub(super) fn none() -> NamesInUse<'static> {
-        NamesInUse { machine: None, looked_up: Mutex::default(), unsettled: AtomicBool::new(false) }
+        Self { machine, looked_up: Mutex::default(), unsettled: AtomicBool::new(false) }
     }
 
     /// What was looked up; `None` where that is not settled yet.
-    pub(super) fn looked_up(self) -> Option<Vec<Arc<Prepared>>> {
+    pub(super) fn looked_up(self) -> Option<Vec<LookedUp>> {
         let unsettled = self.unsettled.load(Ordering::Relaxed);
         (!unsettled).then(|| self.looked_up.into_inner().unwrap_or_default())
     }
@@ -113,14 +109,18 @@ impl<'a> NamesInUse<'a> {
 
 impl sluice_sql::Prepared for NamesInUse<'_> {
     fn lookup(&self, name: &str) -> Option<Arc<sluice_sql::Analysis>> {
-        let machine = self.machine?;
+        let machine = self.machine;
         match machine.statements.find(name.as_bytes(), machine.batch) {
             Found::Known(prepared) => {
                 let view = machine.schemas.view();
-                let anew = if prepared.is_outdated(&view) { prepared.read_anew(name.as_bytes(), &view) } else { None };
-                let prepared = &anew.map_or_else(|| Arc::clone(prepared), Arc::new);
-                self.looked_up.lock().ok()?.push(Arc::clone(prepared));
-                Some(Arc::clone(&prepared.analysis))
+                let none = &sluice_sql::NoPrepared;
+                let outdated = prepared.is_outdated(&view);
+                let anew = if outdated { prepared.read_anew(name.as_bytes(), &view, none) } else { None };
+                let read = anew.map_or_else(|| Arc::clone(prepared), Arc::new);
+                let analysis = Arc::clone(&read.analysis);
+                let name = Bytes::copy_from_slice(name.as_bytes());
+                self.looked_up.lock().ok()?.push(LookedUp { name, stands_for: Arc::clone(prepared), read });
+                Some(analysis)
             }
             Found::Unknown => None,
             Found::Unsettled => {

@@ -10,6 +10,7 @@ use sluice_sql::{Analysis, ColumnMask, ColumnUse, Rewritten, Verb};
 use sluice_wire::{Outbox, Violation};
 
 use super::denial::{in_own_words, pointing, unmaskable, unsupported};
+use super::naming::{LookedUp, executes_the_same, name_change, naming, prepared_under_other_policies, veiled_like};
 use super::results::{result_formats, veil};
 use super::{NamesAre, Portal, PostgresMachine, Prepared, hush, requests};
 use crate::frame::Frame;
@@ -41,8 +42,8 @@ pub(super) struct Question {
 /// Which message asked.
 #[derive(Debug)]
 pub(super) enum Asked {
-    Query { looked_up: Vec<Arc<Prepared>> },
-    Parse { name: Bytes, types: Bytes },
+    Query { looked_up: Vec<LookedUp> },
+    Parse { name: Bytes, types: Bytes, looked_up: Vec<LookedUp> },
     Bind { portal: Bytes, prepared: Arc<Prepared> },
     Function,
 }
@@ -104,7 +105,9 @@ impl PostgresMachine {
         }
         match &question.asked {
             Asked::Query { looked_up } => self.forward_query(question, looked_up, obligations, out),
-            Asked::Parse { name, types } => self.forward_parse(question, name, types, obligations, out),
+            Asked::Parse { name, types, looked_up } => {
+                self.forward_parse(question, (name, types), looked_up, obligations, out)
+            }
             Asked::Bind { portal, prepared } => self.forward_bind(question, portal, prepared, obligations, out),
             Asked::Function => self.forward_function(question, obligations, out),
         }
@@ -128,21 +131,15 @@ impl PostgresMachine {
     fn forward_query(
         &mut self,
         question: &Question,
-        looked_up: &[Arc<Prepared>],
+        looked_up: &[LookedUp],
         obligations: &Arc<Obligations>,
         out: &mut Outbox<Frame>,
     ) -> Result<(), Refusal> {
         let analysis = &question.known.analysis;
-        if looked_up.iter().any(|prepared| !covers(&prepared.obligations, obligations, &prepared.analysis)) {
-            return Err(prepared_under_other_policies());
-        }
         let view = self.schemas.view();
-        still_reads_the_same(question, &view)?;
-        if looked_up.iter().any(|prepared| prepared.epoch != view.catalog.epoch()) {
-            return Err(schema_changed());
-        }
-        let rewritten = self.rewritten(&question.known, obligations, &view)?;
-        let handling = Arc::new(self.handling(&question.known, obligations, &view, rewritten.as_deref())?);
+        let rewritten = self.rewritten_for(question, looked_up, obligations, &view)?;
+        let handling = self.handling(&question.known, obligations, &view, rewritten.as_deref())?;
+        let handling = Arc::new(veiled_like(looked_up, analysis, handling)?);
         let frame = match rewritten {
             Some(rewritten) => message::query(rewritten.text.as_bytes()),
             None => question.frame.clone(),
@@ -158,6 +155,22 @@ impl PostgresMachine {
         Ok(())
     }
 
+    /// The text to send, where it still means what was ruled on, and so does what it executes.
+    fn rewritten_for(
+        &mut self,
+        question: &Question,
+        looked_up: &[LookedUp],
+        obligations: &Arc<Obligations>,
+        view: &View,
+    ) -> Result<Option<Arc<Rewritten>>, Refusal> {
+        executes_the_same(looked_up, obligations)?;
+        still_reads_the_same(question, view)?;
+        if looked_up.iter().any(|named| named.read.epoch != view.catalog.epoch()) {
+            return Err(schema_changed());
+        }
+        self.rewritten(&question.known, obligations, view)
+    }
+
     fn send_changes(
         &mut self,
         question: &Question,
@@ -169,31 +182,12 @@ impl PostgresMachine {
         let defines = |change: &&sluice_sql::Change| matches!(change, sluice_sql::Change::Prepare(..));
         let new = analysis.statements.iter().filter_map(|statement| statement.change.as_ref()).filter(defines).count();
         if new > 0 && self.statements.len().saturating_add(new) > requests::MAX_NAMES {
-            return Err(Refusal::builtin(
-                Code::Limit,
-                "prepared-statements",
-                "too many prepared statements on one connection",
-            ));
+            return Err(requests::too_many_statements());
         }
         let mut changes = std::collections::VecDeque::new();
         for statement in &analysis.statements {
             let ticket = statement.change.as_ref().map(|change| {
-                let change = match change {
-                    sluice_sql::Change::Prepare(name, analysis) => Change::Define(
-                        Bytes::copy_from_slice(name.as_bytes()),
-                        Arc::new(Prepared {
-                            known: None,
-                            text: question.known.text.clone(),
-                            types: Bytes::from_static(&[0, 0]),
-                            analysis: Arc::clone(analysis),
-                            obligations: Arc::clone(obligations),
-                            handling: Arc::clone(handling),
-                            epoch: question.epoch,
-                        }),
-                    ),
-                    sluice_sql::Change::Deallocate(name) => Change::Forget(Bytes::copy_from_slice(name.as_bytes())),
-                    sluice_sql::Change::DeallocateAll => Change::ForgetAll,
-                };
+                let change = name_change(change, question, obligations, handling);
                 self.statements.send(change, batch)
             });
             changes.push_back(ticket.into_iter().collect());
@@ -204,24 +198,24 @@ impl PostgresMachine {
     fn forward_parse(
         &mut self,
         question: &Question,
-        name: &Bytes,
-        types: &Bytes,
+        (name, types): (&Bytes, &Bytes),
+        looked_up: &[LookedUp],
         obligations: &Arc<Obligations>,
         out: &mut Outbox<Frame>,
     ) -> Result<(), Refusal> {
         let analysis = &question.known.analysis;
-        if analysis.statements.iter().any(|statement| statement.change.is_some()) {
-            return Err(unsupported("prepare-in-parse", "PREPARE and DEALLOCATE are only supported as simple queries"));
+        if analysis.is_multi() && analysis.statements.iter().any(|statement| statement.change.is_some()) {
+            return Err(unsupported("prepare-in-parse", "PREPARE and DEALLOCATE are prepared one by one"));
         }
         let view = self.schemas.view();
-        still_reads_the_same(question, &view)?;
-        let rewritten = self.rewritten(&question.known, obligations, &view)?;
-        let handling = Arc::new(self.handling(&question.known, obligations, &view, rewritten.as_deref())?);
+        let rewritten = self.rewritten_for(question, looked_up, obligations, &view)?;
+        let handling = self.handling(&question.known, obligations, &view, rewritten.as_deref())?;
         let moves = !analysis.outputs.as_ref().is_some_and(sluice_sql::Outputs::is_pinned);
         if handling.veil.is_some() && moves {
             let message = "masked columns of written rows are returned with `*` in a prepared statement";
             return Err(unsupported("unpinned", message).with_hint("Name the columns after RETURNING."));
         }
+        let handling = Arc::new(veiled_like(looked_up, analysis, handling)?);
         let frame = match rewritten {
             Some(rewritten) => parse_frame(name, rewritten.text.as_bytes(), types),
             None => question.frame.clone(),
@@ -234,6 +228,7 @@ impl PostgresMachine {
             obligations: Arc::clone(obligations),
             handling: Arc::clone(&handling),
             epoch: view.catalog.epoch(),
+            executes: looked_up.to_vec(),
         };
         let name = Bytes::copy_from_slice(name);
         let ticket = self.statements.send(Change::Define(name, Arc::new(prepared)), self.batch);
@@ -252,6 +247,7 @@ impl PostgresMachine {
         if prepared.obligations.masks != obligations.masks {
             return Err(prepared_under_other_policies());
         }
+        executes_the_same(&prepared.executes, obligations)?;
         still_reads_the_same(question, &self.schemas.view())?;
         let meter = Meter::of(&obligations.controls).map(Arc::new);
         let time = time(obligations);
@@ -266,7 +262,8 @@ impl PostgresMachine {
         };
         self.pipeline.retain(question.op);
         let execution = execution(&prepared.analysis);
-        let value = Portal { op: question.op, handling: Arc::clone(&handling), execution };
+        let naming = naming(question, prepared, obligations, &handling);
+        let value = Portal { op: question.op, handling: Arc::clone(&handling), execution, naming };
         let ticket = self.portals.send(Change::Define(Bytes::copy_from_slice(portal), value), self.batch);
         self.send(question.op, question.frame.clone(), Sent::Bind(ticket), &handling, out);
         Ok(())
@@ -359,11 +356,6 @@ pub(super) fn schema_changed() -> Refusal {
         .with_hint("Run it again, or prepare it again.")
 }
 
-fn prepared_under_other_policies() -> Refusal {
-    Refusal::builtin(Code::Policy, "stale-statement", "the statement was prepared under other policies")
-        .with_hint("Prepare it again.")
-}
-
 /// What the statements lead to; a text without an analysis leads to rows at most.
 fn copying(analysis: &Analysis) -> Copying {
     let mut copying = Copying { rows: analysis.statements.is_empty(), ..Copying::default() };
@@ -389,13 +381,7 @@ fn execution(analysis: &Analysis) -> Execution {
     }
 }
 
-/// Whether every mask due now on a prepared statement's columns was applied when it was prepared, and no other.
-fn covers(then: &Obligations, now: &Obligations, analysis: &Analysis) -> bool {
-    let of_statement = |mask: &&Mask| analysis.uses.iter().any(|used| is_of(used, mask));
-    now.masks.iter().filter(of_statement).eq(then.masks.iter().filter(of_statement))
-}
-
-fn is_of(used: &ColumnUse, mask: &Mask) -> bool {
+pub(super) fn is_of(used: &ColumnUse, mask: &Mask) -> bool {
     mask.resource.path.iter().map(|part| &**part).eq([&*used.schema, &*used.table, &*used.column])
 }
 

@@ -144,6 +144,12 @@ impl PostgresMachine {
                 self.show(op, frame, out);
                 self.pop(out);
             }
+            Sent::Name(ticket) => {
+                let ticket = *ticket;
+                self.statements.confirm(ticket);
+                self.show(op, frame, out);
+                self.pop(out);
+            }
             Sent::Parse(_)
             | Sent::Bind(_)
             | Sent::Describe
@@ -247,6 +253,7 @@ impl PostgresMachine {
             | Sent::Bind(_)
             | Sent::Describe
             | Sent::Execute(_)
+            | Sent::Name(_)
             | Sent::Close(..)
             | Sent::PoisonedMessage(_) => return Err(OUT_OF_TURN),
         };
@@ -318,7 +325,7 @@ impl PostgresMachine {
         let (mut statements, mut portals) = (Vec::new(), Vec::new());
         for owed in &failed {
             match &owed.sent {
-                Sent::Parse(ticket) => statements.push(*ticket),
+                Sent::Parse(ticket) | Sent::Name(ticket) => statements.push(*ticket),
                 Sent::Bind(ticket) => portals.push(*ticket),
                 Sent::Close(of_statements, of_portals) => {
                     statements.extend(of_statements);

@@ -7,6 +7,7 @@ use sluice_model::{Code, OpId, Refusal, Stage};
 use sluice_wire::{Outbox, Violation};
 
 use super::named::{Named, NamesInUse, check_length, check_types, kind_and_name, taken, unknown_name};
+use super::naming::{LookedUp, Naming, check_nesting};
 use super::question::{Asked, Question};
 use super::{Doubt, NamesAre, Portal, PostgresMachine};
 use crate::frame::{Fields, Frame};
@@ -92,9 +93,11 @@ impl PostgresMachine {
             self.doubt = Doubt::Open(frame);
             return Ok(());
         }
-        // An approver of EXECUTE is shown what it executes, and approves exactly that.
-        let texts: Vec<&[u8]> = looked_up.iter().map(|prepared| &*prepared.text).collect();
-        let bound = (!texts.is_empty()).then(|| Bytes::from(texts.join(&b";\n"[..])));
+        if let Err(refusal) = check_nesting(&looked_up) {
+            self.refuse_query(refusal, out);
+            return Ok(());
+        }
+        let bound = (!looked_up.is_empty()).then(|| Bytes::from(texts(&looked_up)));
         let epoch = view.catalog.epoch();
         let asked = Asked::Query { looked_up };
         self.ask(Question { op: OpId::CONNECT, frame, known, epoch, asked, moot: false }, Stage::Perform, bound, out);
@@ -119,24 +122,24 @@ impl PostgresMachine {
             return Ok(());
         }
         if self.statements.len() >= MAX_NAMES {
-            let full =
-                Refusal::builtin(Code::Limit, "prepared-statements", "too many prepared statements on one connection");
-            self.refuse_message(full.with_hint("Close the ones that are no longer needed."), out);
+            self.refuse_message(too_many_statements(), out);
             return Ok(());
         }
         let view = self.schemas.view();
-        let known = understand(&text, &view, &NamesInUse::none());
+        let names = NamesInUse::of(self);
+        let known = understand(&text, &view, &names);
+        let Some(looked_up) = names.looked_up() else { return self.park(frame) };
         if self.doubts(&known) {
             self.doubt = Doubt::Open(frame);
             return Ok(());
         }
+        if let Err(refusal) = check_nesting(&looked_up) {
+            self.refuse_message(refusal, out);
+            return Ok(());
+        }
         let epoch = view.catalog.epoch();
-        self.ask(
-            Question { op: OpId::CONNECT, frame, known, epoch, asked: Asked::Parse { name, types }, moot: false },
-            Stage::Prepare,
-            None,
-            out,
-        );
+        let asked = Asked::Parse { name, types, looked_up };
+        self.ask(Question { op: OpId::CONNECT, frame, known, epoch, asked, moot: false }, Stage::Prepare, None, out);
         Ok(())
     }
 
@@ -161,7 +164,9 @@ impl PostgresMachine {
             Found::Unsettled => return self.park(frame),
             Found::Known(prepared) => {
                 let view = self.schemas.view();
-                let anew = if prepared.is_outdated(&view) { prepared.read_anew(statement, &view) } else { None };
+                let names = NamesInUse::of(self);
+                let anew =
+                    if prepared.is_outdated(&view) { prepared.read_anew(statement, &view, &names) } else { None };
                 let prepared = anew.map_or_else(|| Arc::clone(prepared), Arc::new);
                 prepared.known.clone().map(|known| (prepared, known))
             }
@@ -173,14 +178,16 @@ impl PostgresMachine {
             Found::Known(_) | Found::Unknown | Found::Unsettled => check_length(&portal),
         };
         let bindable = usable.and_then(|()| prepared.ok_or_else(|| unknown_name(&Named::Statement)));
-        let (prepared, known) = match bindable {
+        let executes = bindable.as_ref().map_or(&[][..], |(prepared, _)| &prepared.executes);
+        let Some(stand) = self.names_stand(executes) else { return self.park(frame) };
+        let (prepared, known) = match bindable.and_then(|bindable| stand.map(|()| bindable)) {
             Ok(bindable) => bindable,
             Err(refusal) => {
                 self.refuse_message(refusal, out);
                 return Ok(());
             }
         };
-        let bound = Bytes::from([&*prepared.types, &*bound].concat());
+        let bound = Bytes::from([&*texts(&prepared.executes), &*prepared.types, &*bound].concat());
         if self.portals.len() >= MAX_NAMES {
             self.refuse_message(Refusal::builtin(Code::Limit, "portals", "too many portals on one connection"), out);
             return Ok(());
@@ -232,7 +239,10 @@ impl PostgresMachine {
         match self.portals.find(name, self.batch) {
             Found::Known(portal) => {
                 let portal = portal.clone();
-                self.send(portal.op, frame, Sent::Execute(portal.execution), &portal.handling, out);
+                match &portal.naming {
+                    None => self.send(portal.op, frame, Sent::Execute(portal.execution), &portal.handling, out),
+                    Some(naming) => self.execute_naming(frame, &portal, naming, out)?,
+                }
                 if portal.handling.time.is_some() {
                     // Otherwise the server keeps its answer to itself, and its time would go on.
                     out.to_server(portal.op, message::flush());
@@ -241,6 +251,28 @@ impl PostgresMachine {
             Found::Unknown => self.refuse_message(unknown_name(&Named::Portal), out),
             Found::Unsettled => return self.park(frame),
         }
+        Ok(())
+    }
+
+    /// Executes what changes names, or looks them up. They must be what they were when the portal was bound.
+    fn execute_naming(
+        &mut self,
+        frame: Frame,
+        portal: &Portal,
+        naming: &Naming,
+        out: &mut Outbox<Frame>,
+    ) -> Result<(), Violation> {
+        let Some(stand) = self.names_stand(&naming.executes) else { return self.park(frame) };
+        let full = matches!(naming.change, Some(Change::Define(..))) && self.statements.len() >= MAX_NAMES;
+        if let Err(refusal) = stand.and_then(|()| if full { Err(too_many_statements()) } else { Ok(()) }) {
+            self.refuse_message(refusal, out);
+            return Ok(());
+        }
+        let sent = match &naming.change {
+            Some(change) => Sent::Name(self.statements.send(change.clone(), self.batch)),
+            None => Sent::Execute(portal.execution),
+        };
+        self.send(portal.op, frame, sent, &portal.handling, out);
         Ok(())
     }
 
@@ -313,6 +345,17 @@ impl PostgresMachine {
         self.batch.0 = self.batch.0.wrapping_add(1);
         out.to_server(OpId::CONNECT, crate::pipeline::poisoned_query());
     }
+}
+
+pub(super) fn too_many_statements() -> Refusal {
+    Refusal::builtin(Code::Limit, "prepared-statements", "too many prepared statements on one connection")
+        .with_hint("Close the ones that are no longer needed.")
+}
+
+/// What `EXECUTE` names, for an approver, who approves exactly that.
+fn texts(looked_up: &[LookedUp]) -> Vec<u8> {
+    let texts: Vec<&[u8]> = looked_up.iter().map(|named| &*named.read.text).collect();
+    texts.join(&b";\n"[..])
 }
 
 /// Writes down what was refused without a verdict of the engine.
