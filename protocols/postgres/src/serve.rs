@@ -195,14 +195,17 @@ impl Postgres {
         broker: &B,
     ) -> Result<(), FlowError> {
         let Ready { server, database, cancel, reach, replication } = ready;
+        let greeting = greeting(&server, grant.principal(), &cancel);
+        let Server { stream: to_server, leftover, .. } = server;
         let unfinished = Arc::new(AtomicBool::new(false));
-        if let Err(error) = client.send(&greeting(&server, grant.principal(), &cancel)).await {
+        if let Err(error) = client.send(&greeting).await {
             let refusal = Refusal::builtin(Code::Withdrawn, "client-gone", "the client left before its session began");
             broker.abandon(grant, &refusal).await;
             return client.part(error.into()).await;
         }
+        drop(greeting);
         let to_client = Framed::new(client.stream, Codec::default(), Side::Client, BytesMut::new());
-        let to_server = Framed::new(server.stream, Codec::default(), Side::Server, server.leftover);
+        let to_server = Framed::new(to_server, Codec::default(), Side::Server, leftover);
         let result = match replication {
             Some(_) => {
                 let machine = ReplicationMachine::new(Arc::clone(&unfinished));
@@ -263,7 +266,11 @@ impl Protocol for Postgres {
         };
         let targets = targets.load_full();
         match Box::pin(self.prepare(&admitted, client.peer, &targets, broker)).await {
-            Ok((grant, ready)) => self.flow(client, grant, ready, broker).await,
+            Ok((grant, ready)) => {
+                // A session may stay for days: what signed it in, and the targets of that moment, are not kept for it.
+                drop((admitted, targets));
+                self.flow(client, grant, ready, broker).await
+            }
             Err(refusal) => client.part(admitted.route.explain(refusal).into()).await,
         }
     }
