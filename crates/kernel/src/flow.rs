@@ -71,7 +71,7 @@ where
     S: Link<Frame = M::Frame>,
 {
     /// Carries the flow to its end and tells the client why, where that is not plain.
-    pub(crate) async fn run(mut self) -> Result<(), FlowError> {
+    pub(crate) async fn run(&mut self) -> Result<(), FlowError> {
         let mut result = self.relay().await;
         if let Err(error) = &result {
             self.take_leave(error);

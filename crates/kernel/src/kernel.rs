@@ -412,7 +412,8 @@ impl Broker for Kernel {
         S: Link<Frame = M::Frame>,
     {
         let mut grant = grant;
-        let flow = Flow {
+        // In one place: a future keeps what is moved into it beside what it was moved from.
+        let mut flow = Box::new(Flow {
             machine,
             client,
             server,
@@ -429,9 +430,10 @@ impl Broker for Kernel {
             ahead: Ahead::default(),
             ended: Ended::default(),
             nudges: nudges(self.limits.nudge_seconds),
-        };
+        });
         let result = Box::pin(flow.run()).await;
-        self.finish(grant, reason(&result)).await;
+        drop(flow);
+        Box::pin(self.finish(grant, reason(&result))).await;
         result
     }
 

@@ -177,7 +177,8 @@ impl Database {
             if loader.tried.is_some_and(|at| at.elapsed() < POLL) {
                 continue;
             }
-            if let Err(error) = self.confirm(&mut loader).await {
+            // Seldom at work, and large: every session waits here.
+            if let Err(error) = Box::pin(self.confirm(&mut loader)).await {
                 self.doubt(&mut loader, &error);
             }
         }

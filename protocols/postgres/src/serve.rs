@@ -1,5 +1,6 @@
 //! One client connection, from its first byte to its last.
 
+use std::future::Future;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -200,8 +201,8 @@ impl Postgres {
         let unfinished = Arc::new(AtomicBool::new(false));
         if let Err(error) = client.send(&greeting).await {
             let refusal = Refusal::builtin(Code::Withdrawn, "client-gone", "the client left before its session began");
-            broker.abandon(grant, &refusal).await;
-            return client.part(error.into()).await;
+            Box::pin(broker.abandon(grant, &refusal)).await;
+            return Box::pin(client.part(error.into())).await;
         }
         drop(greeting);
         let to_client = Framed::new(client.stream, Codec::default(), Side::Client, BytesMut::new());
@@ -212,28 +213,42 @@ impl Postgres {
                 Box::pin(broker.carry(grant, machine, to_client, to_server)).await
             }
             None => {
-                let schemas = Arc::new(Shared(Arc::clone(&database)));
-                let functions = reach.target.function_calls.clone().into();
-                let (unfinished, mask_key) = (Arc::clone(&unfinished), self.settings.mask_key.clone());
                 let curfew = Arc::new(Curfew::default());
-                let time = Arc::clone(&curfew);
-                let machine = PostgresMachine::new(Setup { schemas, unfinished, functions, mask_key, curfew });
+                let machine = PostgresMachine::new(Setup {
+                    schemas: Arc::new(Shared(Arc::clone(&database))),
+                    unfinished: Arc::clone(&unfinished),
+                    functions: reach.target.function_calls.clone().into(),
+                    mask_key: self.settings.mask_key.clone(),
+                    curfew: Arc::clone(&curfew),
+                });
                 let carrying = Box::pin(broker.carry(grant, machine, to_client, to_server));
-                tokio::select! {
-                    biased;
-                    result = carrying => result,
-                    never = database.watch() => match never {},
-                    // A server that floods leaves this task no budget, and just its statement must be cancelled.
-                    never = unconstrained(time.keep(|| cancel::interrupt(&reach, &self.dialer))) => match never {},
-                }
+                self.beside(carrying, &database, &curfew, &reach).await
             }
         };
         drop(cancel);
         // A server that computes does not notice that its client is gone.
         if result.is_err() || unfinished.load(Ordering::Relaxed) {
-            cancel::cancel(&reach, &self.dialer).await;
+            Box::pin(cancel::cancel(&reach, &self.dialer)).await;
         }
         result
+    }
+
+    /// Runs a flow, and beside it what watches over its database and its statements.
+    async fn beside(
+        &self,
+        carrying: impl Future<Output = Result<(), FlowError>>,
+        database: &Arc<Database>,
+        curfew: &Curfew,
+        reach: &Reach,
+    ) -> Result<(), FlowError> {
+        // A server that floods leaves this task no budget, and just its statement must be cancelled.
+        let watching = unconstrained(curfew.keep(|| Box::pin(cancel::interrupt(reach, &self.dialer))));
+        tokio::select! {
+            biased;
+            result = carrying => result,
+            never = database.watch() => match never {},
+            never = watching => match never {},
+        }
     }
 
     /// Never a reply, whether the key was known or not.
@@ -259,10 +274,10 @@ impl Protocol for Postgres {
         let admitted = match visit {
             Ok(Visit::Admitted(admitted)) => admitted,
             Ok(Visit::Cancel(key)) => {
-                self.cancel(client, &key).await;
+                Box::pin(self.cancel(client, &key)).await;
                 return Ok(());
             }
-            Err(stop) => return client.part(stop).await,
+            Err(stop) => return Box::pin(client.part(stop)).await,
         };
         let targets = targets.load_full();
         match Box::pin(self.prepare(&admitted, client.peer, &targets, broker)).await {
@@ -271,7 +286,7 @@ impl Protocol for Postgres {
                 drop((admitted, targets));
                 self.flow(client, grant, ready, broker).await
             }
-            Err(refusal) => client.part(admitted.route.explain(refusal).into()).await,
+            Err(refusal) => Box::pin(client.part(admitted.route.explain(refusal).into())).await,
         }
     }
 }
