@@ -160,7 +160,9 @@ struct Spoken<P: Protocol> {
 impl<P: Protocol> Server for Spoken<P> {
     fn replace(&self, targets: Vec<(TargetName, Half)>) {
         let own = |(name, half): (TargetName, Half)| Some((name, half.0.downcast::<P::Target>().ok()?));
-        self.targets.store(Arc::new(targets.into_iter().filter_map(own).collect()));
+        let targets: Targets<P::Target> = targets.into_iter().filter_map(own).collect();
+        self.protocol.set_up(&targets);
+        self.targets.store(Arc::new(targets));
     }
 
     fn serve<'a>(&'a self, io: Io, broker: &'a Guest) -> BoxFuture<'a, Result<(), FlowError>> {
@@ -368,4 +370,45 @@ impl Lane for SshLane {
 
 fn spoken<P: Protocol>(protocol: P) -> Arc<dyn Server> {
     Arc::new(Spoken { protocol, targets: ArcSwap::from_pointee(Targets::from_iter([])) })
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use std::sync::Mutex;
+
+    use sluice_wire::Broker;
+
+    use super::*;
+
+    /// Remembers what it was told of.
+    struct Told(Arc<Mutex<Vec<String>>>);
+
+    impl Protocol for Told {
+        const NAME: &'static str = "http";
+        const SCHEMA: Schema = Http::SCHEMA;
+        type Target = sluice_http::Target;
+
+        fn set_up(&self, targets: &Targets<Self::Target>) {
+            self.0.lock().unwrap().extend(targets.iter().map(|(name, _)| name.to_string()));
+        }
+
+        async fn serve<B: Broker>(
+            &self,
+            _io: Io,
+            _targets: &ArcSwap<Targets<Self::Target>>,
+            _broker: &B,
+        ) -> Result<(), FlowError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_protocol_is_told_of_its_targets_when_they_are_set_up() {
+        let told = Arc::default();
+        let server = spoken(Told(Arc::clone(&told)));
+        let target: sluice_http::Target = serde_json::from_str(r#"{"url":"https://api.example.com"}"#).unwrap();
+        server.replace(vec![(TargetName::new("api").unwrap(), Half(Arc::new(target)))]);
+        assert_eq!(*told.lock().unwrap(), ["api"]);
+    }
 }

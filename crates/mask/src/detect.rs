@@ -7,7 +7,9 @@ mod signs;
 mod tests;
 
 use std::fmt;
-use std::sync::OnceLock;
+use std::io;
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, JoinHandle};
 
 use sluice_model::Tag;
 use thiserror::Error;
@@ -99,7 +101,7 @@ pub struct Detectors {
     loops: Box<[u64]>,
     /// The longest region whose text is kept, in folded bytes.
     region: usize,
-    /// None if no detector has any; compiled when a text first asks.
+    /// None if no detector has any; compiled ahead, or when a text asks before that.
     signs: OnceLock<Option<Signs>>,
     /// The signs of each detector that has some.
     shown: Vec<Option<&'static [Sign]>>,
@@ -183,6 +185,23 @@ impl Detectors {
     pub(crate) fn idle(&self, bytes: &[u8], watch: Watch) -> usize {
         let begins = |byte: &u8| self.ever.get(usize::from(*byte)).is_none_or(|mask| mask & watch.0 != 0);
         bytes.iter().position(begins).unwrap_or(bytes.len())
+    }
+
+    /// Makes the tables of some sets on a thread of its own, one after the other, so that no text has to wait for them.
+    /// A text that comes earlier makes those that it needs.
+    pub fn make_tables(sets: Vec<Arc<Self>>) -> io::Result<JoinHandle<()>> {
+        let make = move || {
+            for set in sets {
+                let _made = set.signs();
+            }
+        };
+        thread::Builder::new().name("tables".to_owned()).spawn(make)
+    }
+
+    /// Whether the tables are there that a text would have to wait for.
+    #[must_use]
+    pub fn has_tables(&self) -> bool {
+        self.signs.get().is_some()
     }
 
     /// The signs of the detectors that have some.

@@ -78,6 +78,10 @@ pub trait Protocol: Send + Sync + 'static {
     /// Its half of a target's configuration.
     type Target: DeserializeOwned + Send + Sync + 'static;
 
+    /// Is told of the targets whenever they are set up, before the first connection is served with them: what takes
+    /// long to make is made now, or begun.
+    fn set_up(&self, _targets: &Targets<Self::Target>) {}
+
     /// Serves one accepted connection to its end: sign-in, dial, carry. `targets` changes with the configuration:
     /// every flow begins with those of its own beginning.
     fn serve<B: Broker>(

@@ -152,6 +152,11 @@ impl Veils {
         self.classes.tags()
     }
 
+    /// The sets of detectors that texts are looked at with.
+    pub(crate) fn sets(&self) -> impl Iterator<Item = &Arc<Detectors>> {
+        [self.classes.detectors(), self.classes.tokens()].into_iter()
+    }
+
     pub(crate) fn found_in(&self, text: &str) -> BTreeSet<Tag> {
         self.classes.found_in(text)
     }

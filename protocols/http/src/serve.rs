@@ -5,6 +5,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -17,6 +18,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use sluice_mask::Detectors;
 use sluice_model::{Schema, TargetName};
 use sluice_wire::{Broker, Ending, FlowError, Io, Protocol, Stream, Targets};
 use thiserror::Error;
@@ -137,6 +139,14 @@ impl Http {
         }
     }
 
+    /// Compiles targets, and begins to make the tables of their detectors.
+    fn compile(&self, targets: &Targets<Target>) -> Option<JoinHandle<()>> {
+        let served: Vec<_> = targets.iter().filter_map(|(name, target)| self.served(name, target)).collect();
+        let sets: Vec<_> = served.iter().flat_map(|served| served.classes.sets().map(Arc::clone)).collect();
+        // Without a thread, the first text makes them.
+        if sets.is_empty() { None } else { Detectors::make_tables(sets).ok() }
+    }
+
     /// The stream of a client, inside TLS where it speaks TLS, and what was read of it.
     async fn enter(&self, mut stream: Box<dyn Stream>, client: SocketAddr) -> Option<Entered> {
         let first = timeout(deadline::HELLO, stream.read_u8()).await.ok()?.ok()?;
@@ -170,6 +180,10 @@ impl Protocol for Http {
     const NAME: &'static str = "http";
     const SCHEMA: Schema = crate::schema::SCHEMA;
     type Target = Target;
+
+    fn set_up(&self, targets: &Targets<Target>) {
+        drop(self.compile(targets));
+    }
 
     async fn serve<B: Broker>(&self, io: Io, targets: &ArcSwap<Targets<Target>>, broker: &B) -> Result<(), FlowError> {
         let Io { stream, peer, ending } = io;
@@ -272,5 +286,30 @@ async fn over<C: Future<Output = hyper::Result<()>>>(connection: &mut Option<Pin
     if let Some(connection) = connection {
         // How it ended is for its exchanges to say.
         let _ended = connection.as_mut().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn tables_are_made_when_targets_are_set_up_and_not_by_the_first_request() {
+        let target: Target = serde_json::from_str(r#"{"url":"https://api.example.com"}"#).unwrap();
+        let (name, target) = (TargetName::new("api").unwrap(), Arc::new(target));
+        let http = Http::new(Settings {
+            tls: None,
+            cleartext: Cleartext::Never,
+            authorities: Vec::new(),
+            mask_key: [7; 32],
+            head: Duration::from_secs(1),
+            body_bytes: 1,
+        });
+        let targets = Targets::from_iter([(name.clone(), Arc::clone(&target))]);
+        http.compile(&targets).unwrap().join().unwrap();
+        let served = http.served(&name, &target).unwrap();
+        assert!(served.classes.sets().all(|set| set.has_tables()));
+        assert!(http.compile(&Targets::from_iter([])).is_none());
     }
 }

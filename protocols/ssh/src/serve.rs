@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use russh::keys::{PrivateKey, decode_secret_key};
 use russh::server::Config;
 use russh::{MethodKind, MethodSet, Preferred, SshId, kex, mac};
+use sluice_mask::Detectors;
 use sluice_model::{ExposeSecret as _, Schema, Secret, Tag, TargetName};
 use sluice_wire::{Broker, FlowError, Io, Protocol, Targets};
 use thiserror::Error;
@@ -104,6 +106,14 @@ impl Ssh {
             }
         }
     }
+
+    /// Compiles targets, and begins to make the tables of their detectors.
+    fn compile(&self, targets: &Targets<Target>) -> Option<JoinHandle<()>> {
+        let served = targets.iter().filter_map(|(name, target)| self.served(name, target));
+        let sets: Vec<_> = served.map(|served| Arc::clone(served.screens.detectors())).collect();
+        // Without a thread, the first text makes them.
+        if sets.is_empty() { None } else { Detectors::make_tables(sets).ok() }
+    }
 }
 
 impl Served {
@@ -155,7 +165,32 @@ impl Protocol for Ssh {
     const SCHEMA: Schema = crate::schema::SCHEMA;
     type Target = Target;
 
+    fn set_up(&self, targets: &Targets<Target>) {
+        drop(self.compile(targets));
+    }
+
     async fn serve<B: Broker>(&self, io: Io, targets: &ArcSwap<Targets<Target>>, broker: &B) -> Result<(), FlowError> {
         visit(self, io, targets, broker, None).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use russh::keys::ssh_key::private::Ed25519Keypair;
+
+    use super::*;
+
+    #[test]
+    fn tables_are_made_when_targets_are_set_up_and_not_by_the_first_text() {
+        let key = PrivateKey::from(Ed25519Keypair::from_seed(&[7; 32]));
+        let shown = key.public_key().to_openssh().unwrap();
+        let ssh = Ssh { config: Arc::new(config(key)), served: Mutex::default() };
+        let target = serde_json::json!({ "host": "web", "host_keys": [shown] });
+        let (name, target) = (TargetName::new("web").unwrap(), Arc::new(serde_json::from_value(target).unwrap()));
+        let targets = Targets::from_iter([(name.clone(), Arc::clone(&target))]);
+        ssh.compile(&targets).unwrap().join().unwrap();
+        assert!(ssh.served(&name, &target).unwrap().screens.detectors().has_tables());
+        assert!(ssh.compile(&Targets::from_iter([])).is_none());
     }
 }
