@@ -6,6 +6,7 @@ use bytes::Bytes;
 use sluice_mask::json::{Document, escape_into};
 use sluice_model::Tag;
 
+use crate::classes::Inside;
 use crate::dialects::openai;
 use crate::dialects::rest::JSON_LIMITS;
 use crate::flaw::Flaw;
@@ -64,17 +65,18 @@ impl Body {
         })
     }
 
-    /// The classes of protected values in it.
-    pub(crate) fn tags(&self, served: &Served) -> BTreeSet<Tag> {
+    /// The classes of protected values in it, and whether it has to be looked at again before it is shown or sent.
+    pub(crate) fn tags(&self, served: &Served) -> (BTreeSet<Tag>, Inside) {
         let within = |document| served.classes.found_within(document);
-        match self {
+        let tags = match self {
             Self::None | Self::Stream(_) => BTreeSet::new(),
             Self::Text(text) => served.classes.found_in(text),
-            Self::Json(document) => within(document),
+            Self::Json(document) => return served.classes.looked_within(document),
             Self::Lines(lines) => lines.documents.iter().flat_map(within).collect(),
             Self::Form(form) => form.fields.iter().flat_map(within).collect(),
             Self::Multipart(parts) => parts.tags(served),
-        }
+        };
+        (tags, Inside::Unclear)
     }
 
     /// Its size, or -1.
@@ -117,9 +119,10 @@ impl Body {
     }
 
     /// What people and recordings are shown: without any value that a detector finds.
-    pub(crate) fn shown(&self, served: &Served) -> String {
+    pub(crate) fn shown(&self, inside: Inside, served: &Served) -> String {
         let everything = served.classes.everything();
         match self {
+            Self::Json(document) if inside == Inside::Clean => String::from_utf8_lossy(document.bytes()).into_owned(),
             Self::None => String::new(),
             Self::Stream(_) => "a body that is not looked into".to_owned(),
             Self::Text(text) => everything.whole(text).into_owned(),
@@ -131,8 +134,9 @@ impl Body {
     }
 
     /// The bytes that are sent, with what is withheld covered.
-    pub(crate) fn covered(self, veil: &Veil) -> Result<Option<Bytes>, Words> {
+    pub(crate) fn covered(self, inside: Inside, veil: &Veil) -> Result<Option<Bytes>, Words> {
         Ok(match self {
+            Self::Json(document) if inside == Inside::Clean && !veil.restores() => Some(document.bytes().clone()),
             Self::None => Some(Bytes::new()),
             Self::Stream(_) => None,
             Self::Text(text) => Some(Bytes::from(veil.whole(&text).into_owned())),
@@ -272,11 +276,39 @@ mod tests {
             (Media::Text, "zq7x.k1@leak.example.com", "***"),
         ] {
             let body = Body::read(media, Bytes::from(text), &served).unwrap();
-            assert_eq!(body.tags(&served).is_empty(), text == expect, "{text}");
-            let shown = body.shown(&served);
+            let (tags, inside) = body.tags(&served);
+            assert_eq!(tags.is_empty(), text == expect, "{text}");
+            let shown = body.shown(inside, &served);
             assert!(!shown.contains("RCAN1") && !shown.contains("4111"), "{shown}");
-            let sent = body.covered(served.classes.everything()).unwrap().unwrap();
+            let sent = body.covered(inside, served.classes.everything()).unwrap().unwrap();
             assert_eq!(String::from_utf8_lossy(&sent), expect, "{text}");
+        }
+    }
+
+    /// What outgrows a configured detector is covered although it is of no class.
+    #[test]
+    fn only_what_no_veil_changes_is_not_looked_at_again() {
+        let target = r#"{"url":"https://api.example.com","keys":{"**.api_key":["secret.key"]},
+            "detectors":[{"name":"email"},{"name":"payment-card"},{"name":"run","tag":"own.run","pattern":"Q[a-z]+Z"}]}"#;
+        let target: Target = serde_json::from_str(target).unwrap();
+        let served = Served::new(&TargetName::new("api").unwrap(), &target, &Pools::default(), [7; 32]).unwrap();
+        let long = format!(r#"{{"a":"Q{}"}}"#, "a".repeat(100_000));
+        for (text, expect) in [
+            (r#"{"a":"hello","b":[1,true,"Q"]}"#, Inside::Clean),
+            (r#"{"a":"ask zq7x.k1@leak.example.com"}"#, Inside::Unclear),
+            (r#"{"a":{"api_key":1}}"#, Inside::Unclear),
+            (r#"{"a":"{\"api_key\": NaN}"}"#, Inside::Unclear),
+            (r#"{"a":4111111111111111}"#, Inside::Unclear),
+            (long.as_str(), Inside::Unclear),
+        ] {
+            let body = Body::read(Media::Json, Bytes::from(text.to_owned()), &served).unwrap();
+            let (_, inside) = body.tags(&served);
+            assert_eq!(inside, expect, "{text:.40}");
+            let looked_at = [body.shown(Inside::Unclear, &served), body.shown(inside, &served)];
+            assert_eq!(looked_at[0] == text, inside == Inside::Clean, "{text:.40}");
+            assert_eq!(looked_at[0], looked_at[1], "{text:.40}");
+            let sent = body.covered(inside, served.classes.everything()).unwrap().unwrap();
+            assert_eq!(String::from_utf8_lossy(&sent), looked_at[0], "{text:.40}");
         }
     }
 

@@ -31,6 +31,14 @@ pub(crate) struct Classes {
     by_programs: bool,
 }
 
+/// What all detectors and key rules of a target make of a document.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Inside {
+    /// None of them covers anything, so that no veil over protected values changes it.
+    Clean,
+    Unclear,
+}
+
 /// Why they do not compile.
 #[derive(Debug, Error)]
 pub(crate) enum Unclassified {
@@ -91,7 +99,7 @@ impl Classes {
                 None => {}
             }
         }
-        notice(&self.detectors, text, &mut tags, &mut String::new());
+        let _covered = notice(&self.detectors, text, &mut tags, &mut String::new());
         tags
     }
 
@@ -102,18 +110,26 @@ impl Classes {
 
     /// The classes of the values in a document.
     pub(crate) fn found_within(&self, document: &Document) -> BTreeSet<Tag> {
+        self.looked_within(document).0
+    }
+
+    /// The same, and whether anything at all would be covered.
+    pub(crate) fn looked_within(&self, document: &Document) -> (BTreeSet<Tag>, Inside) {
         let (mut tags, mut scratch) = (BTreeSet::new(), String::new());
+        let mut covered = 0_u64;
         let _no_edits = mask_strings(document, &self.rules, |leaf, text| {
             tags.extend(leaf.tag().cloned());
             if self.has_keys() && self.is_unread(leaf, text) {
                 tags.extend(self.rules.tags().iter().cloned());
             }
             if let Some(text) = looked_at(leaf, text) {
-                notice(&self.detectors, &text, &mut tags, &mut scratch);
+                covered = covered.saturating_add(notice(&self.detectors, &text, &mut tags, &mut scratch));
             }
             None
         });
-        tags
+        // What outgrows every limit is covered too, and is of no class.
+        let inside = if tags.is_empty() && covered == 0 { Inside::Clean } else { Inside::Unclear };
+        (tags, inside)
     }
 }
 
@@ -167,6 +183,10 @@ impl Veils {
 
     pub(crate) fn found_within(&self, document: &Document) -> BTreeSet<Tag> {
         self.classes.found_within(document)
+    }
+
+    pub(crate) fn looked_within(&self, document: &Document) -> (BTreeSet<Tag>, Inside) {
+        self.classes.looked_within(document)
     }
 
     /// Redacts whatever is found: for records and for people who approve.

@@ -15,6 +15,7 @@ use sluice_wire::Object;
 
 use crate::answer::{Answer, content_type};
 use crate::body::Body;
+use crate::classes::Inside;
 use crate::dialects::{Expected, openai};
 use crate::flaw::Flaw;
 use crate::frame::{Length, Request, Response};
@@ -43,6 +44,7 @@ pub(crate) struct Prepared {
     pub(crate) operation: Operation,
     pub(crate) head: Request,
     pub(crate) body: Body,
+    pub(crate) inside: Inside,
     pub(crate) expected: Expected,
     /// The answer, where the broker gives it by itself.
     pub(crate) own: Option<(Response, Bytes)>,
@@ -131,7 +133,7 @@ fn rest(head: &Request, body: Body, served: &Arc<Served>) -> Result<Prepared, Wo
         _ => schema::WRITE,
     };
     let (path, query) = head.path.split_once('?').unwrap_or((&head.path, ""));
-    let mut tags = body.tags(served);
+    let (mut tags, inside) = body.tags(served);
     tags.extend(found_in_head(head, served));
     let opaque = matches!(body, Body::Stream(_));
     let names = query.split('&').filter(|pair| !pair.is_empty());
@@ -149,7 +151,7 @@ fn rest(head: &Request, body: Body, served: &Arc<Served>) -> Result<Prepared, Wo
             ("tags", tag_fact(&tags)),
         ],
     };
-    let question = Question { head, body: &body, served, action, tags: &tags, facts };
+    let question = Question { head, body: &body, inside, served, action, tags: &tags, facts };
     let mut accesses = vec![Access { action, resource: Resource::target() }];
     if opaque {
         accesses.push(Access { action: schema::SEND_OPAQUE, resource: Resource::target() });
@@ -164,7 +166,16 @@ fn rest(head: &Request, body: Body, served: &Arc<Served>) -> Result<Prepared, Wo
         reserved: Spend::REQUEST,
         event_bytes: usize::try_from(served.limits.event_bytes).unwrap_or(usize::MAX),
     };
-    Ok(Prepared { operation, head: head.clone(), body, expected, own: None, objects: Vec::new(), results: Vec::new() })
+    Ok(Prepared {
+        operation,
+        head: head.clone(),
+        body,
+        inside,
+        expected,
+        own: None,
+        objects: Vec::new(),
+        results: Vec::new(),
+    })
 }
 
 /// The question whether an answer may be taken that cannot be looked into; few answers are such.
@@ -202,6 +213,7 @@ impl Opaque {
 pub(crate) struct Question<'a> {
     pub(crate) head: &'a Request,
     pub(crate) body: &'a Body,
+    pub(crate) inside: Inside,
     pub(crate) served: &'a Served,
     pub(crate) action: Action,
     pub(crate) tags: &'a BTreeSet<Tag>,
@@ -212,7 +224,7 @@ impl Question<'_> {
     /// The operation. Its text is shown to people and recorded, so found values are not in it; its digest covers the
     /// exact bytes.
     pub(crate) fn operation(self, accesses: Vec<Access>, spend: Spend) -> Operation {
-        let Self { head, body, served, action, tags, facts } = self;
+        let Self { head, body, inside, served, action, tags, facts } = self;
         let disclosed = tags.iter().map(|tag| Exposure::found(tag.clone(), Usage::Disclose));
         let revealed = served.classes.tags().map(|tag| Exposure::found(tag.clone(), Usage::Reveal));
         let exact = body.exact();
@@ -230,7 +242,7 @@ impl Question<'_> {
             Shape::new(meaning, [head.method.as_str().as_bytes(), head.path.as_bytes(), headers.as_bytes(), &exact]);
         let mut text = format!("{} {}", head.method, shown(&head.path, everything));
         text.push_str(&served.headers.shown(&head.headers, everything));
-        let shown = body.shown(served);
+        let shown = body.shown(inside, served);
         if !shown.is_empty() {
             text.push('\n');
             text.push_str(shown.get(..shown.floor_char_boundary(TEXT_BYTES)).unwrap_or_default());
@@ -246,7 +258,7 @@ pub(crate) fn tag_fact(tags: &BTreeSet<Tag>) -> Fact {
 impl Prepared {
     /// What is sent under an allow with these obligations.
     pub(crate) fn send(self, obligations: &Obligations, who: &str, served: &Served) -> Result<Sending, Words> {
-        let Self { head, body, expected, own, .. } = self;
+        let Self { head, body, inside, expected, own, .. } = self;
         if let Some((response, bytes)) = own {
             return Ok(Sending { head: None, body: None, answer: Answer::own(response, bytes) });
         }
@@ -256,7 +268,7 @@ impl Prepared {
         }
         let empty = matches!(body, Body::None);
         let streamed = if let Body::Stream(length) = &body { Some(*length) } else { None };
-        let body = body.covered(&withheld)?;
+        let body = body.covered(inside, &withheld)?;
         // After the body is covered: what was given a token there may be put back.
         let answer = Answer::new(expected, served.classes.toward_client(obligations, who));
         let mut headers: HeaderMap = served.headers.to_server(&head.headers);

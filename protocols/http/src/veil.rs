@@ -88,6 +88,11 @@ impl Veil {
         self.0.is_none()
     }
 
+    /// Whether tokens are put back, which are no protected values.
+    pub(crate) fn restores(&self) -> bool {
+        self.0.as_ref().is_some_and(|inner| inner.restored.is_some())
+    }
+
     /// A whole text.
     pub(crate) fn scrub<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let Some(inner) = &self.0 else { return Cow::Borrowed(text) };
@@ -332,10 +337,15 @@ impl Cover for Noticing<'_> {
     }
 }
 
-/// Runs every detector of a set over a text.
-pub(crate) fn notice(detectors: &Detectors, text: &str, tags: &mut std::collections::BTreeSet<Tag>, out: &mut String) {
+/// Runs every detector of a set over a text; tells how many times it was covered.
+pub(crate) fn notice(
+    detectors: &Detectors,
+    text: &str,
+    tags: &mut std::collections::BTreeSet<Tag>,
+    out: &mut String,
+) -> u64 {
     out.clear();
-    scrub(detectors, detectors.everything(), text, &mut Noticing(tags), out);
+    scrub(detectors, detectors.everything(), text, &mut Noticing(tags), out)
 }
 
 #[cfg(test)]

@@ -272,7 +272,7 @@ impl<'a> Call<'a> {
         let action = route.action();
         let mut told = told;
         told.objects = owned(head, told.objects, served)?;
-        let mut tags = body.tags(served);
+        let (mut tags, inside) = body.tags(served);
         tags.extend(found_in_head(head, served));
         let facts = facts(head, route, &told, &body, tag_fact(&tags));
         let priced = told.model.as_deref().and_then(|name| {
@@ -286,7 +286,7 @@ impl<'a> Call<'a> {
                 .as_ref()
                 .map_or(0, |model| cost_micros(told.input_tokens, 0, told.output_tokens, model)),
         };
-        let question = Question { head, body: &body, served, action, tags: &tags, facts };
+        let question = Question { head, body: &body, inside, served, action, tags: &tags, facts };
         let operation = question.operation(accesses, spend);
         let opaque = Box::new(Opaque::new(TAKE_LLM_OPAQUE, head, &operation, served));
         let expectation = Expectation {
@@ -314,7 +314,16 @@ impl<'a> Call<'a> {
         let mut head = head.clone();
         let (path, query) = address(&head);
         head.path = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
-        Ok(Prepared { operation, head, body, expected, own: None, objects: told.objects, results: told.results })
+        Ok(Prepared {
+            operation,
+            head,
+            body,
+            inside,
+            expected,
+            own: None,
+            objects: told.objects,
+            results: told.results,
+        })
     }
 }
 
@@ -385,7 +394,7 @@ fn shape(route: &Route) -> Shape {
 /// Traces of an agent: recorded with its session, and sent to nobody.
 fn traces(head: &Request, bytes: Bytes, served: &Arc<Served>) -> Result<Prepared, Words> {
     let body = Body::Json(Box::new(document(bytes)?));
-    let tags = body.tags(served);
+    let (tags, inside) = body.tags(served);
     let mut facts = schema::SCHEMA.neutral_facts(TRACE.name).unwrap_or(Facts { group: LLM, values: Vec::new() });
     for (name, fact) in &mut facts.values {
         match *name {
@@ -396,7 +405,7 @@ fn traces(head: &Request, bytes: Bytes, served: &Arc<Served>) -> Result<Prepared
             _ => {}
         }
     }
-    let question = Question { head, body: &body, served, action: TRACE, tags: &tags, facts };
+    let question = Question { head, body: &body, inside, served, action: TRACE, tags: &tags, facts };
     let mut operation =
         question.operation(vec![Access { action: TRACE, resource: Resource::target() }], Spend::REQUEST);
     // Nothing flows to the server, whatever the traces hold.
@@ -413,6 +422,7 @@ fn traces(head: &Request, bytes: Bytes, served: &Arc<Served>) -> Result<Prepared
         operation,
         head: head.clone(),
         body,
+        inside,
         expected: Expected::nothing(),
         own: Some(own),
         objects: Vec::new(),
