@@ -405,13 +405,12 @@ impl Broker for Kernel {
         random::session_id().is_ok_and(|session| self.rule_connect(who, target, peer, &session).is_ok())
     }
 
-    async fn carry<M, C, S>(&self, grant: Grant, machine: M, client: C, server: S) -> Result<(), FlowError>
+    async fn carry<M, C, S>(&self, mut grant: Grant, machine: M, client: C, server: S) -> Result<(), FlowError>
     where
         M: Machine,
         C: Link<Frame = M::Frame>,
         S: Link<Frame = M::Frame>,
     {
-        let mut grant = grant;
         // In one place: a future keeps what is moved into it beside what it was moved from.
         let mut flow = Box::new(Flow {
             machine,
@@ -437,8 +436,7 @@ impl Broker for Kernel {
         result
     }
 
-    async fn abandon(&self, grant: Grant, reason: &Refusal) {
-        let mut grant = grant;
+    async fn abandon(&self, mut grant: Grant, reason: &Refusal) {
         let _best_effort = grant.tape.refused(reason);
         self.finish(grant, "refused").await;
     }
