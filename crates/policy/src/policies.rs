@@ -58,14 +58,8 @@ impl Policies {
         self.rules.rules().map(|rule| (&rule.id, &*rule.source))
     }
 
-    /// The rules that limit results (`@max_rows`, …) with the files they stand in: a protocol must be able to keep them.
-    /// Budgets are not among these limits.
-    pub fn limiting(&self) -> impl Iterator<Item = (&RuleId, &str)> {
-        let limits = |rule: &&Arc<Rule>| rule.notes.controls.as_ref().is_some_and(Controls::limits_results);
-        self.rules.rules().filter(limits).map(|rule| (&rule.id, &*rule.source))
-    }
-
-    /// Those of [`Self::limiting`] that no protocol keeps: it limits verbs other than those that `keeps` says of.
+    /// The rules that limit results (`@max_rows`, …) which no protocol keeps, with the files they stand in: they limit verbs
+    /// other than those that `keeps` says of. Budgets are not among these limits.
     pub fn unkept(&self, keeps: impl Fn(&str) -> bool) -> impl Iterator<Item = (&RuleId, &str)> {
         let is_kept = move |rule: &&Arc<Rule>| rule.scope.names_action() && rule.scope.actions().all(&keeps);
         let limits = |rule: &&Arc<Rule>| rule.notes.controls.as_ref().is_some_and(Controls::limits_results);

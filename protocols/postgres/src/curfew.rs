@@ -7,6 +7,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ pub(crate) struct Timed {
 #[derive(Debug, Default)]
 pub struct Curfew {
     state: Mutex<State>,
+    /// The server is being asked. Beside the rest, as it is looked at for each message of the client.
+    asking: AtomicBool,
     changed: Notify,
     calmed: Notify,
 }
@@ -39,8 +42,6 @@ struct State {
     until: Option<Instant>,
     /// Its time is up, and the server was asked.
     overdue: bool,
-    /// The server is being asked.
-    asking: bool,
 }
 
 impl Curfew {
@@ -74,7 +75,7 @@ impl Curfew {
 
     /// Whether a request to cancel is under way, which would meet whatever the server does next.
     pub(crate) fn is_asking(&self) -> bool {
-        self.state().asking
+        self.asking.load(Ordering::Relaxed)
     }
 
     /// Until no request to cancel is under way.
@@ -107,12 +108,13 @@ impl Curfew {
 
     fn begin(&self) {
         let mut state = self.state();
-        (state.overdue, state.asking, state.until) = (true, true, None);
+        (state.overdue, state.until) = (true, None);
+        self.asking.store(true, Ordering::Relaxed);
     }
 
     fn end(&self) {
         let mut state = self.state();
-        state.asking = false;
+        self.asking.store(false, Ordering::Relaxed);
         if state.overdue {
             state.until = Instant::now().checked_add(AGAIN);
         }

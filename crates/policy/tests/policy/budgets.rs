@@ -60,7 +60,7 @@ fn budgets_and_limits_stand_on_one_rule_and_limits_alone_are_named() {
         @id("budget") @tokens("9/1h") permit (principal, action, resource);
         @id("limit") @timeout("1s") permit (principal, action, resource);"#
     ));
-    let named: Vec<&str> = policies.limiting().map(|(rule, _)| rule.as_str()).collect();
+    let named: Vec<&str> = policies.unkept(|_| false).map(|(rule, _)| rule.as_str()).collect();
     assert_eq!(named, ["both", "limit"]);
     let policies = crate::world::policies(&format!(
         r#"{READ} @id("kept") @max_rows("10") permit (principal, action == Action::"sql.read", resource);
