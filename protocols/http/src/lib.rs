@@ -23,6 +23,7 @@ mod refusal;
 mod replay;
 mod replayed;
 mod request;
+mod rounds;
 mod schema;
 mod serve;
 mod served;

@@ -1,10 +1,11 @@
 //! One client connection: TLS, HTTP/1.1 or HTTP/2, and its exchanges until the last.
 
 use std::collections::HashMap;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -33,6 +34,7 @@ use crate::exchange::{Arrival, Exchanges};
 use crate::gathered::Room;
 use crate::link::Answer;
 use crate::replayed::Replayed;
+use crate::rounds::Rounds;
 use crate::served::Served;
 use crate::strict::{MAX_HEAD_BYTES, Strict};
 use crate::target::Target;
@@ -262,31 +264,31 @@ async fn drive<B: Broker, C: Future<Output = hyper::Result<()>>>(
 ) {
     // It is dropped as soon as it is over: until then it holds its ends of the answers that nobody takes any more.
     let mut connection = Some(Box::pin(connection));
-    let mut ending = ending;
-    let mut winding_down = false;
+    let mut ending = Some(ending);
     let mut running = FuturesUnordered::new();
-    while connection.is_some() || !running.is_empty() {
-        // In no fixed order: an exchange that never pauses, as its server floods it, would leave the connection no turn.
-        tokio::select! {
-            () = &mut ending, if connection.is_some() && !winding_down => {
-                winding_down = true;
-                if let Some(connection) = &mut connection {
-                    wind_down(connection.as_mut());
+    let rounds = Rounds::default();
+    poll_fn(|cx| {
+        rounds.poll(cx, |cx| {
+            if let Some(open) = &mut connection {
+                if ending.as_mut().is_some_and(|ending| ending.as_mut().poll(cx).is_ready()) {
+                    ending = None;
+                    wind_down(open.as_mut());
+                }
+                // How it ended is for its exchanges to say.
+                if open.as_mut().poll(cx).is_ready() {
+                    connection = None;
                 }
             }
-            Some(arrival) = waiting.recv(), if connection.is_some() => running.push(Box::pin(exchanges.run(arrival))),
-            Some(()) = running.next(), if !running.is_empty() => {}
-            () = over(&mut connection), if connection.is_some() => connection = None,
-        }
-    }
-}
-
-/// Runs a connection to its end.
-async fn over<C: Future<Output = hyper::Result<()>>>(connection: &mut Option<Pin<Box<C>>>) {
-    if let Some(connection) = connection {
-        // How it ended is for its exchanges to say.
-        let _ended = connection.as_mut().await;
-    }
+            while let Poll::Ready(Some(arrival)) = waiting.poll_recv(cx) {
+                if connection.is_some() {
+                    running.push(Box::pin(exchanges.run(arrival)));
+                }
+            }
+            while let Poll::Ready(Some(())) = running.poll_next_unpin(cx) {}
+            if connection.is_none() && running.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        })
+    })
+    .await;
 }
 
 #[cfg(test)]
