@@ -57,7 +57,7 @@ enum Happening<F> {
     Frame(Side, F),
     Ended(Side),
     Signal(Signal),
-    Filed(Result<(), Refusal>),
+    Filed(Result<Option<Settled>, Refusal>),
     Settled(Settled),
     /// People still have not answered.
     Nudge,

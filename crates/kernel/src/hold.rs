@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sluice_model::{Digest, Hold, HoldId, OpId, Operation, UnixMicros};
+use sluice_model::{Digest, Hold, HoldId, OpId, Operation, Refusal, UnixMicros};
 use sluice_recording::Outcome;
 use sluice_wire::HoldNotice;
 
@@ -100,7 +100,7 @@ impl Held {
         &self,
         approve: &Arc<dyn Approve>,
         stay: &Stay,
-    ) -> BoxFuture<'static, Result<(), sluice_model::Refusal>> {
+    ) -> BoxFuture<'static, Result<Option<Settled>, Refusal>> {
         let request = ApprovalRequest {
             id: self.notice.id.clone(),
             session: stay.asker.session.clone(),
@@ -117,7 +117,19 @@ impl Held {
             expires: self.notice.expires,
         };
         let approve = Arc::clone(approve);
-        Box::pin(async move { approve.request(request).await })
+        Box::pin(async move { approve.request(request).await.map(|()| None) })
+    }
+
+    /// Looks whether people have answered a request that stands, and uses their approval up.
+    pub(crate) fn look(&self, approve: &Arc<dyn Approve>) -> BoxFuture<'static, Result<Option<Settled>, Refusal>> {
+        let approve = Arc::clone(approve);
+        let (id, digest) = (self.notice.id.clone(), self.digest);
+        Box::pin(async move {
+            match approve.settlement(id.clone()).await {
+                Some(settlement) => Ok(Some(conclude(&approve, id, digest, settlement).await)),
+                None => Ok(None),
+            }
+        })
     }
 
     /// Waits for people, up to the expiry, and uses their approval up.
@@ -127,29 +139,30 @@ impl Held {
         let patience = Duration::from_secs(u64::from(self.notice.wait_seconds));
         Box::pin(async move {
             let settlement = tokio::time::timeout(patience, approve.settled(id.clone())).await;
-            match settlement.unwrap_or(Settlement::Expired) {
-                Settlement::Approved { by, expires } => {
-                    let used = approve.consume(id, digest, clock::now()).await;
-                    let outcome = if used { Outcome::Approved } else { Outcome::Expired };
-                    Settled { outcome, people: by, expires }
-                }
-                Settlement::Denied { by } => {
-                    Settled { outcome: Outcome::Denied, people: vec![by], expires: UnixMicros(0) }
-                }
-                Settlement::Cancelled => {
-                    Settled { outcome: Outcome::Withdrawn, people: Vec::new(), expires: UnixMicros(0) }
-                }
-                Settlement::Expired => {
-                    approve.withdraw(id, clock::now()).await;
-                    Settled { outcome: Outcome::Expired, people: Vec::new(), expires: UnixMicros(0) }
-                }
-            }
+            conclude(&approve, id, digest, settlement.unwrap_or(Settlement::Expired)).await
         })
     }
 
     /// Whether the approval is still for the same operation under the same policies (I6).
     pub(crate) fn still_stands(&self, stay: &Stay, role: &str) -> bool {
         digest(&self.operation, &self.hold, stay, role) == self.digest
+    }
+}
+
+/// What a settlement comes to: an approval counts once, and only where it is used up.
+async fn conclude(approve: &Arc<dyn Approve>, id: HoldId, digest: Digest, settlement: Settlement) -> Settled {
+    match settlement {
+        Settlement::Approved { by, expires } => {
+            let used = approve.consume(id, digest, clock::now()).await;
+            let outcome = if used { Outcome::Approved } else { Outcome::Expired };
+            Settled { outcome, people: by, expires }
+        }
+        Settlement::Denied { by } => Settled { outcome: Outcome::Denied, people: vec![by], expires: UnixMicros(0) },
+        Settlement::Cancelled => Settled::alone(Outcome::Withdrawn),
+        Settlement::Expired => {
+            approve.withdraw(id, clock::now()).await;
+            Settled::alone(Outcome::Expired)
+        }
     }
 }
 

@@ -58,22 +58,23 @@ where
     pub(crate) fn hold(&mut self, op: OpId, operation: Operation, hold: Arc<Hold>) -> Result<(), FlowError> {
         let id = crate::random::hold_id().map_err(|_| FlowError::Unrecorded)?;
         let held = Held::new(id, op, operation, hold, self.stay, self.role, self.limits.hold_seconds);
-        let standing = self.stay.take_standing(&held.digest);
-        let held = match &standing {
-            Some(standing) => held.resume(standing.clone()),
-            None => held,
+        let (held, filing) = match self.stay.take_standing(&held.digest) {
+            Some(standing) => {
+                let held = held.resume(standing);
+                let looking = held.look(self.approve);
+                (held, looking)
+            }
+            None => {
+                let filing = held.file(self.approve, self.stay);
+                (held, filing)
+            }
         };
         self.tape.held(&held)?;
-        // A request that stands has been filed.
-        let filing: BoxFuture<'static, _> = match standing {
-            Some(_) => Box::pin(std::future::ready(Ok(()))),
-            None => held.file(self.approve, self.stay),
-        };
         self.waiting = Waiting::Filing(filing, Box::new(held));
         Ok(())
     }
 
-    pub(crate) fn filed(&mut self, filed: Result<(), Refusal>) -> Result<(), FlowError> {
+    pub(crate) fn filed(&mut self, filed: Result<Option<Settled>, Refusal>) -> Result<(), FlowError> {
         let held = match std::mem::replace(&mut self.waiting, Waiting::Nothing) {
             Waiting::Filing(_, held) => held,
             other @ (Waiting::Nothing | Waiting::People(..) | Waiting::Errand(_)) => {
@@ -83,7 +84,11 @@ where
         };
         let op = held.op;
         match filed {
-            Ok(()) => {
+            Ok(Some(settled)) => {
+                self.waiting = Waiting::People(Box::pin(std::future::ready(settled)), held);
+                Ok(())
+            }
+            Ok(None) => {
                 let notice = held.notice.clone();
                 self.waiting = Waiting::People(held.wait(self.approve), held);
                 self.nudges.reset();

@@ -153,6 +153,9 @@ pub trait Approve: Send + Sync {
     /// Waits until a request is settled. Dropping the future changes nothing.
     fn settled(&self, id: HoldId) -> BoxFuture<'_, Settlement>;
 
+    /// How a request has ended by now; `None` while it is open.
+    fn settlement(&self, id: HoldId) -> BoxFuture<'_, Option<Settlement>>;
+
     /// Takes a request back; used when the client gives up, disappears or the wait is over.
     fn withdraw(&self, id: HoldId, now: UnixMicros) -> BoxFuture<'_, ()>;
 

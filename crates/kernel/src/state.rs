@@ -11,8 +11,8 @@ use crate::ports::BoxFuture;
 /// What the flow waits for before it takes more client frames.
 pub(crate) enum Waiting {
     Nothing,
-    /// A request for approval is being filed.
-    Filing(BoxFuture<'static, Result<(), Refusal>>, Box<Held>),
+    /// A request for approval is being filed, or one that stands is looked at: it may have been answered meanwhile.
+    Filing(BoxFuture<'static, Result<Option<Settled>, Refusal>>, Box<Held>),
     /// People are asked. The client is read ahead meanwhile, so that one that leaves is noticed.
     People(BoxFuture<'static, Settled>, Box<Held>),
     /// The protocol's own errand.

@@ -54,19 +54,24 @@ impl Holds {
         Ok(())
     }
 
+    async fn look(&self, id: &HoldId) -> Option<Settlement> {
+        match self.store.show_hold(id).await {
+            Ok(Some(hold)) => settlement(&hold),
+            Ok(None) => Some(Settlement::Cancelled),
+            Err(error) => {
+                // The kernel's own patience ends a wait that the store cannot.
+                tracing::warn!(%error, "a request for approval could not be read");
+                None
+            }
+        }
+    }
+
     async fn wait(&self, id: &HoldId) -> Settlement {
         let mut changed = self.changed.subscribe();
         loop {
             changed.mark_unchanged();
-            match self.store.show_hold(id).await {
-                Ok(Some(hold)) => {
-                    if let Some(settlement) = settlement(&hold) {
-                        return settlement;
-                    }
-                }
-                Ok(None) => return Settlement::Cancelled,
-                // The kernel's own patience ends a wait that the store cannot.
-                Err(error) => tracing::warn!(%error, "a request for approval could not be read"),
+            if let Some(settlement) = self.look(id).await {
+                return settlement;
             }
             // Both outcomes lead to another look; the sender lives as long as `self`.
             drop(tokio::time::timeout(LOOK, changed.changed()).await);
@@ -91,6 +96,10 @@ impl Approve for Holds {
 
     fn settled(&self, id: HoldId) -> BoxFuture<'_, Settlement> {
         Box::pin(async move { self.wait(&id).await })
+    }
+
+    fn settlement(&self, id: HoldId) -> BoxFuture<'_, Option<Settlement>> {
+        Box::pin(async move { self.look(&id).await })
     }
 
     fn withdraw(&self, id: HoldId, now: UnixMicros) -> BoxFuture<'_, ()> {

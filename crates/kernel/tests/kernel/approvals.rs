@@ -86,6 +86,11 @@ impl Approve for People {
         Box::pin(async move { settlement.wait_for(Option::is_some).await.unwrap().clone().unwrap() })
     }
 
+    fn settlement(&self, id: HoldId) -> BoxFuture<'_, Option<Settlement>> {
+        let settlement = self.requests.lock().unwrap()[&id].settlement.borrow().clone();
+        Box::pin(std::future::ready(settlement))
+    }
+
     fn withdraw(&self, id: HoldId, _now: UnixMicros) -> BoxFuture<'_, ()> {
         self.withdrawn.try_send(id).unwrap();
         Box::pin(std::future::ready(()))
