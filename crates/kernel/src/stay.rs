@@ -102,8 +102,11 @@ impl Stay {
     }
 
     /// Lets nobody enter any more, if no flow is open and none was for some seconds; true for the one caller that is to
-    /// finish the session.
+    /// finish the session. A session is not idle as long as a request of it stands for which people are asked.
     pub(crate) fn end_if_idle(&self, seconds: u64) -> bool {
+        if seconds > 0 && self.has_standing() {
+            return false;
+        }
         let mut flows = lock(&self.flows);
         let ends = !flows.ended && flows.open == 0 && flows.idle_since.elapsed().as_secs() >= seconds;
         flows.ended |= ends;
@@ -136,6 +139,11 @@ impl Stay {
     pub(crate) fn take_standing(&self, digest: &Digest) -> Option<Standing> {
         let standing = lock(&self.standing).remove(digest)?;
         (standing.expires > clock::now()).then_some(standing)
+    }
+
+    fn has_standing(&self) -> bool {
+        let now = clock::now();
+        lock(&self.standing).values().any(|standing| standing.expires > now)
     }
 
     /// Every request that still stands.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sluice_kernel::{Limits, Settlement};
+use sluice_kernel::{ApprovalRequest, Limits, Settlement};
 use sluice_model::{Code, HoldId, Refusal};
 use sluice_wire::{Broker as _, Grant as _, Input, Machine, Outbox, Violation, Wants};
 
@@ -11,6 +11,19 @@ use crate::toy::{Line, Toy};
 
 fn brief() -> Setup {
     Setup { limits: Limits { idle_seconds: 1, ..Limits::STANDARD }, ..Setup::default() }
+}
+
+/// Watches until a session has ended because it was idle.
+async fn idle_ends(world: &World) {
+    let kernel = std::sync::Arc::clone(&world.kernel);
+    let watching = tokio::spawn(async move { kernel.watch().await });
+    patiently(async {
+        while !world.log.has("finish idle") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    watching.abort();
 }
 
 #[tokio::test]
@@ -50,15 +63,7 @@ async fn a_session_without_flows_ends_and_the_next_flow_begins_another() {
     let gone = Refusal::builtin(Code::Unavailable, "gone", "the server is gone");
     world.kernel.abandon(grant, &gone).await;
     assert!(!world.log.has("finish idle"), "a session that is shared outlives its flow");
-    let kernel = std::sync::Arc::clone(&world.kernel);
-    let watching = tokio::spawn(async move { kernel.watch().await });
-    patiently(async {
-        while !world.log.has("finish idle") {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    })
-    .await;
-    watching.abort();
+    idle_ends(&world).await;
     assert_eq!(world.kernel.live().len(), 0);
     let next = world.kernel.join(&ana(), &target_name("shop"), peer()).await.unwrap();
     assert_ne!(*next.session(), session);
@@ -153,14 +158,29 @@ impl Machine for Hasty {
 
 /// A flow that has left its request standing, and the request.
 async fn left_standing() -> (World, Session, HoldId) {
-    let limits = Limits { nudge_seconds: 1, ..Limits::STANDARD };
+    let (world, session, request) = left_under(Limits { nudge_seconds: 1, ..Limits::STANDARD }).await;
+    (world, session, request.id)
+}
+
+async fn left_under(limits: Limits) -> (World, Session, ApprovalRequest) {
     let mut world = World::new(Setup { limits, ..Setup::default() });
     let mut session = world.share(Hasty::default()).await;
     session.client.say("put gold x\n").await;
     let request = patiently(world.desk.filed.recv()).await.unwrap();
     session.client.expect(&format!("held {} gold needs an approval", request.id)).await;
     session.client.expect("refused hold-pending the request still waits for approval").await;
-    (world, session, request.id)
+    (world, session, request)
+}
+
+#[tokio::test]
+async fn a_session_is_not_idle_while_people_are_asked() {
+    let limits = Limits { nudge_seconds: 1, idle_seconds: 1, hold_seconds: 5, ..Limits::STANDARD };
+    let (mut world, mut session, request) = left_under(limits).await;
+    session.client.hang_up().await;
+    session.ended().await.unwrap();
+    idle_ends(&world).await;
+    assert!(sluice_kernel::clock::now() >= request.expires, "it ended while somebody could approve");
+    assert_eq!(patiently(world.desk.withdrawn.recv()).await, Some(request.id));
 }
 
 #[tokio::test]
