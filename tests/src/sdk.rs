@@ -60,10 +60,20 @@ impl Sdk {
     /// The same, whatever becomes of it.
     #[must_use]
     pub fn finish(&self, program: &str) -> Finished {
+        run(&mut self.command(program), PROGRAM)
+    }
+
+    /// Starts a program.
+    #[must_use]
+    pub fn start(&self, program: &str) -> Running {
+        Running::start(&mut self.command(program))
+    }
+
+    fn command(&self, program: &str) -> Command {
         let mut command = interpreter(program);
         command.env("OPENAI_BASE_URL", &self.url).env("OPENAI_API_KEY", &self.key);
         command.envs(self.settings.iter().map(|(name, value)| (name, value)));
-        run(&mut command, PROGRAM)
+        command
     }
 }
 

@@ -27,6 +27,7 @@ use sluice_wire::Credential;
 use thiserror::Error as ThisError;
 use tower_service::Service;
 
+use crate::dialects::openai::Deferred;
 use crate::frame::Request;
 use crate::gathered::Room;
 use crate::pipe::Outlet;
@@ -75,11 +76,13 @@ const CLOSED: [io::ErrorKind; 4] = [
     io::ErrorKind::UnexpectedEof,
 ];
 
-/// What all targets share: ways to make connections, one for each way of protecting them, and the room for bodies.
+/// What all targets share: ways to make connections, one for each way of protecting them, the room for bodies, and what
+/// waits for people while nobody waits for it.
 #[derive(Default)]
 pub(crate) struct Pools {
     connectors: Mutex<HashMap<ServerTls, Connector>>,
     room: Arc<Room>,
+    deferred: Arc<Deferred>,
 }
 
 /// One target's server.
@@ -94,12 +97,17 @@ pub(crate) struct Origin {
 impl Pools {
     /// Nothing yet but this room.
     pub(crate) fn new(room: Room) -> Self {
-        Self { connectors: Mutex::default(), room: Arc::new(room) }
+        Self { room: Arc::new(room), ..Self::default() }
     }
 
     /// The room for bodies that are read whole.
     pub(crate) const fn room(&self) -> &Arc<Room> {
         &self.room
+    }
+
+    /// Requests that wait for people.
+    pub(crate) const fn deferred(&self) -> &Arc<Deferred> {
+        &self.deferred
     }
 
     /// The server of a target.

@@ -1,6 +1,7 @@
 //! One exchange: a request that is decided on before it is sent, and an answer that is looked at before it is released.
 
 use std::fmt;
+mod later;
 mod objects;
 mod weight;
 
@@ -9,14 +10,14 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use http::Method;
 use sluice_model::{Code, OpId, Operation, Refusal, Ruling};
-use sluice_wire::{HoldNotice, Input, Machine, Objects, Outbox, Side, Violation, Wants};
+use sluice_wire::{Input, Machine, Objects, Outbox, Side, Violation, Wants};
 
 use crate::answer::{Answer, Output};
 use crate::flaw::Flaw;
-use crate::frame::{Frame, Interim, Length, Request};
+use crate::frame::{Frame, Interim, Length};
 use crate::patience::{Patience, Turn};
 use crate::refusal::Words;
-use crate::request::{Prepared, Reading, Sending, read};
+use crate::request::{Prepared, Reading, Sending};
 use crate::served::Served;
 use objects::{Errand, Found};
 
@@ -127,15 +128,6 @@ impl HttpMachine {
         Ok(())
     }
 
-    fn begin(&mut self, head: &Request, out: &mut Outbox<Frame>) {
-        self.method = head.method.clone();
-        match read(head, &self.served) {
-            Err(words) => self.refuse(OpId::CONNECT, &words, out),
-            Ok(Turned::Ask(prepared)) => self.consider(*prepared, out),
-            Ok(Turned::Read(reading)) => self.state = State::Reading(reading),
-        }
-    }
-
     fn ask(&mut self, prepared: Prepared, out: &mut Outbox<Frame>) {
         let op = self.next_op();
         out.ask(op, prepared.operation.clone());
@@ -151,11 +143,8 @@ impl HttpMachine {
         self.patience.rest();
         match std::mem::replace(&mut self.state, State::Over) {
             State::Asked { op: asked, prepared } if asked == op => match ruling {
-                Ruling::Allow(obligations) => self.send(op, *prepared, &obligations, out),
-                Ruling::Deny(refusal) => {
-                    self.refuse(op, &Words::of(&refusal), out);
-                    out.done(op);
-                }
+                Ruling::Allow(obligations) => self.send(op, later::allowed(*prepared), &obligations, out),
+                Ruling::Deny(refusal) => self.denied(op, *prepared, &refusal, out),
             },
             State::Sent(mut sent) if sent.question == Some(op) => {
                 sent.question = None;
@@ -332,11 +321,6 @@ impl HttpMachine {
         out.done(op);
     }
 
-    fn held(&mut self, notice: &HoldNotice, out: &mut Outbox<Frame>) {
-        self.patience.begin(notice);
-        self.soothe(out);
-    }
-
     /// Keeps a waiting client waiting, or answers it before it gives up.
     fn waiting(&mut self, op: OpId, seconds: u32, out: &mut Outbox<Frame>) {
         match self.patience.turn(seconds) {
@@ -393,7 +377,7 @@ impl Machine for HttpMachine {
             Input::FromClient(frame) => self.client_says(frame, out)?,
             Input::FromServer(frame) => self.server_says(frame, out)?,
             Input::Ruled(op, ruling) => self.ruled(op, ruling, out),
-            Input::Held(_, notice) => self.held(&notice, out),
+            Input::Held(op, notice) => self.held(op, &notice, out),
             Input::Waiting(op, seconds) => self.waiting(op, seconds, out),
             Input::Returned => self.returned(out),
             Input::Revoked(refusal) => {

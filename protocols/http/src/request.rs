@@ -16,6 +16,7 @@ use sluice_wire::Object;
 use crate::answer::{Answer, content_type};
 use crate::body::Body;
 use crate::classes::Inside;
+use crate::dialects::openai::Later;
 use crate::dialects::{Expected, openai};
 use crate::flaw::Flaw;
 use crate::frame::{Length, Request, Response};
@@ -52,6 +53,8 @@ pub(crate) struct Prepared {
     pub(crate) objects: Vec<Object>,
     /// Calls of tools whose results the request brings, by their ids.
     pub(crate) results: Vec<String>,
+    /// Nobody waits while people are asked.
+    pub(crate) later: Option<Later>,
 }
 
 /// What is sent under an allow.
@@ -175,6 +178,7 @@ fn rest(head: &Request, body: Body, served: &Arc<Served>) -> Result<Prepared, Wo
         own: None,
         objects: Vec::new(),
         results: Vec::new(),
+        later: None,
     })
 }
 

@@ -24,6 +24,8 @@ pub(crate) struct Served {
     pub(crate) origin: Arc<Origin>,
     /// What bodies that are read whole share, of all targets.
     pub(crate) room: Arc<Room>,
+    /// Work in the background that waits for people, of all targets.
+    pub(crate) deferred: Arc<openai::Deferred>,
     /// Set for the dialect of OpenAI.
     pub(crate) openai: Option<openai::Rules>,
 }
@@ -68,6 +70,7 @@ impl Served {
             objects: target.objects,
             origin: Arc::new(pools.origin(target)?),
             room: Arc::clone(pools.room()),
+            deferred: Arc::clone(pools.deferred()),
             openai,
         })
     }

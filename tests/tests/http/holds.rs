@@ -12,7 +12,7 @@ use sluice_tests::wait::{SOON, until};
 use crate::stand::{Stand, model};
 
 /// Asking the large model, and deleting a customer, needs a lead.
-const LEADS: &str = r#"
+pub(crate) const LEADS: &str = r#"
 @id("large-model-needs-approval")
 @approve("Group::leads") @approve_count("1") @approve_scope("statement") @approve_ttl("15m")
 @message("The large model needs a lead.")
@@ -38,19 +38,19 @@ fn large(stand: &Stand) -> Request {
     stand.post("/openai/v1/chat/completions", &body).header("X-Stainless-Lang", "python")
 }
 
-fn waiting(stand: &Stand) -> Vec<String> {
+pub(crate) fn waiting(stand: &Stand) -> Vec<String> {
     let all = stand.broker.json(&["approvals", "list"]);
     all.iter().filter_map(|hold| hold["id"].as_str().map(str::to_owned)).collect()
 }
 
 /// The id of the request that waits, once one does.
-fn one_waiting(stand: &Stand) -> String {
+pub(crate) fn one_waiting(stand: &Stand) -> String {
     let ids = until(SOON, "a request that waits", || Some(waiting(stand)).filter(|ids| !ids.is_empty()));
     assert_eq!(ids.len(), 1, "{ids:?}");
     ids.concat()
 }
 
-fn decide(stand: &Stand, what: &str, id: &str) {
+pub(crate) fn decide(stand: &Stand, what: &str, id: &str) {
     let _done = stand.broker.cli_as(&stand.broker.token("lea", "leads"), &["approvals", what, id]).done();
 }
 

@@ -9,7 +9,8 @@ use sluice_wire::Owner;
 use std::sync::Arc;
 
 use super::called;
-use super::made::Made;
+use super::deferred::Ticket;
+use super::made::{self, Made};
 use super::routes::{Answer, Yield};
 use super::screen::Firewall;
 use super::screen::{CallRuling, End, Fault, Next, Options, Screen, Shape, UsageChunk};
@@ -43,6 +44,8 @@ pub(crate) struct Expectation {
     pub(super) lists: Option<&'static str>,
     /// The models that may be named, where the answer is the list of models.
     pub(super) models: Option<BTreeSet<String>>,
+    /// Of a request that waited for people while nobody waited for it: what the server makes of it.
+    pub(crate) ticket: Option<Ticket>,
 }
 
 impl Expectation {
@@ -51,7 +54,7 @@ impl Expectation {
         if !status.is_success() {
             // What a server says of its own failure is JSON in this API; anything else is not shown.
             return match media {
-                Media::Json => Look::Whole(self.glass(veil)),
+                Media::Json => Look::Whole(self.glass(veil, None)),
                 Media::Lines | Media::Events | Media::Text | Media::Form | Media::Opaque => {
                     Look::Refuse(unreadable_error(status))
                 }
@@ -59,8 +62,11 @@ impl Expectation {
         }
         let fits = |answer| self.answers.contains(&answer);
         match media {
-            Media::Json if fits(Answer::Json) || fits(Answer::Empty) => Look::Whole(self.glass(veil)),
-            Media::Events if fits(Answer::Sse) => Look::Pieces(self.glass(veil)),
+            Media::Json if fits(Answer::Json) || fits(Answer::Empty) => {
+                let ticket = self.ticket.take();
+                Look::Whole(self.glass(veil, ticket))
+            }
+            Media::Events if fits(Answer::Sse) => Look::Pieces(self.glass(veil, None)),
             // Files may be of any kind.
             Media::Json | Media::Lines | Media::Text | Media::Form | Media::Events if fits(Answer::Binary) => {
                 rest::sight(media, veil, opaque, Options::MAX_BYTES)
@@ -76,7 +82,7 @@ impl Expectation {
         }
     }
 
-    fn glass(&self, veil: &Veil) -> Sight {
+    fn glass(&self, veil: &Veil, ticket: Option<Ticket>) -> Sight {
         let alias = self.model.clone().filter(|model| self.real_model.as_ref().is_some_and(|real| real != model));
         let event_bytes = usize::try_from(self.served.limits.event_bytes).unwrap_or(usize::MAX);
         let options = Options {
@@ -96,6 +102,7 @@ impl Expectation {
             broken: false,
             whole: false,
             over: false,
+            ticket,
             made: Made::new(self.served.objects, &self.creates, self.lists).showing_models(self.models.clone()),
         }))
     }
@@ -127,6 +134,7 @@ pub(crate) struct Glass {
     broken: bool,
     whole: bool,
     over: bool,
+    ticket: Option<Ticket>,
     made: Made,
 }
 
@@ -152,6 +160,11 @@ impl Glass {
 
     pub(crate) fn whole(&mut self, body: Bytes) {
         self.whole = true;
+        if let Some(ticket) = self.ticket.take()
+            && let Some(id) = made::id_of(&body)
+        {
+            ticket.made(&id);
+        }
         if let Some(body) = self.made.read(body) {
             self.show(body);
         }

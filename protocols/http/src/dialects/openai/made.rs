@@ -110,6 +110,12 @@ impl Made {
     }
 }
 
+/// The id of the object that a body is.
+pub(super) fn id_of(body: &Bytes) -> Option<String> {
+    let document = Document::parse(body.clone(), JSON_LIMITS).ok()?;
+    Some(id(document.root())).filter(|id| !id.is_empty())
+}
+
 /// A list without the items of other names.
 fn only_these(body: Bytes, names: &BTreeSet<String>) -> Bytes {
     let Ok(document) = Document::parse(body.clone(), JSON_LIMITS) else { return body };

@@ -2,6 +2,7 @@
 
 mod ask;
 mod called;
+mod deferred;
 mod estimate;
 mod expect;
 mod hosted;
@@ -15,6 +16,7 @@ mod rules;
 mod screen;
 mod tools;
 
+pub(crate) use deferred::{Allowed, Deferred, Found, Held, Later};
 pub(crate) use expect::{Expectation, Glass};
 pub(crate) use parts::Parts;
 pub(crate) use request::{prepare, read};

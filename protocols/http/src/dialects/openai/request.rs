@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
-use sluice_mask::json::Document;
 use sluice_model::{Access, Action, Fact, Facts, Meaning, Operation, Resource, Shape as Asking, Spend, Stage, Text};
 use sluice_wire::{Object, Side};
 
 use super::ask::{self, Asked, AskedForm, Mention, Unfit, Usage, When};
+use super::deferred::Later;
 use super::estimate::cost_micros;
 use super::expect::Expectation;
 use super::multipart::Form;
@@ -79,7 +79,7 @@ pub(crate) fn prepare(head: &Request, bytes: Bytes, served: &Arc<Served>) -> Res
     let essence = media.as_ref().map_or("", |media| media.essence.as_str());
     match essence {
         _ if bytes.is_empty() => without_body(head, route, served),
-        "application/json" if route.takes(Kind::Json) => json(head, route, &document(bytes)?, served),
+        "application/json" if route.takes(Kind::Json) => json(head, route, bytes, served),
         "multipart/form-data" if route.takes(Kind::Multipart) => {
             let boundary = media.and_then(|media| media.boundary).unwrap_or_default();
             let form = Form::read(bytes.clone(), &boundary).map_err(Words::of_flaw)?;
@@ -129,7 +129,8 @@ fn without_body(head: &Request, route: &Route, served: &Arc<Served>) -> Result<P
     Call::of(head, route, served, Body::None).prepared(Vec::new(), Told::default())
 }
 
-fn json(head: &Request, route: &Route, document: &Document, served: &Arc<Served>) -> Result<Prepared, Words> {
+fn json(head: &Request, route: &Route, bytes: Bytes, served: &Arc<Served>) -> Result<Prepared, Words> {
+    let document = &document(bytes.clone())?;
     let Some(rules) = &served.openai else { return Err(no_such_route()) };
     if route.template() == "/batches" && rules.names_models() {
         return Err(Words::of_flaw(BATCH));
@@ -143,8 +144,10 @@ fn json(head: &Request, route: &Route, document: &Document, served: &Arc<Served>
         None => document.clone(),
     };
     drop(asked);
+    let is_later = told.background && !told.stream && route.template() == "/responses";
+    let later = if is_later { Later::fresh(head, bytes, told.model.as_deref()) } else { None };
     let call = Call::of(head, route, served, Body::Json(Box::new(body)));
-    call.prepared(accesses, told)
+    Ok(Prepared { later, ..call.prepared(accesses, told)? })
 }
 
 fn multipart(head: &Request, route: &Route, parts: Parts, served: &Arc<Served>) -> Result<Prepared, Words> {
@@ -301,6 +304,7 @@ impl<'a> Call<'a> {
             creates: route.creates().to_vec(),
             lists: route.lists(),
             models: (route.template() == "/models").then(|| served.openai.as_ref()?.named_models()).flatten(),
+            ticket: None,
         };
         let expected = Expected {
             dialect: Dialect::Openai,
@@ -323,6 +327,7 @@ impl<'a> Call<'a> {
             own: None,
             objects: told.objects,
             results: told.results,
+            later: None,
         })
     }
 }
@@ -427,5 +432,6 @@ fn traces(head: &Request, bytes: Bytes, served: &Arc<Served>) -> Result<Prepared
         own: Some(own),
         objects: Vec::new(),
         results: Vec::new(),
+        later: None,
     })
 }
