@@ -113,10 +113,10 @@ impl Stay {
         ends
     }
 
-    /// The credential, and whether it was lent long enough ago to be asked for again.
+    /// The credential, and whether it is asked for again: it was lent long ago, or the target does not take it.
     pub(crate) fn credential(&self, fresh_seconds: u64) -> (Arc<Credential>, Freshness) {
         let lent = self.credential.load();
-        let stale = lent.at.elapsed().as_secs() >= fresh_seconds;
+        let stale = lent.credential.turned_down.is_set() || lent.at.elapsed().as_secs() >= fresh_seconds;
         (Arc::clone(&lent.credential), if stale { Freshness::Stale } else { Freshness::Fresh })
     }
 

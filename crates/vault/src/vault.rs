@@ -10,9 +10,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sluice_kernel::{BoxFuture, Lend};
 use sluice_model::{Code, Group, Principal, Refusal, Secret, TargetName};
-use sluice_wire::Credential;
+use sluice_wire::{Credential, TurnedDown};
 use thiserror::Error;
 
+use crate::aside::Aside;
 use crate::command::TokenCommand;
 use crate::source::{SecretError, SecretSource};
 
@@ -25,7 +26,8 @@ pub struct Lending {
     /// Its secret, by reference; absent where the target trusts the connection itself.
     #[serde(default)]
     pub secret: Option<SecretSource>,
-    /// Further secrets of the same login, lent in turn: one that cannot be read is passed over.
+    /// Further secrets of the same login, lent in turn: one that cannot be read, or that the target turned down a short
+    /// time ago, is passed over.
     #[serde(default)]
     pub more: Vec<SecretSource>,
     /// Other logins for some principals, in their place: the first that fits.
@@ -57,7 +59,7 @@ impl Lending {
     }
 
     /// The sources of every login.
-    fn all(&self) -> impl Iterator<Item = &SecretSource> + Clone {
+    pub(crate) fn all(&self) -> impl Iterator<Item = &SecretSource> + Clone {
         self.sources().chain(self.logins.iter().filter_map(|login| login.password.as_ref()))
     }
 
@@ -87,12 +89,13 @@ impl fmt::Display for Missing {
 
 /// Lends target credentials. A lease is read when it is asked for and wiped when it is dropped; kept here is only what a
 /// command printed, for as long as its configuration says.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Vault {
     lendings: RwLock<Arc<BTreeMap<TargetName, Lending>>>,
     /// How many leases were asked for: several secrets take turns.
     turn: AtomicUsize,
     printed: Printed,
+    aside: Aside,
 }
 
 /// What commands printed, until when it is good. One run of a command serves everybody who waits for it.
@@ -138,12 +141,13 @@ impl Vault {
     /// A vault over the credentials of all targets.
     #[must_use]
     pub fn new(lendings: BTreeMap<TargetName, Lending>) -> Self {
-        Self { lendings: RwLock::new(Arc::new(lendings)), turn: AtomicUsize::new(0), printed: Printed::default() }
+        Self { lendings: RwLock::new(Arc::new(lendings)), ..Self::default() }
     }
 
     /// Replaces the configured credentials as a whole.
     pub fn reload(&self, lendings: BTreeMap<TargetName, Lending>) {
         self.printed.retain(&lendings);
+        self.aside.retain(&lendings);
         *self.lendings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(lendings);
     }
 
@@ -173,14 +177,18 @@ impl Vault {
         let lending = lending.lent_to(who);
         let count = lending.sources().count();
         let first = self.turn.fetch_add(1, Ordering::Relaxed).checked_rem(count).unwrap_or(0);
-        let mut lent = Ok(None);
-        for source in lending.sources().cycle().skip(first).take(count) {
-            lent = self.read(target, source.clone()).await.map(Some);
+        let in_turn = lending.sources().cycle().skip(first).take(count);
+        let (aside, taken): (Vec<_>, Vec<_>) = in_turn.partition(|source| self.aside.holds(target, source));
+        let mut lent = Ok((None, TurnedDown::default()));
+        // Where the target takes none, one is as good as the other.
+        for source in taken.into_iter().chain(aside) {
+            lent = self.read(target, source.clone()).await.map(|secret| (Some(secret), self.aside.of(target, source)));
             if lent.is_ok() {
                 break;
             }
         }
-        Ok(Credential { user: lending.user, secret: lent? })
+        let (secret, turned_down) = lent?;
+        Ok(Credential { user: lending.user, secret, turned_down })
     }
 
     async fn read(&self, target: &TargetName, source: SecretSource) -> Result<Secret, Refusal> {

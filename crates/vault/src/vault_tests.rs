@@ -165,3 +165,32 @@ async fn what_a_command_printed_is_kept_as_long_as_it_may_be() {
         assert_eq!(vault.lend(&orders, &alice).await.unwrap().secret.unwrap().expose_secret(), count);
     }
 }
+
+#[tokio::test]
+async fn a_secret_that_the_target_turned_down_is_lent_only_where_there_is_no_other() {
+    let home = tempfile::tempdir().unwrap();
+    let sources: Vec<SecretSource> = ["one", "two"]
+        .into_iter()
+        .map(|secret| {
+            write(&home.path().join(secret), secret);
+            SecretSource::parse(&format!("file:{}", home.path().join(secret).display())).unwrap()
+        })
+        .collect();
+    let [first, second] = sources.try_into().unwrap();
+    let lending = Lending { secret: Some(first), more: vec![second], ..lending(None) };
+    let vault = Vault::new([(name("api"), lending.clone()), (name("other"), lending)].into());
+    let lent = async |target: &str| vault.lend(&name(target), &who("alice", "dba")).await.unwrap();
+    let secret = |credential: &Credential| credential.secret.as_ref().unwrap().expose_secret().to_owned();
+    let turned_down = lent("api").await;
+    turned_down.turned_down.set();
+    for _ in 0..4 {
+        assert_ne!(secret(&lent("api").await), secret(&turned_down));
+    }
+    // It is the same at no other target, and an old lease says nothing of a later one.
+    let elsewhere = [secret(&lent("other").await), secret(&lent("other").await)];
+    assert!(elsewhere.contains(&secret(&turned_down)), "{elsewhere:?}");
+    // With none left that is taken, all are lent again.
+    lent("api").await.turned_down.set();
+    let all = [secret(&lent("api").await), secret(&lent("api").await)];
+    assert!(all.contains(&"one".to_owned()) && all.contains(&"two".to_owned()), "{all:?}");
+}

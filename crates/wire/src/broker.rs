@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use sluice_model::{Principal, Refusal, Secret, SessionId, TargetName};
@@ -61,6 +62,33 @@ pub struct Credential {
     pub user: String,
     /// `None` where the target trusts the connection itself.
     pub secret: Option<Secret>,
+    /// Whoever uses it says here that the target does not take it.
+    pub turned_down: TurnedDown,
+}
+
+impl Credential {
+    /// A credential that no target has turned down.
+    #[must_use]
+    pub fn new(user: String, secret: Option<Secret>) -> Self {
+        Self { user, secret, turned_down: TurnedDown::default() }
+    }
+}
+
+/// Whether a target has turned a lease down: whoever lent it lends another from then on, if there is one.
+#[derive(Clone, Debug, Default)]
+pub struct TurnedDown(Arc<AtomicBool>);
+
+impl TurnedDown {
+    /// The target turned it down.
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the target has turned it down.
+    #[must_use]
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// A way to reach a flow from another connection (a `CancelRequest`).

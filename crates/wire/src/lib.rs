@@ -20,6 +20,7 @@ mod violation;
 
 pub use broker::{
     Authenticated, Broker, Claim, Credential, FlowError, Grant, Interrupt, Interrupted, Peer, ScramParameters,
+    TurnedDown,
 };
 pub use codec::Codec;
 pub use frame::{Frame, Kept, Side};

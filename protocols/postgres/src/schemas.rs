@@ -138,7 +138,7 @@ impl std::fmt::Debug for Loader {
 
 impl Database {
     fn new(place: Place) -> Self {
-        let nobody = Credential { user: String::new(), secret: None };
+        let nobody = Credential::new(String::new(), None);
         Self {
             view: RwLock::new(Arc::new(empty(0, &place.target, SchemaError::Late.refusal()))),
             credential: Mutex::new(Arc::new(nobody)),
@@ -149,7 +149,7 @@ impl Database {
     }
 
     fn lend(&self, credential: &Credential) {
-        let copy = Credential { user: credential.user.clone(), secret: credential.secret.clone() };
+        let copy = Credential::new(credential.user.clone(), credential.secret.clone());
         *self.credential.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(copy);
     }
 

@@ -118,7 +118,7 @@ async fn opened(bytes: &[u8], address: Ipv4Addr, cleartext: Cleartext) -> (Optio
 async fn signed_in(bytes: &[u8], secret: Option<&str>) -> Result<login::Server, DialError> {
     let (ours, mut theirs) = duplex(PIPE_BYTES);
     let secret = secret.map(|secret| Secret::from(secret.to_owned()));
-    let credential = Credential { user: "app".to_owned(), secret };
+    let credential = Credential::new("app".to_owned(), secret);
     let (database, search_path) = ("shop", ["public".to_owned()]);
     let login =
         Login { credential: &credential, database, settings: &[], search_path: &search_path, dangerous_passwords: &[] };

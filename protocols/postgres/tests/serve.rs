@@ -185,7 +185,7 @@ async fn credentials(server: &Server) {
 }
 
 async fn findings(server: &Server) {
-    let credential = || Some(Credential { user: "app".to_owned(), secret: Some(Server::PASSWORD.to_owned().into()) });
+    let credential = || Some(Credential::new("app".to_owned(), Some(Server::PASSWORD.to_owned().into())));
     let mut one = target(&server.socket_dir(), &["public.customers.em*"]);
     one.databases.clear();
     let found = check(&one, credential()).await;

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::sync::OnceLock;
 
 use sluice_tests::api::Api;
+use sluice_tests::broker::Setup;
 use sluice_tests::http::{Http, Request};
+use sluice_tests::mock::{Answer, Peer, Told};
 
 use crate::stand::{Stand, echo};
 
@@ -87,4 +90,51 @@ fn a_key_that_cannot_be_read_is_passed_over_until_it_can() {
     assert!(!refused.text().contains(".key") && !refused.text().contains(FIRST), "{}", refused.text());
     assert_eq!(shown(&stand), Vec::<String>::new());
     assert!(!stand.broker.log().contains(FIRST) && !stand.broker.log().contains(SECOND));
+}
+
+/// A server that has withdrawn whichever key it is shown first.
+fn withdrawing() -> impl Answer {
+    let withdrawn = OnceLock::new();
+    move |told: &Told, peer: &mut Peer| {
+        let key = told.header("authorization").unwrap_or_default().to_owned();
+        if *withdrawn.get_or_init(|| key.clone()) == key {
+            let error = br#"{"error":{"message":"Invalid key.","code":"invalid_api_key"}}"#;
+            peer.answer("401 Unauthorized", "application/json", error);
+        } else {
+            echo(told, peer);
+        }
+    }
+}
+
+/// A broker whose sessions would keep their key for an hour.
+fn slow(more: &[&str]) -> Stand {
+    let limits = |setup: Setup| setup.more("limits: { lend_seconds: 3600 }");
+    Stand::with(withdrawing(), "", |api: Api| api.keys(FIRST, more), limits)
+}
+
+#[test]
+fn a_key_that_the_server_turns_down_is_passed_over() {
+    let stand = slow(&[SECOND]);
+    let mut client = stand.broker.http();
+    let status = |client: &mut Http, token: &str| client.ask(&Request::get("/openai/v1/models", token)).status();
+    let statuses: Vec<u16> = (0..4).map(|_| status(&mut client, &stand.token)).collect();
+    assert_eq!(statuses, [401, 200, 200, 200]);
+    // Sessions of others begin with the one that is taken.
+    for user in ["bob", "cem", "dan"] {
+        let token = stand.broker.token(user, "staff");
+        assert_eq!(status(&mut stand.broker.http(), &token), 200, "{user}");
+    }
+    let used = shown(&stand);
+    assert_eq!(used.iter().filter(|key| Some(*key) == used.first()).count(), 1, "{used:?}");
+    assert!(stand.broker.log().contains("the target turned a credential down"));
+}
+
+#[test]
+fn the_only_key_is_read_again_as_soon_as_the_server_turns_it_down() {
+    let stand = slow(&[]);
+    let mut client = stand.broker.http();
+    assert_eq!(client.ask(&stand.get("/openai/v1/models")).status(), 401);
+    let _written = fs::write(file(&stand, 0), NEXT);
+    assert_eq!(client.ask(&stand.get("/openai/v1/models")).status(), 200);
+    assert_eq!(shown(&stand), [FIRST, NEXT]);
 }

@@ -209,7 +209,7 @@ async fn ask(guarded: &GuardedTarget) -> Vec<Finding> {
             Ok(secret) => secret,
             Err(error) => return vec![Finding::Wrong(error.to_string())],
         };
-        for found in lane.check(&guarded.half, Some(Credential { user: user.clone(), secret })).await {
+        for found in lane.check(&guarded.half, Some(Credential::new(user.clone(), secret))).await {
             if !findings.contains(&found) {
                 findings.push(found);
             }

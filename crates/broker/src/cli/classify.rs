@@ -104,7 +104,7 @@ fn found<'a>(config: &'a Config, name: &str) -> Result<(&'a GuardedTarget, &'sta
     let Some(guarded) = known else { bail!("no target is called `{name}`: see `sluice check --offline`") };
     let lane = protocols::named(guarded.target.protocol).context("its protocol is not in this binary")?;
     let secret = guarded.lending.secret.clone().map(|source| source.read()).transpose()?;
-    Ok((guarded, lane, Credential { user: guarded.lending.user.clone(), secret }))
+    Ok((guarded, lane, Credential::new(guarded.lending.user.clone(), secret)))
 }
 
 /// The section `columns` of a target, to be reviewed.

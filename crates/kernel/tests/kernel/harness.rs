@@ -263,7 +263,7 @@ struct Purse;
 impl Lend for Purse {
     fn lend<'a>(&'a self, target: &'a TargetName, _who: &'a Principal) -> BoxFuture<'a, Result<Credential, Refusal>> {
         let lent = match target.as_str() {
-            "shop" => Ok(Credential { user: "keeper".to_owned(), secret: None }),
+            "shop" => Ok(Credential::new("keeper".to_owned(), None)),
             _ => Err(Refusal::builtin(Code::Unavailable, "no-credential", "the credential cannot be read")),
         };
         Box::pin(std::future::ready(lent))

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use http::StatusCode;
 use sluice_wire::{Credential, Frame as _, Link, LinkError, Violation};
 use tokio::task::coop::poll_proceed;
 use tokio::time::{Instant, Sleep, sleep};
@@ -126,6 +127,10 @@ impl ServerLink {
         };
         self.again = None;
         let (mut parts, body) = answer;
+        // RFC 9110 §15.5.2, RFC 6585 §4: it is not taken, or not any more for now.
+        if matches!(parts.status, StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS) {
+            self.credential.turned_down.set();
+        }
         self.blot.strip(&mut parts.headers);
         self.at = At::Answered(Box::new(Response::new(parts.status, parts.headers)), body);
         self.wait(self.patience.idle);
@@ -299,7 +304,7 @@ mod tests {
             serde_json::from_str(&format!(r#"{{"url":"{url}","tls":"dangerous_plaintext"}}"#)).unwrap();
         let origin = Arc::new(Pools::default().origin(&target).unwrap());
         let long = Duration::from_secs(60);
-        let credential = Arc::new(Credential { user: String::new(), secret: None });
+        let credential = Arc::new(Credential::new(String::new(), None));
         let mut link = ServerLink::new(origin, credential, Patience { response: long, idle: long, total: long });
 
         let head = Request::new(Method::POST, "/".to_owned(), HeaderMap::new(), Length::Known(4));

@@ -19,7 +19,7 @@ use crate::target::DangerousPassword;
 const PASSWORD: &str = "pencil";
 
 fn credential(secret: Option<&str>) -> Credential {
-    Credential { user: "app".to_owned(), secret: secret.map(|secret| Secret::from(secret.to_owned())) }
+    Credential::new("app".to_owned(), secret.map(|secret| Secret::from(secret.to_owned())))
 }
 
 async fn sign_in_over(stream: DuplexStream, secret: Option<&str>) -> Result<Server, DialError> {

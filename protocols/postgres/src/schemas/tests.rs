@@ -106,7 +106,7 @@ fn a_pattern_without_a_column_is_an_error() {
 #[test]
 fn a_replaced_target_is_a_new_database() {
     let databases = Databases::default();
-    let credential = Credential { user: "app".to_owned(), secret: None };
+    let credential = Credential::new("app".to_owned(), None);
     let open = |target: &Arc<Target>| {
         let targets = Targets::from_iter([(TargetName::new("shop").unwrap(), Arc::clone(target))]);
         databases.open(&targets, place(target), &credential)

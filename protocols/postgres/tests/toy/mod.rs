@@ -127,7 +127,7 @@ impl Broker for Toy {
             return Err(Refusal::builtin(Code::Policy, "no-such-target", "there is no such target"));
         }
         let (user, secret) = &self.credential;
-        let credential = Arc::new(Credential { user: user.clone(), secret: secret.clone().map(Secret::from) });
+        let credential = Arc::new(Credential::new(user.clone(), secret.clone().map(Secret::from)));
         let session = SessionId::new("s-1").unwrap();
         Ok(ToyGrant { principal: who.clone(), target: target.clone(), session, credential })
     }
