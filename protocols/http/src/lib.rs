@@ -8,6 +8,7 @@ mod classes;
 mod dial;
 mod dialects;
 mod door;
+mod drive;
 mod exchange;
 mod flaw;
 mod frame;

@@ -1,18 +1,15 @@
 //! One client connection: TLS, HTTP/1.1 or HTTP/2, and its exchanges until the last.
 
 use std::collections::HashMap;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::BytesMut;
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -21,7 +18,7 @@ use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sluice_mask::Detectors;
 use sluice_model::{Schema, TargetName};
-use sluice_wire::{Broker, Ending, FlowError, Io, Protocol, Stream, Targets};
+use sluice_wire::{Broker, FlowError, Io, Protocol, Stream, Targets};
 use thiserror::Error;
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::{mpsc, oneshot};
@@ -30,11 +27,11 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::dial::Pools;
 use crate::door::Door;
+use crate::drive::Drive;
 use crate::exchange::{Arrival, Exchanges};
 use crate::gathered::Room;
 use crate::link::Answer;
 use crate::replayed::Replayed;
-use crate::rounds::Rounds;
 use crate::served::Served;
 use crate::strict::{MAX_HEAD_BYTES, Strict};
 use crate::target::Target;
@@ -201,7 +198,10 @@ impl Protocol for Http {
                     .header_read_timeout(self.settings.head)
                     .max_buf_size(MAX_HEAD_BYTES.saturating_mul(2))
                     .serve_connection(TokioIo::new(stream), service_fn(handing(arrivals, Some(door))));
-                drive(connection, http1::Connection::graceful_shutdown, waiting, &exchanges, ending).await;
+                // Hyper knows how long a head may take.
+                Drive::new(connection, http1::Connection::graceful_shutdown, ending, None)
+                    .run(waiting, &exchanges)
+                    .await;
             }
             Speaks::Http2 => {
                 let connection = http2::Builder::new(TokioExecutor::new())
@@ -210,7 +210,10 @@ impl Protocol for Http {
                     .max_header_list_size(u32::try_from(MAX_HEAD_BYTES).unwrap_or(u32::MAX))
                     .keep_alive_interval(deadline::PING)
                     .serve_connection(TokioIo::new(entered.stream), service_fn(handing(arrivals, None)));
-                drive(connection, http2::Connection::graceful_shutdown, waiting, &exchanges, ending).await;
+                let quiet = Some(self.settings.head);
+                Drive::new(connection, http2::Connection::graceful_shutdown, ending, quiet)
+                    .run(waiting, &exchanges)
+                    .await;
             }
         }
         Ok(())
@@ -253,43 +256,6 @@ type Answering = Pin<Box<dyn Future<Output = Result<Answer, Unanswered>> + Send>
 #[derive(Debug, Error)]
 #[error("the exchange ended without an answer")]
 struct Unanswered;
-
-/// Runs a connection and its exchanges, all of them in this one task, until both are over.
-async fn drive<B: Broker, C: Future<Output = hyper::Result<()>>>(
-    connection: C,
-    wind_down: fn(Pin<&mut C>),
-    mut waiting: mpsc::Receiver<Arrival>,
-    exchanges: &Exchanges<'_, B>,
-    ending: Ending,
-) {
-    // It is dropped as soon as it is over: until then it holds its ends of the answers that nobody takes any more.
-    let mut connection = Some(Box::pin(connection));
-    let mut ending = Some(ending);
-    let mut running = FuturesUnordered::new();
-    let rounds = Rounds::default();
-    poll_fn(|cx| {
-        rounds.poll(cx, |cx| {
-            if let Some(open) = &mut connection {
-                if ending.as_mut().is_some_and(|ending| ending.as_mut().poll(cx).is_ready()) {
-                    ending = None;
-                    wind_down(open.as_mut());
-                }
-                // How it ended is for its exchanges to say.
-                if open.as_mut().poll(cx).is_ready() {
-                    connection = None;
-                }
-            }
-            while let Poll::Ready(Some(arrival)) = waiting.poll_recv(cx) {
-                if connection.is_some() {
-                    running.push(Box::pin(exchanges.run(arrival)));
-                }
-            }
-            while let Poll::Ready(Some(())) = running.poll_next_unpin(cx) {}
-            if connection.is_none() && running.is_empty() { Poll::Ready(()) } else { Poll::Pending }
-        })
-    })
-    .await;
-}
 
 #[cfg(test)]
 mod tests {

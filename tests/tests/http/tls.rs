@@ -18,6 +18,7 @@ use sluice_tests::mock::{Peer, Told};
 use sluice_tests::openai::Api;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -57,12 +58,15 @@ async fn tls(stand: &Stand, offered: &[&[u8]]) -> TlsStream<TcpStream> {
 }
 
 async fn http2(stand: &Stand) -> Client {
+    http2_and_its_end(stand).await.0
+}
+
+async fn http2_and_its_end(stand: &Stand) -> (Client, JoinHandle<()>) {
     let stream = tls(stand, &[b"h2", b"http/1.1"]).await;
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
     let shaken = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
     let (client, connection) = shaken.unwrap_or_else(|error| unreachable(&error));
-    tokio::spawn(connection);
-    client
+    (client, tokio::spawn(async move { drop(connection.await) }))
 }
 
 fn request(stand: &Stand, method: &str, path: &str, body: &str) -> http::Request<Full<Bytes>> {
@@ -82,6 +86,31 @@ async fn ask(client: &Client, request: http::Request<Full<Bytes>>) -> (u16, Vec<
     let status = response.status().as_u16();
     let body = response.into_body().collect().await.map(|body| body.to_bytes().to_vec());
     (status, body.unwrap_or_default())
+}
+
+#[test]
+fn a_connection_without_exchanges_ends() {
+    let answer = |told: &Told, peer: &mut Peer| {
+        // Longer than a connection may be without an exchange.
+        assert!(!peer.closes_within(Duration::from_millis(2_500)));
+        echo(told, peer);
+    };
+    let stand = Stand::with(answer, "", |api| api, |setup| setup.more("limits: { head_seconds: 1 }"));
+    running(async {
+        // The preface, empty settings, and HEADERS without their end (RFC 9113 §3.4, §6.5, §6.2).
+        let begun = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\0\x01\x01\0\0\0\0\x01\x82";
+        for sent in [&b""[..], begun] {
+            let mut stream = tls(&stand, &[b"h2"]).await;
+            stream.write_all(sent).await.unwrap_or_else(|error| unreachable(&error));
+            let mut heard = Vec::new();
+            // A connection that is reset has ended as well.
+            let _ended = stream.read_to_end(&mut heard).await;
+        }
+        let (client, connection) = http2_and_its_end(&stand).await;
+        assert_eq!(ask(&client, request(&stand, "POST", "/files/slow", "{}")).await.0, 200);
+        connection.await.unwrap_or_else(|error| unreachable(&error));
+    });
+    assert_eq!(stand.mock.told().len(), 1);
 }
 
 #[test]
