@@ -18,7 +18,7 @@ use crate::algorithms::is_modern;
 use crate::call::{Call, Jumps, Opened};
 use crate::frame::{Frame, Message, Place, Size};
 use crate::link::{Wire, signal_name};
-use crate::listens::Listens;
+use crate::listens::{LISTENS, Listens, Patience};
 use crate::origin::{Bind, X11};
 use crate::pair::{Item, Pair, Reply};
 use crate::porter::Berth;
@@ -35,6 +35,10 @@ pub(crate) struct Door {
     signed: Option<(String, Principal)>,
     channels: HashMap<ChannelId, Member>,
     listens: Listens,
+    /// Why hosts do not listen, for the next program's error stream.
+    asides: Vec<Box<str>>,
+    /// Somebody reaches another host through the connection.
+    jumped: bool,
     berth: Berth,
 }
 
@@ -43,18 +47,33 @@ struct Member {
     pair: Arc<Pair>,
     /// A command was accepted: nothing else is granted from then on.
     started: bool,
-    opener: Opener,
+    kind: Kind,
 }
 
+/// What a channel is for, and who has opened it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Opener {
-    Client,
-    Host,
+enum Kind {
+    /// A program, for the client.
+    Program,
+    /// Another place, for the client.
+    Forward,
+    /// Something of the client's, for the host.
+    Arrival,
 }
 
 impl Door {
     pub(crate) fn new(calls: mpsc::Sender<Call>, client: IpAddr, jumps: Jumps, berth: Berth) -> Self {
-        Self { calls, client, jumps, signed: None, channels: HashMap::new(), listens: Listens::default(), berth }
+        Self {
+            calls,
+            client,
+            jumps,
+            signed: None,
+            channels: HashMap::new(),
+            listens: Listens::default(),
+            asides: Vec::new(),
+            jumped: false,
+            berth,
+        }
     }
 
     async fn claim(&mut self, user: &str, claim: Claim) -> Auth {
@@ -76,13 +95,14 @@ impl Door {
     async fn open(&mut self, channel: Channel<Msg>, place: Option<Place>, reply: ChannelOpenHandle, handle: Handle) {
         // russh tells of no close of a client that answers one of ours.
         self.channels.retain(|_, member| !member.pair.is_over());
-        let own = self.channels.values().filter(|member| member.opener == Opener::Client);
+        let own = self.channels.values().filter(|member| member.kind != Kind::Arrival);
         if own.count() >= CHANNELS {
             reply.reject(ChannelOpenFailure::ResourceShortage).await;
             return;
         }
         let pair = Arc::new(Pair::default());
-        let member = Member { pair: Arc::clone(&pair), started: place.is_some(), opener: Opener::Client };
+        let (started, kind) = if place.is_some() { (true, Kind::Forward) } else { (false, Kind::Program) };
+        let member = Member { pair: Arc::clone(&pair), started, kind };
         self.channels.insert(channel.id(), member);
         // The reading half is a bounded queue that nobody would read: bytes come by the callbacks.
         let (_, write) = channel.split();
@@ -114,6 +134,9 @@ impl Door {
     async fn granted(&mut self, channel: ChannelId, message: Message) -> bool {
         let starts = message.starts();
         let Some(member) = self.channels.get_mut(&channel).filter(|member| !member.started) else { return false };
+        if starts {
+            self.asides.drain(..).for_each(|words| member.tell(Message::Aside(words)));
+        }
         let (reply, answered) = Reply::new();
         member.pair.push(Side::Client, Item { frame: message.into(), reply: Some(reply) });
         let accepted = answered.await.is_ok_and(|accepted| accepted);
@@ -121,19 +144,56 @@ impl Door {
         accepted
     }
 
-    /// Has a host listen. The answer has no words; clients show these where they are debugged.
+    /// Has a host listen. The answer has no words; clients show these where they are debugged, and a program's error
+    /// stream does.
     async fn listen(&mut self, bind: Bind, session: &mut Session) -> Result<Option<u32>, russh::Error> {
-        match self.listens.begin(bind, &self.calls).await {
+        let patience = self.patience();
+        match self.listens.begin(bind, &self.calls, patience).await {
             Ok(picked) => Ok(Some(picked)),
-            Err(words) => session.debug(true, &words, "").map(|()| None),
+            Err(words) => {
+                session.debug(true, &words, "")?;
+                self.say(words);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Has a host listen no longer.
+    async fn unlisten(&mut self, bind: &Bind) -> bool {
+        let patience = self.patience();
+        self.listens.end(bind, patience).await.is_ok()
+    }
+
+    fn patience(&self) -> Patience {
+        let beside = self.jumped || self.channels.values().any(|member| !member.pair.is_over());
+        if beside { Patience::Beside } else { Patience::Alone }
+    }
+
+    /// Says something on the error stream of the newest program that runs, or of the next one.
+    fn say(&mut self, words: Box<str>) {
+        let running = self.channels.iter().filter(|(_, member)| member.runs()).max_by_key(|(id, _)| **id);
+        match running {
+            Some((_, member)) => member.tell(Message::Aside(words)),
+            None if self.asides.len() < LISTENS => self.asides.push(words),
+            None => {}
         }
     }
 
     /// A message that nobody answers.
     fn tell(&self, channel: ChannelId, message: Message) {
         if let Some(member) = self.channels.get(&channel) {
-            member.pair.push(Side::Client, Item { frame: message.into(), reply: None });
+            member.tell(message);
         }
+    }
+}
+
+impl Member {
+    fn tell(&self, message: Message) {
+        self.pair.push(Side::Client, Item { frame: message.into(), reply: None });
+    }
+
+    fn runs(&self) -> bool {
+        self.kind == Kind::Program && self.started && !self.pair.is_closing()
     }
 }
 
@@ -222,6 +282,7 @@ impl Handler for Door {
     ) -> Result<(), russh::Error> {
         if let (Jumps::Let, Some(host)) = (self.jumps, behind(host)) {
             reply.accept().await;
+            self.jumped = true;
             let stream = Box::new(channel.into_stream());
             let _over = self.calls.send(Call::Jump { stream, host }).await;
             return Ok(());
@@ -343,7 +404,7 @@ impl Handler for Door {
     }
 
     async fn cancel_tcpip_forward(&mut self, host: &str, port: u32, _: &mut Session) -> Result<bool, russh::Error> {
-        Ok(self.listens.end(&Bind::Tcp { host: host.into(), port }).await.is_ok())
+        Ok(self.unlisten(&Bind::Tcp { host: host.into(), port }).await)
     }
 
     async fn streamlocal_forward(&mut self, path: &str, session: &mut Session) -> Result<bool, russh::Error> {
@@ -351,7 +412,7 @@ impl Handler for Door {
     }
 
     async fn cancel_streamlocal_forward(&mut self, path: &str, _: &mut Session) -> Result<bool, russh::Error> {
-        Ok(self.listens.end(&Bind::Socket { path: path.into() }).await.is_ok())
+        Ok(self.unlisten(&Bind::Socket { path: path.into() }).await)
     }
 
     async fn channel_open_confirmation(
@@ -363,7 +424,7 @@ impl Handler for Door {
     ) -> Result<(), russh::Error> {
         self.channels.retain(|_, member| !member.pair.is_over());
         if let Some(pair) = self.berth.take() {
-            self.channels.insert(channel, Member { pair, started: true, opener: Opener::Host });
+            self.channels.insert(channel, Member { pair, started: true, kind: Kind::Arrival });
         }
         Ok(())
     }

@@ -11,8 +11,9 @@ pub(crate) use encoding::{Reader, Writer};
 /// What a queued frame costs besides its bytes: many small ones are not free.
 const OVERHEAD: usize = 128;
 
-/// Message numbers (RFC 4254 §9).
+/// Message numbers (RFC 4253 §12, RFC 4254 §9).
 mod number {
+    pub(super) const DEBUG: u8 = 4;
     pub(super) const GLOBAL_REQUEST: u8 = 80;
     pub(super) const GLOBAL_SUCCESS: u8 = 81;
     pub(super) const GLOBAL_FAILURE: u8 = 82;
@@ -112,8 +113,10 @@ pub enum Message {
     Unlisten(Bind),
     /// The host does what it was last asked to, at this port where it had the choice.
     Listening(u32),
-    /// It does not. The message has no words; these are for the client's debugging.
+    /// It does not. The message has no words; these are shown elsewhere.
     NotListening(Box<str>),
+    /// What the client is told in this channel because what it is about has no place for words.
+    Aside(Box<str>),
     /// A channel that the host opens, because it was asked to.
     Arrive(Origin),
     /// The last request was granted.
@@ -260,6 +263,7 @@ impl Message {
             Self::Unlisten(bind) => bind.write(out.byte(number::GLOBAL_REQUEST), "cancel-"),
             Self::Listening(port) => out.byte(number::GLOBAL_SUCCESS).number(*port),
             Self::NotListening(reason) => out.byte(number::GLOBAL_FAILURE).text(reason),
+            Self::Aside(words) => out.byte(number::DEBUG).text(words),
             Self::Arrive(origin) => origin.write(out.byte(number::OPEN)),
             Self::Accepted => out.byte(number::SUCCESS),
             Self::Refused => out.byte(number::FAILURE),
@@ -275,6 +279,7 @@ impl Message {
 
     fn read(number: u8, rest: &mut Reader<'_>) -> Option<Self> {
         Some(match number {
+            number::DEBUG => Self::Aside(rest.text()?),
             number::GLOBAL_REQUEST => match rest.text()?.as_ref().split_at_checked("cancel-".len()) {
                 Some(("cancel-", kind)) => Self::Unlisten(Bind::read(kind, rest)?),
                 Some((begin, end)) => Self::Listen(Bind::read(&format!("{begin}{end}"), rest)?),
@@ -360,6 +365,7 @@ mod tests {
             Message::Unlisten(Bind::Socket { path: "/run/y.sock".into() }),
             Message::Listening(40_000),
             Message::NotListening("no".into()),
+            Message::Aside("sluice: no".into()),
             Message::Arrive(arrived),
             Message::Arrive(Origin::Socket { path: "/run/y.sock".into() }),
             Message::Arrive(Origin::Agent),

@@ -1,10 +1,11 @@
 //! What a host listens on for a client: one flow for each address, from its request to its end.
 
 use sluice_model::{Code, Obligations, OpId, Refusal, Ruling};
-use sluice_wire::{Input, Machine, Outbox, Side, Violation, Wants};
+use sluice_wire::{HoldNotice, Input, Machine, Outbox, Side, Violation, Wants};
 
 use crate::frame::{Frame, Message};
 use crate::machine::Setup;
+use crate::operation::address;
 use crate::origin::Bind;
 use crate::refusal;
 
@@ -19,6 +20,8 @@ pub struct ListenMachine {
 enum State {
     New,
     Asking(Bind),
+    /// People are asked, and the client does not wait for them: it is told this.
+    Pending(String),
     /// The host has been told to listen.
     Starting,
     Listening,
@@ -81,7 +84,11 @@ impl ListenMachine {
     }
 
     fn ruled(&mut self, ruling: Ruling, out: &mut Outbox<Frame>) {
-        let State::Asking(bind) = std::mem::replace(&mut self.state, State::Over) else { return };
+        let bind = match std::mem::replace(&mut self.state, State::Over) {
+            State::Asking(bind) => bind,
+            State::Pending(words) => return self.refuse(&words, out),
+            State::New | State::Starting | State::Listening | State::Stopping | State::Over => return,
+        };
         match ruling {
             Ruling::Deny(refusal) => self.refuse(&refusal::line(&refusal), out),
             Ruling::Allow(obligations) => match unkept(&self.setup, &obligations) {
@@ -91,6 +98,15 @@ impl ListenMachine {
                     self.state = State::Starting;
                 }
             },
+        }
+    }
+
+    /// russh answers a request of a connection before it reads on, and all channels would wait for it: so it is refused
+    /// as long as people are asked. The request stands, and is taken up when the client asks again.
+    fn held(&mut self, op: OpId, notice: &HoldNotice, out: &mut Outbox<Frame>) {
+        if let State::Asking(bind) = &self.state {
+            self.state = State::Pending(refusal::pending(notice, &format!("the remote forward of {}", address(bind))));
+            out.leave(op);
         }
     }
 
@@ -116,12 +132,12 @@ impl Machine for ListenMachine {
             Input::FromClient(frame) => return self.hear_client(frame, out),
             Input::FromServer(frame) => return self.hear_server(frame, out),
             Input::Ruled(op, ruling) if op == self.op => self.ruled(ruling, out),
-            // The client's connection stands still until it has an answer: it waits for a moment, in which a request that
-            // was approved meanwhile is found to be. The request stands, and is taken up when the client asks again.
-            Input::Waiting(op, _) => out.leave(op),
-            Input::Held(..) | Input::Ruled(..) | Input::Returned => {}
+            Input::Held(op, notice) => self.held(op, &notice, out),
+            Input::Waiting(..) | Input::Ruled(..) | Input::Returned => {}
             Input::Revoked(refusal) => match &self.state {
-                State::Starting | State::Stopping | State::Asking(_) => self.refuse(&refusal::line(&refusal), out),
+                State::Starting | State::Stopping | State::Asking(_) | State::Pending(_) => {
+                    self.refuse(&refusal::line(&refusal), out)
+                }
                 State::New | State::Listening | State::Over => self.end(out),
             },
             Input::Ended(Side::Server) if matches!(self.state, State::Starting | State::Stopping) => {
@@ -133,7 +149,8 @@ impl Machine for ListenMachine {
     }
 
     fn wants(&self) -> Wants {
-        Wants { client: !matches!(self.state, State::Asking(_) | State::Starting | State::Stopping), server: true }
+        // A client that waits no longer for the host is heard.
+        Wants { client: !matches!(self.state, State::Asking(_) | State::Pending(_)), server: true }
     }
 }
 

@@ -1,15 +1,36 @@
 //! What one client has hosts listen on.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 use crate::call::Call;
 use crate::frame::Message;
 use crate::origin::Bind;
 
 /// Addresses of one connection at a time.
-const LISTENS: usize = 10;
+pub(crate) const LISTENS: usize = 10;
+
+/// How long the connection of a client stands still for a host that is to listen, or to listen no longer: russh answers
+/// a request of a connection (RFC 4254 §4) before it reads on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Patience {
+    /// Nothing else is open in it: as long as connecting to a host may take.
+    Alone,
+    /// What passes in its channels would stand still, too.
+    Beside,
+}
+
+impl Patience {
+    const fn time(self) -> Duration {
+        match self {
+            Self::Alone => Duration::from_secs(25),
+            Self::Beside => Duration::from_secs(1),
+        }
+    }
+}
 
 /// A request, and where its answer goes: the port that was picked, or why nobody listens.
 pub(crate) struct Ask {
@@ -23,7 +44,12 @@ pub(crate) struct Listens(HashMap<Bind, mpsc::Sender<Ask>>);
 
 impl Listens {
     /// Begins to listen; with the port that was picked, if one was.
-    pub(crate) async fn begin(&mut self, bind: Bind, calls: &mpsc::Sender<Call>) -> Result<u32, Box<str>> {
+    pub(crate) async fn begin(
+        &mut self,
+        bind: Bind,
+        calls: &mpsc::Sender<Call>,
+        patience: Patience,
+    ) -> Result<u32, Box<str>> {
         self.0.retain(|_, asks| !asks.is_closed());
         if self.0.len() >= LISTENS {
             return Err("sluice: there are too many remote forwards already".into());
@@ -35,24 +61,34 @@ impl Listens {
         if calls.send(Call::Listen(inbox)).await.is_err() {
             return Err(gone());
         }
-        let picked = ask(&asks, Message::Listen(bind.clone())).await?;
+        let picked = ask(&asks, Message::Listen(bind.clone()), patience).await.unwrap_or_else(|| Err(slow()))?;
         self.0.insert(bind.at(picked), asks);
         Ok(picked)
     }
 
-    /// Ends it.
-    pub(crate) async fn end(&mut self, bind: &Bind) -> Result<(), Box<str>> {
+    /// Ends it; with its connection, where the host does not say that it has.
+    pub(crate) async fn end(&mut self, bind: &Bind, patience: Patience) -> Result<(), Box<str>> {
         let asks = self.0.get(bind).ok_or("sluice: this is not listened on")?;
-        ask(asks, Message::Unlisten(bind.clone())).await?;
-        self.0.remove(bind);
-        Ok(())
+        let answer = ask(asks, Message::Unlisten(bind.clone()), patience).await;
+        if !matches!(answer, Some(Err(_))) {
+            self.0.remove(bind);
+        }
+        answer.unwrap_or_else(|| Err(slow())).map(|_| ())
     }
 }
 
-async fn ask(asks: &mpsc::Sender<Ask>, message: Message) -> Result<u32, Box<str>> {
+/// Asks for something; nothing where that takes too long.
+async fn ask(asks: &mpsc::Sender<Ask>, message: Message, patience: Patience) -> Option<Result<u32, Box<str>>> {
     let (answer, answered) = oneshot::channel();
-    asks.send(Ask { message, answer }).await.map_err(|_| gone())?;
-    answered.await.unwrap_or_else(|_| Err(gone()))
+    if asks.send(Ask { message, answer }).await.is_err() {
+        return Some(Err(gone()));
+    }
+    timeout(patience.time(), answered).await.ok().map(|answer| answer.unwrap_or_else(|_| Err(gone())))
+}
+
+fn slow() -> Box<str> {
+    "sluice: the host takes longer to listen than the other channels of the connection can wait. Ask when it begins."
+        .into()
 }
 
 fn gone() -> Box<str> {

@@ -24,6 +24,8 @@ pub struct ChannelMachine {
     setup: Setup,
     last: OpId,
     terminal: Option<Terminal>,
+    /// What is said besides once there is a program on whose error stream it can be.
+    asides: Vec<String>,
     state: State,
 }
 
@@ -94,7 +96,7 @@ impl ChannelMachine {
     /// A channel in which nothing has been said.
     #[must_use]
     pub const fn new(setup: Setup) -> Self {
-        Self { setup, last: OpId::CONNECT, terminal: None, state: State::Ready }
+        Self { setup, last: OpId::CONNECT, terminal: None, asides: Vec::new(), state: State::Ready }
     }
 
     fn hear_client(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
@@ -153,6 +155,11 @@ impl ChannelMachine {
                 self.end(out);
             }
             (State::Ready | State::Told, Message::Close) => self.end(out),
+            (State::Ready | State::Running(_), Message::Aside(words)) => {
+                self.asides.push(words.into());
+                self.say_asides(out);
+            }
+            (State::Told, Message::Aside(_)) => {}
             (State::Ready, message) => self.begin(message, out),
             // A second command of a channel is no error of RFC 4254 §6.5, but never granted.
             (State::Running(_) | State::Told, message) => refuse_request(&message, out),
@@ -241,6 +248,15 @@ impl ChannelMachine {
         });
     }
 
+    /// Says what is to be said besides, where a program's error stream is still open.
+    fn say_asides(&mut self, out: &mut Outbox<Frame>) {
+        if let State::Running(Running { op, leads_on: false, said: Said { eof: false, .. }, .. }) = self.state
+            && !self.asides.is_empty()
+        {
+            out.to_client(op, refusal::lines(&std::mem::take(&mut self.asides)));
+        }
+    }
+
     /// There is no connection to the host, or the host does not open the channel.
     fn not_opened(&mut self, code: u32, reason: &str, out: &mut Outbox<Frame>) {
         let State::Running(Running { op, leads_on, .. }) = self.state else { return };
@@ -277,7 +293,8 @@ impl ChannelMachine {
         };
         // Nothing follows the end of the bytes (RFC 4254 §5.3), and no program ends in a channel without one.
         if !said.eof && !leads_on {
-            out.to_client(op, refusal::lines([words]));
+            let asides = std::mem::take(&mut self.asides);
+            out.to_client(op, refusal::lines(asides.iter().chain([words])));
         }
         if !said.exit && !leads_on {
             out.to_client(op, Message::ExitStatus(status).into());

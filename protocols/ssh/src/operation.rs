@@ -66,9 +66,7 @@ impl Scene {
 
     /// What the host is to listen on.
     pub(crate) fn listens(&self, bind: &Bind) -> Operation {
-        let told = listened(bind);
-        let text = format!("listen {}", place(&told.host, told.port));
-        self.asks(schema::LISTEN, told, text)
+        self.asks(schema::LISTEN, listened(bind), format!("listen {}", address(bind)))
     }
 
     /// The use of the client's agent.
@@ -213,6 +211,12 @@ impl Scene {
         let shape = Arc::new(Shape::new(meaning, [&text[..]]));
         Operation { shape, text: Text::new(text), stage: Stage::Perform, bound: None, spend: Spend::REQUEST }
     }
+}
+
+/// Where a host is to listen, as people read it.
+pub(crate) fn address(bind: &Bind) -> String {
+    let told = listened(bind);
+    place(&told.host, told.port)
 }
 
 fn listened(bind: &Bind) -> Told {

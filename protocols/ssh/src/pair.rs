@@ -180,6 +180,11 @@ impl Pair {
         self.lock().side(side).ended
     }
 
+    /// Whether nothing more comes from one side at least.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.lock().over()
+    }
+
     /// Whether nothing more comes from either side.
     pub(crate) fn is_over(&self) -> bool {
         let queues = self.lock();

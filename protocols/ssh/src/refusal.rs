@@ -37,6 +37,16 @@ pub(crate) fn waiting(notice: &HoldNotice) -> Vec<String> {
     ]
 }
 
+/// The line about a request that was refused because it waits for people, and stands.
+pub(crate) fn pending(notice: &HoldNotice, what: &str) -> String {
+    let HoldNotice { id, message, approvers, wait_seconds, .. } = notice;
+    let (message, what) = (printable(message), printable(what));
+    format!(
+        "sluice: {message} [{what} waits for {approvers}: sluice approvals approve {id}; ask for it again after that, \
+         within {wait_seconds} s]"
+    )
+}
+
 /// Lines for the error stream; a terminal in raw mode needs its carriage returns.
 pub(crate) fn lines<'a>(lines: impl IntoIterator<Item = &'a String>) -> Frame {
     let text: String = lines.into_iter().map(|line| format!("{line}\r\n")).collect();

@@ -139,6 +139,37 @@ fn a_request_that_was_held_is_answered_once() {
 }
 
 #[test]
+fn what_has_no_place_for_words_is_said_on_the_error_stream_of_a_program() {
+    let aside = || Message::Aside("sluice: nobody listens".into());
+    let mut bench = Bench::new();
+    bench.client(aside());
+    bench.client(aside());
+    assert_eq!(bench.words(), "", "no program runs yet");
+    bench.client(exec("ls"));
+    bench.allow();
+    assert_eq!(bench.words(), "sluice: nobody listens\r\nsluice: nobody listens\r\n");
+    bench.client(aside());
+    assert_eq!(bench.words().lines().count(), 3);
+    bench.server(Message::Accepted);
+    bench.server(Message::ExitStatus(0));
+    bench.server(Message::Eof);
+    bench.client(aside());
+    assert_eq!(bench.words().lines().count(), 3, "nothing follows the end of the bytes");
+
+    let mut refused = Bench::new();
+    refused.client(aside());
+    refused.client(exec("ls"));
+    refused.deny(Code::Policy, "no");
+    let words = refused.words();
+    assert!(words.starts_with("sluice: nobody listens\r\nsluice: no [rule"), "{words:?}");
+    let mut forward = Bench::new();
+    forward.client(aside());
+    forward.client(Message::Open(Place::Tcp { host: "db".into(), port: 1, from: "".into(), from_port: 1 }));
+    forward.allow();
+    assert_eq!(forward.words(), "", "a forward has no error stream");
+}
+
+#[test]
 fn words_of_a_refusal_do_nothing_to_a_terminal() {
     let mut bench = Bench::new();
     bench.client(exec("ls"));

@@ -147,16 +147,18 @@ fn listening_that_may_not_be_is_told_and_nothing_goes_to_the_host() {
     let (op, _) = pending.asked.first().unwrap().clone();
     let notice = HoldNotice {
         id: HoldId::new("h-1").unwrap(),
-        message: "wait".into(),
-        approvers: "somebody".into(),
+        message: "wait\u{1b}".into(),
+        approvers: "1 of group `ops`".into(),
         expires: UnixMicros(2),
         wait_seconds: 60,
     };
     pending.tell(Input::Held(op, notice)).unwrap();
-    assert!(pending.left.is_empty(), "an approval that is there already is found");
-    pending.tell(Input::Waiting(op, 1)).unwrap();
-    assert_eq!(pending.left, [op]);
+    assert_eq!(pending.left, [op], "nobody waits, for all channels of the client would");
     pending.deny();
+    let [Message::NotListening(words)] = &pending.to_client[..] else { panic!("{:?}", pending.to_client) };
+    for part in ["wait?", "localhost:80", "1 of group `ops`", "sluice approvals approve h-1", "60 s"] {
+        assert!(words.contains(part), "no `{part}` in {words}");
+    }
     let mut no_place = listen();
     no_place.client(Message::Listen(bind("/run/x", 0)));
     assert!(no_place.asked.is_empty());
@@ -165,6 +167,24 @@ fn listening_that_may_not_be_is_told_and_nothing_goes_to_the_host() {
         let [Message::NotListening(words)] = &bench.to_client[..] else { panic!("{:?}", bench.to_client) };
         assert!(words.starts_with("sluice: ") && words.ends_with(']'), "{words}");
     }
+}
+
+#[test]
+fn a_request_that_is_left_is_never_granted_in_the_same_flow() {
+    let mut bench = listen();
+    bench.client(Message::Listen(bind("localhost", 80)));
+    let (op, _) = bench.asked.first().unwrap().clone();
+    let notice = HoldNotice {
+        id: HoldId::new("h-1").unwrap(),
+        message: "wait".into(),
+        approvers: "somebody".into(),
+        expires: UnixMicros(2),
+        wait_seconds: 60,
+    };
+    bench.tell(Input::Held(op, notice)).unwrap();
+    let _asked = bench.allow();
+    assert!(bench.to_server.is_empty() && bench.closed);
+    assert!(matches!(&bench.to_client[..], [Message::NotListening(_)]), "{:?}", bench.to_client);
 }
 
 #[test]

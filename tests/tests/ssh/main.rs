@@ -16,4 +16,5 @@ mod run;
 mod sessions;
 mod signin;
 mod stand;
+mod standstill;
 mod tools;

@@ -19,11 +19,11 @@ const STALL: u8 = b'S';
 const MUCH: usize = 24 << 20;
 
 /// Operators may, besides, what this permits.
-fn lend(permits: &str) -> Stand {
+pub(crate) fn lend(permits: &str) -> Stand {
     Stand::under(&format!("{OPERATORS}\n{permits}"))
 }
 
-fn permit(action: &str, condition: &str) -> String {
+pub(crate) fn permit(action: &str, condition: &str) -> String {
     let name = action.replace('.', "-");
     format!(
         "@id(\"{name}\") permit (principal in Group::\"ops\", action == Action::\"{action}\", resource) {condition};"
@@ -31,7 +31,7 @@ fn permit(action: &str, condition: &str) -> String {
 }
 
 /// Somebody at the client's side who sends back what is sent to him; his port.
-fn echo() -> u16 {
+pub(crate) fn echo() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
     let port = listener.local_addr().expect("it is bound").port();
     thread::spawn(move || {
@@ -57,7 +57,7 @@ fn echo() -> u16 {
 }
 
 /// What comes back for what is sent to a port of the host, which is this machine.
-fn sent_to(port: u16, bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+pub(crate) fn sent_to(port: u16, bytes: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(SOON))?;
     let mut writer = stream.try_clone()?;
@@ -72,7 +72,7 @@ fn sent_to(port: u16, bytes: &[u8]) -> std::io::Result<Vec<u8>> {
     Ok(back)
 }
 
-fn is_free(port: u16) -> bool {
+pub(crate) fn is_free(port: u16) -> bool {
     TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), Duration::from_secs(5)).is_err()
 }
 
@@ -222,7 +222,8 @@ fn a_remote_forward_that_policy_does_not_have_leaves_the_session() {
         let said = stand.ssh(&["-o", level, "-R", &spec, "web@broker", "echo ran"]).done();
         assert_eq!(said.stdout, "ran\n");
         assert!(said.stderr.contains("remote port forwarding failed"), "{}", said.stderr);
-        assert_eq!(said.stderr.contains("sluice: "), loud, "{}", said.stderr);
+        // On the error stream of the command, and for whoever debugs.
+        assert_eq!(said.stderr.matches("sluice: ").count(), 1 + usize::from(loud), "{}", said.stderr);
     }
     let said = stand.ssh(&["-o", "ExitOnForwardFailure=yes", "-R", &spec, "web@broker", "echo ran"]);
     assert_eq!((said.code, said.stdout.as_str()), (Some(255), ""), "{}", said.said());
@@ -238,48 +239,6 @@ fn a_connection_is_decided_on_when_it_comes() {
     let back = sent_to(port, b"nobody hears this");
     assert!(back.is_err() || back.is_ok_and(|back| back.is_empty()));
     stand.broker.log_is_clean();
-}
-
-/// Listening needs an approval; connections to what is listened on do not.
-const ASK: &str = r#"
-@id("listening-needs-approval")
-@approve("Group::oncall") @approve_count("1") @approve_scope("statement") @approve_ttl("5m")
-@message("Somebody has to look at this.")
-forbid (principal, action == Action::"ssh.listen", resource)
-when { context.ssh.from == "" }
-unless {
-  context.base has approval && context.base.approval.digest_ok && context.base.approval.count >= 1
-  && context.base.now < context.base.approval.expires
-};
-
-@id("oncall-approves")
-permit (principal in Group::"oncall", action == Action::"approve", resource);
-"#;
-
-#[test]
-fn a_remote_forward_waits_for_nobody_and_its_request_stands() {
-    let stand = lend(&format!("{}\n{ASK}", permit("ssh.listen", "")));
-    let (port, at) = (free_port(), echo());
-    let text = format!(
-        "x -M -N -f web@broker
-        x -O forward -R {port}:127.0.0.1:{at} web@broker 2>/dev/null || echo refused
-        read -r _
-        x -O forward -R {port}:127.0.0.1:{at} web@broker && echo listening
-        read -r _
-        x -O exit web@broker 2>/dev/null"
-    );
-    let mut script = Running::start(&mut stand.script(&text));
-    let _refused = script.hear("refused\n");
-    let id = stand.waiting();
-    assert!(is_free(port));
-    assert_eq!(stand.server.connections(), 0, "the server was dialled before anybody approved");
-    let approver = stand.broker.token("dana", "oncall");
-    let _approved = stand.broker.cli_as(&approver, &["approvals", "approve", &id]).done();
-    script.say("\n");
-    let _listening = script.hear("listening\n");
-    assert_eq!(sent_to(port, b"approved").expect("it is open"), b"approved");
-    script.say("\n");
-    let _ended = script.finish(SOON);
 }
 
 #[test]

@@ -257,6 +257,7 @@ pub(super) fn send(write: Arc<ChannelWriteHalf<Msg>>, frame: Frame) -> Option<Se
         | Message::Unlisten(_)
         | Message::Listening(_)
         | Message::NotListening(_)
+        | Message::Aside(_)
         | Message::Arrive(_)
         | Message::Accepted
         | Message::Refused

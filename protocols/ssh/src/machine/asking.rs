@@ -71,6 +71,7 @@ impl ChannelMachine {
             | Message::Unlisten(_)
             | Message::Listening(_)
             | Message::NotListening(_)
+            | Message::Aside(_)
             | Message::Arrive(_)
             | Message::Opened
             | Message::OpenFailed { .. }
@@ -181,6 +182,7 @@ impl ChannelMachine {
             let masks = masks || matches!(work, Work::Files(_));
             let (started, said) = (Started::NotYet, Said::default());
             self.state = State::Running(Running { op, started, leads_on, masks, drained: false, said, work });
+            self.say_asides(out);
         } else if let Some(size) = terminal {
             // The operation stays open: changes of its size belong to it.
             self.terminal = Some(Terminal { op, size });

@@ -120,6 +120,7 @@ impl Host {
             | Message::Unlisten(_)
             | Message::Listening(_)
             | Message::NotListening(_)
+            | Message::Aside(_)
             | Message::Arrive(_)
             | Message::Accepted
             | Message::Refused

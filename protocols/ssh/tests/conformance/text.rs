@@ -155,6 +155,7 @@ fn lines(frame: &Frame) -> Vec<String> {
         | Message::Unlisten(_)
         | Message::Listening(_)
         | Message::NotListening(_)
+        | Message::Aside(_)
         | Message::Arrive(_) => "of another machine".to_owned(),
         Message::Accepted => "accepted".to_owned(),
         Message::Refused => "refused".to_owned(),
