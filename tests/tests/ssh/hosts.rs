@@ -6,9 +6,10 @@ use std::process::Command;
 
 use sluice_tests::broker::{Broker, Setup, root};
 use sluice_tests::run::{Running, run};
-use sluice_tests::ssh::{Host, Person, Sshd, certify, new_key, public_key};
+use sluice_tests::ssh::{Host, Person, Sshd, certify, free_port, new_key, public_key};
 use sluice_tests::wait::SOON;
 
+use crate::remote::{drawn, echo, listening, permit, sent_to};
 use crate::stand::{OPERATORS, Stand};
 
 /// A login of every system besides whoever runs the test.
@@ -16,6 +17,11 @@ const OTHER: &str = "daemon";
 
 /// A server that believes certificates and no key, for the principals that are listed for each login.
 fn believer(listed: &[(&str, &str)]) -> Sshd {
+    believer_that(listed, "")
+}
+
+/// The same with further settings, one for each line.
+fn believer_that(listed: &[(&str, &str)], more: &str) -> Sshd {
     Sshd::arranged(|folder| {
         new_key(&folder.join("authority"));
         assert!(fs::create_dir(folder.join("principals")).is_ok());
@@ -25,7 +31,7 @@ fn believer(listed: &[(&str, &str)]) -> Sshd {
         let place = folder.display();
         format!(
             "TrustedUserCAKeys {place}/authority.pub\nAuthorizedPrincipalsFile {place}/principals/%u\n\
-             AuthorizedKeysFile none\n"
+             AuthorizedKeysFile none\n{more}"
         )
     })
 }
@@ -92,6 +98,23 @@ fn a_certificate_lends_an_agent_where_policy_has_it() {
         SOON,
     );
     assert!(said.clone().done().stdout.trim_end().ends_with(" lent"), "{}", said.said());
+}
+
+#[test]
+fn a_certificate_lends_a_display_and_a_port_where_policy_has_it() {
+    let me = me();
+    let server = believer_that(&[(&me, &me)], "X11Forwarding yes\n");
+    let key = fs::read_to_string(server.folder().join("authority")).unwrap_or_default();
+    let policies = format!("{OPERATORS}\n{}\n{}", permit("ssh.x11", ""), permit("ssh.listen", ""));
+    let target = |host: Host| Host { key, ..host.with("auth: authority") };
+    let stand = Stand::at(server, &policies, |host, _| target(host), |setup| setup);
+    assert_eq!(drawn(&stand), "shown\n", "{}", stand.server.log());
+    let (port, at) = (free_port(), echo());
+    let _client = listening(&stand, port, at);
+    assert!(sent_to(port, b"there and back").is_ok_and(|back| back == b"there and back"), "{}", stand.server.log());
+    // Each by a certificate of its own.
+    assert_eq!(accepted(&stand, &me).len(), 2, "{}", stand.server.log());
+    stand.broker.log_is_clean();
 }
 
 #[test]

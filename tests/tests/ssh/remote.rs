@@ -77,7 +77,7 @@ pub(crate) fn is_free(port: u16) -> bool {
 }
 
 /// A client that has the host listen and does nothing else.
-fn listening(stand: &Stand, port: u16, at: u16) -> Running {
+pub(crate) fn listening(stand: &Stand, port: u16, at: u16) -> Running {
     let spec = format!("{port}:127.0.0.1:{at}");
     let running = Running::start(&mut stand.person.ssh(&["-N", "-R", &spec, "web@broker"]));
     until(SOON, "the host to listen", || (!is_free(port)).then_some(()));
@@ -285,8 +285,12 @@ fn an_agent_is_lent_to_nobody_otherwise_and_that_is_said() {
 fn a_display_is_lent_where_policy_has_it() {
     let policies = format!("{OPERATORS}\n{}", permit("ssh.x11", ""));
     let server = Sshd::arranged(|_| "X11Forwarding yes".to_owned());
-    let stand = Stand::before(server, &policies);
-    // A display that tells whoever has shown a cookie how long it was.
+    assert_eq!(drawn(&Stand::before(server, &policies)), "shown\n");
+}
+
+/// What a program of the host hears of the display of a client that lends it.
+pub(crate) fn drawn(stand: &Stand) -> String {
+    // A display that answers whoever has shown a cookie.
     let display = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
     let number = u32::from(display.local_addr().expect("it is bound").port()) - 6000;
     thread::spawn(move || {
@@ -306,5 +310,5 @@ fn a_display_is_lent_where_policy_has_it() {
         head -n 1 <&3";
     let mut ssh = stand.person.ssh(&["-Y", "web@broker", &format!("bash -c '{draw}'")]);
     ssh.env("DISPLAY", format!("127.0.0.1:{number}"));
-    assert_eq!(run(&mut ssh, SOON).done().stdout, "shown\n");
+    run(&mut ssh, SOON).done().stdout
 }
