@@ -25,7 +25,7 @@ pub use event::{
     Ruled, Settled, Stored, Toward, Word,
 };
 pub use frame::{Header, SEGMENT_BYTES};
-pub use reader::{End, Reader, Resume, Unreadable, Verified, verify};
+pub use reader::{End, Mark, Reader, Resume, Unreadable, Verified, verify};
 pub use shown::Shown;
 pub use transcript::{Frames, Quoted, Transcript};
 pub use writer::{MAX_EVENT_BYTES, Root, TooLarge, Writer};

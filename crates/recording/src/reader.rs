@@ -1,6 +1,6 @@
 //! Segments back into events, checking everything on the way.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 
 use sha2::{Digest as _, Sha256};
 use sluice_model::Digest;
@@ -109,7 +109,16 @@ pub struct Reader<R> {
     unfinished: bool,
     at_ns: u64,
     safe: Resume,
+    /// As [`Reader::safe`], before the newest segment, or before the first of those that an event is in.
+    before: Resume,
     state: State,
+}
+
+/// A place in a recording that a [`Reader`] has come to.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    before: Resume,
+    seq: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -123,6 +132,7 @@ impl<R: Read> Reader<R> {
     /// Reads and checks the header.
     pub fn open(mut input: R) -> Result<Self, Unreadable> {
         let (header, head, at) = read_header(&mut input)?;
+        let safe = Resume { at_byte: at, events: 0, segments: 0, last: head, at_ns: 0 };
         Ok(Self {
             input,
             header,
@@ -137,7 +147,8 @@ impl<R: Read> Reader<R> {
             events: 0,
             unfinished: false,
             at_ns: 0,
-            safe: Resume { at_byte: at, events: 0, segments: 0, last: head, at_ns: 0 },
+            safe,
+            before: safe,
             state: State::Open,
         })
     }
@@ -183,6 +194,11 @@ impl<R: Read> Reader<R> {
     /// What the recording says of itself.
     pub const fn header(&self) -> &Header {
         &self.header
+    }
+
+    /// The place of the event that comes next.
+    pub const fn mark(&self) -> Mark {
+        Mark { before: self.before, seq: self.next_seq }
     }
 
     fn give(&mut self) -> Result<Option<Stored<'_>>, Unreadable> {
@@ -304,6 +320,7 @@ impl<R: Read> Reader<R> {
         if !self.unfinished {
             self.buffer.clear();
             self.given = 0;
+            self.before = self.safe;
         }
         self.buffer.extend_from_slice(raw);
         let (mut at, mut count) = (self.given, 0_u64);
@@ -382,6 +399,29 @@ impl<R: Read> Reader<R> {
 
     const fn damaged(&self, byte: u64, last_seq: Option<u64>, what: &'static str) -> Unreadable {
         Unreadable::Damaged { segment: self.segments, byte, first_seq: self.next_seq, last_seq, what }
+    }
+}
+
+impl<R: Read + Seek> Reader<R> {
+    /// Goes back to a place where this reader has been, or ahead to one: what was verified up to there stays so, and what
+    /// follows must still be what follows it.
+    pub fn go_to(&mut self, mark: &Mark) -> Result<(), Unreadable> {
+        self.state = State::Failed;
+        let Mark { before, seq } = *mark;
+        self.input.seek(SeekFrom::Start(before.at_byte))?;
+        self.buffer.clear();
+        (self.given, self.unfinished) = (0, false);
+        (self.at, self.segment_at) = (before.at_byte, before.at_byte);
+        (self.segments, self.last) = (before.segments, before.last);
+        (self.events, self.next_seq) = (before.events, before.events);
+        (self.safe, self.before) = (before, before);
+        self.state = State::Open;
+        while self.next_seq < seq {
+            if self.next_event()?.is_none() {
+                return Err(self.damaged(self.at, None, "it ends before where it was read to"));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -13,6 +13,83 @@ fn passed(op: u64, frame: &[u8]) -> Event<'_> {
     Event::Passed(Passed { op: OpId(op), toward: Toward::Client, frame: Content(frame) })
 }
 
+/// A recording of events of these lengths, with a segment after each that is marked.
+fn sealed(lengths: &[(usize, bool)]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let (mut writer, _) = Writer::begin(&header(), &mut bytes);
+    for (number, (length, seal)) in (0_u64..).zip(lengths) {
+        let content: Vec<u8> = (0..251).cycle().take(*length).collect();
+        writer.append(FlowId(1), number, &passed(number, &content)).unwrap();
+        if *seal {
+            writer.seal(&mut bytes);
+        }
+    }
+    let _root = writer.finish(&mut bytes);
+    bytes
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn a_reader_goes_back_and_ahead_to_where_it_was(
+        lengths in prop::collection::vec((prop_oneof![0_usize..5_000, (1_usize << 20)..(3 << 20)], any::<bool>()), 1..12),
+        jumps in prop::collection::vec(any::<prop::sample::Index>(), 1..6),
+    ) {
+        let bytes = sealed(&lengths);
+        let mut reader = Reader::open(std::io::Cursor::new(&bytes)).unwrap();
+        let mut marks = vec![reader.mark()];
+        while reader.next_event().unwrap().is_some() {
+            marks.push(reader.mark());
+        }
+        let verified = reader.verified().unwrap();
+        for jump in jumps {
+            let to = jump.index(marks.len());
+            reader.go_to(&marks[to]).unwrap();
+            let mut next = to as u64;
+            while let Some(stored) = reader.next_event().unwrap() {
+                prop_assert_eq!((stored.seq, stored.at_ns), (next, next));
+                next += 1;
+            }
+            prop_assert_eq!(next, lengths.len() as u64);
+            prop_assert_eq!(reader.verified().unwrap(), verified.clone());
+        }
+    }
+}
+
+#[test]
+fn where_a_reader_goes_to_must_still_be_what_was_there() {
+    let bytes = sealed(&[(10, true), (10, true), (10, true)]);
+    let mut other = sealed(&[(10, true), (11, true), (10, true)]);
+    other.resize(bytes.len(), 0);
+    let file = std::rc::Rc::new(std::cell::RefCell::new(std::io::Cursor::new(bytes)));
+    let mut reader = Reader::open(Changing(std::rc::Rc::clone(&file))).unwrap();
+    let mut marks = vec![reader.mark()];
+    while reader.next_event().unwrap().is_some() {
+        marks.push(reader.mark());
+    }
+    *file.borrow_mut() = std::io::Cursor::new(other);
+    reader.go_to(&marks[0]).unwrap();
+    assert!(reader.next_event().is_ok() && reader.next_event().is_ok());
+    assert!(reader.go_to(&marks[3]).is_err());
+    assert!(matches!(reader.next_event(), Err(Unreadable::Stopped)), "nothing comes after an error");
+}
+
+/// A file that somebody changes while it is read.
+struct Changing(std::rc::Rc<std::cell::RefCell<std::io::Cursor<Vec<u8>>>>);
+
+impl std::io::Read for Changing {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        self.0.borrow_mut().read(into)
+    }
+}
+
+impl std::io::Seek for Changing {
+    fn seek(&mut self, to: std::io::SeekFrom) -> std::io::Result<u64> {
+        self.0.borrow_mut().seek(to)
+    }
+}
+
 /// One of each kind.
 fn samples() -> Vec<Event<'static>> {
     vec![
