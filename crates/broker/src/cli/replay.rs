@@ -1,6 +1,6 @@
 //! `sluice replay`.
 
-use std::io::{IsTerminal as _, Read};
+use std::io::{IsTerminal as _, Read, Seek};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -25,7 +25,7 @@ pub(crate) struct Arguments {
     /// Show everything at once.
     #[arg(long, conflicts_with = "speed")]
     no_wait: bool,
-    /// Begin as late as this many seconds into a terminal; what it showed before is shown at once.
+    /// Begin as late as this many seconds into a terminal, with what was on it then.
     #[arg(long, default_value = "0", value_parser = seconds, value_name = "SECONDS")]
     at: Duration,
     /// Show an SSH session as its terminal did, also where stdout is none. Space pauses, + and - change the speed, the
@@ -84,7 +84,7 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Result<u8> {
 }
 
 /// Replays one session: as a terminal where it had one and there is one, and else as lines.
-async fn one<R: Read>(
+async fn one<R: Read + Seek>(
     open: impl Fn() -> Result<Reader<R>>,
     arguments: &Arguments,
     pace: Pace,
@@ -106,7 +106,7 @@ async fn one<R: Read>(
     };
     let how = Play { flow: choose(&known, arguments.flow)?, speed, from: arguments.at };
     let (raw, keys) = keys::listen();
-    let played = play(&open, how, keys, &mut std::io::stdout()).await;
+    let played = play(open()?, how, keys, &mut std::io::stdout()).await;
     drop(raw);
     played.map(|()| DONE)
 }

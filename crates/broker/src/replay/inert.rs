@@ -13,7 +13,7 @@ const MODES: [&str; 14] = ["1", "3", "5", "6", "7", "12", "25", "45", "47", "104
 const ALTERNATE: [&str; 3] = ["47", "1047", "1049"];
 
 /// Lets through what shows something. Sequences may come in pieces.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Inert {
     state: State,
     /// Bytes of a character that are still to come (RFC 3629 §3).
@@ -23,7 +23,7 @@ pub(crate) struct Inert {
     alternate: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 enum State {
     #[default]
     Ground,

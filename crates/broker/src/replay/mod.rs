@@ -6,6 +6,7 @@ mod edges;
 mod http;
 mod inert;
 mod json;
+mod picture;
 mod player;
 mod result;
 mod run;

@@ -1,14 +1,15 @@
 //! A channel's terminal shown again on the viewer's, with keys to go faster, slower, elsewhere, and to stop.
 
-use std::io::{BufWriter, Read, Write};
+use std::io::{BufWriter, Read, Seek, Write};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use sluice_model::FlowId;
-use sluice_recording::Reader;
+use sluice_recording::{Mark, Reader};
 use tokio::sync::mpsc;
 
 use super::inert::Inert;
+use super::picture::{Keyframes, Picture};
 use super::screen::{Sight, sight};
 
 /// What the viewer wants.
@@ -157,71 +158,143 @@ pub(crate) struct Play {
 
 /// Clears the screen for what is shown once more.
 const BLANK: &str = "\x1b[H\x1b[2J";
+/// Of so many bytes at once, only what they come to is shown.
+const AT_ONCE: usize = 256 << 10;
 
-/// Plays a channel's terminal to `screen` until its end or until the viewer quits. `open` begins the recording, once
-/// more each time that the viewer goes back.
-pub(crate) async fn play<R: Read>(
-    open: impl Fn() -> Result<Reader<R>>,
+/// Plays a channel's terminal to `screen` until its end or until the viewer quits.
+pub(crate) async fn play<R: Read + Seek>(
+    mut reader: Reader<R>,
     how: Play,
     mut keys: mpsc::Receiver<Key>,
     screen: &mut impl Write,
 ) -> Result<()> {
     let mut screen = BufWriter::new(screen);
     let mut head = Playhead { at: how.from, speed: how.speed.unwrap_or(1.0), paused: false };
+    let begin = reader.mark();
+    let mut showing = Showing::default();
     loop {
-        let mut showing = Showing { inert: Inert::default(), ended: None };
-        let turn = showing.run(open()?, how, &mut head, &mut keys, &mut screen).await?;
-        screen.write_all(showing.inert.farewell().as_bytes())?;
-        if turn == Turn::Again {
-            screen.write_all(BLANK.as_bytes())?;
-            continue;
+        let turn = showing.run(&mut reader, how, &mut head, &mut keys, &mut screen).await?;
+        screen.write_all(showing.farewell().as_bytes())?;
+        if turn != Turn::Again {
+            break;
         }
-        if let Some(status) = showing.ended {
-            write!(screen, "exit status {status}\r\n")?;
-        }
-        return Ok(screen.flush()?);
+        screen.write_all(BLANK.as_bytes())?;
+        let from = showing.go_back(head.at).unwrap_or(begin);
+        reader.go_to(&from).context("the recording cannot be read again")?;
     }
+    if let Some(status) = showing.ended {
+        write!(screen, "exit status {status}\r\n")?;
+    }
+    Ok(screen.flush()?)
 }
 
 /// What is on the screen.
+#[derive(Default)]
 struct Showing {
-    inert: Inert,
+    /// The terminal, once it began, and when that was.
+    terminal: Option<(Picture, u64)>,
+    keyframes: Keyframes,
+    /// What is to be written to the screen.
+    due: Due,
     ended: Option<u32>,
 }
 
+/// What is to be written to the screen before the viewer waits.
+enum Due {
+    Bytes(Vec<u8>),
+    /// Too much: what it comes to.
+    Picture,
+}
+
+impl Default for Due {
+    fn default() -> Self {
+        Self::Bytes(Vec::new())
+    }
+}
+
 impl Showing {
-    /// Shows a recording from its beginning on, as far as the viewer wants it.
+    /// Shows a recording from where it is on, as far as the viewer wants it.
     async fn run(
         &mut self,
-        mut reader: Reader<impl Read>,
+        reader: &mut Reader<impl Read>,
         how: Play,
         head: &mut Playhead,
         keys: &mut mpsc::Receiver<Key>,
         screen: &mut impl Write,
     ) -> Result<Turn> {
-        let mut began: Option<u64> = None;
-        while let Some(stored) = reader.next_event().context("the recording cannot be read on")? {
+        loop {
+            let next = reader.mark();
+            let Some(stored) = reader.next_event().context("the recording cannot be read on")? else { break };
             let Some(sight) = (stored.flow == how.flow).then(|| sight(&stored)).flatten() else { continue };
-            let since = match (began, &sight) {
-                (Some(began), _) => began,
-                (None, Sight::Began { .. }) => *began.insert(stored.at_ns),
-                (None, _) => continue,
-            };
-            let moment = Duration::from_nanos(stored.at_ns.saturating_sub(since));
+            if let (None, Sight::Began { size, .. }) = (&self.terminal, &sight) {
+                self.terminal = Some((Picture::new(*size), stored.at_ns));
+            }
+            let Some((picture, began)) = &mut self.terminal else { continue };
+            let moment = Duration::from_nanos(stored.at_ns.saturating_sub(*began));
             if how.speed.is_some() {
-                match wait(head, moment, keys, screen).await? {
+                self.keyframes.make(picture, moment, next);
+                match wait(head, moment, keys, || write(&mut self.due, picture, screen)).await? {
                     Turn::Show => {}
                     turn @ (Turn::Again | Turn::Quit) => return Ok(turn),
                 }
             }
             match sight {
-                Sight::Output(bytes) => screen.write_all(&self.inert.pass(&bytes)).context("the terminal is gone")?,
+                Sight::Output(bytes) if how.speed.is_none() => {
+                    screen.write_all(&picture.pass(&bytes)).context("the terminal is gone")?;
+                }
+                Sight::Output(bytes) => {
+                    self.due.add(&picture.show(&bytes));
+                    self.keyframes.shown(bytes.len(), moment);
+                }
+                Sight::Resized(size) => picture.resize(size),
                 Sight::Exited(status) => self.ended = Some(status),
-                Sight::Began { .. } | Sight::Resized(_) => {}
+                Sight::Began { .. } => {}
             }
+        }
+        if let Some((picture, _)) = &self.terminal {
+            write(&mut self.due, picture, screen)?;
         }
         Ok(Turn::Show)
     }
+
+    /// Shows a blank screen, or what was there at a moment; with what comes next then.
+    fn go_back(&mut self, to: Duration) -> Option<Mark> {
+        self.ended = None;
+        self.due = Due::default();
+        let (_, began) = self.terminal.take()?;
+        let frame = self.keyframes.at(to)?;
+        self.terminal = Some((frame.picture(), began));
+        self.due = Due::Picture;
+        Some(frame.next)
+    }
+
+    fn farewell(&self) -> &'static str {
+        self.terminal.as_ref().map_or_else(|| Inert::default().farewell(), |(picture, _)| picture.farewell())
+    }
+}
+
+impl Due {
+    fn add(&mut self, bytes: &[u8]) {
+        if let Self::Bytes(due) = self {
+            due.extend_from_slice(bytes);
+            if due.len() > AT_ONCE {
+                *self = Self::Picture;
+            }
+        }
+    }
+}
+
+/// Writes what is due; of too much, a picture in the place of what is on the screen.
+fn write(due: &mut Due, picture: &Picture, screen: &mut impl Write) -> Result<()> {
+    match std::mem::take(due) {
+        Due::Bytes(bytes) => screen.write_all(&bytes),
+        Due::Picture => screen
+            .write_all(picture.farewell().as_bytes())
+            .and_then(|()| screen.write_all(BLANK.as_bytes()))
+            .and_then(|()| screen.write_all(&picture.drawn())),
+    }
+    .and_then(|()| screen.flush())
+    .context("the terminal is gone")
 }
 
 /// Waits for a moment, with everything before it on the screen.
@@ -229,7 +302,7 @@ async fn wait(
     head: &mut Playhead,
     moment: Duration,
     keys: &mut mpsc::Receiver<Key>,
-    screen: &mut impl Write,
+    mut write: impl FnMut() -> Result<()>,
 ) -> Result<Turn> {
     let mut open = true;
     loop {
@@ -242,7 +315,7 @@ async fn wait(
         if left.is_zero() {
             return Ok(Turn::Show);
         }
-        screen.flush().context("the terminal is gone")?;
+        write()?;
         let start = Instant::now();
         let key = tokio::select! {
             key = keys.recv(), if open => {
@@ -343,7 +416,7 @@ mod tests {
         }
         let mut screen = Vec::new();
         let tape = tape();
-        play(|| Ok(reader(&tape)), how, keys, &mut screen).await.unwrap();
+        play(reader(&tape), how, keys, &mut screen).await.unwrap();
         drop(sender);
         String::from_utf8(screen).unwrap()
     }
@@ -393,9 +466,41 @@ mod tests {
         let mut viewer = Viewer { screen: Vec::new(), keys: sender, presses };
         let tape = tape();
         let how = Play { flow: FlowId(1), speed: Some(1.0), from: seconds(1) };
-        play(|| Ok(reader(&tape)), how, keys, &mut viewer).await.unwrap();
+        play(reader(&tape), how, keys, &mut viewer).await.unwrap();
         let again = format!("$ \x1b[!p\x1b[?25h\x1b[0m\r\n{BLANK}");
         let end = "$ \x1b[?1049hvi\x1b[?1049l\x1b[!p\x1b[?25h\x1b[0m\r\nexit status 3\r\n";
         assert_eq!(String::from_utf8(viewer.screen).unwrap(), format!("{again}{again}{end}"));
+    }
+
+    /// What a second of a long recording shows.
+    fn line(number: u64) -> String {
+        format!("\x1b[{}m{number:07} {}\x1b[0m\r\n", 31 + number % 6, "x".repeat(60)).repeat(400)
+    }
+
+    #[tokio::test]
+    async fn a_jump_in_a_long_recording_shows_what_it_comes_to_and_no_more() {
+        let wire = |frame: Frame| frame.wire().to_vec();
+        let size = Size { columns: 80, rows: 24, width: 0, height: 0 };
+        let mut tape = Tape::open("s-1", "web", "ssh", 0);
+        tape.at(0, 1).sent(1, &wire(Message::Pty { term: "xterm".into(), size, modes: vec![] }.into()));
+        for number in 1..=120 {
+            tape.at(i64::try_from(number).unwrap() * 1_000, 1).seen(2, &wire(Frame::data(line(number).as_bytes())));
+        }
+        let tape = tape.close();
+        // A picture each time that the viewer is waited for: ahead from nothing, back to a keyframe, ahead again.
+        let visits =
+            [(Key::Back(LONG), 100), (Key::Back(seconds(30)), 40), (Key::Ahead(seconds(80)), 10), (Key::Quit, 90)];
+        let (sender, keys) = mpsc::channel(8);
+        let presses: Vec<Key> = visits.iter().map(|(key, _)| *key).collect();
+        let mut viewer = Viewer { screen: Vec::new(), keys: sender, presses: presses.into_iter() };
+        let how = Play { flow: FlowId(1), speed: Some(1.0), from: Duration::from_millis(100_500) };
+        play(reader(&tape), how, keys, &mut viewer).await.unwrap();
+        assert!(viewer.screen.len() < 100_000, "{}", viewer.screen.len());
+        let screen = String::from_utf8(viewer.screen).unwrap();
+        for (_, second) in visits {
+            assert!(screen.contains(&format!("{second:07} x")), "nothing of second {second}");
+            assert!(!screen.contains(&format!("{:07} x", second + 1)), "more than second {second}");
+        }
+        assert!(!screen.contains("0000005 x"), "the way there");
     }
 }

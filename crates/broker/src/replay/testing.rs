@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use std::io::Cursor;
+
 use sluice_model::{Digest, FlowId, OpId, SessionId, Stage, UnixMicros};
 use sluice_recording::{
     Actor, Asked, Closed, Content, Event, Header, Noted, Opened, Outcome, Pair, Passed, Reader, Ruled, Settled, Toward,
@@ -139,6 +141,6 @@ impl Tape {
 }
 
 /// A reader of a recording.
-pub(super) fn reader(bytes: &[u8]) -> Reader<&[u8]> {
-    Reader::open(bytes).unwrap()
+pub(super) fn reader(bytes: &[u8]) -> Reader<Cursor<&[u8]>> {
+    Reader::open(Cursor::new(bytes)).unwrap()
 }
