@@ -203,7 +203,7 @@ where
             Happening::Frame(Side::Server, frame) => self.tell(Input::FromServer(frame)),
             Happening::Ended(side) => self.end(side),
             Happening::Signal(Signal::Withdraw) => self.settle(&Settled::alone(Outcome::Withdrawn)),
-            Happening::Signal(Signal::Revoke(refusal)) => self.revoke(refusal),
+            Happening::Signal(Signal::Revoke(refusal)) => self.revoke(*refusal),
             Happening::Filed(filed) => self.filed(filed),
             Happening::Settled(settled) => self.settle(&settled),
             Happening::Nudge => self.nudge(),

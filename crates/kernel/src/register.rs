@@ -16,8 +16,8 @@ const SIGNALS: usize = 8;
 pub(crate) enum Signal {
     /// Whoever asked has given up waiting.
     Withdraw,
-    /// The session must end.
-    Revoke(Refusal),
+    /// The session must end. Boxed: a channel makes room for 32 signals at once, and most flows get none.
+    Revoke(Box<Refusal>),
 }
 
 /// One open session, as an operator sees it.
@@ -151,7 +151,7 @@ impl Entry {
     fn end(&mut self, refusal: &Refusal, revoked: &mut Revoked) {
         self.cut |= !self.flows.is_empty();
         for running in &self.flows {
-            let _ended = running.signals.try_send(Signal::Revoke(refusal.clone()));
+            let _ended = running.signals.try_send(Signal::Revoke(Box::new(refusal.clone())));
         }
         let list = if self.cut { &mut revoked.busy } else { &mut revoked.quiet };
         list.push(self.live.session.clone());

@@ -37,6 +37,25 @@ pub(crate) enum Jumps {
     Refused,
 }
 
+/// Where calls go. They are boxed, as tokio's channels make room for 32 of what they carry, and most connections make few.
+#[derive(Clone)]
+pub(crate) struct Calls(mpsc::Sender<Box<Call>>);
+
+/// Whoever served the connection is gone.
+pub(crate) struct Gone;
+
+impl Calls {
+    /// Room for so many calls that wait, and where they are heard.
+    pub(crate) fn new(room: usize) -> (Self, mpsc::Receiver<Box<Call>>) {
+        let (calls, inbox) = mpsc::channel(room);
+        (Self(calls), inbox)
+    }
+
+    pub(crate) async fn make(&self, call: Call) -> Result<(), Gone> {
+        self.0.send(Box::new(call)).await.map_err(|_| Gone)
+    }
+}
+
 /// A channel that a client has opened, or asks to have opened.
 pub(crate) struct Opened {
     pub(crate) pair: Arc<Pair>,

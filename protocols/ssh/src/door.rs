@@ -12,10 +12,10 @@ use russh::server::{
 use russh::{Channel, ChannelId, ChannelOpenFailure, Pty, Sig};
 use sluice_model::{Principal, Secret, TargetName};
 use sluice_wire::{Claim, Side};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use crate::algorithms::is_modern;
-use crate::call::{Call, Jumps, Opened};
+use crate::call::{Call, Calls, Jumps, Opened};
 use crate::frame::{Frame, Message, Place, Size};
 use crate::link::{Wire, signal_name};
 use crate::listens::{LISTENS, Listens, Patience};
@@ -28,7 +28,7 @@ const CHANNELS: usize = 10;
 
 /// One client.
 pub(crate) struct Door {
-    calls: mpsc::Sender<Call>,
+    calls: Calls,
     client: IpAddr,
     jumps: Jumps,
     /// Who has proven to be somebody, and under which name.
@@ -62,7 +62,7 @@ enum Kind {
 }
 
 impl Door {
-    pub(crate) fn new(calls: mpsc::Sender<Call>, client: IpAddr, jumps: Jumps, berth: Berth) -> Self {
+    pub(crate) fn new(calls: Calls, client: IpAddr, jumps: Jumps, berth: Berth) -> Self {
         Self {
             calls,
             client,
@@ -80,7 +80,7 @@ impl Door {
         // A proof is for the name it was given under, and for nothing before it.
         self.signed = None;
         let (answer, answered) = oneshot::channel();
-        if self.calls.send(Call::Claim(claim, answer)).await.is_err() {
+        if self.calls.make(Call::Claim(claim, answer)).await.is_err() {
             return Auth::reject();
         }
         match answered.await {
@@ -117,7 +117,7 @@ impl Door {
                 Some(reply)
             }
         };
-        let _over = self.calls.send(Call::Channel(Opened { pair, wire, opening })).await;
+        let _over = self.calls.make(Call::Channel(Opened { pair, wire, opening })).await;
     }
 
     /// A request that is answered here, in its own callback: russh keeps one answer per channel.
@@ -257,7 +257,7 @@ impl Handler for Door {
 
     async fn auth_succeeded(&mut self, _: &mut Session) -> Result<(), russh::Error> {
         let (user, who) = self.signed.take().ok_or(russh::Error::Inconsistent)?;
-        self.calls.send(Call::SignedIn { user, who }).await.map_err(|_| russh::Error::Disconnect)
+        self.calls.make(Call::SignedIn { user, who }).await.map_err(|_| russh::Error::Disconnect)
     }
 
     async fn channel_open_session(
@@ -284,7 +284,7 @@ impl Handler for Door {
             reply.accept().await;
             self.jumped = true;
             let stream = Box::new(channel.into_stream());
-            let _over = self.calls.send(Call::Jump { stream, host }).await;
+            let _over = self.calls.make(Call::Jump { stream, host }).await;
             return Ok(());
         }
         let place = Place::Tcp { host: host.into(), port, from: from.into(), from_port };

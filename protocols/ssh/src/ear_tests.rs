@@ -68,10 +68,11 @@ async fn nothing_that_a_server_opens_unasked_is_opened() {
 }
 
 /// Takes what arrives, and keeps it.
-fn taking(mut arrivals: mpsc::Receiver<Arrival>) {
+fn taking(mut arrivals: mpsc::Receiver<Box<Arrival>>) {
     tokio::spawn(async move {
         let mut kept = Vec::new();
-        while let Some(Arrival { pair, write, reply, line, room }) = arrivals.recv().await {
+        while let Some(arrival) = arrivals.recv().await {
+            let Arrival { pair, write, reply, line, room } = *arrival;
             reply.accept().await;
             kept.push((pair, write, line, room));
         }

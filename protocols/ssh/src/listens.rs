@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use crate::call::Call;
+use crate::call::{Call, Calls};
 use crate::frame::Message;
 use crate::origin::Bind;
 
@@ -44,12 +44,7 @@ pub(crate) struct Listens(HashMap<Bind, mpsc::Sender<Ask>>);
 
 impl Listens {
     /// Begins to listen; with the port that was picked, if one was.
-    pub(crate) async fn begin(
-        &mut self,
-        bind: Bind,
-        calls: &mpsc::Sender<Call>,
-        patience: Patience,
-    ) -> Result<u32, Box<str>> {
+    pub(crate) async fn begin(&mut self, bind: Bind, calls: &Calls, patience: Patience) -> Result<u32, Box<str>> {
         self.0.retain(|_, asks| !asks.is_closed());
         if self.0.len() >= LISTENS {
             return Err("sluice: there are too many remote forwards already".into());
@@ -58,7 +53,7 @@ impl Listens {
             return Err("sluice: this is listened on already".into());
         }
         let (asks, inbox) = mpsc::channel(1);
-        if calls.send(Call::Listen(inbox)).await.is_err() {
+        if calls.make(Call::Listen(inbox)).await.is_err() {
             return Err(gone());
         }
         let picked = ask(&asks, Message::Listen(bind.clone()), patience).await.unwrap_or_else(|| Err(slow()))?;

@@ -54,13 +54,14 @@ impl Berth {
 }
 
 /// Where errands are brought to, and where they are done.
-pub(crate) fn errands() -> (mpsc::Sender<Errand>, mpsc::Receiver<Errand>) {
+pub(crate) fn errands() -> (mpsc::Sender<Box<Errand>>, mpsc::Receiver<Box<Errand>>) {
     mpsc::channel(ARRIVALS)
 }
 
 /// Does every errand of one client.
-pub(crate) async fn serve(handle: Handle, berth: Berth, mut errands: mpsc::Receiver<Errand>) {
-    while let Some(Errand { origin, pair, answer }) = errands.recv().await {
+pub(crate) async fn serve(handle: Handle, berth: Berth, mut errands: mpsc::Receiver<Box<Errand>>) {
+    while let Some(errand) = errands.recv().await {
+        let Errand { origin, pair, answer } = *errand;
         let taken = berth.put(pair);
         let opened = open(&handle, origin).await;
         if opened.is_ok() {
@@ -183,7 +184,7 @@ mod tests {
         for _ in 0..3 {
             for (origin, taken) in [(Origin::Agent, true), (Origin::X11 { from: "a".into(), from_port: 1 }, false)] {
                 let (pair, (answer, answered)) = (Arc::new(Pair::default()), oneshot::channel());
-                errands.send(Errand { origin, pair: Arc::clone(&pair), answer }).await.unwrap();
+                errands.send(Box::new(Errand { origin, pair: Arc::clone(&pair), answer })).await.unwrap();
                 let opened = answered.await.unwrap();
                 assert_eq!(opened.is_ok(), taken);
                 let Ok(wire) = opened else { continue };

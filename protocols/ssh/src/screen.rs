@@ -17,10 +17,25 @@ pub(crate) struct Screens {
 /// Both streams of a channel, each with a state of its own.
 pub(crate) struct Pair {
     stdout: Terminal,
-    stderr: Terminal,
+    /// Most programs say nothing here: it is made when one does.
+    stderr: Option<Box<Terminal>>,
+    blank: Blank,
     /// The size of the terminal that shows it, if one does.
     terminal: Option<Size>,
     found: Findings,
+}
+
+/// What a stream is looked at with.
+struct Blank {
+    detectors: Arc<Detectors>,
+    watch: Watch,
+    mode: Mode,
+}
+
+impl Blank {
+    fn stream(&self) -> Terminal {
+        Terminal::new(Arc::clone(&self.detectors), self.watch, self.mode)
+    }
 }
 
 impl Screens {
@@ -45,8 +60,8 @@ impl Screens {
     pub(crate) fn over(&self, obligations: &Obligations, terminal: Option<Size>) -> Pair {
         let watch = self.watch(obligations);
         let mode = terminal.map_or(Mode::Pipe, |size| Mode::Pty { columns: columns(size) });
-        let screen = || Terminal::new(Arc::clone(&self.detectors), watch, mode);
-        Pair { stdout: screen(), stderr: screen(), terminal, found: Findings::default() }
+        let blank = Blank { detectors: Arc::clone(&self.detectors), watch, mode };
+        Pair { stdout: blank.stream(), stderr: None, blank, terminal, found: Findings::default() }
     }
 }
 
@@ -59,7 +74,8 @@ impl Pair {
 
     pub(crate) fn stderr(&mut self, bytes: &[u8]) -> Option<Frame> {
         let mut out = Vec::with_capacity(bytes.len());
-        self.found.absorb(self.stderr.push(bytes, &mut out));
+        let stderr = self.stderr.get_or_insert_with(|| Box::new(self.blank.stream()));
+        self.found.absorb(stderr.push(bytes, &mut out));
         (!out.is_empty()).then(|| Frame::stderr(&out).shown_on(self.terminal))
     }
 
@@ -67,21 +83,31 @@ impl Pair {
     pub(crate) fn quiet(&mut self) -> impl Iterator<Item = Frame> {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         self.stdout.expire(&mut stdout);
-        self.stderr.expire(&mut stderr);
+        if let Some(stream) = &mut self.stderr {
+            stream.expire(&mut stderr);
+        }
         frames(&stdout, &stderr, self.terminal)
     }
 
     /// Ends both streams.
     pub(crate) fn finish(&mut self) -> impl Iterator<Item = Frame> {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-        let found = [self.stdout.finish(&mut stdout), self.stderr.finish(&mut stderr)];
-        found.into_iter().for_each(|found| self.found.absorb(found));
+        self.found.absorb(self.stdout.finish(&mut stdout));
+        if let Some(stream) = &mut self.stderr {
+            self.found.absorb(stream.finish(&mut stderr));
+        }
         frames(&stdout, &stderr, self.terminal)
     }
 
     pub(crate) fn resize(&mut self, size: Size) {
-        self.stdout.resize(columns(size));
-        self.stderr.resize(columns(size));
+        let columns = columns(size);
+        if let Mode::Pty { .. } = self.blank.mode {
+            self.blank.mode = Mode::Pty { columns };
+        }
+        self.stdout.resize(columns);
+        if let Some(stream) = &mut self.stderr {
+            stream.resize(columns);
+        }
     }
 
     /// What was covered, for the recording; empty where nothing was.

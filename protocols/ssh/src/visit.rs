@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::arrival::ArrivalMachine;
-use crate::call::{Call, Jumps, Opened};
+use crate::call::{Call, Calls, Jumps, Opened};
 use crate::cut::cuttable;
 use crate::dial::Dial;
 use crate::door::Door;
@@ -58,7 +58,7 @@ pub(crate) fn visit<'a, B: Broker>(
     let Io { stream, peer, mut ending } = io;
     Box::pin(async move {
         let (stream, cutter) = cuttable(stream);
-        let (calls, mut inbox) = mpsc::channel(CALLS);
+        let (calls, mut inbox) = Calls::new(CALLS);
         let jumps = if host.is_none() { Jumps::Let } else { Jumps::Refused };
         let berth = Berth::default();
         let door = Door::new(calls, peer.address.ip(), jumps, berth.clone());
@@ -74,7 +74,7 @@ pub(crate) fn visit<'a, B: Broker>(
         let (mut stopping, mut session_over) = (false, false);
         let result = loop {
             tokio::select! {
-                call = inbox.recv() => match (call, stay.as_ref().map(Stay::place)) {
+                call = inbox.recv() => match (call.map(|call| *call), stay.as_ref().map(Stay::place)) {
                     (None, _) | (Some(Call::Channel(_) | Call::Listen(_) | Call::Jump { .. }), None) => break Ok(()),
                     (Some(Call::Claim(claim, answer)), _) => {
                         let _gone = answer.send(visit.identify(claim).await);
@@ -137,7 +137,7 @@ struct Visit<'a, B> {
     host: Option<TargetName>,
     handle: Handle,
     lobby: Lobby,
-    errands: mpsc::Sender<Errand>,
+    errands: mpsc::Sender<Box<Errand>>,
 }
 
 /// Where somebody who has signed in is.
@@ -277,13 +277,13 @@ impl<'a, B: Broker> Visit<'a, B> {
     }
 
     /// Carries a channel that a host has opened.
-    fn arrive(&self, whereto: Whereto<B::Stem>, arrival: Arrival) -> BoxFuture<'a, ()> {
+    fn arrive(&self, whereto: Whereto<B::Stem>, arrival: Box<Arrival>) -> BoxFuture<'a, ()> {
         let (broker, errands) = (self.broker, self.errands.clone());
         Box::pin(async move {
             let landing = Landing::new(Arc::clone(&arrival.pair), errands);
             let Whereto::At(at) = whereto else { return };
             let Ok(grant) = broker.branch(&at.stem).await else { return };
-            ended(broker.carry(grant, ArrivalMachine::new(at.setup()), landing, Caller::new(arrival)).await);
+            ended(broker.carry(grant, ArrivalMachine::new(at.setup()), landing, Caller::new(*arrival)).await);
         })
     }
 

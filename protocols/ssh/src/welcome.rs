@@ -40,7 +40,7 @@ pub(crate) struct Line {
 /// Where the channels of all servers of one client go.
 #[derive(Clone)]
 pub(crate) struct Lobby {
-    arrivals: mpsc::Sender<Arrival>,
+    arrivals: mpsc::Sender<Box<Arrival>>,
     room: Arc<Semaphore>,
 }
 
@@ -68,7 +68,7 @@ enum Display {
 
 impl Lobby {
     /// A lobby, and where the channels arrive.
-    pub(crate) fn new() -> (Self, mpsc::Receiver<Arrival>) {
+    pub(crate) fn new() -> (Self, mpsc::Receiver<Box<Arrival>>) {
         let (arrivals, inbox) = mpsc::channel(ARRIVALS);
         (Self { arrivals, room: Arc::new(Semaphore::new(ARRIVALS)) }, inbox)
     }
@@ -111,7 +111,7 @@ impl Welcome {
         let Ok(room) = Arc::clone(&self.lobby.room).try_acquire_owned() else { return false };
         let line = self.lock().line.upgrade();
         let arrival = Arrival { pair: Arc::clone(pair), write: Arc::new(write), reply, line, room };
-        self.lobby.arrivals.try_send(arrival).is_ok()
+        self.lobby.arrivals.try_send(Box::new(arrival)).is_ok()
     }
 
     fn lock(&self) -> MutexGuard<'_, Expected> {

@@ -21,7 +21,7 @@ use crate::welcome::{Arrival, Line, leave};
 /// The client's end, which is opened once policy has it so.
 pub(crate) struct Landing {
     pair: Arc<Pair>,
-    errands: mpsc::Sender<Errand>,
+    errands: mpsc::Sender<Box<Errand>>,
     out: Outlet,
     state: State,
     closed: bool,
@@ -47,7 +47,7 @@ pub(crate) struct Caller {
 }
 
 impl Landing {
-    pub(crate) fn new(pair: Arc<Pair>, errands: mpsc::Sender<Errand>) -> Self {
+    pub(crate) fn new(pair: Arc<Pair>, errands: mpsc::Sender<Box<Errand>>) -> Self {
         Self { pair, errands, out: Outlet::default(), state: State::Away, closed: false }
     }
 }
@@ -102,7 +102,7 @@ impl Link for Landing {
         let sent = out.poll(cx, |frame| match frame {
             Frame::Message(Message::Arrive(origin), _) => {
                 let (answer, answered) = oneshot::channel();
-                let errand = Errand { origin, pair: Arc::clone(pair), answer };
+                let errand = Box::new(Errand { origin, pair: Arc::clone(pair), answer });
                 full |= errands.try_send(errand).is_err();
                 *state = State::Opening(answered);
                 None
