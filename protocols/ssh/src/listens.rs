@@ -89,3 +89,63 @@ fn slow() -> Box<str> {
 fn gone() -> Box<str> {
     "sluice: there is no session that could listen".into()
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    fn bind() -> Bind {
+        Bind::Tcp { host: "localhost".into(), port: 8080 }
+    }
+
+    /// What a flow is asked, one after the other; it answers the first so many, and nothing more.
+    fn flow(mut inbox: mpsc::Receiver<Box<Call>>, answers: usize) -> tokio::task::JoinHandle<Vec<Message>> {
+        tokio::spawn(async move {
+            let Some(Call::Listen(mut asks)) = inbox.recv().await.map(|call| *call) else { panic!("nobody listens") };
+            let (mut asked, mut unanswered) = (Vec::new(), Vec::new());
+            while let Some(Ask { message, answer }) = asks.recv().await {
+                asked.push(message);
+                if asked.len() > answers {
+                    unanswered.push(answer);
+                } else {
+                    answer.send(Ok(0)).unwrap();
+                }
+            }
+            asked
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_has_a_second_where_channels_wait_and_as_long_as_connecting_takes_where_none_do() {
+        for (patience, seconds) in [(Patience::Beside, 1), (Patience::Alone, 25)] {
+            let (calls, inbox) = Calls::new(1);
+            let (mut listens, flow, began) = (Listens::default(), flow(inbox, 0), Instant::now());
+            let words = listens.begin(bind(), &calls, patience).await.unwrap_err();
+            assert!(words.starts_with("sluice: the host takes longer"), "{words}");
+            assert_eq!(began.elapsed().as_secs(), seconds);
+            // Its flow has ended with that, and the same may be asked for again.
+            assert_eq!(flow.await.unwrap(), [Message::Listen(bind())]);
+            assert!(listens.0.is_empty());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_does_not_say_that_it_stops_loses_its_connection() {
+        let (calls, inbox) = Calls::new(1);
+        let (mut listens, flow) = (Listens::default(), flow(inbox, 1));
+        assert_eq!(listens.begin(bind(), &calls, Patience::Beside).await, Ok(0));
+        assert_eq!(
+            listens.begin(bind(), &calls, Patience::Beside).await.unwrap_err().as_ref(),
+            "sluice: this is listened on already"
+        );
+        let began = Instant::now();
+        assert!(listens.end(&bind(), Patience::Beside).await.is_err());
+        assert_eq!(began.elapsed().as_secs(), 1);
+        assert_eq!(flow.await.unwrap(), [Message::Listen(bind()), Message::Unlisten(bind())]);
+        assert!(listens.end(&bind(), Patience::Beside).await.unwrap_err().contains("not listened on"));
+    }
+}
