@@ -26,6 +26,7 @@ use sluice_wire::{HoldNotice, Input, Outbox, Side, Violation, Wants};
 
 use crate::curfew::Curfew;
 use crate::frame::Frame;
+use crate::leaving::Leaving;
 use crate::message::{self, Report};
 use crate::names::{Batch, Names};
 use crate::operation::{Known, understand};
@@ -46,6 +47,8 @@ pub struct Setup {
     pub schemas: Arc<dyn Schemas>,
     /// Set when the flow ends while the server still owes answers: its statement should be cancelled.
     pub unfinished: Arc<AtomicBool>,
+    /// Told when the client has left before all that the server owes was answered, and of every answer after that.
+    pub leaving: Arc<Leaving>,
     /// Functions that the function call message may ask for, besides those of large objects.
     pub functions: Arc<[FunctionEntry]>,
     /// What masks that need a key are made with.
@@ -59,6 +62,7 @@ pub struct Setup {
 pub struct PostgresMachine {
     schemas: Arc<dyn Schemas>,
     unfinished: Arc<AtomicBool>,
+    leaving: Arc<Leaving>,
     functions: Arc<[FunctionEntry]>,
     mask_key: MaskKey,
     curfew: Arc<Curfew>,
@@ -165,11 +169,13 @@ enum NamesAre {
     Uncertain,
 }
 
-/// Whether the client has been told that the session ends.
+/// Whether the client has been told that the session ends, or knows.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Farewell {
     Unsaid,
     Said,
+    /// The client has left; what the server still owes reaches it if it reads on.
+    Left,
 }
 
 /// What clients may read of a server's own words.
@@ -227,6 +233,7 @@ impl PostgresMachine {
         Self {
             schemas: setup.schemas,
             unfinished: setup.unfinished,
+            leaving: setup.leaving,
             functions: setup.functions,
             mask_key: setup.mask_key,
             curfew: setup.curfew,
@@ -373,7 +380,7 @@ impl PostgresMachine {
     }
 
     fn end_session(&mut self, refusal: &Refusal, out: &mut Outbox<Frame>) {
-        if self.farewell == Farewell::Unsaid {
+        if self.farewell != Farewell::Said {
             self.farewell = Farewell::Said;
             out.to_client(OpId::CONNECT, refusal::error(refusal, Ends::Session));
         }
@@ -387,9 +394,25 @@ impl PostgresMachine {
         out.close();
     }
 
+    /// The client has nothing more to say. The server is told, who answers before it what it owes.
+    fn leave(&mut self, out: &mut Outbox<Frame>) {
+        if self.farewell == Farewell::Left {
+            return;
+        }
+        // Amid a COPY nothing more can be answered.
+        if self.pipeline.len() == 0 || self.pipeline.copying_in().is_some() || self.pipeline.awaits_copy() {
+            self.hang_up(out);
+            return;
+        }
+        self.farewell = Farewell::Left;
+        out.to_server(OpId::CONNECT, message::terminate());
+        self.leaving.stir();
+    }
+
     fn ended(&mut self, side: Side, out: &mut Outbox<Frame>) {
         match side {
-            Side::Client => self.hang_up(out),
+            Side::Client => self.leave(out),
+            Side::Server if self.farewell == Farewell::Left => out.close(),
             Side::Server => {
                 let lost = "the server closed the connection";
                 self.end_session(&Refusal::builtin(Code::Unavailable, "server-closed", lost), out);
@@ -418,6 +441,10 @@ impl sluice_wire::Machine for PostgresMachine {
     }
 
     fn wants(&self) -> Wants {
+        if self.farewell == Farewell::Left {
+            // What may still come is the end of its stream, or word that nobody is there any more.
+            return Wants { client: true, server: true };
+        }
         let settled = self.question.is_none() && self.parked.is_none() && self.errand == Errand::None;
         let settled = settled && matches!(self.doubt, Doubt::None);
         let client = settled && self.pipeline.len() < MAX_OWED && !self.pipeline.awaits_copy();

@@ -21,6 +21,7 @@ use crate::codec::Codec;
 use crate::curfew::Curfew;
 use crate::dial::{Dialer, Login};
 use crate::frame::Frame;
+use crate::leaving::Leaving;
 use crate::login::Server;
 use crate::machine::{PostgresMachine, Setup};
 use crate::message::{parameter_status, ready};
@@ -213,16 +214,17 @@ impl Postgres {
                 Box::pin(broker.carry(grant, machine, to_client, to_server)).await
             }
             None => {
-                let curfew = Arc::new(Curfew::default());
+                let (curfew, leaving) = (Arc::new(Curfew::default()), Arc::new(Leaving::default()));
                 let machine = PostgresMachine::new(Setup {
                     schemas: Arc::new(Shared(Arc::clone(&database))),
                     unfinished: Arc::clone(&unfinished),
+                    leaving: Arc::clone(&leaving),
                     functions: reach.target.function_calls.clone().into(),
                     mask_key: self.settings.mask_key.clone(),
                     curfew: Arc::clone(&curfew),
                 });
                 let carrying = Box::pin(broker.carry(grant, machine, to_client, to_server));
-                self.beside(carrying, &database, &curfew, &reach).await
+                self.beside(carrying, &database, (&curfew, &leaving), &reach).await
             }
         };
         drop(cancel);
@@ -238,16 +240,18 @@ impl Postgres {
         &self,
         carrying: impl Future<Output = Result<(), FlowError>>,
         database: &Arc<Database>,
-        curfew: &Curfew,
+        (curfew, leaving): (&Curfew, &Leaving),
         reach: &Reach,
     ) -> Result<(), FlowError> {
         // A server that floods leaves this task no budget, and just its statement must be cancelled.
         let watching = unconstrained(curfew.keep(|| Box::pin(cancel::interrupt(reach, &self.dialer))));
+        let left = leaving.keep(|| Box::pin(cancel::cancel(reach, &self.dialer)));
         tokio::select! {
             biased;
             result = carrying => result,
             never = database.watch() => match never {},
             never = watching => match never {},
+            never = left => match never {},
         }
     }
 

@@ -19,6 +19,9 @@ const RESULT_BYTES: usize = 4_000;
 /// How much more memory the broker may use for a client that does not read.
 const GROWTH_KIB: u64 = 64 * 1024;
 
+/// How long the broker waits for a silent server whose client may only have ended its sending.
+const SILENCE: Duration = Duration::from_secs(5);
+
 /// Sends everything from a thread of its own, and lets nobody read before it is stuck.
 fn sent_without_reading(mut sender: Box<dyn std::io::Write + Send>, bytes: Vec<u8>) -> std::thread::JoinHandle<()> {
     let sent = Arc::new(AtomicUsize::new(0));
@@ -125,6 +128,23 @@ fn a_client_that_goes_away_takes_its_statement_along() {
     drop(zoe);
     let closed = shop.broker.closed_sessions();
     assert_eq!(closed.len(), 1);
+    busy(&shop, "pg_sleep(62)", false);
+}
+
+#[test]
+fn a_client_that_is_known_to_be_gone_is_not_waited_for() {
+    let shop = Shop::open();
+    for (marker, word) in [("pg_sleep(64)", Vec::new()), ("pg_sleep(65)", say::terminate())] {
+        let mut zoe = shop.broker.wire("zoe", "shop", &shop.broker.token("zoe", "sleepers"));
+        let sleep = format!("SELECT {marker}");
+        zoe.send(&[say::query(b"SELECT 1"), say::query(sleep.as_bytes()), word].concat());
+        busy(&shop, marker, true);
+        // Closing a socket with something unread resets the connection.
+        let begun = Instant::now();
+        drop(zoe);
+        busy(&shop, marker, false);
+        assert!(begun.elapsed() < SILENCE, "{marker}: {:?}", begun.elapsed());
+    }
 }
 
 #[test]

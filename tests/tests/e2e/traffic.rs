@@ -245,3 +245,33 @@ fn own_definitions_are_known_at_once() {
     let mut alice = shop.broker.wire("alice", "shop", &shop.broker.token("alice", "analysts"));
     assert_eq!(alice.query("SELECT n FROM fresh").ok().rows(), [[Some("7".to_owned())]]);
 }
+
+#[test]
+fn whoever_leaves_after_a_pipeline_gets_every_answer() {
+    let shop = Shop::open();
+    let token = shop.broker.token("alice", "analysts");
+    let many: Vec<u8> = (0..50).flat_map(|_| say::extended("SELECT count(*) FROM orders")).collect();
+    let pipelines = [
+        say::query(b"SELECT generate_series(1, 20000)"),
+        [many.clone(), say::query(b"SELECT 1/0"), many.clone()].concat(),
+        // The server says nothing of what no `Sync` follows.
+        [many, say::parse("", "SELECT 1")].concat(),
+    ];
+    for (at, pipeline) in pipelines.iter().enumerate() {
+        let ends = [("half-close", &[][..]), ("terminate", &say::terminate())];
+        for (how, end) in ends {
+            let heard = [shop.database.server.admin(&shop.database.name), shop.broker.wire("alice", "shop", &token)];
+            let [direct, through] = heard.map(|mut wire| {
+                wire.send(&[pipeline, end].concat());
+                if end.is_empty() {
+                    wire.half_close();
+                }
+                // Errors are in words of the broker's choice.
+                let bytes = |frame: Frame| (frame.tag, if frame.tag == 'E' { Vec::new() } else { frame.body });
+                wire.rest().frames.into_iter().map(bytes).collect::<Vec<_>>()
+            });
+            assert!(!direct.is_empty() && through == direct, "{how} {at}: {} {}", direct.len(), through.len());
+        }
+    }
+    shop.broker.log_is_clean();
+}

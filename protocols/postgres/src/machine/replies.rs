@@ -19,6 +19,9 @@ const OUT_OF_TURN: Violation = Violation::server("an answer came that nothing ha
 
 impl PostgresMachine {
     pub(super) fn reply(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
+        if self.farewell == Farewell::Left {
+            self.leaving.stir();
+        }
         match frame.tag() {
             b'D' | b'd' => self.data(frame, out),
             b'C' | b'I' => self.complete(frame, out),

@@ -9,7 +9,7 @@ use sluice_wire::{Outbox, Violation};
 use super::named::{Named, NamesInUse, check_length, check_types, kind_and_name, taken, unknown_name};
 use super::naming::{LookedUp, Naming, check_nesting};
 use super::question::{Asked, Question};
-use super::{Doubt, NamesAre, Portal, PostgresMachine};
+use super::{Doubt, Farewell, NamesAre, Portal, PostgresMachine};
 use crate::frame::{Fields, Frame};
 use crate::message;
 use crate::names::{Change, Found};
@@ -25,6 +25,8 @@ impl PostgresMachine {
             return self.during_copy(op, frame, out);
         }
         match frame.tag() {
+            // PostgreSQL reads nothing after `Terminate`.
+            _ if self.farewell == Farewell::Left => Ok(()),
             // Leftovers of a COPY that the server has already failed, which PostgreSQL ignores too.
             b'd' | b'c' | b'f' => Ok(()),
             b'X' => self.terminate(&frame, out),
@@ -69,7 +71,7 @@ impl PostgresMachine {
 
     fn terminate(&mut self, frame: &Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
         Fields::of_client(frame.body()).end()?;
-        self.hang_up(out);
+        self.leave(out);
         Ok(())
     }
 

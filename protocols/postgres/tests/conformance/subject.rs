@@ -137,6 +137,7 @@ impl Subject for PostgresSubject {
         PostgresMachine::new(Setup {
             schemas: shop(),
             unfinished: Arc::new(AtomicBool::new(false)),
+            leaving: Arc::default(),
             functions: functions(),
             mask_key: MaskKey([7; 32]),
             curfew: Arc::default(),
