@@ -17,6 +17,7 @@ use sluice_model::{Code, Refusal, TargetName};
 use sluice_sql::{Catalog, Relation, RelationKind, Rows, Sensitive};
 use sluice_wire::{Credential, Targets};
 use thiserror::Error;
+use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::catalog::{self, LoadError};
@@ -170,6 +171,11 @@ impl Database {
 
     /// Confirms the view again and again; runs beside a flow.
     pub(crate) async fn watch(&self) -> Infallible {
+        // A server that floods the flow leaves their task no budget.
+        unconstrained(self.confirm_for_ever()).await
+    }
+
+    async fn confirm_for_ever(&self) -> Infallible {
         loop {
             sleep(POLL).await;
             // Somebody else confirms it at the moment.

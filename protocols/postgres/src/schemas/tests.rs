@@ -6,7 +6,8 @@ use std::time::Duration;
 use sluice_model::TargetName;
 use sluice_sql::{Catalog, RelationRow, Rows};
 use sluice_wire::{Credential, Targets};
-use tokio::time::{Instant, timeout};
+use tokio::task::consume_budget;
+use tokio::time::{Instant, advance, timeout};
 
 use super::{Database, Databases, MAX_AGE, POLL, Place, SchemaError, Shared, tag};
 use crate::dial::Dialer;
@@ -74,6 +75,26 @@ async fn a_view_is_kept_for_a_while_and_then_given_up() {
     assert!(timeout(POLL + POLL, database.watch()).await.is_err());
     assert_eq!(relations(&database), 0);
     assert!(database.view().catalog.epoch() > 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flow_that_is_never_idle_does_not_keep_its_view_from_being_confirmed() {
+    let database = known().await;
+    let busy = async {
+        for moment in 0..10_000 {
+            // Takes all that its task may do before others have a turn.
+            consume_budget().await;
+            if moment == 5_000 {
+                advance(POLL + POLL).await;
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        () = busy => {}
+        never = database.watch() => match never {},
+    }
+    assert!(database.loader.lock().await.tried.is_some());
 }
 
 #[tokio::test(start_paused = true)]
