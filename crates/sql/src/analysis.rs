@@ -218,8 +218,9 @@ pub enum Reason {
     PinnedSetting,
     /// A setting that decides how text is read.
     PinnedReading,
-    /// Every setting goes back to what the session began with, which is what is pinned.
-    PinnedReset,
+    /// `DISCARD ALL`: every setting goes back to what the session began with, which is what is pinned; but servers before 13.17,
+    /// 14.14, 15.9, 16.5 and 17.1 take the role of the login instead of the one that the session began with (CVE-2024-10978).
+    PinnedRole,
     CurrentOf,
     NotUnderstood,
 }
@@ -231,10 +232,10 @@ impl Reason {
         matches!(self, Self::PinnedReading)
     }
 
-    /// Whether it only undoes what the session itself did, so that it is nothing to refuse where no column is protected.
+    /// Whether it only matters where sessions begin with a role that is not the login's own.
     #[must_use]
-    pub const fn restores(self) -> bool {
-        matches!(self, Self::PinnedReset)
+    pub const fn leaves_role(self) -> bool {
+        matches!(self, Self::PinnedRole)
     }
 
     /// Whether names may mean something else once the text has run.
@@ -254,7 +255,7 @@ impl Reason {
             Self::RelationRule => "a relation in the statement has a rewrite rule",
             Self::ForwardReference => "a recursive query refers to a later query of the same WITH",
             Self::UnknownPrepared => "the prepared statement is not known to the broker",
-            Self::PinnedSetting | Self::PinnedReading | Self::PinnedReset => "the setting is pinned by the broker",
+            Self::PinnedSetting | Self::PinnedReading | Self::PinnedRole => "the setting is pinned by the broker",
             Self::CurrentOf => "WHERE CURRENT OF is not supported",
             Self::NotUnderstood => "the statement contains something the broker does not understand",
         }
@@ -276,7 +277,7 @@ impl Reason {
             | Self::RelationRule
             | Self::PinnedSetting
             | Self::PinnedReading
-            | Self::PinnedReset
+            | Self::PinnedRole
             | Self::NotUnderstood => None,
         }
     }

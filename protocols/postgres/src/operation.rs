@@ -192,7 +192,7 @@ fn on_big_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, Unread> {
 /// Where no column is protected and no role pinned, what could not be told is asked for as `sql.unknown`; elsewhere it is refused.
 fn known(text: &Bytes, mut analysis: Analysis, view: &View, own: bool) -> Known {
     let told = view.must_be_told();
-    analysis.refusals.retain(|refused| told || !refused.reason.restores());
+    analysis.refusals.retain(|refused| view.pins_role || !refused.reason.leaves_role());
     let is_final = told || analysis.refusals.iter().any(|refused| refused.reason.is_final());
     let refused = analysis.refusals.first().map(|refused| in_words(refused.reason));
     let (refusal, untold) = if is_final { (refused, None) } else { (None, refused) };

@@ -81,6 +81,20 @@ fn a_cursor_shows_what_its_declaration_was_allowed() {
 }
 
 #[test]
+fn a_connection_goes_back_to_its_pool_as_it_began() {
+    let shop = Shop::open();
+    let seen = python(&shop.broker, "pool.py", "alice", "shop", &shop.broker.token("alice", "analysts"));
+    let pooled = seen["pooled"].as_array().cloned().unwrap_or_default();
+    assert!(pooled.len() == 3 && pooled.iter().all(|once| *once == pooled[0]), "{seen}");
+    assert_eq!(
+        pooled[0].as_array().map(|once| &once[1..]),
+        Some(&[json!("1"), json!("\"public\", pg_temp"), json!("***")][..])
+    );
+    assert_eq!(seen["discarded"], json!([["1", "***"], ["1", "***"]]));
+    shop.broker.log_is_clean();
+}
+
+#[test]
 fn drivers_see_masks_in_text_and_binary() {
     let shop = Shop::open();
     let alice = shop.broker.token("alice", "analysts");

@@ -52,7 +52,6 @@ fn each_principal_has_the_role_that_fits_and_cannot_leave_it() {
         "SET LOCAL role = 'app'",
         "SET SESSION AUTHORIZATION app",
         "RESET SESSION AUTHORIZATION",
-        "RESET ALL",
         "DISCARD ALL",
         "SELECT set_config('role', 'app', false)",
         "ALTER ROLE app SET role = 'app'",
@@ -63,6 +62,7 @@ fn each_principal_has_the_role_that_fits_and_cannot_leave_it() {
     }
     let mut wire = shop.broker.wire("bob", "shop", &shop.broker.token("bob", "analysts"));
     let _left = wire.query("BEGIN; SELECT 1; ROLLBACK");
+    let _reset = wire.query("RESET ALL").ok();
     assert_eq!(wire.query(WHO).ok().rows(), [[Some("app shop_reader".to_owned())]]);
     let mut wire = sluice_tests::wire::Wire::tcp(shop.broker.port());
     let said = wire.sign_in(
@@ -84,10 +84,12 @@ fn a_role_stays_where_policy_permits_everything() {
     };
     let shop = Shop::configured(change, with("    roles: [{ role: shop_all }]\n"));
     let mut wire = shop.broker.wire("bob", "shop", &shop.broker.token("bob", "anybody"));
-    for sql in ["SET ROLE app", "RESET ROLE", "RESET ALL", "SELECT set_config('role', 'app', false)", "SELEC T"] {
+    for sql in ["SET ROLE app", "RESET ROLE", "DISCARD ALL", "SELECT set_config('role', 'app', false)", "SELEC T"] {
         assert!(wire.query(sql).error().is_some(), "{sql}");
         assert_eq!(wire.query(WHO).ok().rows(), [[Some("app shop_all".to_owned())]], "{sql}");
     }
+    let _reset = wire.query("RESET ALL").ok();
+    assert_eq!(wire.query(WHO).ok().rows(), [[Some("app shop_all".to_owned())]]);
 }
 
 #[test]

@@ -142,9 +142,44 @@ fn a_session_may_be_given_back_as_it_began() {
     // Its prepared statements are gone, and so are their names.
     alice.send(&[say::parse("s", "SELECT 2"), say::sync()].concat());
     let _prepared = alice.reply().ok();
-    let mut tagged = wire(&broker, "alice", "analysts", "tagged");
-    let _refused = tagged.query("RESET ALL").refused("42501");
-    let _refused = tagged.query("DISCARD ALL").refused("42501");
+}
+
+/// What a session is read under.
+const PINNED: &str = "SELECT current_user, session_user, current_setting('search_path'), current_setting('client_encoding'), \
+    current_setting('standard_conforming_strings')";
+
+#[test]
+fn what_is_pinned_is_what_a_session_is_given_back_to() {
+    let broker = open();
+    let mut alice = wire(&broker, "alice", "analysts", "tagged");
+    let began = alice.query(PINNED).ok().rows();
+    let masked = alice.query("SELECT email FROM customers ORDER BY id").ok().rows();
+    // What asyncpg's pool sends when a connection is released, and others' do.
+    for reset in ["SELECT pg_advisory_unlock_all();\nCLOSE ALL;\nUNLISTEN *;\nRESET ALL;", "RESET ALL", "DISCARD ALL"] {
+        for extended in [false, true] {
+            let _set = alice.query("SET extra_float_digits TO 0; SET statement_timeout TO '1min'").ok();
+            alice.send(&[say::parse("s", "SELECT 1"), say::sync()].concat());
+            let _prepared = alice.reply();
+            if extended && !reset.contains(';') {
+                alice.send(&say::extended(reset));
+                assert_eq!(alice.reply().ok().tags(), "12nCZ", "{reset}");
+            } else {
+                let _reset = alice.query(reset).ok();
+            }
+            assert_eq!(cell(&mut alice, "SHOW extra_float_digits"), "1", "{reset}");
+            assert_eq!(cell(&mut alice, "SHOW statement_timeout"), "0", "{reset}");
+            assert_eq!(alice.query(PINNED).ok().rows(), began, "{reset}");
+            assert_eq!(alice.query("SELECT email FROM customers ORDER BY id").ok().rows(), masked, "{reset}");
+            // `DISCARD ALL` takes prepared statements along, for the broker as for the server.
+            alice.send(&[say::bind("", "s", &[], false), say::execute("", 0), say::sync()].concat());
+            let bound = alice.reply();
+            if reset == "DISCARD ALL" {
+                assert!(bound.refused("26000").detail.contains("unknown-statement"), "{bound:?}");
+            } else {
+                assert_eq!(bound.ok().tags(), "2DCZ", "{reset}");
+            }
+        }
+    }
 }
 
 #[test]

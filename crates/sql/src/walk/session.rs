@@ -32,7 +32,9 @@ impl<'a> Walk<'a> {
                 self.judged(&name, setting(&name) == Some(Setting::Free));
             }
             Ok(VariableSetKind::VarSetCurrent) => self.judged(&name, false),
-            Ok(VariableSetKind::VarResetAll) => self.reset(),
+            // What is pinned is what the session began with, and `RESET ALL` leaves the role alone
+            // (<https://www.postgresql.org/docs/current/sql-reset.html>).
+            Ok(VariableSetKind::VarResetAll) => self.access(Verb::Session, Object::Target),
             Ok(VariableSetKind::Undefined) | Err(_) => drop(self.misunderstood()),
         }
     }
@@ -144,11 +146,6 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn reset(&mut self) {
-        self.access(Verb::Session, Object::Target);
-        self.refuse(Reason::PinnedReset, None);
-    }
-
     pub(super) fn discard(&mut self, mode: i32) -> Option<Change> {
         match DiscardMode::try_from(mode) {
             Ok(DiscardMode::DiscardPlans) => self.access(Verb::Session, Object::Target),
@@ -157,7 +154,8 @@ impl<'a> Walk<'a> {
                 self.access(Verb::Define, Object::Target);
             }
             Ok(DiscardMode::DiscardAll) => {
-                self.reset();
+                self.access(Verb::Session, Object::Target);
+                self.refuse(Reason::PinnedRole, None);
                 self.local.clear();
                 self.forgot_all = true;
                 return Some(Change::DeallocateAll);
