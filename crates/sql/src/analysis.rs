@@ -103,6 +103,7 @@ pub struct Statement {
     /// What it does to the names of prepared statements, once it succeeds.
     pub change: Option<Change>,
     pub transaction: Option<Transaction>,
+    pub cursor: Option<Cursor>,
     /// `false` when an `UPDATE` or `DELETE` in it has no `WHERE`.
     pub has_where: bool,
     /// It inserts, updates, deletes, merges, truncates or loads rows, also inside `WITH` or `EXPLAIN`.
@@ -125,6 +126,24 @@ pub enum Change {
     Prepare(Box<str>, Arc<Analysis>),
     Deallocate(Box<str>),
     DeallocateAll,
+}
+
+/// What a statement does with a cursor; the portals of the protocol are cursors too, under the same names
+/// (<https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-EXT-QUERY>).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Cursor {
+    Declare(Box<str>, Format),
+    /// `FETCH`, which shows rows; `MOVE` does not.
+    Fetch(Box<str>),
+    Close(Box<str>),
+    CloseAll,
+}
+
+/// The format in which a simple query shows the rows of a cursor.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Format {
+    Text,
+    Binary,
 }
 
 /// What a statement does to the transaction.

@@ -20,7 +20,9 @@ mod walk;
 mod tests;
 
 pub use access::{Access, ColumnUse, Object, Usage, Verb};
-pub use analysis::{Analysis, Change, Copy, Kind, Outputs, Places, Reason, Refused, Statement, Transaction};
+pub use analysis::{
+    Analysis, Change, Copy, Cursor, Format, Kind, Outputs, Places, Reason, Refused, Statement, Transaction,
+};
 pub use analyze::{NoPrepared, Prepared, analyze};
 pub use catalog::{
     Catalog, Column, ColumnRow, FunctionRow, InvalidCatalog, OperatorRow, Relation, RelationKind, RelationRow, Rows,

@@ -5,6 +5,7 @@
 //! that PostgreSQL itself aborts what must be aborted, skips to `Sync` and reports the right status; only the words of
 //! its error are replaced by ours.
 
+mod cursors;
 mod denial;
 mod function;
 mod named;
@@ -33,7 +34,7 @@ use crate::operation::{Known, understand};
 use crate::pipeline::{Execution, Handling, MAX_OWED, Origin, Owed, Pipeline, Sent, Writes};
 use crate::refusal::{self, Ends, Hush};
 use crate::target::FunctionEntry;
-use crate::veil::MaskKey;
+use crate::veil::{Formats, MaskKey};
 use crate::view::{Schemas, View};
 
 pub(crate) use replies::{is_fatal, parameter};
@@ -112,13 +113,24 @@ struct Prepared {
     executes: Vec<LookedUp>,
 }
 
-/// A portal, kept open under the operation of its `Bind`.
+/// A portal, kept open under the operation of its `Bind`, or a cursor.
 #[derive(Clone, Debug)]
 struct Portal {
     op: OpId,
     handling: Arc<Handling>,
     execution: Execution,
     naming: Option<Arc<Naming>>,
+    /// The formats in which a simple query fetches from it.
+    fetched: Formats,
+    made: Made,
+}
+
+/// What made a portal.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Made {
+    ByBind,
+    /// `DECLARE`: the protocol may describe and close it, and only SQL may read from it.
+    BySql,
 }
 
 /// Whether the schema view is behind the session's own DDL.

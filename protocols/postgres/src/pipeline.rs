@@ -31,7 +31,7 @@ pub(crate) struct Handling {
     pub(crate) hush: Hush,
     pub(crate) changes_catalog: bool,
     pub(crate) writes: Writes,
-    /// What is masked as it passes.
+    /// What is masked as it passes, where it is executed.
     pub(crate) veil: Option<Veil>,
     /// What may be shown of it; each operation has its own.
     pub(crate) meter: Option<Arc<Meter>>,
@@ -76,13 +76,35 @@ pub(crate) enum Execution {
     Taken,
 }
 
+/// Changes to names that come into force with an answer.
+#[derive(Debug, Default)]
+pub(crate) struct Tickets {
+    pub(crate) statements: Vec<Ticket>,
+    pub(crate) portals: Vec<Ticket>,
+}
+
+impl Tickets {
+    pub(crate) fn extend(&mut self, more: &Self) {
+        self.statements.extend(&more.statements);
+        self.portals.extend(&more.portals);
+    }
+}
+
+/// One statement of a simple query.
+#[derive(Debug, Default)]
+pub(crate) struct Step {
+    pub(crate) tickets: Tickets,
+    /// What is masked as its rows pass.
+    pub(crate) veil: Option<Veil>,
+}
+
 /// What was sent.
 #[derive(Debug)]
 pub(crate) enum Sent {
-    /// A simple query of some statements, each with its changes to names.
+    /// A simple query of some statements.
     /// `columns` is the width of the result that is coming in, once it was described.
     Query {
-        changes: VecDeque<Vec<Ticket>>,
+        steps: VecDeque<Step>,
         copying: Copying,
         columns: Option<u16>,
     },
@@ -90,9 +112,9 @@ pub(crate) enum Sent {
     Bind(Ticket),
     Describe,
     Execute(Execution),
-    /// An execution that changes the name of a prepared statement.
-    Name(Ticket),
-    Close(Vec<Ticket>, Vec<Ticket>),
+    /// An execution that changes names.
+    Name(Tickets),
+    Close(Tickets),
     /// A function call message.
     Function,
     Sync,
@@ -119,6 +141,23 @@ impl Owed {
     fn is_limited(&self) -> bool {
         let limited = self.handling.time.is_some() || self.handling.meter.is_some();
         limited && (self.is_performed() || matches!(self.sent, Sent::Function))
+    }
+
+    /// What is masked in the rows that come in.
+    pub(crate) fn veil(&self) -> Option<&Veil> {
+        match &self.sent {
+            Sent::Query { steps, .. } => steps.front()?.veil.as_ref(),
+            Sent::Parse(_)
+            | Sent::Bind(_)
+            | Sent::Describe
+            | Sent::Execute(_)
+            | Sent::Name(_)
+            | Sent::Close(_)
+            | Sent::Function
+            | Sent::Sync
+            | Sent::PoisonedMessage(_)
+            | Sent::PoisonedQuery(_) => self.handling.veil.as_ref(),
+        }
     }
 
     /// Whether the server answers it with `ReadyForQuery`.

@@ -3,7 +3,7 @@
 use sluice_wire::{Frame as _, Violation};
 
 use crate::frame::{Extent, Fields, Frame};
-use crate::pipeline::Handling;
+use crate::pipeline::Owed;
 use crate::veil::Changed;
 use crate::view::View;
 
@@ -20,10 +20,10 @@ pub(crate) struct Described {
     pub(crate) is_unknown: bool,
 }
 
-/// Checks a `RowDescription` against what the operation may reveal.
+/// Checks a `RowDescription` against what the operation that it answers may reveal.
 ///
 /// **Shape:** `count i16 · (name cstr · table oid u32 · attnum i16 · type oid u32 · size i16 · modifier i32 · format i16)*`
-pub(crate) fn check(body: &[u8], handling: &Handling, view: &View) -> Result<Described, Violation> {
+pub(crate) fn check(body: &[u8], owed: &Owed, view: &View) -> Result<Described, Violation> {
     let mut fields = Fields::of_server(body);
     let count = fields.u16()?;
     let mut origins = Vec::new();
@@ -35,7 +35,7 @@ pub(crate) fn check(body: &[u8], handling: &Handling, view: &View) -> Result<Des
         let type_oid = fields.u32()?;
         let _size_modifier_format: [u8; 8] = fields.bytes()?;
         is_unknown |= table >= FIRST_USER_OID && view.is_tagged() && view.catalog.relation_by_oid(table).is_none();
-        let covered = match handling.veil.as_ref().map(|veil| veil.covers(position, type_oid)) {
+        let covered = match owed.veil().map(|veil| veil.covers(position, type_oid)) {
             None => false,
             Some(Ok(covered)) => covered,
             Some(Err(Changed)) => {
@@ -46,11 +46,11 @@ pub(crate) fn check(body: &[u8], handling: &Handling, view: &View) -> Result<Des
         origins.push((!covered && view.is_sensitive(table, attnum)).then_some((table, attnum)));
     }
     fields.end()?;
-    is_unknown |= handling.veil.as_ref().is_some_and(|veil| veil.width() != usize::from(count));
+    is_unknown |= owed.veil().is_some_and(|veil| veil.width() != usize::from(count));
     if is_unknown {
         return Ok(Described { columns: count, is_unknown });
     }
-    handling
+    owed.handling
         .plan
         .bind(origins)
         .map_err(|_| Violation::server("a result would have carried a protected column unmasked"))?;

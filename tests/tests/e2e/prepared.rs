@@ -223,4 +223,4 @@ fn execute_of_what_changes_names_is_refused() {
 }
 
 const RENAMED: &str = "the statement that EXECUTE names is not what it was when this was prepared";
-const NESTED: &str = "EXECUTE names a statement that is PREPARE, EXECUTE or DEALLOCATE itself";
+const NESTED: &str = "EXECUTE names a statement that is PREPARE, EXECUTE or DEALLOCATE itself, or steers a cursor";

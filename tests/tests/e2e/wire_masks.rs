@@ -239,3 +239,31 @@ fn psql_shows_stand_ins() {
     assert!(lines.len() == 3 && lines.first() == lines.last() && lines.first() != lines.get(1), "{}", seen.said());
     Scan::default().none_in("what psql said", seen.said().as_bytes());
 }
+
+#[test]
+fn a_portal_that_sql_fetches_from_stays_masked() {
+    let (broker, _database) = people();
+    let mut alice = as_member(&broker, "analysts");
+    let portal = [say::parse("", "SELECT email, num FROM people ORDER BY id"), say::bind("p", "", &[], true)].concat();
+    let plain = alice.query("SELECT email, num FROM people ORDER BY id").ok().rows();
+    let fetch = say::parse("f", "FETCH ALL FROM p");
+    let runs = [say::bind("", "f", &[], false), say::execute("", 0), say::sync()].concat();
+    let _begun = alice.query("BEGIN").ok();
+    alice.send(&[portal.clone(), fetch, runs].concat());
+    assert_eq!(alice.reply().ok().rows(), plain);
+    // By a simple query, and described first; one that was prepared cannot be hidden behind EXECUTE.
+    for sql in ["ROLLBACK", "BEGIN"] {
+        let _done = alice.query(sql).ok();
+    }
+    alice.send(&[portal.clone(), say::sync()].concat());
+    let _bound = alice.reply().ok();
+    assert_eq!(alice.query("FETCH 1 FROM p").ok().rows(), plain.get(..1).unwrap_or_default());
+    let described = [say::named('D', 'S', "f"), say::bind("", "f", &[], false), say::named('D', 'P', "")].concat();
+    alice.send(&[described, say::execute("", 0), say::sync()].concat());
+    let reply = alice.reply().ok();
+    assert_eq!((reply.tags().as_str(), reply.rows()), ("tT2TDDCZ", plain.get(1..).unwrap_or_default().to_vec()));
+    let said = alice.query("EXECUTE f").refused("42501");
+    assert!(said.detail.contains("nested-execute"), "{said:?}");
+    let _over = alice.query("ROLLBACK").ok();
+    Scan::default().none_in("what the client heard", &alice.heard);
+}

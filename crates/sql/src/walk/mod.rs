@@ -144,6 +144,7 @@ impl<'a> Walk<'a> {
             copy: done.copy,
             change: done.change,
             transaction: done.transaction,
+            cursor: done.cursor,
             has_where: !self.found.no_where,
             row_changing: self.found.row_changing || done.copy == Copy::In,
         };

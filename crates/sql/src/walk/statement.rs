@@ -6,8 +6,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use pg_query::protobuf::{
-    CallStmt, CopyStmt, CreateTableAsStmt, DeallocateStmt, ExecuteStmt, LockStmt, PrepareStmt, RangeVar, TruncateStmt,
-    ViewStmt,
+    CallStmt, CopyStmt, CreateTableAsStmt, DeallocateStmt, DeclareCursorStmt, ExecuteStmt, LockStmt, PrepareStmt,
+    RangeVar, TruncateStmt, ViewStmt,
 };
 use pg_query::{Node, NodeEnum};
 
@@ -17,8 +17,11 @@ use super::{Found, Walk, words};
 use crate::RelationKind;
 use crate::access::{Object, Usage, Verb};
 use crate::analysis::{
-    Analysis, Change, Copy, CopyUse, Kind, Outputs, Places, RangeUse, Reason, Statement, Transaction,
+    Analysis, Change, Copy, CopyUse, Cursor, Format, Kind, Outputs, Places, RangeUse, Reason, Statement, Transaction,
 };
+
+/// `BINARY`, as the parser of PostgreSQL says it.
+const CURSOR_OPT_BINARY: i32 = 0x0001;
 
 /// What a statement turned out to be.
 pub(super) struct Done {
@@ -26,6 +29,7 @@ pub(super) struct Done {
     pub(super) copy: Copy,
     pub(super) change: Option<Change>,
     pub(super) transaction: Option<Transaction>,
+    pub(super) cursor: Option<Cursor>,
     /// Every relation, call and column in it was walked, which the census must confirm.
     pub(super) counted: bool,
     pub(super) outputs: Option<Outputs>,
@@ -33,11 +37,11 @@ pub(super) struct Done {
 
 impl Done {
     pub(super) const fn of(kind: Kind) -> Self {
-        Self { kind, copy: Copy::None, change: None, transaction: None, counted: true, outputs: None }
+        Self { kind, copy: Copy::None, change: None, transaction: None, cursor: None, counted: true, outputs: None }
     }
 
     pub(super) const fn opaque(kind: Kind) -> Self {
-        Self { kind, copy: Copy::None, change: None, transaction: None, counted: false, outputs: None }
+        Self { kind, copy: Copy::None, change: None, transaction: None, cursor: None, counted: false, outputs: None }
     }
 }
 
@@ -49,6 +53,7 @@ pub(super) fn other(span: Range<usize>) -> Statement {
         copy: Copy::None,
         change: None,
         transaction: None,
+        cursor: None,
         has_where: true,
         row_changing: false,
     }
@@ -97,10 +102,7 @@ impl<'a> Walk<'a> {
                 // Its result is a plan, which shows no row.
                 Done { outputs: Some(Outputs { columns: Vec::new(), pinned: true }), ..done }
             }
-            NodeEnum::DeclareCursorStmt(declare) => {
-                self.access(Verb::Session, Object::Target);
-                self.nested(declare.query.as_deref(), Kind::Cursor)
-            }
+            NodeEnum::DeclareCursorStmt(declare) => self.declare(declare),
             NodeEnum::PrepareStmt(prepare) => self.prepare(prepare),
             NodeEnum::ExecuteStmt(execute) => self.execute(execute),
             NodeEnum::DeallocateStmt(deallocate) => self.deallocate(deallocate),
@@ -126,7 +128,15 @@ impl<'a> Walk<'a> {
                 let change = self.discard(discard.target);
                 Done { change, ..Done::of(Kind::Set) }
             }
-            NodeEnum::FetchStmt(_) | NodeEnum::ClosePortalStmt(_) => self.steer(Kind::Cursor),
+            NodeEnum::FetchStmt(fetch) => {
+                let cursor = (!fetch.ismove).then(|| Cursor::Fetch(fetch.portalname.as_str().into()));
+                Done { cursor, ..self.steer(Kind::Cursor) }
+            }
+            NodeEnum::ClosePortalStmt(close) => {
+                let all = close.portalname.is_empty();
+                let cursor = if all { Cursor::CloseAll } else { Cursor::Close(close.portalname.as_str().into()) };
+                Done { cursor: Some(cursor), ..self.steer(Kind::Cursor) }
+            }
             NodeEnum::UnlistenStmt(_) => self.steer(Kind::Listen),
             NodeEnum::ConstraintsSetStmt(_) => {
                 self.access(Verb::Session, Object::Target);
@@ -162,6 +172,13 @@ impl<'a> Walk<'a> {
                 Done::of(kind)
             }
         }
+    }
+
+    fn declare(&mut self, declare: &'a DeclareCursorStmt) -> Done {
+        self.access(Verb::Session, Object::Target);
+        let format = if declare.options & CURSOR_OPT_BINARY == 0 { Format::Text } else { Format::Binary };
+        let cursor = Some(Cursor::Declare(declare.portalname.as_str().into(), format));
+        Done { cursor, ..self.nested(declare.query.as_deref(), Kind::Cursor) }
     }
 
     fn prepare(&mut self, prepare: &'a PrepareStmt) -> Done {

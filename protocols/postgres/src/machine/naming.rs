@@ -7,13 +7,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sluice_model::{Code, Mask, Obligations, Refusal};
-use sluice_sql::Analysis;
+use sluice_sql::{Analysis, Cursor, Statement};
 
 use super::denial::unsupported;
 use super::question::{Question, is_of};
+use super::results::result_formats;
 use super::{PostgresMachine, Prepared};
 use crate::names::{Change, Found};
 use crate::pipeline::Handling;
+use crate::veil::Formats;
+use crate::view::View;
 
 /// A prepared statement that SQL `EXECUTE` names.
 #[derive(Clone, Debug)]
@@ -25,23 +28,36 @@ pub(super) struct LookedUp {
     pub(super) read: Arc<Prepared>,
 }
 
-/// What the execution of a portal does with names: its statement is `PREPARE`, `EXECUTE`, `DEALLOCATE` or `DISCARD`.
+/// What the execution of a portal does with names: its statement is `PREPARE`, `EXECUTE`, `DEALLOCATE` or `DISCARD`, or steers a
+/// cursor.
 #[derive(Debug)]
 pub(super) struct Naming {
     pub(super) change: Option<Change<Arc<Prepared>>>,
     pub(super) executes: Vec<LookedUp>,
+    pub(super) cursor: Option<Cursor>,
+    /// The formats of the portal's own rows.
+    formats: Formats,
 }
 
-/// Refuses `EXECUTE` of what changes or looks up names itself: nobody could tell what these stand for afterwards.
-pub(super) fn check_nesting(looked_up: &[LookedUp]) -> Result<(), Refusal> {
+impl Naming {
+    /// What it may fetch from, and in which formats.
+    pub(super) fn fetches(&self) -> (Option<&Cursor>, Formats) {
+        (self.cursor.as_ref(), self.formats.clone())
+    }
+}
+
+/// Refuses `EXECUTE` of what changes or looks up names itself: nobody could tell what these stand for afterwards. Cursors matter
+/// where columns are masked.
+pub(super) fn check_nesting(looked_up: &[LookedUp], view: &View) -> Result<(), Refusal> {
     let nests = |named: &LookedUp| {
-        let changes = named.read.analysis.statements.iter().any(|statement| statement.change.is_some());
-        changes || !named.read.executes.is_empty()
+        let names =
+            |statement: &Statement| statement.change.is_some() || statement.cursor.is_some() && view.is_tagged();
+        named.read.analysis.statements.iter().any(names) || !named.read.executes.is_empty()
     };
     if !looked_up.iter().any(nests) {
         return Ok(());
     }
-    let message = "EXECUTE names a statement that is PREPARE, EXECUTE or DEALLOCATE itself";
+    let message = "EXECUTE names a statement that is PREPARE, EXECUTE or DEALLOCATE itself, or steers a cursor";
     Err(Refusal::builtin(Code::Unsupported, "nested-execute", message).with_hint("Send that statement by itself."))
 }
 
@@ -99,13 +115,16 @@ pub(super) fn naming(
     prepared: &Prepared,
     obligations: &Arc<Obligations>,
     handling: &Arc<Handling>,
-) -> Option<Arc<Naming>> {
-    let change = prepared.analysis.statements.first().and_then(|statement| statement.change.as_ref());
-    if change.is_none() && prepared.executes.is_empty() {
-        return None;
+) -> Result<Option<Arc<Naming>>, Refusal> {
+    let statement = prepared.analysis.statements.first();
+    let change = statement.and_then(|statement| statement.change.as_ref());
+    let cursor = statement.and_then(|statement| statement.cursor.clone());
+    if change.is_none() && cursor.is_none() && prepared.executes.is_empty() {
+        return Ok(None);
     }
     let change = change.map(|change| name_change(change, question, obligations, handling));
-    Some(Arc::new(Naming { change, executes: prepared.executes.clone() }))
+    let formats = result_formats(&question.frame)?;
+    Ok(Some(Arc::new(Naming { change, executes: prepared.executes.clone(), cursor, formats })))
 }
 
 /// What a statement does to the names of statements.

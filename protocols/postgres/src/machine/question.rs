@@ -1,25 +1,27 @@
 //! The open question, and what follows from its answer.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes};
 use sluice_mask::Plan;
 use sluice_model::{Code, Mask, Obligations, OpId, Refusal, Ruling};
-use sluice_sql::{Analysis, ColumnMask, ColumnUse, Rewritten, Verb};
+use sluice_sql::{Analysis, ColumnMask, ColumnUse, Cursor, Rewritten, Verb};
 use sluice_wire::{Outbox, Violation};
 
 use super::denial::{in_own_words, pointing, unmaskable, unsupported};
 use super::naming::{LookedUp, executes_the_same, name_change, naming, prepared_under_other_policies, veiled_like};
 use super::results::{result_formats, veil};
-use super::{NamesAre, Portal, PostgresMachine, Prepared, hush, requests};
+use super::{Made, NamesAre, Portal, PostgresMachine, Prepared, hush, requests};
 use crate::frame::Frame;
 use crate::message::{self, put_cstr};
 use crate::meter::Meter;
-use crate::names::{Change, Ticket};
+use crate::names::Change;
 use crate::operation::{Known, understand};
-use crate::pipeline::{Copying, Execution, Handling, Origin, Sent, Writes};
+use crate::pipeline::{Copying, Execution, Handling, Origin, Sent, Step, Tickets, Writes};
 use crate::refusal::Hush;
+use crate::veil::Formats;
 use crate::view::View;
 
 /// Rewritten texts that one connection remembers.
@@ -144,14 +146,9 @@ impl PostgresMachine {
             Some(rewritten) => message::query(rewritten.text.as_bytes()),
             None => question.frame.clone(),
         };
-        let changes = self.send_changes(question, obligations, &handling)?;
-        self.send(
-            question.op,
-            frame,
-            Sent::Query { changes, copying: copying(analysis), columns: None },
-            &handling,
-            out,
-        );
+        let steps = self.send_changes(question, obligations, &handling)?;
+        let sent = Sent::Query { steps, copying: copying(analysis), columns: None };
+        self.send(question.op, frame, sent, &handling, out);
         Ok(())
     }
 
@@ -176,7 +173,7 @@ impl PostgresMachine {
         question: &Question,
         obligations: &Arc<Obligations>,
         handling: &Arc<Handling>,
-    ) -> Result<std::collections::VecDeque<Vec<Ticket>>, Refusal> {
+    ) -> Result<VecDeque<Step>, Refusal> {
         let analysis = &question.known.analysis;
         let batch = self.batch;
         let defines = |change: &&sluice_sql::Change| matches!(change, sluice_sql::Change::Prepare(..));
@@ -184,15 +181,21 @@ impl PostgresMachine {
         if new > 0 && self.statements.len().saturating_add(new) > requests::MAX_NAMES {
             return Err(requests::too_many_statements());
         }
-        let mut changes = std::collections::VecDeque::new();
+        self.check_cursors(analysis)?;
+        let mut steps = VecDeque::with_capacity(analysis.statements.len());
         for statement in &analysis.statements {
-            let ticket = statement.change.as_ref().map(|change| {
-                let change = name_change(change, question, obligations, handling);
-                self.statements.send(change, batch)
-            });
-            changes.push_back(ticket.into_iter().collect());
+            let change = statement.change.as_ref().map(|change| name_change(change, question, obligations, handling));
+            let veil = match &statement.cursor {
+                Some(Cursor::Fetch(name)) => self.fetched(name),
+                Some(Cursor::Declare(..) | Cursor::Close(_) | Cursor::CloseAll) | None => handling.veil.clone(),
+            };
+            let tickets = Tickets {
+                statements: change.map(|change| self.statements.send(change, batch)).into_iter().collect(),
+                portals: statement.cursor.iter().filter_map(|cursor| self.steer(cursor, handling)).collect(),
+            };
+            steps.push_back(Step { tickets, veil });
         }
-        Ok(changes)
+        Ok(steps)
     }
 
     fn forward_parse(
@@ -260,10 +263,16 @@ impl PostgresMachine {
             None if same => Arc::clone(&prepared.handling),
             None => Arc::new(Handling { meter, time, ..(*prepared.handling).clone() }),
         };
+        let naming = naming(question, prepared, obligations, &handling)?;
         self.pipeline.retain(question.op);
-        let execution = execution(&prepared.analysis);
-        let naming = naming(question, prepared, obligations, &handling);
-        let value = Portal { op: question.op, handling: Arc::clone(&handling), execution, naming };
+        let value = Portal {
+            op: question.op,
+            handling: Arc::clone(&handling),
+            execution: execution(&prepared.analysis),
+            naming,
+            fetched: Formats::default(),
+            made: Made::ByBind,
+        };
         let ticket = self.portals.send(Change::Define(Bytes::copy_from_slice(portal), value), self.batch);
         self.send(question.op, question.frame.clone(), Sent::Bind(ticket), &handling, out);
         Ok(())

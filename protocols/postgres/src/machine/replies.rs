@@ -9,9 +9,8 @@ use super::{CatalogState, Farewell, PostgresMachine, Shown};
 use crate::curfew;
 use crate::frame::{Fields, Frame};
 use crate::meter::{self, Metered};
-use crate::names::Ticket;
 use crate::parameters;
-use crate::pipeline::{Copying, Execution, Handling, Owed, Sent, Writes};
+use crate::pipeline::{Copying, Execution, Handling, Owed, Sent, Tickets, Writes};
 use crate::refusal::{self, Ends};
 use crate::rows;
 
@@ -66,7 +65,7 @@ impl PostgresMachine {
             _ => return Err(OUT_OF_TURN),
         }
         let op = owed.op;
-        let frame = match &owed.handling.veil {
+        let frame = match owed.veil() {
             Some(veil) if frame.tag() == b'D' && self.shown == Shown::All => match veil.draw(&frame)? {
                 Some(frame) => frame,
                 None => {
@@ -136,27 +135,26 @@ impl PostgresMachine {
         }
         let op = owed.op;
         match &mut owed.sent {
-            Sent::Query { changes, columns, .. } => {
+            Sent::Query { steps, columns, .. } => {
                 *columns = None;
-                for ticket in changes.pop_front().unwrap_or_default() {
-                    self.statements.confirm(ticket);
-                }
+                let step = steps.pop_front().unwrap_or_default();
                 self.show(op, frame, out);
+                self.confirm(&step.tickets, out);
             }
             Sent::Execute(_) => {
                 self.show(op, frame, out);
                 self.pop(out);
             }
-            Sent::Name(ticket) => {
-                let ticket = *ticket;
-                self.statements.confirm(ticket);
+            Sent::Name(tickets) => {
+                let tickets = std::mem::take(tickets);
                 self.show(op, frame, out);
+                self.confirm(&tickets, out);
                 self.pop(out);
             }
             Sent::Parse(_)
             | Sent::Bind(_)
             | Sent::Describe
-            | Sent::Close(..)
+            | Sent::Close(_)
             | Sent::Function
             | Sent::Sync
             | Sent::PoisonedMessage(_)
@@ -168,23 +166,26 @@ impl PostgresMachine {
     /// `ParseComplete`, `BindComplete`, `CloseComplete` or `PortalSuspended`.
     fn step_done(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
         let owed = self.pipeline.pop().ok_or(OUT_OF_TURN)?;
-        let mut portals = Vec::new();
-        match (frame.tag(), &owed.sent) {
-            (b'1', Sent::Parse(ticket)) => drop(self.statements.confirm(*ticket)),
-            (b'2', Sent::Bind(ticket)) => portals = self.portals.confirm(*ticket),
-            (b'3', Sent::Close(statements, closed)) => {
-                for ticket in statements {
-                    self.statements.confirm(*ticket);
-                }
-                portals = closed.iter().flat_map(|ticket| self.portals.confirm(*ticket)).collect();
-            }
-            (b's', Sent::Execute(Execution::Rows)) => {}
+        let tickets = match (frame.tag(), owed.sent) {
+            (b'1', Sent::Parse(ticket)) => Tickets { statements: vec![ticket], ..Tickets::default() },
+            (b'2', Sent::Bind(ticket)) => Tickets { portals: vec![ticket], ..Tickets::default() },
+            (b'3', Sent::Close(tickets)) => tickets,
+            (b's', Sent::Execute(Execution::Rows)) => Tickets::default(),
             _ => return Err(OUT_OF_TURN),
-        }
+        };
         self.show(owed.op, frame, out);
-        self.release_portals(portals, out);
+        self.confirm(&tickets, out);
         self.release(owed.op, out);
         Ok(())
+    }
+
+    /// The server did what changes names.
+    fn confirm(&mut self, tickets: &Tickets, out: &mut Outbox<Frame>) {
+        for ticket in &tickets.statements {
+            self.statements.confirm(*ticket);
+        }
+        let replaced = tickets.portals.iter().flat_map(|ticket| self.portals.confirm(*ticket)).collect();
+        self.release_portals(replaced, out);
     }
 
     /// `RowDescription`, `ParameterDescription` or `NoData`.
@@ -192,17 +193,16 @@ impl PostgresMachine {
         let view = self.schemas.view();
         let owed = self.pipeline.front_mut().ok_or(OUT_OF_TURN)?;
         let describes = matches!(owed.sent, Sent::Describe);
-        let (op, mut is_unknown, writes) = (owed.op, false, owed.handling.writes);
-        match (frame.tag(), &mut owed.sent) {
-            (b'T', Sent::Describe) => is_unknown = rows::check(frame.body(), &owed.handling, &view)?.is_unknown,
-            (b't' | b'n', Sent::Describe) => {}
-            (b'T', Sent::Query { copying: Copying { rows: true, .. }, columns: columns @ None, .. }) => {
-                let described = rows::check(frame.body(), &owed.handling, &view)?;
+        let (op, writes) = (owed.op, owed.handling.writes);
+        let described = if frame.tag() == b'T' { Some(rows::check(frame.body(), owed, &view)?) } else { None };
+        match (described, &mut owed.sent) {
+            (_, Sent::Describe) => {}
+            (Some(described), Sent::Query { copying: Copying { rows: true, .. }, columns: columns @ None, .. }) => {
                 *columns = Some(described.columns);
-                is_unknown = described.is_unknown;
             }
             _ => return Err(OUT_OF_TURN),
         }
+        let is_unknown = described.is_some_and(|described| described.is_unknown);
         let last = describes && frame.tag() != b't';
         if is_unknown && self.shown == Shown::All {
             self.withhold(op, &changed_meanwhile(), writes, out);
@@ -248,19 +248,20 @@ impl PostgresMachine {
         let status = fields.u8()?;
         fields.end()?;
         let owed = self.pipeline.pop().ok_or(OUT_OF_TURN)?;
-        let failed: Vec<Ticket> = match owed.sent {
-            Sent::Sync | Sent::Function | Sent::PoisonedQuery(_) => Vec::new(),
+        let mut failed = Tickets::default();
+        match owed.sent {
+            Sent::Sync | Sent::Function | Sent::PoisonedQuery(_) => {}
             // Changes whose statement was never completed did not happen.
-            Sent::Query { changes, .. } => changes.into_iter().flatten().collect(),
+            Sent::Query { steps, .. } => steps.iter().for_each(|step| failed.extend(&step.tickets)),
             Sent::Parse(_)
             | Sent::Bind(_)
             | Sent::Describe
             | Sent::Execute(_)
             | Sent::Name(_)
-            | Sent::Close(..)
+            | Sent::Close(_)
             | Sent::PoisonedMessage(_) => return Err(OUT_OF_TURN),
-        };
-        self.statements.fail(&failed);
+        }
+        self.take_back(&failed, out);
         self.status = status;
         self.shown = Shown::All;
         out.to_client(owed.op, frame);
@@ -325,16 +326,13 @@ impl PostgresMachine {
 
     /// Takes back what failed messages would have done.
     fn fail(&mut self, failed: Vec<Owed>, out: &mut Outbox<Frame>) {
-        let (mut statements, mut portals) = (Vec::new(), Vec::new());
+        let mut tickets = Tickets::default();
         for owed in &failed {
             match &owed.sent {
-                Sent::Parse(ticket) | Sent::Name(ticket) => statements.push(*ticket),
-                Sent::Bind(ticket) => portals.push(*ticket),
-                Sent::Close(of_statements, of_portals) => {
-                    statements.extend(of_statements);
-                    portals.extend(of_portals);
-                }
-                Sent::Query { changes, .. } => statements.extend(changes.iter().flatten()),
+                Sent::Parse(ticket) => tickets.statements.push(*ticket),
+                Sent::Bind(ticket) => tickets.portals.push(*ticket),
+                Sent::Name(of_message) | Sent::Close(of_message) => tickets.extend(of_message),
+                Sent::Query { steps, .. } => steps.iter().for_each(|step| tickets.extend(&step.tickets)),
                 Sent::Describe
                 | Sent::Execute(_)
                 | Sent::Function
@@ -343,12 +341,17 @@ impl PostgresMachine {
                 | Sent::PoisonedQuery(_) => {}
             }
         }
-        self.statements.fail(&statements);
-        let never_bound = self.portals.fail(&portals);
-        self.release_portals(never_bound, out);
+        self.take_back(&tickets, out);
         for owed in failed {
             self.release(owed.op, out);
         }
+    }
+
+    /// The server did not, or will not, do what changes names.
+    fn take_back(&mut self, tickets: &Tickets, out: &mut Outbox<Frame>) {
+        self.statements.fail(&tickets.statements);
+        let never_made = self.portals.fail(&tickets.portals);
+        self.release_portals(never_made, out);
     }
 
     fn notice(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {

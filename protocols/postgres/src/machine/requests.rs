@@ -4,17 +4,20 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sluice_model::{Code, OpId, Refusal, Stage};
+use sluice_sql::Cursor;
 use sluice_wire::{Outbox, Violation};
 
+use super::cursors::too_many_portals;
 use super::named::{Named, NamesInUse, check_length, check_types, kind_and_name, taken, unknown_name};
 use super::naming::{LookedUp, Naming, check_nesting};
 use super::question::{Asked, Question};
-use super::{Doubt, Farewell, NamesAre, Portal, PostgresMachine};
+use super::{Doubt, Farewell, Made, NamesAre, Portal, PostgresMachine};
 use crate::frame::{Fields, Frame};
 use crate::message;
 use crate::names::{Change, Found};
 use crate::operation::{Known, understand};
-use crate::pipeline::Sent;
+use crate::pipeline::{Sent, Tickets};
+use crate::veil::Formats;
 
 /// Names of prepared statements and portals one connection may hold.
 pub(crate) const MAX_NAMES: usize = 10_000;
@@ -91,11 +94,14 @@ impl PostgresMachine {
         let view = self.schemas.view();
         let known = understand(&text, &view, &names);
         let Some(looked_up) = names.looked_up() else { return self.park(frame) };
+        if !self.fetches_are_settled(&known.analysis) {
+            return self.park(frame);
+        }
         if self.doubts(&known) {
             self.doubt = Doubt::Open(frame);
             return Ok(());
         }
-        if let Err(refusal) = check_nesting(&looked_up) {
+        if let Err(refusal) = check_nesting(&looked_up, &view) {
             self.refuse_query(refusal, out);
             return Ok(());
         }
@@ -135,7 +141,7 @@ impl PostgresMachine {
             self.doubt = Doubt::Open(frame);
             return Ok(());
         }
-        if let Err(refusal) = check_nesting(&looked_up) {
+        if let Err(refusal) = check_nesting(&looked_up, &view) {
             self.refuse_message(refusal, out);
             return Ok(());
         }
@@ -176,7 +182,8 @@ impl PostgresMachine {
         };
         let usable = match self.portals.find(&portal, self.batch) {
             Found::Unsettled if !portal.is_empty() => return self.park(frame),
-            Found::Known(_) if !portal.is_empty() => Err(taken(&Named::Portal)),
+            // Whether a cursor is still there the server knows best.
+            Found::Known(Portal { made: Made::ByBind, .. }) if !portal.is_empty() => Err(taken(&Named::Portal)),
             Found::Known(_) | Found::Unknown | Found::Unsettled => check_length(&portal),
         };
         let bindable = usable.and_then(|()| prepared.ok_or_else(|| unknown_name(&Named::Statement)));
@@ -191,7 +198,7 @@ impl PostgresMachine {
         };
         let bound = Bytes::from([&*texts(&prepared.executes), &*prepared.types, &*bound].concat());
         if self.portals.len() >= MAX_NAMES {
-            self.refuse_message(Refusal::builtin(Code::Limit, "portals", "too many portals on one connection"), out);
+            self.refuse_message(too_many_portals(), out);
             return Ok(());
         }
         let epoch = prepared.epoch;
@@ -210,18 +217,25 @@ impl PostgresMachine {
         let (kind, name) = kind_and_name(&frame)?;
         let found = match kind {
             Named::Statement => match self.statements.find(&name, self.batch) {
-                Found::Known(prepared) => Some((OpId::CONNECT, Arc::clone(&prepared.handling))),
+                Found::Known(prepared) => {
+                    let cursor = prepared.analysis.statements.first().and_then(|statement| statement.cursor.as_ref());
+                    Some((OpId::CONNECT, self.as_fetched(cursor, &Formats::default(), &prepared.handling)))
+                }
                 Found::Unknown => None,
                 Found::Unsettled => return self.park(frame),
             },
             Named::Portal => match self.portals.find(&name, self.batch) {
-                Found::Known(Portal { op, handling, .. }) => Some((*op, Arc::clone(handling))),
+                Found::Known(Portal { op, handling, naming, .. }) => {
+                    let (cursor, formats) = naming.as_deref().map(Naming::fetches).unwrap_or_default();
+                    Some((*op, self.as_fetched(cursor, &formats, handling)))
+                }
                 Found::Unknown => None,
                 Found::Unsettled => return self.park(frame),
             },
         };
         match found {
-            Some((op, handling)) => self.send(op, frame, Sent::Describe, &handling, out),
+            Some((_, None)) => return self.park(frame),
+            Some((op, Some(handling))) => self.send(op, frame, Sent::Describe, &handling, out),
             // A cursor that SQL declared can be described, and where nothing is protected nothing is uncovered by it.
             None if !self.schemas.view().is_tagged() => {
                 let idle = Arc::clone(&self.idle);
@@ -239,6 +253,9 @@ impl PostgresMachine {
         fields.i32()?;
         fields.end()?;
         match self.portals.find(name, self.batch) {
+            Found::Known(Portal { made: Made::BySql, .. }) | Found::Unknown => {
+                self.refuse_message(unknown_name(&Named::Portal), out);
+            }
             Found::Known(portal) => {
                 let portal = portal.clone();
                 match &portal.naming {
@@ -250,13 +267,12 @@ impl PostgresMachine {
                     out.to_server(portal.op, message::flush());
                 }
             }
-            Found::Unknown => self.refuse_message(unknown_name(&Named::Portal), out),
             Found::Unsettled => return self.park(frame),
         }
         Ok(())
     }
 
-    /// Executes what changes names, or looks them up. They must be what they were when the portal was bound.
+    /// Executes what changes names, or looks them up. Those of statements must be what they were when the portal was bound.
     fn execute_naming(
         &mut self,
         frame: Frame,
@@ -265,16 +281,29 @@ impl PostgresMachine {
         out: &mut Outbox<Frame>,
     ) -> Result<(), Violation> {
         let Some(stand) = self.names_stand(&naming.executes) else { return self.park(frame) };
+        let (cursor, formats) = naming.fetches();
+        let Some(handling) = self.as_fetched(cursor, &formats, &portal.handling) else { return self.park(frame) };
         let full = matches!(naming.change, Some(Change::Define(..))) && self.statements.len() >= MAX_NAMES;
-        if let Err(refusal) = stand.and_then(|()| if full { Err(too_many_statements()) } else { Ok(()) }) {
+        let declares = matches!(naming.cursor, Some(Cursor::Declare(..))) && self.portals.len() >= MAX_NAMES;
+        let room = match (full, declares) {
+            (true, _) => Err(too_many_statements()),
+            (_, true) => Err(too_many_portals()),
+            (false, false) => Ok(()),
+        };
+        if let Err(refusal) = stand.and(room) {
             self.refuse_message(refusal, out);
             return Ok(());
         }
-        let sent = match &naming.change {
-            Some(change) => Sent::Name(self.statements.send(change.clone(), self.batch)),
-            None => Sent::Execute(portal.execution),
+        let statement = naming.change.clone().map(|change| self.statements.send(change, self.batch));
+        let cursor = naming.cursor.as_ref().and_then(|cursor| self.steer(cursor, &portal.handling));
+        let sent = match (statement, cursor) {
+            (None, None) => Sent::Execute(portal.execution),
+            (statement, cursor) => Sent::Name(Tickets {
+                statements: statement.into_iter().collect(),
+                portals: cursor.into_iter().collect(),
+            }),
         };
-        self.send(portal.op, frame, sent, &portal.handling, out);
+        self.send(portal.op, frame, sent, &handling, out);
         Ok(())
     }
 
@@ -285,12 +314,13 @@ impl PostgresMachine {
             return Ok(());
         }
         let batch = self.batch;
-        let sent = match kind {
-            Named::Statement => Sent::Close(vec![self.statements.send(Change::Forget(name), batch)], Vec::new()),
-            Named::Portal => Sent::Close(Vec::new(), vec![self.portals.send(Change::Forget(name), batch)]),
-        };
+        let mut tickets = Tickets::default();
+        match kind {
+            Named::Statement => tickets.statements.push(self.statements.send(Change::Forget(name), batch)),
+            Named::Portal => tickets.portals.push(self.portals.send(Change::Forget(name), batch)),
+        }
         let idle = Arc::clone(&self.idle);
-        self.send(OpId::CONNECT, frame, sent, &idle, out);
+        self.send(OpId::CONNECT, frame, Sent::Close(tickets), &idle, out);
         Ok(())
     }
 
