@@ -24,8 +24,6 @@ pub struct Analysis {
     pub touches_sensitive: bool,
     /// The text may change what a [`crate::Catalog`] holds.
     pub changes_catalog: bool,
-    /// What the columns of the result carry; `None` where that is not certain, or the result is not that of one query.
-    pub outputs: Option<Outputs>,
     /// Where relations stand in the text, for [`crate::rewrite`].
     pub places: Places,
 }
@@ -104,6 +102,8 @@ pub struct Statement {
     pub change: Option<Change>,
     pub transaction: Option<Transaction>,
     pub cursor: Option<Cursor>,
+    /// What the columns of its result carry; `None` where that is not certain.
+    pub outputs: Option<Outputs>,
     /// `false` when an `UPDATE` or `DELETE` in it has no `WHERE`.
     pub has_where: bool,
     /// It inserts, updates, deletes, merges, truncates or loads rows, also inside `WITH` or `EXPLAIN`.

@@ -20,8 +20,8 @@ use plan::Plan;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Rewritten {
     pub text: String,
-    /// The column to mask in each position of the result; empty where the result needs nothing more.
-    pub wire: Vec<Option<(u32, i16)>>,
+    /// For each statement, the column to mask in each position of its result; empty where the result needs nothing more.
+    pub wire: Vec<Vec<Option<(u32, i16)>>>,
 }
 
 /// Why a text cannot be rewritten; it must be refused.

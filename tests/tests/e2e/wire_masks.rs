@@ -1,9 +1,9 @@
 //! Masks that need a key, and columns that may decide: both are masked where the result passes.
-#![expect(clippy::panic, reason = "tests")]
+#![expect(clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use sluice_tests::broker::{Broker, Setup, Target};
 use sluice_tests::canary::Scan;
-use sluice_tests::clients::psql;
+use sluice_tests::clients::{psql, python};
 use sluice_tests::database::{Database, Server};
 use sluice_tests::run::run;
 use sluice_tests::wire::{Reply, Wire, say};
@@ -111,9 +111,11 @@ fn what_is_computed_from_it_sees_a_mask_that_says_nothing() {
     let data: Vec<u8> =
         copied.frames.iter().filter(|frame| frame.tag == 'd').flat_map(|frame| frame.body.clone()).collect();
     assert_eq!(String::from_utf8_lossy(&data), "1\t***\n2\t***\n3\t***\n");
-    let _begun = alice.query("BEGIN; DECLARE c CURSOR FOR SELECT email FROM people ORDER BY id").ok();
-    assert_eq!(alice.query("FETCH 1 FROM c").ok().rows(), [[Some("***".to_owned())]]);
-    let _over = alice.query("ROLLBACK").ok();
+    for held in ["c CURSOR WITH HOLD FOR SELECT email", "c CURSOR FOR SELECT upper(email)"] {
+        let _begun = alice.query(&format!("BEGIN; DECLARE {held} FROM people ORDER BY id")).ok();
+        assert_eq!(alice.query("FETCH 1 FROM c").ok().rows(), [[Some("***".to_owned())]]);
+        let _over = alice.query("ROLLBACK").ok();
+    }
     let _made = alice.query("PREPARE q AS SELECT email FROM people WHERE id = $1").ok();
     assert_eq!(alice.query("EXECUTE q(1)").ok().rows(), [[Some("***".to_owned())]]);
     Scan::default().none_in("what the client heard", &alice.heard);
@@ -266,4 +268,111 @@ fn a_portal_that_sql_fetches_from_stays_masked() {
     assert!(said.detail.contains("nested-execute"), "{said:?}");
     let _over = alice.query("ROLLBACK").ok();
     Scan::default().none_in("what the client heard", &alice.heard);
+}
+
+#[test]
+fn a_cursor_shows_what_a_query_shows() {
+    let (broker, _database) = people();
+    let mut alice = as_member(&broker, "analysts");
+    let plain = alice.query("SELECT email, num FROM people ORDER BY id").ok().rows();
+    let other = alice.query("SELECT id, uid FROM people ORDER BY id").ok().rows();
+    let first = |rows: &[Vec<Option<String>>]| rows.iter().take(1).cloned().collect::<Vec<_>>();
+    let declare = "DECLARE c CURSOR FOR SELECT email, num FROM people ORDER BY id";
+
+    let whole = alice.query(&format!("BEGIN; {declare}; FETCH ALL FROM c; CLOSE c; COMMIT")).ok();
+    assert_eq!((whole.tags().as_str(), whole.rows()), ("CCTDDDCCCZ", plain.clone()));
+
+    // Statement by statement, and without waiting for any.
+    let sent = ["BEGIN", declare, "MOVE 0 FROM c", "FETCH 1 FROM c", "FETCH 1 FROM nobody", "ROLLBACK"];
+    alice.send(&sent.iter().flat_map(|sql| say::query(sql.as_bytes())).collect::<Vec<u8>>());
+    let replies: Vec<Reply> = sent.iter().map(|_| alice.reply()).collect();
+    assert_eq!(replies.get(3).map(Reply::rows), Some(first(&plain)));
+    assert!(replies.get(4).and_then(Reply::error).is_some_and(|error| error.sqlstate == "34000"));
+
+    // Through the extended protocol, in both formats; described, closed by a message, and never executed.
+    let _begun = alice.query("BEGIN").ok();
+    let _declared = extended(&mut alice, declare, true).ok();
+    alice.send(&[say::named('D', 'P', "c"), say::sync()].concat());
+    assert_eq!(alice.reply().ok().tags(), "TZ");
+    assert_eq!(extended(&mut alice, "FETCH 1 FROM c", false).ok().rows(), first(&plain));
+    let binary = extended(&mut alice, "FETCH 1 FROM c", true).ok();
+    assert_eq!(binary.rows().concat().first(), plain.get(1).and_then(|row| row.first()));
+    alice.send(&[say::named('C', 'P', "c"), say::sync()].concat());
+    let _closed = alice.reply().ok();
+    assert_eq!(alice.query("FETCH 1 FROM c").error().map(|error| error.sqlstate), Some("34000".to_owned()));
+    let _over = alice.query("ROLLBACK").ok();
+
+    // Once a name stands for something else, the masks are those of that.
+    let _begun = alice.query(&format!("BEGIN; {declare}; SAVEPOINT s")).ok();
+    let _again = alice.query("CLOSE c; DECLARE c CURSOR FOR SELECT id, uid FROM people ORDER BY id").ok();
+    assert_eq!(alice.query("FETCH 1 FROM c").ok().rows(), first(&other));
+    let _back = alice.query("ROLLBACK TO s").ok();
+    let _again = alice.query(declare).ok();
+    assert_eq!(alice.query("FETCH 1 FROM c").ok().rows(), first(&plain));
+    let _all = extended(&mut alice, "CLOSE ALL", false).ok();
+    alice.send(&[say::parse("", "SELECT id FROM people"), say::bind("c", "", &[], false), say::sync()].concat());
+    let _bound = alice.reply().ok();
+    assert_eq!(alice.query("FETCH 1 FROM c").ok().rows(), [[Some("1".to_owned())]]);
+    let _over = alice.query("ROLLBACK").ok();
+    let _begun = alice.query(&format!("BEGIN; {declare}")).ok();
+    alice.send(&[say::execute("c", 0), say::sync()].concat());
+    assert_eq!(alice.reply().error().map(|error| error.sqlstate), Some("34000".to_owned()));
+    let _over = alice.query("ROLLBACK").ok();
+    Scan::default().none_in("what the client heard", &alice.heard);
+}
+
+#[test]
+fn a_binary_cursor_is_masked_in_its_format() {
+    let (broker, _database) = people();
+    let mut alice = as_member(&broker, "analysts");
+    let sql = "SELECT num FROM people WHERE id = 1";
+    let plain = alice.query(sql).ok().rows().concat().into_iter().flatten().next();
+    let fetched = alice.query(&format!("BEGIN; DECLARE c BINARY CURSOR FOR {sql}; FETCH c; COMMIT")).ok();
+    let frame =
+        fetched.frames.iter().find(|frame| frame.tag == 'D').map(|frame| frame.body.clone()).unwrap_or_default();
+    assert_eq!(frame.last_chunk::<8>().map(|bytes| i64::from_be_bytes(*bytes).to_string()), plain);
+    Scan::default().none_in("what the client heard", &alice.heard);
+}
+
+#[test]
+fn each_statement_of_a_text_shows_what_it_shows_alone() {
+    let (broker, database) = people();
+    let mut alice = as_member(&broker, "analysts");
+    let texts = [
+        "SELECT email, id FROM people ORDER BY id",
+        "SELECT 1 AS one",
+        "SELECT id, num, code FROM people ORDER BY id",
+        "UPDATE people SET born = '1990-01-01' WHERE id = 2 RETURNING email",
+    ];
+    let alone: Vec<_> = texts.iter().flat_map(|sql| alice.query(sql).ok().rows()).collect();
+    let together = alice.query(&texts.join("; ")).ok();
+    assert_eq!((together.tags().as_str(), together.rows()), ("TDDDCTDCTDDDCTDCZ", alone));
+    assert!(
+        together
+            .rows()
+            .first()
+            .and_then(|row| row.first().cloned().flatten())
+            .is_some_and(|text| text.starts_with("tok-"))
+    );
+    // One that fails takes what is behind it along, and no mask moves to another place.
+    let failed = alice.query("SELECT email FROM people; SELECT 1/0; SELECT num FROM people");
+    assert_eq!(failed.tags(), "TDDDCEZ");
+    // What is computed in one of them makes the mask in all of them.
+    let computed =
+        alice.query("SELECT email FROM people WHERE id = 1; SELECT upper(email) FROM people WHERE id = 1").ok();
+    assert_eq!(computed.rows().concat(), [Some("***".to_owned()), Some("***".to_owned())]);
+    assert_eq!(database.truth("SELECT count(*) FROM people WHERE born = '1990-01-01'"), "3");
+    Scan::default().none_in("what the client heard", &alice.heard);
+}
+
+#[test]
+fn cursors_of_drivers_show_what_queries_show() {
+    let (broker, _database) = people();
+    let seen = python(&broker, "cursors.py", "alice", "people", &broker.token("alice", "analysts"));
+    for way in ["psycopg text", "psycopg binary", "psycopg with a parameter", "psycopg2"] {
+        assert_eq!(seen[way], seen["plain"], "{way}");
+    }
+    assert!(seen["plain"][0][1].as_str().is_some_and(|email| email.starts_with("tok-")), "{seen}");
+    Scan::default().none_in("what the drivers saw", seen.to_string().as_bytes());
+    broker.log_is_clean();
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sluice_model::Transform;
 
 use super::Unmaskable;
-use crate::analysis::{Analysis, Key};
+use crate::analysis::{Analysis, Key, Outputs, Statement};
 use crate::{Catalog, Relation, RelationKind, Usage, mask};
 
 /// One column to mask and how.
@@ -34,7 +34,8 @@ enum Fate<'m> {
 pub(super) struct Plan<'m> {
     fates: BTreeMap<Key, Fate<'m>>,
     replaced: BTreeSet<u32>,
-    pub(super) wire: Vec<Option<Key>>,
+    /// By statement, and there by position.
+    pub(super) wire: Vec<Vec<Option<Key>>>,
 }
 
 impl<'m> Plan<'m> {
@@ -54,7 +55,7 @@ impl<'m> Plan<'m> {
         }
         let mut replaced: BTreeSet<u32> = fates.keys().map(|(oid, _)| *oid).collect();
         let wire = wire(analysis, &fates);
-        if wire.iter().any(Option::is_some) {
+        if wire.iter().flatten().any(Option::is_some) {
             // Every relation then, so that no change of the schema moves a column to another position.
             let fixed = |oid: u32| catalog.relation_by_oid(oid).is_some_and(|of| of.kind == RelationKind::Sequence);
             replaced.extend(analysis.places.ranges.iter().map(|range| range.oid).filter(|oid| !fixed(*oid)));
@@ -135,17 +136,23 @@ const fn says_something(transform: &Transform) -> bool {
     !matches!(transform, Transform::Redact | Transform::Null | Transform::Constant(_))
 }
 
-/// Whether every position of the result that carries a column is that column as it stands.
+/// Whether every position of every result that carries a column is that column as it stands.
 fn arrives_as_it_is(analysis: &Analysis, key: Key) -> bool {
-    let Some(outputs) = &analysis.outputs else { return false };
-    outputs.columns.iter().filter(|output| output.carries.contains(&key)).all(|output| output.verbatim)
+    let bare = |outputs: &Outputs| {
+        outputs.columns.iter().filter(|output| output.carries.contains(&key)).all(|output| output.verbatim)
+    };
+    analysis.statements.iter().all(|statement| statement.outputs.as_ref().is_some_and(bare))
 }
 
-fn wire(analysis: &Analysis, fates: &BTreeMap<Key, Fate<'_>>) -> Vec<Option<Key>> {
-    let columns = analysis.outputs.as_ref().map_or(&[][..], |outputs| &outputs.columns);
+fn wire(analysis: &Analysis, fates: &BTreeMap<Key, Fate<'_>>) -> Vec<Vec<Option<Key>>> {
     let at_wire = |key: &&Key| matches!(fates.get(*key), Some(Fate::Wire));
-    let wire: Vec<Option<Key>> = columns.iter().map(|output| output.carries.iter().find(at_wire).copied()).collect();
-    if wire.iter().any(Option::is_some) { wire } else { Vec::new() }
+    let one = |statement: &Statement| {
+        let columns = statement.outputs.as_ref().map_or(&[][..], |outputs| &outputs.columns);
+        let wire: Vec<Option<Key>> =
+            columns.iter().map(|output| output.carries.iter().find(at_wire).copied()).collect();
+        if wire.iter().any(Option::is_some) { wire } else { Vec::new() }
+    };
+    analysis.statements.iter().map(one).collect()
 }
 
 /// A column of a view stands for the columns that it shows: it must be masked where any of them is.

@@ -228,7 +228,17 @@ fn what_the_wire_masks_stays_in_the_text() {
         "SELECT email FROM customers UNION ALL SELECT name FROM customers",
         "SELECT email FROM customers UNION ALL SELECT notes || email FROM customers",
         "SELECT email FROM customers; SELECT 1",
+        "BEGIN; SELECT name, email FROM customers; UPDATE orders SET total = 1; DELETE FROM customers RETURNING email; SHOW search_path",
+        "SELECT email FROM customers; SELECT upper(email) FROM customers",
+        "SELECT email FROM customers; COPY customers TO STDOUT",
+        "SELECT email FROM customers; EXPLAIN SELECT email FROM customers",
+        "PREPARE p AS SELECT email FROM customers; SELECT email FROM customers",
+        "PREPARE p AS SELECT email FROM customers; EXECUTE p",
         "DECLARE k CURSOR FOR SELECT email FROM customers",
+        "DECLARE k BINARY SCROLL CURSOR FOR SELECT name, email FROM customers; FETCH 2 FROM k; CLOSE k",
+        "DECLARE k CURSOR FOR SELECT upper(email) FROM customers",
+        "DECLARE k CURSOR WITH HOLD FOR SELECT email FROM customers",
+        "EXPLAIN DECLARE k CURSOR FOR SELECT email FROM customers",
         "COPY (SELECT email FROM customers) TO STDOUT",
         "PREPARE p AS SELECT email FROM customers",
         "INSERT INTO customers (id, email) VALUES (9, 'x') RETURNING id, email",
@@ -240,37 +250,57 @@ fn what_the_wire_masks_stays_in_the_text() {
     let shown: String = cases.iter().map(|sql| format!("{sql}\n    {}\n", show(sql, &hash))).collect();
     expect![[r#"
         SELECT id, email FROM customers
-            [None, Some((20001, 3))] SELECT id, email FROM (SELECT "id", "name", "email", "ssn", "notes" FROM "public"."customers") AS "customers"
+            [[None, Some((20001, 3))]] SELECT id, email FROM (SELECT "id", "name", "email", "ssn", "notes" FROM "public"."customers") AS "customers"
         SELECT o.*, c.email AS e FROM orders o JOIN customers c ON c.id = o.customer_id
-            [None, None, None, Some((20001, 3))] SELECT o.*, c.email AS e FROM (SELECT "id", "customer_id", "total" FROM "public"."orders") o JOIN (SELECT "id", "name", "email", "ssn", "notes" FROM "public"."customers") c ON c.id = o.customer_id
+            [[None, None, None, Some((20001, 3))]] SELECT o.*, c.email AS e FROM (SELECT "id", "customer_id", "total" FROM "public"."orders") o JOIN (SELECT "id", "name", "email", "ssn", "notes" FROM "public"."customers") c ON c.id = o.customer_id
         SELECT x.b FROM (SELECT email, name FROM customers) x(b)
-            [Some((20001, 3))] SELECT x.b FROM (SELECT email, name FROM (SELECT "id", "name", "email", "ssn", "notes" FROM "public"."customers") AS "customers" ) x(b)
+            [[Some((20001, 3))]] SELECT x.b FROM (SELECT email, name FROM (SELECT "id", "name", "email", "ssn", "notes" FROM "public"."customers") AS "customers" ) x(b)
         WITH a AS (SELECT email FROM customers) SELECT * FROM a
-            [Some((20001, 3))] WITH a AS (SELECT email FROM (SELECT "id", "name", "email", "ssn", "notes" FROM "public"."customers") AS "customers" ) SELECT * FROM a
+            [[Some((20001, 3))]] WITH a AS (SELECT email FROM (SELECT "id", "name", "email", "ssn", "notes" FROM "public"."customers") AS "customers" ) SELECT * FROM a
         SELECT email, upper(email) FROM customers
-            [] SELECT email, upper(email) FROM (SELECT "id", "name", '***'::text AS "email", "ssn", "notes" FROM "public"."customers") AS "customers"
+            [[]] SELECT email, upper(email) FROM (SELECT "id", "name", '***'::text AS "email", "ssn", "notes" FROM "public"."customers") AS "customers"
         SELECT c FROM customers c
-            [] SELECT c FROM (SELECT "id", "name", '***'::text AS "email", "ssn", "notes" FROM "public"."customers") c
+            [[]] SELECT c FROM (SELECT "id", "name", '***'::text AS "email", "ssn", "notes" FROM "public"."customers") c
         SELECT email FROM customers UNION ALL SELECT name FROM customers
-            [Some((20001, 3))] SELECT email FROM (SELECT "id", "name", "email", "ssn", "notes" FROM "public"."customers") AS "customers" UNION ALL SELECT name FROM (SELECT "id", "name", "email", "ssn", "notes" FROM "public"."customers") AS "customers"
+            [[Some((20001, 3))]] SELECT email FROM (SELECT "id", "name", "email", "ssn", "notes" FROM "public"."customers") AS "customers" UNION ALL SELECT name FROM (SELECT "id", "name", "email", "ssn", "notes" FROM "public"."customers") AS "customers"
         SELECT email FROM customers UNION ALL SELECT notes || email FROM customers
-            [] SELECT email FROM (SELECT "id", "name", '***'::text AS "email", "ssn", "notes" FROM "public"."customers") AS "customers" UNION ALL SELECT notes || email FROM (SELECT "id", "name", '***'::text AS "email", "ssn", "notes" FROM "public"."customers") AS "customers"
+            [[]] SELECT email FROM (SELECT "id", "name", '***'::text AS "email", "ssn", "notes" FROM "public"."customers") AS "customers" UNION ALL SELECT notes || email FROM (SELECT "id", "name", '***'::text AS "email", "ssn", "notes" FROM "public"."customers") AS "customers"
         SELECT email FROM customers; SELECT 1
-            [] SELECT email FROM (SELECT "id", "name", '***'::text AS "email", "ssn", "notes" FROM "public"."customers") AS "customers" ; SELECT 1
+            [[Some((20001, 3))], []] SELECT email FROM (SELECT "id", "name", "email", "ssn", "notes" FROM "public"."customers") AS "customers" ; SELECT 1
+        BEGIN; SELECT name, email FROM customers; UPDATE orders SET total = 1; DELETE FROM customers RETURNING email; SHOW search_path
+            [[], [None, Some((20001, 3))], [], [Some((20001, 3))], []] BEGIN; SELECT name, email FROM (SELECT "id", "name", "email", "ssn", "notes" FROM "public"."customers") AS "customers" ; UPDATE orders SET total = 1; DELETE FROM customers RETURNING email; SHOW search_path
+        SELECT email FROM customers; SELECT upper(email) FROM customers
+            [[], []] SELECT email FROM (SELECT "id", "name", '***'::text AS "email", "ssn", "notes" FROM "public"."customers") AS "customers" ; SELECT upper(email) FROM (SELECT "id", "name", '***'::text AS "email", "ssn", "notes" FROM "public"."customers") AS "customers"
+        SELECT email FROM customers; COPY customers TO STDOUT
+            [[], []] SELECT email FROM (SELECT "id", "name", '***'::text AS "email", "ssn", "notes" FROM "public"."customers") AS "customers" ; COPY (SELECT "id", "name", '***'::text AS "email", "ssn", "notes" FROM ONLY "public"."customers") TO STDOUT
+        SELECT email FROM customers; EXPLAIN SELECT email FROM customers
+            [[Some((20001, 3))], []] SELECT email FROM (SELECT "id", "name", "email", "ssn", "notes" FROM "public"."customers") AS "customers" ; EXPLAIN SELECT email FROM (SELECT "id", "name", "email", "ssn", "notes" FROM "public"."customers") AS "customers"
+        PREPARE p AS SELECT email FROM customers; SELECT email FROM customers
+            [[], []] PREPARE p AS SELECT email FROM (SELECT "id", "name", '***'::text AS "email", "ssn", "notes" FROM "public"."customers") AS "customers" ; SELECT email FROM (SELECT "id", "name", '***'::text AS "email", "ssn", "notes" FROM "public"."customers") AS "customers"
+        PREPARE p AS SELECT email FROM customers; EXECUTE p
+            [[], []] PREPARE p AS SELECT email FROM (SELECT "id", "name", '***'::text AS "email", "ssn", "notes" FROM "public"."customers") AS "customers" ; EXECUTE p
         DECLARE k CURSOR FOR SELECT email FROM customers
-            [] DECLARE k CURSOR FOR SELECT email FROM (SELECT "id", "name", '***'::text AS "email", "ssn", "notes" FROM "public"."customers") AS "customers"
+            [[Some((20001, 3))]] DECLARE k CURSOR FOR SELECT email FROM (SELECT "id", "name", "email", "ssn", "notes" FROM "public"."customers") AS "customers"
+        DECLARE k BINARY SCROLL CURSOR FOR SELECT name, email FROM customers; FETCH 2 FROM k; CLOSE k
+            [[None, Some((20001, 3))], [], []] DECLARE k BINARY SCROLL CURSOR FOR SELECT name, email FROM (SELECT "id", "name", "email", "ssn", "notes" FROM "public"."customers") AS "customers" ; FETCH 2 FROM k; CLOSE k
+        DECLARE k CURSOR FOR SELECT upper(email) FROM customers
+            [[]] DECLARE k CURSOR FOR SELECT upper(email) FROM (SELECT "id", "name", '***'::text AS "email", "ssn", "notes" FROM "public"."customers") AS "customers"
+        DECLARE k CURSOR WITH HOLD FOR SELECT email FROM customers
+            [[]] DECLARE k CURSOR WITH HOLD FOR SELECT email FROM (SELECT "id", "name", '***'::text AS "email", "ssn", "notes" FROM "public"."customers") AS "customers"
+        EXPLAIN DECLARE k CURSOR FOR SELECT email FROM customers
+            [[]] EXPLAIN DECLARE k CURSOR FOR SELECT email FROM (SELECT "id", "name", "email", "ssn", "notes" FROM "public"."customers") AS "customers"
         COPY (SELECT email FROM customers) TO STDOUT
-            [] COPY (SELECT email FROM (SELECT "id", "name", '***'::text AS "email", "ssn", "notes" FROM "public"."customers") AS "customers" ) TO STDOUT
+            [[]] COPY (SELECT email FROM (SELECT "id", "name", '***'::text AS "email", "ssn", "notes" FROM "public"."customers") AS "customers" ) TO STDOUT
         PREPARE p AS SELECT email FROM customers
-            [] PREPARE p AS SELECT email FROM (SELECT "id", "name", '***'::text AS "email", "ssn", "notes" FROM "public"."customers") AS "customers"
+            [[]] PREPARE p AS SELECT email FROM (SELECT "id", "name", '***'::text AS "email", "ssn", "notes" FROM "public"."customers") AS "customers"
         INSERT INTO customers (id, email) VALUES (9, 'x') RETURNING id, email
-            [None, Some((20001, 3))] INSERT INTO customers (id, email) VALUES (9, 'x') RETURNING id, email
+            [[None, Some((20001, 3))]] INSERT INTO customers (id, email) VALUES (9, 'x') RETURNING id, email
         DELETE FROM customers RETURNING *
-            [None, None, Some((20001, 3)), None, None] DELETE FROM customers RETURNING *
+            [[None, None, Some((20001, 3)), None, None]] DELETE FROM customers RETURNING *
         DELETE FROM customers USING orders RETURNING *
             a masked column of a written row is returned in another form than its own
         WITH gone AS (DELETE FROM customers RETURNING email) SELECT email FROM gone
-            [Some((20001, 3))] WITH gone AS (DELETE FROM customers RETURNING email) SELECT email FROM gone
+            [[Some((20001, 3))]] WITH gone AS (DELETE FROM customers RETURNING email) SELECT email FROM gone
         WITH gone AS (DELETE FROM customers RETURNING email) SELECT upper(email) FROM gone
             a masked column of a written row is returned in another form than its own
     "#]].assert_eq(&shown);
@@ -302,17 +332,17 @@ fn what_may_decide_leaves_as_it_is_or_not_at_all() {
     let shown: String = cases.iter().map(|sql| format!("{sql}\n    {}\n", show(sql, &filter))).collect();
     expect![[r#"
         SELECT email FROM customers WHERE email LIKE 'a%'
-            [Some((20001, 3))] SELECT email FROM (SELECT "id", "name", "email", "ssn", "notes" FROM "public"."customers") AS "customers" WHERE email LIKE 'a%'
+            [[Some((20001, 3))]] SELECT email FROM (SELECT "id", "name", "email", "ssn", "notes" FROM "public"."customers") AS "customers" WHERE email LIKE 'a%'
         SELECT id FROM customers ORDER BY email
-            [] SELECT id FROM (SELECT "id", "name", "email", "ssn", "notes" FROM "public"."customers") AS "customers" ORDER BY email
+            [[]] SELECT id FROM (SELECT "id", "name", "email", "ssn", "notes" FROM "public"."customers") AS "customers" ORDER BY email
         SELECT upper(email) FROM customers WHERE email LIKE 'a%'
             a masked column that decides is also shown in another form than its own
         SELECT email LIKE 'a%' FROM customers
             a masked column that decides is also shown in another form than its own
         SELECT length(email) FROM customers
-            [] SELECT length(email) FROM (SELECT "id", "name", '***'::text AS "email", "ssn", "notes" FROM "public"."customers") AS "customers"
+            [[]] SELECT length(email) FROM (SELECT "id", "name", '***'::text AS "email", "ssn", "notes" FROM "public"."customers") AS "customers"
         SELECT CASE WHEN email LIKE 'a%' THEN 1 END FROM customers
-            [] SELECT CASE WHEN email LIKE 'a%' THEN 1 END FROM (SELECT "id", "name", "email", "ssn", "notes" FROM "public"."customers") AS "customers"
+            [[]] SELECT CASE WHEN email LIKE 'a%' THEN 1 END FROM (SELECT "id", "name", "email", "ssn", "notes" FROM "public"."customers") AS "customers"
         INSERT INTO orders (id) SELECT length(email) FROM customers
             a masked column would be stored elsewhere or given to code that is not known
         CREATE TABLE t AS SELECT email FROM customers
@@ -322,9 +352,9 @@ fn what_may_decide_leaves_as_it_is_or_not_at_all() {
         COPY (SELECT id FROM customers WHERE email LIKE 'a%') TO STDOUT
             a masked column that decides is also shown in another form than its own
         EXPLAIN SELECT id FROM customers WHERE email LIKE 'a%'
-            [] EXPLAIN SELECT id FROM (SELECT "id", "name", "email", "ssn", "notes" FROM "public"."customers") AS "customers" WHERE email LIKE 'a%'
+            [[]] EXPLAIN SELECT id FROM (SELECT "id", "name", "email", "ssn", "notes" FROM "public"."customers") AS "customers" WHERE email LIKE 'a%'
         UPDATE orders SET total = 1 FROM customers c WHERE c.email = 'a'
-            [] UPDATE orders SET total = 1 FROM (SELECT "id", "name", "email", "ssn", "notes" FROM "public"."customers") c WHERE c.email = 'a'
+            [[]] UPDATE orders SET total = 1 FROM (SELECT "id", "name", "email", "ssn", "notes" FROM "public"."customers") c WHERE c.email = 'a'
     "#]].assert_eq(&shown);
 }
 

@@ -5,6 +5,7 @@
 mod budget;
 mod call;
 mod column;
+mod cursor;
 mod define;
 mod expr;
 mod from;
@@ -20,6 +21,7 @@ mod taint;
 mod write;
 
 use std::collections::{BTreeSet, HashMap};
+use std::mem;
 use std::sync::Arc;
 
 use pg_query::protobuf::RawStmt;
@@ -109,46 +111,47 @@ impl<'a> Walk<'a> {
     /// Walks every statement.
     pub(crate) fn run(mut self, statements: &'a [RawStmt], text: &str) -> Result<Analysis, Unreadable> {
         let mut done = Vec::with_capacity(statements.len());
-        let mut outputs = None;
         for raw in statements {
             let start = usize::try_from(raw.stmt_location).unwrap_or_default();
             let length = usize::try_from(raw.stmt_len).ok().filter(|length| *length > 0);
             let end = length.map_or(text.len(), |length| (start + length).min(text.len()));
-            let (statement, shape) = self.statement_of(raw, start..end);
-            outputs = shape.filter(|_| statements.len() == 1);
-            done.push(statement);
+            done.push(self.statement_of(raw, start..end));
         }
         if self.is_exhausted() {
             return Err(Unreadable::TooComplex);
         }
-        Ok(Analysis { outputs, ..self.into_analysis(done) })
+        Ok(self.into_analysis(done))
     }
 
-    fn statement_of(&mut self, raw: &'a RawStmt, span: std::ops::Range<usize>) -> (Statement, Option<Outputs>) {
+    fn statement_of(&mut self, raw: &'a RawStmt, span: std::ops::Range<usize>) -> Statement {
         self.found.no_where = false;
         self.found.row_changing = false;
         let Some(node) = raw.stmt.as_deref() else {
             self.refuse(Reason::NotUnderstood, None);
-            return (statement::other(span), None);
+            return statement::other(span);
         };
         self.visited = Visited::default();
+        let earlier = (mem::take(&mut self.found.uses), mem::take(&mut self.found.inherited));
         let done = self.top(node);
         self.settle_mentions(false);
+        // What uses no sensitive column shows none.
+        let shows_none = self.found.uses.is_empty() && self.found.inherited.is_empty();
+        self.found.uses.extend(earlier.0);
+        self.found.inherited.extend(earlier.1);
         if done.counted && census::count(node) != Some(self.visited.census()) {
             self.refuse(Reason::NotUnderstood, u32::try_from(span.start).ok());
         }
-        let outputs = done.outputs;
-        let statement = Statement {
+        Statement {
             kind: done.kind,
             span,
             copy: done.copy,
             change: done.change,
             transaction: done.transaction,
             cursor: done.cursor,
+            outputs: done.outputs.or_else(|| shows_none.then(Outputs::default)),
             has_where: !self.found.no_where,
             row_changing: self.found.row_changing || done.copy == Copy::In,
-        };
-        (statement, outputs)
+        }
     }
 
     /// What the columns of a result carry; nothing where they are not certain.
@@ -193,7 +196,6 @@ impl<'a> Walk<'a> {
             functions: found.functions.into_iter().collect(),
             touches_sensitive: found.touches_sensitive,
             changes_catalog: found.changes_catalog,
-            outputs: None,
             places: Places {
                 ranges: found.ranges.into_iter().collect(),
                 qualified: found.qualified.into_iter().collect(),

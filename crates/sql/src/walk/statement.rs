@@ -6,8 +6,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use pg_query::protobuf::{
-    CallStmt, CopyStmt, CreateTableAsStmt, DeallocateStmt, DeclareCursorStmt, ExecuteStmt, LockStmt, PrepareStmt,
-    RangeVar, TruncateStmt, ViewStmt,
+    CallStmt, CopyStmt, CreateTableAsStmt, DeallocateStmt, ExecuteStmt, LockStmt, PrepareStmt, RangeVar, TruncateStmt,
+    ViewStmt,
 };
 use pg_query::{Node, NodeEnum};
 
@@ -17,11 +17,8 @@ use super::{Found, Walk, words};
 use crate::RelationKind;
 use crate::access::{Object, Usage, Verb};
 use crate::analysis::{
-    Analysis, Change, Copy, CopyUse, Cursor, Format, Kind, Outputs, Places, RangeUse, Reason, Statement, Transaction,
+    Analysis, Change, Copy, CopyUse, Cursor, Kind, Outputs, Places, RangeUse, Reason, Statement, Transaction,
 };
-
-/// `BINARY`, as the parser of PostgreSQL says it.
-const CURSOR_OPT_BINARY: i32 = 0x0001;
 
 /// What a statement turned out to be.
 pub(super) struct Done {
@@ -54,6 +51,7 @@ pub(super) fn other(span: Range<usize>) -> Statement {
         change: None,
         transaction: None,
         cursor: None,
+        outputs: None,
         has_where: true,
         row_changing: false,
     }
@@ -128,15 +126,8 @@ impl<'a> Walk<'a> {
                 let change = self.discard(discard.target);
                 Done { change, ..Done::of(Kind::Set) }
             }
-            NodeEnum::FetchStmt(fetch) => {
-                let cursor = (!fetch.ismove).then(|| Cursor::Fetch(fetch.portalname.as_str().into()));
-                Done { cursor, ..self.steer(Kind::Cursor) }
-            }
-            NodeEnum::ClosePortalStmt(close) => {
-                let all = close.portalname.is_empty();
-                let cursor = if all { Cursor::CloseAll } else { Cursor::Close(close.portalname.as_str().into()) };
-                Done { cursor: Some(cursor), ..self.steer(Kind::Cursor) }
-            }
+            NodeEnum::FetchStmt(fetch) => self.fetch(fetch),
+            NodeEnum::ClosePortalStmt(close) => self.close(close),
             NodeEnum::UnlistenStmt(_) => self.steer(Kind::Listen),
             NodeEnum::ConstraintsSetStmt(_) => {
                 self.access(Verb::Session, Object::Target);
@@ -155,7 +146,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn steer(&mut self, kind: Kind) -> Done {
+    pub(super) fn steer(&mut self, kind: Kind) -> Done {
         self.access(Verb::Session, Object::Target);
         Done::of(kind)
     }
@@ -172,13 +163,6 @@ impl<'a> Walk<'a> {
                 Done::of(kind)
             }
         }
-    }
-
-    fn declare(&mut self, declare: &'a DeclareCursorStmt) -> Done {
-        self.access(Verb::Session, Object::Target);
-        let format = if declare.options & CURSOR_OPT_BINARY == 0 { Format::Text } else { Format::Binary };
-        let cursor = Some(Cursor::Declare(declare.portalname.as_str().into(), format));
-        Done { cursor, ..self.nested(declare.query.as_deref(), Kind::Cursor) }
     }
 
     fn prepare(&mut self, prepare: &'a PrepareStmt) -> Done {
@@ -214,7 +198,6 @@ impl<'a> Walk<'a> {
             functions: found.functions.iter().cloned().collect(),
             touches_sensitive: found.touches_sensitive,
             changes_catalog: found.changes_catalog,
-            outputs: None,
             places: Places { counted: counted.into_iter().collect(), ..Places::default() },
         }
     }

@@ -68,12 +68,12 @@ impl PostgresMachine {
     }
 
     /// Notes what a statement that is being sent does to the names of cursors.
-    pub(super) fn steer(&mut self, cursor: &Cursor, handling: &Arc<Handling>) -> Option<Ticket> {
+    pub(super) fn steer(&mut self, cursor: &Cursor, handling: &Arc<Handling>, veil: Option<&Veil>) -> Option<Ticket> {
         let named = |name: &str| Bytes::copy_from_slice(name.as_bytes());
         let change = match cursor {
             Cursor::Declare(name, format) => {
                 self.pipeline.retain(OpId::CONNECT);
-                Change::Define(named(name), declared(*format, handling))
+                Change::Define(named(name), declared(*format, handling, veil))
             }
             Cursor::Close(name) => Change::Forget(named(name)),
             Cursor::CloseAll => Change::ForgetAll,
@@ -83,13 +83,13 @@ impl PostgresMachine {
     }
 }
 
-/// A cursor whose rows are handled like this. It keeps no operation open: each `FETCH` is one of its own.
-fn declared(format: Format, handling: &Arc<Handling>) -> Portal {
+/// A cursor whose rows are masked like this. It keeps no operation open: each `FETCH` is one of its own.
+fn declared(format: Format, handling: &Arc<Handling>, veil: Option<&Veil>) -> Portal {
     let fetched = match format {
         Format::Text => Formats::default(),
         Format::Binary => Formats::new(vec![1]),
     };
-    let handling = match &handling.veil {
+    let handling = match veil {
         Some(veil) => Arc::new(Handling { veil: Some(veil.in_formats(Formats::default())), ..(**handling).clone() }),
         None => Arc::clone(handling),
     };

@@ -39,8 +39,9 @@ fn sought(on: &Resource) -> Option<Sought<'_>> {
 pub(super) fn unmaskable(why: Unmaskable) -> Refusal {
     let refusal = unsupported("unmaskable", &why.to_string());
     match why {
-        Unmaskable::FilteredAndDerived => refusal
-            .with_hint("Select the column as it is, or leave it out of the output; without a cursor, COPY or PREPARE."),
+        Unmaskable::FilteredAndDerived => {
+            refusal.with_hint("Select the column as it is, or leave it out of the output; without COPY or PREPARE.")
+        }
         Unmaskable::Returned => refusal.with_hint("Return the column as it is, or leave it out."),
         Unmaskable::Filtered
         | Unmaskable::Leaves

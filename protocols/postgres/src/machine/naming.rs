@@ -15,7 +15,7 @@ use super::results::result_formats;
 use super::{PostgresMachine, Prepared};
 use crate::names::{Change, Found};
 use crate::pipeline::Handling;
-use crate::veil::Formats;
+use crate::veil::{Formats, Veil};
 use crate::view::View;
 
 /// A prepared statement that SQL `EXECUTE` names.
@@ -93,14 +93,14 @@ pub(super) fn executes_the_same(looked_up: &[LookedUp], obligations: &Obligation
 pub(super) fn veiled_like(
     looked_up: &[LookedUp],
     analysis: &Analysis,
-    handling: Handling,
-) -> Result<Handling, Refusal> {
+    veils: Vec<Option<Veil>>,
+) -> Result<Vec<Option<Veil>>, Refusal> {
     if looked_up.iter().all(|named| named.read.handling.veil.is_none()) {
-        return Ok(handling);
+        return Ok(veils);
     }
     match (looked_up, &*analysis.statements) {
         ([named], [statement]) if statement.kind == sluice_sql::Kind::Execute => {
-            Ok(Handling { veil: named.read.handling.veil.clone(), ..handling })
+            Ok(vec![named.read.handling.veil.clone()])
         }
         _ => {
             Err(unsupported("veiled-execute", "the result of the statement that EXECUTE names is masked as it passes")

@@ -7,12 +7,12 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes};
 use sluice_mask::Plan;
 use sluice_model::{Code, Mask, Obligations, OpId, Refusal, Ruling};
-use sluice_sql::{Analysis, ColumnMask, ColumnUse, Cursor, Rewritten, Verb};
+use sluice_sql::{Analysis, ColumnMask, ColumnUse, Cursor, Rewritten, Statement, Verb};
 use sluice_wire::{Outbox, Violation};
 
 use super::denial::{in_own_words, pointing, unmaskable, unsupported};
 use super::naming::{LookedUp, executes_the_same, name_change, naming, prepared_under_other_policies, veiled_like};
-use super::results::{result_formats, veil};
+use super::results::result_formats;
 use super::{Made, NamesAre, Portal, PostgresMachine, Prepared, hush, requests};
 use crate::frame::Frame;
 use crate::message::{self, put_cstr};
@@ -21,7 +21,7 @@ use crate::names::Change;
 use crate::operation::{Known, understand};
 use crate::pipeline::{Copying, Execution, Handling, Origin, Sent, Step, Tickets, Writes};
 use crate::refusal::Hush;
-use crate::veil::Formats;
+use crate::veil::{Formats, Veil};
 use crate::view::View;
 
 /// Rewritten texts that one connection remembers.
@@ -140,13 +140,14 @@ impl PostgresMachine {
         let analysis = &question.known.analysis;
         let view = self.schemas.view();
         let rewritten = self.rewritten_for(question, looked_up, obligations, &view)?;
-        let handling = self.handling(&question.known, obligations, &view, rewritten.as_deref())?;
-        let handling = Arc::new(veiled_like(looked_up, analysis, handling)?);
+        let veils = self.veils(&question.known, obligations, &view, rewritten.as_deref())?;
+        let veils = veiled_like(looked_up, analysis, veils)?;
+        let handling = Arc::new(self.handling(&question.known, obligations, &view)?);
         let frame = match rewritten {
             Some(rewritten) => message::query(rewritten.text.as_bytes()),
             None => question.frame.clone(),
         };
-        let steps = self.send_changes(question, obligations, &handling)?;
+        let steps = self.steps(question, obligations, &handling, veils)?;
         let sent = Sent::Query { steps, copying: copying(analysis), columns: None };
         self.send(question.op, frame, sent, &handling, out);
         Ok(())
@@ -168,11 +169,13 @@ impl PostgresMachine {
         self.rewritten(&question.known, obligations, view)
     }
 
-    fn send_changes(
+    /// What becomes of names, and what is masked, with each statement of a query that is being sent.
+    fn steps(
         &mut self,
         question: &Question,
         obligations: &Arc<Obligations>,
         handling: &Arc<Handling>,
+        veils: Vec<Option<Veil>>,
     ) -> Result<VecDeque<Step>, Refusal> {
         let analysis = &question.known.analysis;
         let batch = self.batch;
@@ -183,17 +186,16 @@ impl PostgresMachine {
         }
         self.check_cursors(analysis)?;
         let mut steps = VecDeque::with_capacity(analysis.statements.len());
-        for statement in &analysis.statements {
+        for (statement, veil) in analysis.statements.iter().zip(veils) {
             let change = statement.change.as_ref().map(|change| name_change(change, question, obligations, handling));
             let veil = match &statement.cursor {
                 Some(Cursor::Fetch(name)) => self.fetched(name),
-                Some(Cursor::Declare(..) | Cursor::Close(_) | Cursor::CloseAll) | None => handling.veil.clone(),
+                Some(Cursor::Declare(..) | Cursor::Close(_) | Cursor::CloseAll) | None => veil,
             };
-            let tickets = Tickets {
-                statements: change.map(|change| self.statements.send(change, batch)).into_iter().collect(),
-                portals: statement.cursor.iter().filter_map(|cursor| self.steer(cursor, handling)).collect(),
-            };
-            steps.push_back(Step { tickets, veil });
+            let steer = |cursor| self.steer(cursor, handling, veil.as_ref());
+            let portals = statement.cursor.iter().filter_map(steer).collect();
+            let statements = change.map(|change| self.statements.send(change, batch)).into_iter().collect();
+            steps.push_back(Step { tickets: Tickets { statements, portals }, veil });
         }
         Ok(steps)
     }
@@ -212,13 +214,18 @@ impl PostgresMachine {
         }
         let view = self.schemas.view();
         let rewritten = self.rewritten_for(question, looked_up, obligations, &view)?;
-        let handling = self.handling(&question.known, obligations, &view, rewritten.as_deref())?;
-        let moves = !analysis.outputs.as_ref().is_some_and(sluice_sql::Outputs::is_pinned);
-        if handling.veil.is_some() && moves {
+        let veils = self.veils(&question.known, obligations, &view, rewritten.as_deref())?;
+        let pinned = |statement: &Statement| statement.outputs.as_ref().is_some_and(sluice_sql::Outputs::is_pinned);
+        if veils.iter().any(Option::is_some) && !analysis.statements.iter().all(pinned) {
             let message = "masked columns of written rows are returned with `*` in a prepared statement";
             return Err(unsupported("unpinned", message).with_hint("Name the columns after RETURNING."));
         }
-        let handling = Arc::new(veiled_like(looked_up, analysis, handling)?);
+        let veil = match &*veiled_like(looked_up, analysis, veils)? {
+            [veil] => veil.clone(),
+            veils if veils.iter().all(Option::is_none) => None,
+            _ => return Err(unsupported("several-statements", "several statements are not prepared as one")),
+        };
+        let handling = Arc::new(Handling { veil, ..self.handling(&question.known, obligations, &view)? });
         let frame = match rewritten {
             Some(rewritten) => parse_frame(name, rewritten.text.as_bytes(), types),
             None => question.frame.clone(),
@@ -311,7 +318,6 @@ impl PostgresMachine {
         known: &Known,
         obligations: &Obligations,
         view: &View,
-        rewritten: Option<&Rewritten>,
     ) -> Result<Handling, Refusal> {
         let analysis = &known.analysis;
         let masks = column_masks(analysis, &obligations.masks)?;
@@ -327,14 +333,12 @@ impl PostgresMachine {
         let hush = if masks.is_empty() { hush(view) } else { Hush::Rewritten };
         let writes = if analysis.is_row_changing() { Writes::Rows } else { Writes::Nothing };
         let meter = Meter::of(&obligations.controls).map(Arc::new);
-        let wire = rewritten.map_or(&[][..], |rewritten| &rewritten.wire);
-        let veil = if wire.is_empty() { None } else { Some(veil(wire, &masks, view, &self.mask_key)?) };
         Ok(Handling {
             plan,
             hush,
             changes_catalog: analysis.changes_catalog,
             writes,
-            veil,
+            veil: None,
             meter,
             time: time(obligations),
             text: known.text.clone(),
@@ -394,7 +398,7 @@ pub(super) fn is_of(used: &ColumnUse, mask: &Mask) -> bool {
     mask.resource.path.iter().map(|part| &**part).eq([&*used.schema, &*used.table, &*used.column])
 }
 
-fn column_masks(analysis: &Analysis, masks: &[Mask]) -> Result<Vec<ColumnMask>, Refusal> {
+pub(super) fn column_masks(analysis: &Analysis, masks: &[Mask]) -> Result<Vec<ColumnMask>, Refusal> {
     let mut columns = Vec::with_capacity(masks.len());
     for mask in masks {
         let mut uses = analysis.uses.iter().filter(|used| is_of(used, mask)).peekable();

@@ -295,7 +295,10 @@ impl PostgresMachine {
             return Ok(());
         }
         let statement = naming.change.clone().map(|change| self.statements.send(change, self.batch));
-        let cursor = naming.cursor.as_ref().and_then(|cursor| self.steer(cursor, &portal.handling));
+        let cursor = naming
+            .cursor
+            .as_ref()
+            .and_then(|cursor| self.steer(cursor, &portal.handling, portal.handling.veil.as_ref()));
         let sent = match (statement, cursor) {
             (None, None) => Sent::Execute(portal.execution),
             (statement, cursor) => Sent::Name(Tickets {

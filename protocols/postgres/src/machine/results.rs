@@ -1,22 +1,38 @@
 //! What is masked in a result as it passes, and in which formats.
 
-use sluice_model::Refusal;
-use sluice_sql::ColumnMask;
+use sluice_model::{Obligations, Refusal};
+use sluice_sql::{ColumnMask, Rewritten};
 use sluice_wire::Violation;
 
+use super::PostgresMachine;
 use super::denial::unsupported;
-use super::question::schema_changed;
+use super::question::{column_masks, schema_changed};
 use crate::frame::{Fields, Frame};
+use crate::operation::Known;
+use crate::pipeline::Origin;
 use crate::veil::{Formats, MaskKey, Veil, Veiled};
 use crate::view::View;
 
+impl PostgresMachine {
+    /// What is masked as it passes, of each statement's result.
+    pub(super) fn veils(
+        &self,
+        known: &Known,
+        obligations: &Obligations,
+        view: &View,
+        rewritten: Option<&Rewritten>,
+    ) -> Result<Vec<Option<Veil>>, Refusal> {
+        let Some(rewritten) = rewritten else { return Ok(vec![None; known.analysis.statements.len()]) };
+        let masks = column_masks(&known.analysis, &obligations.masks)?;
+        let one = |wire: &Vec<Option<Origin>>| {
+            (!wire.is_empty()).then(|| veil(wire, &masks, view, &self.mask_key)).transpose()
+        };
+        rewritten.wire.iter().map(one).collect()
+    }
+}
+
 /// What is masked at each position of a result.
-pub(super) fn veil(
-    wire: &[Option<(u32, i16)>],
-    masks: &[ColumnMask],
-    view: &View,
-    key: &MaskKey,
-) -> Result<Veil, Refusal> {
+fn veil(wire: &[Option<Origin>], masks: &[ColumnMask], view: &View, key: &MaskKey) -> Result<Veil, Refusal> {
     let one = |place: &Option<(u32, i16)>| {
         let Some((oid, attnum)) = *place else { return Ok(None) };
         let mask = masks.iter().find(|mask| (mask.oid, mask.attnum) == (oid, attnum));
