@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use sluice_tests::broker::Broker;
 use sluice_tests::wait::{SOON, until};
-use sluice_tests::wire::say;
+use sluice_tests::wire::{Wire, say};
 
 use crate::shop::Shop;
 
@@ -155,4 +155,29 @@ fn a_lock_that_somebody_holds_keeps_nobody_else_waiting() {
     });
     assert_eq!(seen, [[Some("3".to_owned())]]);
     assert!(!shop.broker.log().contains("\"level\":\"ERROR\""), "{}", shop.broker.log());
+}
+
+#[test]
+fn a_change_that_ends_while_the_schema_is_read_is_not_forgotten() {
+    let shop = Shop::open();
+    let session = |user: &str, group: &str| shop.broker.wire(user, "shop", &shop.broker.token(user, group));
+    let (mut first, mut second) = (session("dana", "dba-oncall"), session("dana", "dba-oncall"));
+    let mut alice = session("alice", "analysts");
+    let width = |wire: &mut Wire| wire.query("SELECT * FROM customers LIMIT 1").ok().rows().concat().len();
+    let before = width(&mut alice);
+
+    // Whoever reads the schema reads this table last, when it has seen the rest.
+    let mut admin = shop.database.server.admin(&shop.database.name);
+    let _held = admin.query("BEGIN; LOCK TABLE pg_catalog.pg_cast IN ACCESS EXCLUSIVE MODE").ok();
+    let _made = first.query("CREATE TABLE another (n int)").ok();
+    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted \
+                   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    until(SOON, "the broker to be reading the schema", || (shop.database.truth(waiting) == "1").then_some(()));
+    let _changed = second.query("ALTER TABLE customers ADD COLUMN more text").ok();
+    let _released = admin.query("ROLLBACK").ok();
+
+    // Its next statement waits for a schema that has its change.
+    let _done = second.query("SELECT 1").ok();
+    assert_eq!(width(&mut alice), before + 1, "columns are named for her by the broker");
+    shop.broker.log_is_clean();
 }
