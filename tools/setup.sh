@@ -27,6 +27,8 @@ attempt() { # attempt WHAT COMMAND…: runs it quietly, and remembers where it f
 pip_install() { # pip_install VENV ARGUMENT…: into a virtual environment, which is made, or made whole again
     local venv="$1"
     shift
+    # Its programs name the folder that it was made in: in a tree that was moved they do not start.
+    "$venv/bin/pip" --version >/dev/null 2>&1 || rm -rf "$venv"
     python3 -m venv "$venv" && "$venv/bin/pip" install --quiet --disable-pip-version-check "$@"
 }
 
