@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use sluice_shell::{Book, File, Judgement, Script};
+use sluice_shell::{Book, File, Judgement, MAX_BYTES, Script};
 
 static BOOK: LazyLock<Book> = LazyLock::new(|| {
     let files = [
@@ -18,13 +18,19 @@ static BOOK: LazyLock<Book> = LazyLock::new(|| {
 
 fuzz_target!(|input: &[u8]| {
     let Ok(script) = Script::parse(input) else { return };
-    let again = Script::parse(script.render().as_bytes()).expect("what is rendered reads");
+    let rendered = script.render();
+    // Quotes make a text longer, and what is longer than the limit is not read.
+    if rendered.len() > MAX_BYTES {
+        return;
+    }
+    let again = Script::parse(rendered.as_bytes()).expect("what is rendered reads");
     let words = |script: &Script| -> Vec<Vec<String>> {
         let texts = |simple: &sluice_shell::Simple| simple.words.iter().map(|word| word.text.clone()).collect();
         script.commands.iter().map(texts).collect()
     };
     assert_eq!(words(&script), words(&again));
     if let Judgement::Structured { rendering, .. } = BOOK.judge(input) {
-        assert!(matches!(BOOK.judge(rendering.as_bytes()), Judgement::Structured { .. }), "{rendering}");
+        let is_long = rendering.len() > MAX_BYTES;
+        assert!(is_long || matches!(BOOK.judge(rendering.as_bytes()), Judgement::Structured { .. }), "{rendering}");
     }
 });
