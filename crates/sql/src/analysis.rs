@@ -139,6 +139,17 @@ pub enum Cursor {
     CloseAll,
 }
 
+impl Cursor {
+    /// The name of the one that it is about.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Declare(name, _) | Self::Fetch(name) | Self::Close(name) => Some(name),
+            Self::CloseAll => None,
+        }
+    }
+}
+
 /// The format in which a simple query shows the rows of a cursor.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Format {

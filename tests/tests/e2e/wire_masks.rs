@@ -376,3 +376,28 @@ fn cursors_of_drivers_show_what_queries_show() {
     Scan::default().none_in("what the drivers saw", seen.to_string().as_bytes());
     broker.log_is_clean();
 }
+
+#[test]
+fn names_that_servers_read_differently_are_refused() {
+    let (broker, _database) = people();
+    let mut alice = as_member(&broker, "analysts");
+    let long = |bytes: usize| "x".repeat(bytes);
+    for (name, certain) in
+        [(long(59), true), (long(60), false), (format!("{}\u{e9}", long(62)), false), ("\u{c4}".to_owned(), false)]
+    {
+        for sql in [format!("DECLARE {name} CURSOR FOR SELECT email FROM people"), format!("FETCH ALL FROM {name}")] {
+            for reply in [alice.query(&format!("BEGIN; {sql}; ROLLBACK")), extended(&mut alice, &sql, false)] {
+                let said = reply.error().map(|error| error.detail).unwrap_or_default();
+                assert_eq!(said.contains("uncertain-name"), !certain, "{sql}: {reply:?}");
+            }
+            let _over = alice.query("ROLLBACK");
+        }
+        let named = if name.len() < 64 { name } else { long(61) };
+        alice.send(&[say::parse(&named, "SELECT email FROM people"), say::sync()].concat());
+        let _prepared = alice.reply().ok();
+        let reply = alice.query(&format!("EXECUTE {named}"));
+        let said = reply.error().map(|error| error.detail).unwrap_or_default();
+        assert_eq!(said.contains("uncertain-name"), !certain, "{named}: {reply:?}");
+    }
+    Scan::default().none_in("what the client heard", &alice.heard);
+}

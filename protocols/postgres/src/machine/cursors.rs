@@ -10,10 +10,12 @@ use bytes::Bytes;
 use sluice_model::{Code, OpId, Refusal};
 use sluice_sql::{Analysis, Cursor, Format};
 
+use super::named::check_spelling;
 use super::{Made, Portal, PostgresMachine, requests};
 use crate::names::{Change, Found, Ticket};
 use crate::pipeline::{Execution, Handling};
 use crate::veil::{Formats, Veil};
+use crate::view::View;
 
 impl PostgresMachine {
     /// Whether it is settled what every `FETCH` of a text fetches from.
@@ -24,8 +26,12 @@ impl PostgresMachine {
         })
     }
 
-    /// Refuses more cursors than a connection may have.
-    pub(super) fn check_cursors(&self, analysis: &Analysis) -> Result<(), Refusal> {
+    /// Refuses more cursors than a connection may have, and names of which it is not certain whose they are.
+    pub(super) fn check_cursors(&self, analysis: &Analysis, view: &View) -> Result<(), Refusal> {
+        if view.is_tagged() {
+            let names = analysis.statements.iter().filter_map(|statement| statement.cursor.as_ref()?.name());
+            names.map(str::as_bytes).try_for_each(check_spelling)?;
+        }
         let declares = |cursor: &&Cursor| matches!(cursor, Cursor::Declare(..));
         let cursors = analysis.statements.iter().filter_map(|statement| statement.cursor.as_ref());
         let new = cursors.filter(declares).count();

@@ -15,6 +15,9 @@ use crate::names::Found;
 /// The length of a name in bytes beyond which PostgreSQL cuts it off, so that two names become one.
 const MAX_NAME_BYTES: usize = 63;
 
+/// A name that a reader of UTF-8 has cut off is longer than this, whichever character it was cut at.
+const MAX_CERTAIN_BYTES: usize = 59;
+
 /// The first OID of a database's own types (<https://www.postgresql.org/docs/current/system-catalog-initial-data.html>).
 const FIRST_OWN_TYPE: u32 = 16_384;
 
@@ -24,6 +27,17 @@ pub(super) fn check_length(name: &[u8]) -> Result<(), Refusal> {
         return Ok(());
     }
     Err(Refusal::builtin(Code::Limit, "name-too-long", "a statement or portal name is longer than 63 bytes"))
+}
+
+/// Refuses a name in SQL that a server whose encoding is not UTF-8 may take for another: it would fold the case of other letters,
+/// and cut the name off elsewhere (<https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS>).
+pub(super) fn check_spelling(name: &[u8]) -> Result<(), Refusal> {
+    if name.is_ascii() && name.len() <= MAX_CERTAIN_BYTES {
+        return Ok(());
+    }
+    let message = "the name of a cursor or prepared statement is longer than 59 bytes, or not of ASCII characters";
+    Err(Refusal::builtin(Code::Unsupported, "uncertain-name", message)
+        .with_hint("Give it a short name of ASCII characters."))
 }
 
 /// Refuses a name that is taken; PostgreSQL would fail the message, and the old meaning stays.

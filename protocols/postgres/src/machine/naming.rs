@@ -10,6 +10,7 @@ use sluice_model::{Code, Mask, Obligations, Refusal};
 use sluice_sql::{Analysis, Cursor, Statement};
 
 use super::denial::unsupported;
+use super::named::check_spelling;
 use super::question::{Question, is_of};
 use super::results::result_formats;
 use super::{PostgresMachine, Prepared};
@@ -54,6 +55,9 @@ pub(super) fn check_nesting(looked_up: &[LookedUp], view: &View) -> Result<(), R
             |statement: &Statement| statement.change.is_some() || statement.cursor.is_some() && view.is_tagged();
         named.read.analysis.statements.iter().any(names) || !named.read.executes.is_empty()
     };
+    if view.is_tagged() {
+        looked_up.iter().try_for_each(|named| check_spelling(&named.name))?;
+    }
     if !looked_up.iter().any(nests) {
         return Ok(());
     }

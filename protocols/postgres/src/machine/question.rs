@@ -102,6 +102,7 @@ impl PostgresMachine {
             return Err(unsupported("withheld", "values cannot be withheld from an SQL server"));
         }
         self.refuse_in_flux(&question.known.analysis)?;
+        self.check_cursors(&question.known.analysis, &self.schemas.view())?;
         if question.known.unpins_names {
             self.names = NamesAre::Uncertain;
         }
@@ -184,7 +185,6 @@ impl PostgresMachine {
         if new > 0 && self.statements.len().saturating_add(new) > requests::MAX_NAMES {
             return Err(requests::too_many_statements());
         }
-        self.check_cursors(analysis)?;
         let mut steps = VecDeque::with_capacity(analysis.statements.len());
         for (statement, veil) in analysis.statements.iter().zip(veils) {
             let change = statement.change.as_ref().map(|change| name_change(change, question, obligations, handling));
