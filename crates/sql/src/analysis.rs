@@ -252,6 +252,8 @@ pub enum Reason {
     /// 14.14, 15.9, 16.5 and 17.1 take the role of the login instead of the one that the session began with (CVE-2024-10978).
     PinnedRole,
     CurrentOf,
+    /// The server may fold or cut off a name otherwise.
+    UncertainName,
     NotUnderstood,
 }
 
@@ -287,6 +289,7 @@ impl Reason {
             Self::UnknownPrepared => "the prepared statement is not known to the broker",
             Self::PinnedSetting | Self::PinnedReading | Self::PinnedRole => "the setting is pinned by the broker",
             Self::CurrentOf => "WHERE CURRENT OF is not supported",
+            Self::UncertainName => "a name in the statement may be another at the server",
             Self::NotUnderstood => "the statement contains something the broker does not understand",
         }
     }
@@ -303,6 +306,7 @@ impl Reason {
             Self::ForwardReference => Some("put the referenced query first"),
             Self::UnknownPrepared => Some("prepare the statement on this connection first"),
             Self::CurrentOf => Some("name the rows by their key"),
+            Self::UncertainName => Some("write it in double quotes, in lower case, or shorter"),
             Self::OtherDatabase
             | Self::RelationRule
             | Self::PinnedSetting

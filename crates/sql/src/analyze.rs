@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::walk::Walk;
-use crate::{Analysis, Catalog, Sensitive, Unreadable, read};
+use crate::{Analysis, Catalog, Reason, Refused, Sensitive, Unreadable, read};
 
 /// The prepared statements of a connection, made by `PREPARE` or by the protocol: they share one namespace.
 pub trait Prepared {
@@ -32,5 +32,11 @@ pub fn analyze(
     prepared: &dyn Prepared,
 ) -> Result<Analysis, Unreadable> {
     let tree = read::parse(text)?;
-    Walk::new(catalog, sensitive, prepared, catalog.search_path()).run(&tree.stmts, text)
+    let mut analysis = Walk::new(catalog, sensitive, prepared, catalog.search_path()).run(&tree.stmts, text)?;
+    if catalog.recodes()
+        && let Some(at) = read::uncertain_name(text)?
+    {
+        analysis.refusals.insert(0, Refused { reason: Reason::UncertainName, at: u32::try_from(at).ok() });
+    }
+    Ok(analysis)
 }

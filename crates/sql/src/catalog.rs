@@ -6,6 +6,8 @@ use std::collections::{HashMap, HashSet};
 #[derive(Clone, Debug, Default)]
 pub struct Rows {
     pub database: String,
+    /// The server keeps text in another encoding than UTF-8, and reads some names otherwise.
+    pub recodes: bool,
     /// The schemas of the pinned `search_path`, in order, with `$user` already replaced.
     pub search_path: Vec<String>,
     pub relations: Vec<RelationRow>,
@@ -89,6 +91,7 @@ pub struct TypeRow {
 #[derive(Debug)]
 pub struct Catalog {
     database: String,
+    recodes: bool,
     search_path: Vec<String>,
     epoch: u64,
     relations: HashMap<u32, Relation>,
@@ -162,6 +165,7 @@ impl Catalog {
         }
         let mut catalog = Self {
             database: rows.database,
+            recodes: rows.recodes,
             search_path: rows.search_path,
             epoch,
             relations: HashMap::new(),
@@ -192,6 +196,11 @@ impl Catalog {
             catalog.parents.entry(child).or_default().push(parent);
         }
         Ok(catalog)
+    }
+
+    /// The server keeps text in another encoding than UTF-8.
+    pub(crate) const fn recodes(&self) -> bool {
+        self.recodes
     }
 
     fn add_relation(&mut self, row: RelationRow) {

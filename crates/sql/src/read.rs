@@ -10,6 +10,9 @@ pub const MAX_TEXT_BYTES: usize = 256 * 1024;
 /// The most tokens that may nest in each other, counted generously; real statements stay far below.
 pub const MAX_NESTING: usize = 1_500;
 
+/// A name with its quotes that is no longer is cut off in no encoding.
+const MAX_CERTAIN_BYTES: usize = 59;
+
 /// A text this short cannot nest deeply enough to matter.
 const SHALLOW_BYTES: usize = 384;
 
@@ -63,6 +66,24 @@ pub(crate) fn scan(text: &str) -> Result<Vec<ScanToken>, Unreadable> {
         Ok(Ok(result)) => Ok(result.tokens),
         Ok(Err(_)) | Err(_) => Err(Unreadable::Syntax),
     }
+}
+
+/// Where the first name stands that a server with another encoding than UTF-8 may take for another: it folds the case of letters
+/// beyond ASCII, and cuts names off by other bytes
+/// (<https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS>).
+pub(crate) fn uncertain_name(text: &str) -> Result<Option<usize>, Unreadable> {
+    let plain = |text: &str| text.is_ascii() && !text.contains("U&") && !text.contains("u&");
+    if plain(text) {
+        return Ok(None);
+    }
+    let uncertain = |token: &ScanToken| {
+        let (start, end) = (usize::try_from(token.start).ok()?, usize::try_from(token.end).ok()?);
+        let name = text.get(start..end)?;
+        let is_name = matches!(Token::try_from(token.token), Ok(Token::Ident | Token::Uident));
+        let folds = !name.contains('"') && name.chars().any(|c| !c.is_ascii() && !c.to_lowercase().eq([c]));
+        (is_name && !plain(name) && (folds || name.len() > MAX_CERTAIN_BYTES)).then_some(start)
+    };
+    Ok(scan(text)?.iter().find_map(uncertain))
 }
 
 /// An upper bound on how deeply the tree of these tokens can nest.

@@ -19,7 +19,7 @@ pub(crate) enum LoadError {
 const OPEN: &str = "SET search_path = ''; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 const CLOSE: &str = "COMMIT";
 
-const DATABASE: &str = "SELECT pg_catalog.current_database()::pg_catalog.text";
+const DATABASE: &str = "SELECT pg_catalog.current_database()::pg_catalog.text, pg_catalog.getdatabaseencoding()::pg_catalog.text <> 'UTF8'";
 
 /// `_RETURN` is the rule that makes a view a view. Reading a definition locks what the view is made of, and would wait for
 /// whoever holds an exclusive lock on any of that: such a view is read without its definition.
@@ -100,8 +100,10 @@ FROM risky JOIN pg_catalog.pg_type t ON t.oid = risky.oid JOIN pg_catalog.pg_nam
 /// Not cancel-safe: a connection whose load was dropped must not be used again.
 pub(crate) async fn load(client: &Client, search_path: &[String], epoch: u64) -> Result<Catalog, LoadError> {
     client.batch_execute(OPEN).await?;
+    let database = client.query_one(DATABASE, &[]).await?;
     let rows = Rows {
-        database: client.query_one(DATABASE, &[]).await?.try_get(0)?,
+        database: database.try_get(0)?,
+        recodes: database.try_get(1)?,
         search_path: search_path.to_vec(),
         relations: read(client, RELATIONS, relation).await?,
         columns: read(client, COLUMNS, column).await?,

@@ -4,8 +4,10 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use sluice_tests::broker::{Broker, Setup, Target};
 use sluice_tests::canary::Scan;
 use sluice_tests::clients::{psql, python};
+use sluice_tests::database::{Database, ROLE, Server};
 use sluice_tests::run::run;
 
 use crate::shop::Shop;
@@ -146,4 +148,47 @@ fn errors_do_not_quote_protected_values() {
         assert_eq!(reply.status(), Some('I'), "{sql}");
     }
     Scan::default().none_in("what the client heard", &alice.heard);
+}
+
+#[test]
+fn a_name_means_what_it_means_in_the_servers_own_encoding() {
+    let server = Server::shared();
+    let made = "CREATE DATABASE latin OWNER app TEMPLATE template0 ENCODING LATIN1 LC_COLLATE 'C' LC_CTYPE 'C'";
+    let _made = server.admin("postgres").query(made).ok();
+    let database = Database { server, name: "latin".to_owned() };
+    // 63 bytes in the server's encoding; in UTF-8 one more, which would be cut off with what it belongs to.
+    let short = "x".repeat(62);
+    let long = format!("{short}\u{e9}");
+    let mut direct = server.direct(ROLE, "latin");
+    let _set = direct.query("SET client_encoding TO UTF8").ok();
+    let _filled = direct
+        .query(&format!(
+            "CREATE TABLE {long}(email text); CREATE TABLE {short}(email text); \
+             INSERT INTO {long} VALUES ('zq7x.k1@leak.example.com'); CREATE TABLE \u{e4}(email text)"
+        ))
+        .ok();
+    let columns = [(format!("public.{long}.email"), "pii.contact".to_owned())].into_iter().collect();
+    let mut setup = Setup::new(vec![Target { columns, ..Target::new("latin", "staging", &database) }]);
+    setup.policies = vec![(
+        "all.cedar".to_owned(),
+        "@id(\"all\") permit (principal, action in [Action::\"connect\", Action::\"read\"], resource);".to_owned(),
+    )];
+    let broker = Broker::start(&setup);
+    let mut alice = broker.wire("alice", "latin", &broker.token("alice", "analysts"));
+    for sql in [
+        format!("SELECT email FROM {long}"),
+        format!("SELECT email FROM \"{long}\""),
+        "SELECT email FROM \u{c4}".to_owned(),
+    ] {
+        let reply = alice.query(&sql);
+        Scan::default().none_in(&sql, &alice.heard);
+        assert_eq!(reply.refused("42501").message, "a name in the statement may be another at the server", "{sql}");
+    }
+    for sql in [
+        format!("SELECT email FROM {short}"),
+        "SELECT email FROM \u{e4}".to_owned(),
+        "SELECT '\u{c4}\u{c4}', 1 AS \"\u{c4}\"".to_owned(),
+    ] {
+        let _seen = alice.query(&sql).ok();
+    }
 }

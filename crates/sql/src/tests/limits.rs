@@ -248,3 +248,25 @@ proptest! {
         drop(world().ask(&format!("SELECT {} FROM customers c {}", list.join(" "), rest.join(" "))));
     }
 }
+
+#[test]
+fn names_that_another_encoding_reads_otherwise() {
+    let long = |bytes: usize| "x".repeat(bytes);
+    for (name, uncertain) in [
+        ("Customers".to_owned(), false),
+        (long(70), false),
+        ("\u{e4}pfel".to_owned(), false),
+        ("\u{c4}pfel".to_owned(), true),
+        ("\"\u{c4}pfel\"".to_owned(), false),
+        (format!("{}\u{e4}", long(57)), false),
+        (format!("{}\u{e4}", long(58)), true),
+        (format!("\"{}\u{e4}\"", long(58)), true),
+        (format!("U&\"{}\"", long(55)), false),
+        (format!("U&\"{}\"", long(56)), true),
+        ("'\u{c4}pfel'".to_owned(), false),
+        ("1 /* \u{c4}pfel */".to_owned(), false),
+    ] {
+        let found = crate::read::uncertain_name(&format!("SELECT {name}")).unwrap();
+        assert_eq!(found, uncertain.then_some(7), "{name}");
+    }
+}
