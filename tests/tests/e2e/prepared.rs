@@ -121,6 +121,89 @@ fn conversations() -> Vec<(&'static str, Vec<Vec<u8>>)> {
     ]
 }
 
+/// Cursors of SQL, and portals of the protocol under the same names.
+fn cursors() -> Vec<(&'static str, Vec<Vec<u8>>)> {
+    let query = |sql: &str| say::query(sql.as_bytes());
+    let declare = "DECLARE c CURSOR FOR SELECT generate_series(1, 9)";
+    let seven = || [say::parse("", "SELECT 7"), say::bind("c", "", &[], false), say::sync()].concat();
+    let described = || [say::named('D', 'P', "c"), say::sync()].concat();
+    vec![
+        (
+            "read forwards and backwards, by both protocols",
+            vec![
+                query("BEGIN"),
+                query("DECLARE c SCROLL CURSOR FOR SELECT generate_series(1, 9)"),
+                batch(&["FETCH 2 FROM c", "MOVE 3 IN c", "FETCH NEXT FROM c"]),
+                query("FETCH BACKWARD 2 FROM c; MOVE FIRST IN c; FETCH ALL FROM c"),
+                described(),
+                [say::parse("f", "FETCH ABSOLUTE 4 FROM c"), say::named('D', 'S', "f"), say::sync()].concat(),
+                [say::bind("", "f", &[], false), say::named('D', 'P', ""), say::execute("", 0), say::sync()].concat(),
+                batch(&["CLOSE c"]),
+                query("FETCH c"),
+                query("ROLLBACK"),
+            ],
+        ),
+        (
+            "gone with a savepoint, and the name free again",
+            vec![
+                query("BEGIN; SAVEPOINT s"),
+                query(declare),
+                query("ROLLBACK TO s"),
+                seven(),
+                query("FETCH c"),
+                query("COMMIT"),
+            ],
+        ),
+        (
+            "held beyond the transaction",
+            vec![
+                query("BEGIN; DECLARE c CURSOR WITH HOLD FOR SELECT generate_series(1, 9); COMMIT"),
+                query("FETCH 2 FROM c"),
+                query("BEGIN"),
+                query(declare),
+                query("ROLLBACK"),
+                query("FETCH 2 FROM c"),
+                query("CLOSE ALL"),
+                query("FETCH 2 FROM c"),
+            ],
+        ),
+        (
+            "a portal of the same name",
+            vec![
+                query("BEGIN"),
+                seven(),
+                query("FETCH c"),
+                query("CLOSE c"),
+                query(declare),
+                query("FETCH 2 FROM c"),
+                [say::named('C', 'P', "c"), say::sync()].concat(),
+                seven(),
+                query("FETCH c"),
+                query("ROLLBACK"),
+                query("BEGIN"),
+                query(declare),
+                seven(),
+                query("ROLLBACK"),
+            ],
+        ),
+        (
+            "not made by what fails",
+            vec![
+                query("BEGIN; DECLARE c CURSOR FOR SELECT 1 / 0; SAVEPOINT s"),
+                query("FETCH c"),
+                query("ROLLBACK TO s; FETCH c"),
+                query("ROLLBACK"),
+                query("BEGIN; SELECT 1 / 0; DECLARE c CURSOR FOR SELECT 7"),
+                query("ROLLBACK"),
+                query("BEGIN"),
+                query("FETCH c"),
+                query("ROLLBACK"),
+                query(declare),
+            ],
+        ),
+    ]
+}
+
 /// What came of a batch. What the broker does not know it refuses when it is prepared, in its own words.
 fn outcome(reply: &Reply) -> (Vec<Vec<Option<String>>>, bool, Option<char>) {
     (reply.rows(), reply.error().is_some(), reply.status())
@@ -129,7 +212,7 @@ fn outcome(reply: &Reply) -> (Vec<Vec<Option<String>>>, bool, Option<char>) {
 #[test]
 fn they_do_what_they_do_directly() {
     let (broker, database) = open();
-    for (what, batches) in conversations() {
+    for (what, batches) in conversations().into_iter().chain(cursors()) {
         let mut direct = database.server.admin(&database.name);
         let mut through = [alice(&broker, "plain"), alice(&broker, "tagged")];
         for (at, batch) in batches.iter().enumerate() {

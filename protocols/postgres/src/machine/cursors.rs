@@ -15,7 +15,6 @@ use super::{Made, Portal, PostgresMachine, requests};
 use crate::names::{Change, Found, Ticket};
 use crate::pipeline::{Execution, Handling};
 use crate::veil::{Formats, Veil};
-use crate::view::View;
 
 impl PostgresMachine {
     /// Whether it is settled what every `FETCH` of a text fetches from.
@@ -27,14 +26,16 @@ impl PostgresMachine {
     }
 
     /// Refuses more cursors than a connection may have, and names of which it is not certain whose they are.
-    pub(super) fn check_cursors(&self, analysis: &Analysis, view: &View) -> Result<(), Refusal> {
-        if view.is_tagged() {
-            let names = analysis.statements.iter().filter_map(|statement| statement.cursor.as_ref()?.name());
-            names.map(str::as_bytes).try_for_each(check_spelling)?;
+    pub(super) fn check_cursors(&self, analysis: &Analysis) -> Result<(), Refusal> {
+        let cursors: Vec<&Cursor> =
+            analysis.statements.iter().filter_map(|statement| statement.cursor.as_ref()).collect();
+        if cursors.is_empty() {
+            return Ok(());
         }
-        let declares = |cursor: &&Cursor| matches!(cursor, Cursor::Declare(..));
-        let cursors = analysis.statements.iter().filter_map(|statement| statement.cursor.as_ref());
-        let new = cursors.filter(declares).count();
+        if self.schemas.view().is_tagged() {
+            cursors.iter().filter_map(|cursor| cursor.name()).map(str::as_bytes).try_for_each(check_spelling)?;
+        }
+        let new = cursors.iter().filter(|cursor| matches!(cursor, Cursor::Declare(..))).count();
         if new == 0 || self.portals.len().saturating_add(new) <= requests::MAX_NAMES {
             return Ok(());
         }

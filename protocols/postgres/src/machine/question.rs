@@ -102,7 +102,7 @@ impl PostgresMachine {
             return Err(unsupported("withheld", "values cannot be withheld from an SQL server"));
         }
         self.refuse_in_flux(&question.known.analysis)?;
-        self.check_cursors(&question.known.analysis, &self.schemas.view())?;
+        self.check_cursors(&question.known.analysis)?;
         if question.known.unpins_names {
             self.names = NamesAre::Uncertain;
         }
