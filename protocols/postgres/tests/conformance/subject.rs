@@ -119,9 +119,9 @@ fn one(name: &'static str, bytes: Vec<u8>) -> Talk {
     Talk::of(name, [bytes])
 }
 
-fn masks() -> Obligations {
+fn masks(transform: Transform) -> Obligations {
     let resource = Resource::new("Column", ["public", "people", "email"]);
-    let mask = Mask { resource, transform: Transform::Redact, filterable: false };
+    let mask = Mask { resource, transform, filterable: false };
     Obligations { masks: vec![mask], ..Obligations::default() }
 }
 
@@ -258,7 +258,7 @@ impl Subject for PostgresSubject {
     }
 
     fn masked() -> Vec<Masked> {
-        let masked = |talk| Masked { talk, obligations: masks() };
+        let masked = |talk| Masked { talk, obligations: masks(Transform::Redact) };
         vec![
             masked(one("a simple query", query("select name, email from people"))),
             masked(one("every column", query("select * from people"))),
@@ -316,6 +316,10 @@ impl Subject for PostgresSubject {
     }
 
     fn obligations(name: &str) -> Option<Obligations> {
-        (name == "masks").then(masks)
+        match name {
+            "masks" => Some(masks(Transform::Redact)),
+            "tokens" => Some(masks(Transform::Token)),
+            _ => None,
+        }
     }
 }
