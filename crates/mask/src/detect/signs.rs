@@ -1,21 +1,28 @@
 //! Where values can begin at all.
 //!
 //! Every value of a built-in detector shows a *sign* at a known distance from its beginning: letters that all keys of a
-//! kind begin with, the first groups of a number, or a word not long before it. One automaton finds the signs of all
+//! kind begin with, the first groups of a number, or a word not long before it. Two automata find the signs of all
 //! detectors in one pass over the folded text. Where no sign is near, no candidate is begun.
+//!
+//! A step of an automaton waits for the one before it, most of the time for nothing else. So a long text is cut into
+//! lanes that are read side by side. All lanes but the first begin as if nothing stood before them; the lane before
+//! each then reads on into it until it finds itself in the same state, and what that lane found from there on counts.
 
-use regex_automata::dfa::{Automaton as _, StartKind, dense};
-use regex_automata::nfa::thompson;
-use regex_automata::util::primitives::StateID;
-use regex_automata::util::start;
-use regex_automata::{Anchored, MatchKind};
-use regex_syntax::ParserBuilder;
-use regex_syntax::hir::Hir;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::iter::zip;
+
+use smallvec::SmallVec;
 
 use super::bit;
+use table::{Classes, State, Table};
 
-const DETERMINIZE_BYTES: usize = 32 << 20;
-const TABLE_BYTES: usize = 4 << 20;
+/// How many parts of a text are read side by side.
+const LANES: usize = 4;
+/// The shortest part that is worth it.
+const SHORT: usize = 64;
 
 /// What every value of a detector shows, or one of several things of which it shows one.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +60,7 @@ pub(crate) struct Spot {
 
 /// The signs of a set of detectors.
 pub(crate) struct Signs {
+    classes: Classes,
     digits: Table,
     letters: Table,
     /// The detectors that have signs.
@@ -64,23 +72,38 @@ pub(crate) struct Signs {
 }
 
 /// How far the search for signs is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Search {
-    digits: StateID,
-    letters: StateID,
+    digits: State,
+    letters: State,
 }
+
+impl Search {
+    /// Whether signs end before the byte that was read last.
+    #[inline]
+    const fn ends(self) -> bool {
+        self.digits.ends(self.letters)
+    }
+
+    /// The same search, once it has told what ends there.
+    const fn told(self) -> Self {
+        Self { digits: self.digits.told(), letters: self.letters.told() }
+    }
+}
+
+/// The places in a lane before which signs end.
+type Hits = SmallVec<[(usize, Search); 8]>;
 
 impl Signs {
     /// Compiles the signs of each detector, in order; none if a table would be too large.
     pub(super) fn compile(each: &[Option<&'static [Sign]>]) -> Option<Self> {
-        let all = || {
-            let signs = each.iter().enumerate().filter_map(|(index, signs)| Some((bit(index), (*signs)?)));
-            signs.flat_map(|(detectors, signs)| signs.iter().map(move |sign| (detectors, sign)))
-        };
-        let table = |made| Table::compile(all().filter(|(_, sign)| sign.made == made));
-        let (digits, letters) = (table(Made::OfDigits)?, table(Made::OfLetters)?);
-        let mut signs = Self { digits, letters, signed: 0, reaches: Vec::new(), local: (0, 0) };
-        for (detectors, sign) in all() {
+        let signs = each.iter().enumerate().filter_map(|(index, signs)| Some((bit(index), (*signs)?)));
+        let all = signs.flat_map(|(detectors, signs)| signs.iter().map(move |sign| (detectors, sign)));
+        let (digits, letters): (Vec<_>, Vec<_>) = all.partition(|(_, sign)| sign.made == Made::OfDigits);
+        let (classes, of_digits, of_letters) = Table::pair(&digits, &letters)?;
+        let (signed, reaches, local) = (0, Vec::new(), (0, 0));
+        let mut signs = Self { classes, digits: of_digits, letters: of_letters, signed, reaches, local };
+        for (detectors, sign) in digits.into_iter().chain(letters) {
             signs.signed |= detectors;
             match sign.place {
                 Place::Before { most, .. } => signs.reach(most, detectors),
@@ -103,24 +126,34 @@ impl Signs {
         Search { digits: self.digits.start, letters: self.letters.start }
     }
 
-    /// Reads bytes; tells which signs end before which of them.
+    /// Reads bytes; tells which signs end before which of them, in order.
     pub(crate) fn read(&self, search: &mut Search, bytes: &[u8], mut tell: impl FnMut(usize, Spot)) {
-        let Search { mut digits, mut letters } = *search;
-        for (index, byte) in bytes.iter().enumerate() {
-            digits = self.digits.table.next_state(digits, *byte);
-            letters = self.letters.table.next_state(letters, *byte);
-            if self.digits.table.is_special_state(digits) || self.letters.table.is_special_state(letters) {
-                self.digits.spots(digits, |spot| tell(index, spot));
-                self.letters.spots(letters, |spot| tell(index, spot));
+        let length = bytes.len() / LANES;
+        let mut parts = bytes.chunks_exact(length.max(SHORT));
+        let (Some(a), Some(b), Some(c), Some(d)) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+            return self.walk(search, bytes, tell);
+        };
+        let texts = [a, b, c, d];
+        let (mut states, mut hits) = ([*search, self.fresh(), self.fresh(), self.fresh()], <[Hits; LANES]>::default());
+        self.side_by_side(&mut states, texts, &mut hits);
+        let mut from = 0_usize;
+        for (lane, (text, (state, hits))) in zip(texts, zip(states, hits)).enumerate() {
+            let tell = &mut |index: usize, spot| tell(from.saturating_add(index), spot);
+            let agreed = if lane == 0 { Some(0) } else { self.agree(search, text, tell) };
+            if let Some(agreed) = agreed {
+                for (index, search) in hits.into_iter().filter(|(index, _)| *index >= agreed) {
+                    self.spots(search, |spot| tell(index, spot));
+                }
+                *search = state;
             }
+            from = from.saturating_add(text.len());
         }
-        *search = Search { digits, letters };
+        self.walk(search, bytes.get(from..).unwrap_or_default(), |index, spot| tell(from.saturating_add(index), spot));
     }
 
     /// Tells which signs end with the bytes read so far.
-    pub(crate) fn end(&self, search: Search, mut tell: impl FnMut(Spot)) {
-        self.digits.spots(self.digits.table.next_eoi_state(search.digits), &mut tell);
-        self.letters.spots(self.letters.table.next_eoi_state(search.letters), &mut tell);
+    pub(crate) fn end(&self, search: Search, tell: impl FnMut(Spot)) {
+        self.spots(Search { digits: self.digits.end(search.digits), letters: self.letters.end(search.letters) }, tell);
     }
 
     /// The detectors that have a sign somewhere in a whole text.
@@ -130,42 +163,69 @@ impl Signs {
         self.end(search, |spot| shown |= spot.detectors);
         shown
     }
-}
 
-/// An automaton for some of the signs.
-struct Table {
-    table: dense::DFA<Vec<u32>>,
-    start: StateID,
-    /// One for each pattern.
-    spots: Vec<Spot>,
-}
-
-impl Table {
-    fn compile<'a>(signs: impl Iterator<Item = (u64, &'a Sign)>) -> Option<Self> {
-        let (mut patterns, mut spots) = (Vec::new(), Vec::new());
-        for (detectors, sign) in signs {
-            patterns.push(ParserBuilder::new().unicode(false).utf8(false).build().parse(sign.pattern).ok()?);
-            spots.push(Spot { detectors, place: sign.place });
-        }
-        let config = thompson::Config::new().utf8(false);
-        let nfa = thompson::Compiler::new().configure(config).build_many_from_hir::<Hir>(&patterns).ok()?;
-        let config = dense::Config::new()
-            .start_kind(StartKind::Unanchored)
-            .match_kind(MatchKind::All)
-            .accelerate(false)
-            .determinize_size_limit(Some(DETERMINIZE_BYTES))
-            .dfa_size_limit(Some(TABLE_BYTES));
-        let table = dense::Builder::new().configure(config).build_from_nfa(&nfa).ok()?;
-        let start = table.start_state(&start::Config::new().anchored(Anchored::No)).ok()?;
-        // Where a text begins, something stands before it that is neither a letter nor a digit.
-        let start = table.next_state(start, b'\n');
-        Some(Self { table, start, spots })
+    /// A search that begins in the middle of a text.
+    const fn fresh(&self) -> Search {
+        Search { digits: self.digits.fresh, letters: self.letters.fresh }
     }
 
-    fn spots(&self, state: StateID, mut tell: impl FnMut(Spot)) {
-        if self.table.is_match_state(state) {
-            let patterns = (0..self.table.match_len(state)).map(|index| self.table.match_pattern(state, index));
-            patterns.filter_map(|pattern| self.spots.get(pattern.as_usize())).for_each(|spot| tell(*spot));
+    #[inline]
+    fn step(&self, search: Search, byte: u8) -> Search {
+        let class = self.classes.of(byte);
+        Search { digits: self.digits.next(search.digits, class), letters: self.letters.next(search.letters, class) }
+    }
+
+    fn spots(&self, search: Search, mut tell: impl FnMut(Spot)) {
+        let signs = [(&self.digits, search.digits), (&self.letters, search.letters)];
+        signs.into_iter().flat_map(|(table, state)| table.spots(state)).for_each(|spot| tell(*spot));
+    }
+
+    /// Reads bytes one after the other.
+    fn walk(&self, search: &mut Search, bytes: &[u8], mut tell: impl FnMut(usize, Spot)) {
+        for (index, byte) in bytes.iter().enumerate() {
+            *search = self.step(*search, *byte);
+            if search.ends() {
+                self.spots(*search, |spot| tell(index, spot));
+                *search = search.told();
+            }
         }
     }
+
+    /// Reads parts of a text side by side.
+    fn side_by_side(&self, states: &mut [Search; LANES], texts: [&[u8]; LANES], hits: &mut [Hits; LANES]) {
+        let ([mut a, mut b, mut c, mut d], [first, second, third, fourth]) = (*states, texts);
+        for (index, ((w, x), (y, z))) in zip(zip(first, second), zip(third, fourth)).enumerate() {
+            (a, b, c, d) = (self.step(a, *w), self.step(b, *x), self.step(c, *y), self.step(d, *z));
+            if a.ends() || b.ends() || c.ends() || d.ends() {
+                [a, b, c, d] = note(index, [a, b, c, d], hits);
+            }
+        }
+        *states = [a, b, c, d];
+    }
+
+    /// Reads on until a search that began with these bytes would be in the same state; tells how many that took.
+    fn agree(&self, search: &mut Search, bytes: &[u8], tell: &mut impl FnMut(usize, Spot)) -> Option<usize> {
+        let mut fresh = self.fresh();
+        for (index, byte) in bytes.iter().enumerate() {
+            if *search == fresh {
+                return Some(index);
+            }
+            fresh = self.step(fresh, *byte).told();
+            *search = self.step(*search, *byte);
+            if search.ends() {
+                self.spots(*search, |spot| tell(index, spot));
+                *search = search.told();
+            }
+        }
+        None
+    }
+}
+
+#[cold]
+fn note(index: usize, mut states: [Search; LANES], hits: &mut [Hits; LANES]) -> [Search; LANES] {
+    for (state, hits) in zip(&mut states, hits).filter(|(state, _)| state.ends()) {
+        hits.push((index, *state));
+        *state = state.told();
+    }
+    states
 }
