@@ -16,7 +16,7 @@ use escape::Escape;
 use starts::Starts;
 
 pub(crate) use class::{LETTER, SYMBOL, fold};
-pub(crate) use plain::{is_all_plain, is_strange, run};
+pub(crate) use plain::{is_all_plain, is_graphic, is_strange, run};
 use plain::{is_plain, plain_run};
 
 /// How many invisible characters may follow a visible one; the rest of such a run is left out of the text, so that

@@ -29,7 +29,7 @@ use smallvec::SmallVec;
 use unicode_width::UnicodeWidthChar as _;
 
 use crate::detect::{Detectors, Watch};
-use crate::fold::{Rest, run};
+use crate::fold::{Rest, is_graphic, run};
 use cursor::{Cursor, Effect};
 use head::{Head, Motion};
 use raw::Raw;
@@ -213,9 +213,9 @@ impl Terminal {
     fn plain(&self, bytes: &[u8]) -> usize {
         let piped = !self.cursor.has_columns();
         if piped {
-            run(bytes, |byte| matches!(byte, b' '..=b'~' | b'\t' | b'\n' | b'\r'))
+            run(bytes, |byte| is_graphic(byte) | (byte == b'\t') | (byte == b'\n') | (byte == b'\r'))
         } else {
-            run(bytes, |byte| matches!(byte, b' '..=b'~'))
+            run(bytes, is_graphic)
         }
     }
 
@@ -342,7 +342,7 @@ impl Terminal {
 
 /// How many of the next bytes are controls that a screen does not show.
 fn blanks(bytes: &[u8]) -> usize {
-    run(bytes, |byte| matches!(byte, 0..=0x07 | 0x0e..=0x1a | 0x1c..=0x1f))
+    run(bytes, |byte| (byte < 0x08) | ((byte > 0x0d) & (byte < 0x20) & (byte != 0x1b)))
 }
 
 impl fmt::Debug for Terminal {

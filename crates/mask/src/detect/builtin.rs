@@ -4,7 +4,7 @@
 //! without spaces, `\x82` a symbol.
 
 use super::Guard;
-use super::signs::{Made, Place, Sign};
+use super::signs::{Place, Sign};
 use crate::recognise::{Check, address, card, iban, phone, ssn, standalone};
 
 /// The stand-ins of this product itself; no class of values, so not among the public names.
@@ -52,22 +52,17 @@ impl Builtin {
 
 /// A sign whose end is that far behind the beginning of the value.
 const fn before(least: usize, most: usize, pattern: &'static str) -> Sign {
-    Sign { made: Made::OfLetters, pattern, place: Place::Before { least, most } }
-}
-
-/// The first groups of a number, whose end is that far behind its beginning.
-const fn groups(least: usize, most: usize, pattern: &'static str) -> Sign {
-    Sign { made: Made::OfDigits, pattern, place: Place::Before { least, most } }
+    Sign { pattern, place: Place::Before { least, most } }
 }
 
 /// A sign that ends the local part of a mail address.
 const fn local(most: usize, pattern: &'static str) -> Sign {
-    Sign { made: Made::OfLetters, pattern, place: Place::Local { most } }
+    Sign { pattern, place: Place::Local { most } }
 }
 
 /// A sign that stands before the value.
 const fn after(most: usize, pattern: &'static str) -> Sign {
-    Sign { made: Made::OfLetters, pattern, place: Place::After { most } }
+    Sign { pattern, place: Place::After { most } }
 }
 
 pub(super) fn find(name: &str) -> Option<&'static Builtin> {
@@ -91,7 +86,7 @@ const TABLE: &[Builtin] = &[
         .guarded(Guard::Digit)
         .checked(Check::Whole(ssn))
         .showing(&[
-            groups(11, 17, r"[^0-9][0-9]{3}[ \t\r\n\-._/:|~()\[\]\x82]+[0-9]{2}[ \t\r\n\-._/:|~()\[\]\x82]+[0-9]{4}"),
+            before(11, 17, r"[^0-9][0-9]{3}[ \t\r\n\-._/:|~()\[\]\x82]+[0-9]{2}[ \t\r\n\-._/:|~()\[\]\x82]+[0-9]{4}"),
             after(40, r"(?i:ssns?|s\.s\.n|itin)[^A-Za-z]|(?i:soc(?:ial)?[ \-_]sec)"),
         ])
         .within(48),
@@ -99,7 +94,7 @@ const TABLE: &[Builtin] = &[
     Builtin::new("payment-card", "finance.pan", r"[0-9]{12,19}|(?:[0-9]{4,11}[ \t.\-_/]{1,2}){1,4}[0-9]{1,11}")
         .guarded(Guard::Digit)
         .checked(Check::Whole(card))
-        .showing(&[groups(
+        .showing(&[before(
             9,
             14,
             r"[^0-9][2-68](?:[0-9]{11}|[0-9]{7}[0-9]*[ \t.\-_/]+[0-9]|[0-9]{3}[0-9]*[ \t.\-_/]+[0-9]{4})",
@@ -109,7 +104,7 @@ const TABLE: &[Builtin] = &[
     Builtin::new("iban", "finance.iban", r"[A-Za-z]{2}[0-9]{2}(?:[ \-.]{0,2}[A-Za-z0-9]){11,30}")
         .guarded(Guard::Word)
         .checked(Check::Whole(iban))
-        .showing(&[groups(
+        .showing(&[before(
             5,
             7,
             concat!(
@@ -123,10 +118,10 @@ const TABLE: &[Builtin] = &[
         .guarded(Guard::Digit)
         .checked(Check::Whole(phone))
         .showing(&[
-            groups(2, 3, r"\+\(?[0-9]"),
-            groups(5, 20, r"[^0-9]00[1-9][0-9]*[ \t.\-()/]+[0-9]"),
-            groups(8, 16, r"[^0-9][2-9][0-9]{2}[ \t.\-()/]+[2-9][0-9]{2}[ \t.\-()/]"),
-            groups(9, 15, r"[^0-9]0[1-9](?:[ \t.\-()/]+[0-9]{2}){2}[ \t.\-()/]"),
+            before(2, 3, r"\+\(?[0-9]"),
+            before(5, 20, r"[^0-9]00[1-9][0-9]*[ \t.\-()/]+[0-9]"),
+            before(8, 16, r"[^0-9][2-9][0-9]{2}[ \t.\-()/]+[2-9][0-9]{2}[ \t.\-()/]"),
+            before(9, 15, r"[^0-9]0[1-9](?:[ \t.\-()/]+[0-9]{2}){2}[ \t.\-()/]"),
             after(24, r"(?i:phones?|tel|telefon|mobile|fax|whatsapp|sms)[^A-Za-z]"),
         ])
         .within(64),

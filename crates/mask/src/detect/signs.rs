@@ -1,7 +1,7 @@
 //! Where values can begin at all.
 //!
 //! Every value of a built-in detector shows a *sign* at a known distance from its beginning: letters that all keys of a
-//! kind begin with, the first groups of a number, or a word not long before it. Two automata find the signs of all
+//! kind begin with, the first groups of a number, or a word not long before it. One automaton finds the signs of all
 //! detectors in one pass over the folded text. Where no sign is near, no candidate is begun.
 //!
 //! A step of an automaton waits for the one before it, most of the time for nothing else. So a long text is cut into
@@ -17,7 +17,9 @@ use std::iter::zip;
 use smallvec::SmallVec;
 
 use super::bit;
-use table::{Classes, State, Table};
+use table::Table;
+
+pub(crate) use table::Search;
 
 /// How many parts of a text are read side by side.
 const LANES: usize = 4;
@@ -27,16 +29,8 @@ const SHORT: usize = 64;
 /// What every value of a detector shows, or one of several things of which it shows one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sign {
-    pub(super) made: Made,
     pub(super) pattern: &'static str,
     pub(super) place: Place,
-}
-
-/// What a sign consists of: one automaton for both would be many times as large as the two are.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Made {
-    OfDigits,
-    OfLetters,
 }
 
 /// Where a value begins that has a sign, counted in folded bytes from the end of the sign.
@@ -60,35 +54,13 @@ pub(crate) struct Spot {
 
 /// The signs of a set of detectors.
 pub(crate) struct Signs {
-    classes: Classes,
-    digits: Table,
-    letters: Table,
+    table: Table,
     /// The detectors that have signs.
     pub(crate) signed: u64,
     /// How far the ends of signs are from beginnings before them, and of which detectors.
     pub(crate) reaches: Vec<(usize, u64)>,
     /// The same, of those behind the local part of a mail address.
     pub(crate) local: (usize, u64),
-}
-
-/// How far the search for signs is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Search {
-    digits: State,
-    letters: State,
-}
-
-impl Search {
-    /// Whether signs end before the byte that was read last.
-    #[inline]
-    const fn ends(self) -> bool {
-        self.digits.ends(self.letters)
-    }
-
-    /// The same search, once it has told what ends there.
-    const fn told(self) -> Self {
-        Self { digits: self.digits.told(), letters: self.letters.told() }
-    }
 }
 
 /// The places in a lane before which signs end.
@@ -99,11 +71,9 @@ impl Signs {
     pub(super) fn compile(each: &[Option<&'static [Sign]>]) -> Option<Self> {
         let signs = each.iter().enumerate().filter_map(|(index, signs)| Some((bit(index), (*signs)?)));
         let all = signs.flat_map(|(detectors, signs)| signs.iter().map(move |sign| (detectors, sign)));
-        let (digits, letters): (Vec<_>, Vec<_>) = all.partition(|(_, sign)| sign.made == Made::OfDigits);
-        let (classes, of_digits, of_letters) = Table::pair(&digits, &letters)?;
-        let (signed, reaches, local) = (0, Vec::new(), (0, 0));
-        let mut signs = Self { classes, digits: of_digits, letters: of_letters, signed, reaches, local };
-        for (detectors, sign) in digits.into_iter().chain(letters) {
+        let all: Vec<_> = all.collect();
+        let mut signs = Self { table: Table::compile(&all)?, signed: 0, reaches: Vec::new(), local: (0, 0) };
+        for (detectors, sign) in all {
             signs.signed |= detectors;
             match sign.place {
                 Place::Before { most, .. } => signs.reach(most, detectors),
@@ -123,7 +93,7 @@ impl Signs {
 
     /// A search that has read nothing.
     pub(crate) const fn search(&self) -> Search {
-        Search { digits: self.digits.start, letters: self.letters.start }
+        self.table.start
     }
 
     /// Reads bytes; tells which signs end before which of them, in order.
@@ -134,7 +104,8 @@ impl Signs {
             return self.walk(search, bytes, tell);
         };
         let texts = [a, b, c, d];
-        let (mut states, mut hits) = ([*search, self.fresh(), self.fresh(), self.fresh()], <[Hits; LANES]>::default());
+        let (mut states, mut hits) =
+            ([*search, self.table.fresh, self.table.fresh, self.table.fresh], <[Hits; LANES]>::default());
         self.side_by_side(&mut states, texts, &mut hits);
         let mut from = 0_usize;
         for (lane, (text, (state, hits))) in zip(texts, zip(states, hits)).enumerate() {
@@ -142,7 +113,7 @@ impl Signs {
             let agreed = if lane == 0 { Some(0) } else { self.agree(search, text, tell) };
             if let Some(agreed) = agreed {
                 for (index, search) in hits.into_iter().filter(|(index, _)| *index >= agreed) {
-                    self.spots(search, |spot| tell(index, spot));
+                    self.table.spots(search).iter().for_each(|spot| tell(index, *spot));
                 }
                 *search = state;
             }
@@ -153,7 +124,7 @@ impl Signs {
 
     /// Tells which signs end with the bytes read so far.
     pub(crate) fn end(&self, search: Search, tell: impl FnMut(Spot)) {
-        self.spots(Search { digits: self.digits.end(search.digits), letters: self.letters.end(search.letters) }, tell);
+        self.table.spots(self.table.end(search)).iter().copied().for_each(tell);
     }
 
     /// The detectors that have a sign somewhere in a whole text.
@@ -164,28 +135,12 @@ impl Signs {
         shown
     }
 
-    /// A search that begins in the middle of a text.
-    const fn fresh(&self) -> Search {
-        Search { digits: self.digits.fresh, letters: self.letters.fresh }
-    }
-
-    #[inline]
-    fn step(&self, search: Search, byte: u8) -> Search {
-        let class = self.classes.of(byte);
-        Search { digits: self.digits.next(search.digits, class), letters: self.letters.next(search.letters, class) }
-    }
-
-    fn spots(&self, search: Search, mut tell: impl FnMut(Spot)) {
-        let signs = [(&self.digits, search.digits), (&self.letters, search.letters)];
-        signs.into_iter().flat_map(|(table, state)| table.spots(state)).for_each(|spot| tell(*spot));
-    }
-
     /// Reads bytes one after the other.
     fn walk(&self, search: &mut Search, bytes: &[u8], mut tell: impl FnMut(usize, Spot)) {
         for (index, byte) in bytes.iter().enumerate() {
-            *search = self.step(*search, *byte);
+            *search = self.table.next(*search, *byte);
             if search.ends() {
-                self.spots(*search, |spot| tell(index, spot));
+                self.table.spots(*search).iter().for_each(|spot| tell(index, *spot));
                 *search = search.told();
             }
         }
@@ -195,7 +150,8 @@ impl Signs {
     fn side_by_side(&self, states: &mut [Search; LANES], texts: [&[u8]; LANES], hits: &mut [Hits; LANES]) {
         let ([mut a, mut b, mut c, mut d], [first, second, third, fourth]) = (*states, texts);
         for (index, ((w, x), (y, z))) in zip(zip(first, second), zip(third, fourth)).enumerate() {
-            (a, b, c, d) = (self.step(a, *w), self.step(b, *x), self.step(c, *y), self.step(d, *z));
+            (a, b, c, d) =
+                (self.table.next(a, *w), self.table.next(b, *x), self.table.next(c, *y), self.table.next(d, *z));
             if a.ends() || b.ends() || c.ends() || d.ends() {
                 [a, b, c, d] = note(index, [a, b, c, d], hits);
             }
@@ -205,15 +161,15 @@ impl Signs {
 
     /// Reads on until a search that began with these bytes would be in the same state; tells how many that took.
     fn agree(&self, search: &mut Search, bytes: &[u8], tell: &mut impl FnMut(usize, Spot)) -> Option<usize> {
-        let mut fresh = self.fresh();
+        let mut fresh = self.table.fresh;
         for (index, byte) in bytes.iter().enumerate() {
             if *search == fresh {
                 return Some(index);
             }
-            fresh = self.step(fresh, *byte).told();
-            *search = self.step(*search, *byte);
+            fresh = self.table.next(fresh, *byte).told();
+            *search = self.table.next(*search, *byte);
             if search.ends() {
-                self.spots(*search, |spot| tell(index, spot));
+                self.table.spots(*search).iter().for_each(|spot| tell(index, *spot));
                 *search = search.told();
             }
         }

@@ -9,9 +9,16 @@ pub(super) fn is_plain(character: char) -> bool {
     u8::try_from(character).is_ok_and(is_plain_byte)
 }
 
+/// Without a way out in the middle, so that many bytes are looked at together.
 #[inline]
 const fn is_plain_byte(byte: u8) -> bool {
-    matches!(byte, b'\n' | b' '..=b'~') && !matches!(byte, b'\\' | b'%' | b'&')
+    (is_graphic(byte) | (byte == b'\n')) & (byte != b'\\') & (byte != b'%') & (byte != b'&')
+}
+
+/// Whether a byte is a character of ASCII that takes a cell of a screen.
+#[inline]
+pub(crate) const fn is_graphic(byte: u8) -> bool {
+    byte.wrapping_sub(b' ') < 0x5f
 }
 
 /// How many bytes a text begins with that stand for themselves.

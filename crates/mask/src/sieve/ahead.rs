@@ -135,19 +135,23 @@ impl Ahead {
         if let Some(other) = bytes.iter().rposition(|byte| !is_local(*byte)) {
             self.local = from.saturating_add(other).saturating_add(1);
         }
-        let [_, mut last] = self.quotes;
-        let mut quotes = bytes
-            .iter()
-            .enumerate()
-            .rev()
-            .take(QUOTED)
-            .filter(|(_, byte)| **byte == b'"')
-            .map(|(at, _)| from.saturating_add(at));
-        if let Some(second) = quotes.next() {
-            last = quotes.next().unwrap_or(last);
-            self.quotes = [last, second];
-        }
+        self.quote(from, bytes);
         self.known = self.open(signs).map(|(from, _)| from).min().unwrap_or(end);
+    }
+
+    /// Looks for the last two quotes in what has come.
+    fn quote(&mut self, from: usize, bytes: &[u8]) {
+        let low = bytes.len().saturating_sub(QUOTED);
+        let last = bytes.get(low..).unwrap_or_default();
+        if !last.iter().fold(false, |any, byte| any | (*byte == b'"')) {
+            return;
+        }
+        let mut quotes = last.iter().enumerate().rev().filter(|(_, byte)| **byte == b'"');
+        let mut quotes = quotes.by_ref().map(|(at, _)| from.saturating_add(low).saturating_add(at));
+        if let Some(second) = quotes.next() {
+            let [_, last] = self.quotes;
+            self.quotes = [quotes.next().unwrap_or(last), second];
+        }
     }
 
     /// Takes a sign that ends before a position.

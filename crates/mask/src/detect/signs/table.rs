@@ -18,125 +18,92 @@ const TABLE_BYTES: usize = 4 << 20;
 /// Marks a state before whose last byte signs end.
 const ENDS: u32 = 1 << 31;
 
-/// The state of a table: where its row begins, and whether signs end there.
+/// How far a search for signs is: a state of the automaton, as the place of its row, and whether signs end there.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct State(u32);
+pub(crate) struct Search(u32);
 
-impl State {
-    /// Whether signs end before the byte that led to one of these states.
+impl Search {
+    /// Whether signs end before the byte that led there.
     #[inline]
-    pub(super) const fn ends(self, other: Self) -> bool {
-        (self.0 | other.0) & ENDS != 0
+    pub(super) const fn ends(self) -> bool {
+        self.0 & ENDS != 0
     }
 
-    /// The same state, whose signs have been told.
+    /// The same state, once its signs have been told.
     #[inline]
     pub(super) const fn told(self) -> Self {
         Self(self.0 & !ENDS)
     }
 }
 
-/// Which bytes no sign of several tables tells apart.
-#[derive(Debug)]
-pub(super) struct Classes {
-    of: [u8; 256],
-    /// One byte of each.
-    bytes: Vec<u8>,
-}
-
-impl Classes {
-    fn common(one: &dense::DFA<Vec<u32>>, other: &dense::DFA<Vec<u32>>) -> Option<Self> {
-        let (mut of, mut bytes, mut known) = ([0; 256], Vec::new(), BTreeMap::new());
-        for byte in 0..=u8::MAX {
-            let pair = (one.byte_classes().get(byte), other.byte_classes().get(byte));
-            let next = u8::try_from(known.len()).ok();
-            let class = known.entry(pair).or_insert(next);
-            if *class == next {
-                bytes.push(byte);
-            }
-            *of.get_mut(usize::from(byte))? = (*class)?;
-        }
-        Some(Self { of, bytes })
-    }
-
-    /// The class of a byte.
-    #[inline]
-    pub(super) fn of(&self, byte: u8) -> u8 {
-        self.of.get(usize::from(byte)).copied().unwrap_or_default()
-    }
-}
-
 /// An automaton that says where signs end.
 pub(super) struct Table {
+    /// The class of each byte: no sign tells apart the bytes of one.
+    classes: [u8; 256],
     /// A row for each state: the next state for each class of bytes and for the end of the text, and last, which of
     /// `spots` the signs are that end there.
     rows: Vec<u32>,
     spots: Vec<Box<[Spot]>>,
-    /// Where a text begins.
-    pub(super) start: State,
-    /// Where nothing is known of what was before.
-    pub(super) fresh: State,
     width: usize,
+    /// Where a text begins.
+    pub(super) start: Search,
+    /// Where nothing is known of what was before.
+    pub(super) fresh: Search,
 }
 
 impl Table {
-    /// Compiles the signs of two kinds into one table each; none if one would be too large.
-    pub(super) fn pair(one: &[(u64, &Sign)], other: &[(u64, &Sign)]) -> Option<(Classes, Self, Self)> {
-        let (first, second) = (determinise(one)?, determinise(other)?);
-        let classes = Classes::common(&first, &second)?;
-        let (first, second) = (Self::flat(&first, &classes, one)?, Self::flat(&second, &classes, other)?);
-        Some((classes, first, second))
-    }
-
-    fn flat(automaton: &dense::DFA<Vec<u32>>, classes: &Classes, signs: &[(u64, &Sign)]) -> Option<Self> {
+    /// Compiles signs, each with its detectors; none if the table would be too large.
+    pub(super) fn compile(signs: &[(u64, &Sign)]) -> Option<Self> {
+        let automaton = determinise(signs)?;
         let fresh = automaton.start_state(&start::Config::new().anchored(Anchored::No)).ok()?;
         // Where a text begins, something stands before it that is neither a letter nor a digit.
         let start = automaton.next_state(fresh, b'\n');
         // The classes, the end of the text, and what ends there.
-        let width = classes.bytes.len().saturating_add(2);
+        let width = automaton.alphabet_len().saturating_add(1);
         let (mut order, mut known) = (Vec::new(), BTreeMap::new());
         let mut place = |state, order: &mut Vec<StateID>| {
-            let row = *known.entry(state).or_insert_with(|| {
+            let number = *known.entry(state).or_insert_with(|| {
                 order.push(state);
-                order.len().saturating_sub(1).saturating_mul(width)
+                order.len().saturating_sub(1)
             });
-            let mark = if automaton.is_match_state(state) { ENDS } else { 0 };
-            u32::try_from(row).ok().filter(|row| row & ENDS == 0).map(|row| row | mark)
+            let row = u32::try_from(number.checked_mul(width)?).ok().filter(|row| row & ENDS == 0)?;
+            Some(if automaton.is_match_state(state) { row | ENDS } else { row })
         };
-        let (fresh, start) = (State(place(fresh, &mut order)?), State(place(start, &mut order)?));
-        let (mut rows, mut spots, mut next) = (Vec::new(), Vec::new(), 0_usize);
-        while let Some(state) = order.get(next).copied() {
-            for byte in &classes.bytes {
-                rows.push(place(automaton.next_state(state, *byte), &mut order)?);
+        let (fresh, start) = (Search(place(fresh, &mut order)?), Search(place(start, &mut order)?));
+        let (mut rows, mut spots) = (Vec::new(), Vec::new());
+        while let Some(state) = order.get(spots.len()).copied() {
+            for unit in automaton.byte_classes().representatives(..) {
+                let eoi = || automaton.next_eoi_state(state);
+                rows.push(place(unit.as_u8().map_or_else(eoi, |byte| automaton.next_state(state, byte)), &mut order)?);
             }
-            rows.push(place(automaton.next_eoi_state(state), &mut order)?);
-            rows.push(u32::try_from(next).ok()?);
-            spots.push(ending(automaton, state, signs));
-            next = next.saturating_add(1);
+            rows.push(u32::try_from(spots.len()).ok()?);
+            spots.push(ending(&automaton, state, signs));
         }
-        Some(Self { rows, spots, start, fresh, width })
+        let mut classes = [0; 256];
+        (0..=u8::MAX).zip(&mut classes).for_each(|(byte, class)| *class = automaton.byte_classes().get(byte));
+        Some(Self { classes, rows, spots, width, start, fresh })
     }
 
-    /// Reads a byte of a class.
+    /// Reads a byte.
     #[inline]
-    pub(super) fn next(&self, state: State, class: u8) -> State {
-        State(self.column(state, usize::from(class)))
+    pub(super) fn next(&self, state: Search, byte: u8) -> Search {
+        Search(self.column(state, self.classes.get(usize::from(byte)).copied().unwrap_or_default().into()))
     }
 
     /// Reads the end of the text.
-    pub(super) fn end(&self, state: State) -> State {
-        State(self.column(state.told(), self.width.saturating_sub(2)))
+    pub(super) fn end(&self, state: Search) -> Search {
+        Search(self.column(state, self.width.saturating_sub(2)))
     }
 
     /// The signs that end before the byte that led to a state.
-    pub(super) fn spots(&self, state: State) -> &[Spot] {
+    pub(super) fn spots(&self, state: Search) -> &[Spot] {
         let number = self.column(state.told(), self.width.saturating_sub(1));
         usize::try_from(number).ok().and_then(|number| self.spots.get(number)).map_or(&[], |spots| spots)
     }
 
     #[inline]
-    fn column(&self, state: State, column: usize) -> u32 {
-        let row = usize::try_from(state.0).unwrap_or(usize::MAX);
+    fn column(&self, Search(row): Search, column: usize) -> u32 {
+        let row = usize::try_from(row).unwrap_or(usize::MAX);
         self.rows.get(row.wrapping_add(column)).copied().unwrap_or_default()
     }
 }
