@@ -12,6 +12,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use std::cmp::Reverse;
 use std::iter::zip;
 
 use smallvec::SmallVec;
@@ -22,9 +23,9 @@ use table::Table;
 pub(crate) use table::Search;
 
 /// How many parts of a text are read side by side.
-const LANES: usize = 4;
-/// The shortest part that is worth it.
-const SHORT: usize = 64;
+const LANES: usize = 6;
+/// How long each of them is.
+const LANE: usize = 170;
 
 /// What every value of a detector shows, or one of several things of which it shows one.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +58,7 @@ pub(crate) struct Signs {
     table: Table,
     /// The detectors that have signs.
     pub(crate) signed: u64,
-    /// How far the ends of signs are from beginnings before them, and of which detectors.
+    /// How far the ends of signs are from beginnings before them, and of which detectors; the farthest first.
     pub(crate) reaches: Vec<(usize, u64)>,
     /// The same, of those behind the local part of a mail address.
     pub(crate) local: (usize, u64),
@@ -81,6 +82,7 @@ impl Signs {
                 Place::After { .. } => {}
             }
         }
+        signs.reaches.sort_unstable_by_key(|(reach, _)| Reverse(*reach));
         Some(signs)
     }
 
@@ -98,28 +100,35 @@ impl Signs {
 
     /// Reads bytes; tells which signs end before which of them, in order.
     pub(crate) fn read(&self, search: &mut Search, bytes: &[u8], mut tell: impl FnMut(usize, Spot)) {
-        let length = bytes.len() / LANES;
-        let mut parts = bytes.chunks_exact(length.max(SHORT));
-        let (Some(a), Some(b), Some(c), Some(d)) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
-            return self.walk(search, bytes, tell);
-        };
-        let texts = [a, b, c, d];
-        let (mut states, mut hits) =
-            ([*search, self.table.fresh, self.table.fresh, self.table.fresh], <[Hits; LANES]>::default());
-        self.side_by_side(&mut states, texts, &mut hits);
+        let (lanes, rest) = bytes.as_chunks::<LANE>();
+        let (stretches, lanes) = lanes.as_chunks::<LANES>();
         let mut from = 0_usize;
-        for (lane, (text, (state, hits))) in zip(texts, zip(states, hits)).enumerate() {
+        for stretch in stretches {
+            self.stretch(search, stretch, &mut |index, spot| tell(from.saturating_add(index), spot));
+            from = from.saturating_add(stretch.as_flattened().len());
+        }
+        for bytes in [lanes.as_flattened(), rest] {
+            self.walk(search, bytes, |index, spot| tell(from.saturating_add(index), spot));
+            from = from.saturating_add(bytes.len());
+        }
+    }
+
+    /// Reads lanes side by side.
+    fn stretch(&self, search: &mut Search, lanes: &[[u8; LANE]; LANES], tell: &mut impl FnMut(usize, Spot)) {
+        let mut hits = <[Hits; LANES]>::default();
+        let ends = self.side_by_side(*search, lanes, &mut hits);
+        let mut from = 0_usize;
+        for (lane, (end, hits)) in zip(lanes, zip(ends, hits)) {
             let tell = &mut |index: usize, spot| tell(from.saturating_add(index), spot);
-            let agreed = if lane == 0 { Some(0) } else { self.agree(search, text, tell) };
+            let agreed = if from == 0 { Some(0) } else { self.agree(search, lane, tell) };
             if let Some(agreed) = agreed {
                 for (index, search) in hits.into_iter().filter(|(index, _)| *index >= agreed) {
                     self.table.spots(search).iter().for_each(|spot| tell(index, *spot));
                 }
-                *search = state;
+                *search = end;
             }
-            from = from.saturating_add(text.len());
+            from = from.saturating_add(LANE);
         }
-        self.walk(search, bytes.get(from..).unwrap_or_default(), |index, spot| tell(from.saturating_add(index), spot));
     }
 
     /// Tells which signs end with the bytes read so far.
@@ -146,17 +155,21 @@ impl Signs {
         }
     }
 
-    /// Reads parts of a text side by side.
-    fn side_by_side(&self, states: &mut [Search; LANES], texts: [&[u8]; LANES], hits: &mut [Hits; LANES]) {
-        let ([mut a, mut b, mut c, mut d], [first, second, third, fourth]) = (*states, texts);
-        for (index, ((w, x), (y, z))) in zip(zip(first, second), zip(third, fourth)).enumerate() {
-            (a, b, c, d) =
-                (self.table.next(a, *w), self.table.next(b, *x), self.table.next(c, *y), self.table.next(d, *z));
-            if a.ends() || b.ends() || c.ends() || d.ends() {
-                [a, b, c, d] = note(index, [a, b, c, d], hits);
+    /// Reads lanes side by side, all but the first as if nothing stood before them; tells where each ends.
+    fn side_by_side(&self, first: Search, lanes: &[[u8; LANE]; LANES], hits: &mut [Hits; LANES]) -> [Search; LANES] {
+        let mut states = [self.table.fresh; LANES];
+        states[0] = first;
+        for index in 0..LANE {
+            let mut ends = false;
+            for (state, lane) in zip(&mut states, lanes) {
+                *state = self.table.next(*state, lane.get(index).copied().unwrap_or_default());
+                ends |= state.ends();
+            }
+            if ends {
+                states = note(index, states, hits);
             }
         }
-        *states = [a, b, c, d];
+        states
     }
 
     /// Reads on until a search that began with these bytes would be in the same state; tells how many that took.

@@ -2,6 +2,8 @@
 
 /// How many bytes are looked at together.
 const LANE: usize = 32;
+/// How many are looked at before that.
+const LEAD: usize = 4;
 
 /// Whether a character stands for itself wherever it stands.
 #[inline]
@@ -34,16 +36,17 @@ pub(crate) fn is_all_plain(text: &[u8]) -> bool {
 /// How many bytes a text begins with that are of some kind; quick where there are many.
 #[inline]
 pub(crate) fn run(text: &[u8], kind: impl Fn(u8) -> bool) -> usize {
-    let (first, rest) = text.split_at_checked(LANE).unwrap_or((text, &[]));
-    if let Some(end) = first.iter().position(|byte| !kind(*byte)) {
+    if let Some(end) = text.iter().take(LEAD).position(|byte| !kind(*byte)) {
         return end;
     }
-    let (lanes, _) = rest.as_chunks::<LANE>();
     // Without a way out in the middle, a lane is looked at as a whole.
-    let whole = lanes.iter().take_while(|lane| lane.iter().fold(true, |all, byte| all & kind(*byte))).count();
-    let rest = rest.get(whole.saturating_mul(LANE)..).unwrap_or_default();
-    let end = rest.iter().position(|byte| !kind(*byte)).unwrap_or(rest.len());
-    text.len().saturating_sub(rest.len()).saturating_add(end)
+    let is_whole = |lane: &[u8; LANE]| lane.iter().fold(true, |all, byte| all & kind(*byte));
+    let whole = text.as_chunks().0.iter().take_while(|lane| is_whole(lane)).count().saturating_mul(LANE);
+    let rest = text.get(whole..).unwrap_or_default();
+    if rest.len() < LANE && text.last_chunk().is_some_and(is_whole) {
+        return text.len();
+    }
+    whole.saturating_add(rest.iter().position(|byte| !kind(*byte)).unwrap_or(rest.len()))
 }
 
 /// Whether a text holds escapes (as [`super::escape`] reads them), controls, or anything beyond ASCII.

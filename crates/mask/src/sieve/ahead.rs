@@ -99,24 +99,28 @@ impl Ahead {
             self.until = self.until.min(self.known);
         } else {
             let (mut able, mut until) = (self.able, self.until);
-            for (from, detectors) in self.open(signs) {
+            for (index, (from, detectors)) in self.open(signs).enumerate() {
                 if from <= at {
                     able |= detectors;
                 } else {
                     until = until.min(from);
+                    if index > 0 {
+                        break;
+                    }
                 }
             }
             (self.able, self.until) = (able, until);
         }
     }
 
-    /// From which positions on it is not known whether values of which detectors show their sign.
+    /// From which positions on it is not known whether values of which detectors show their sign. The first is that of
+    /// the local part of a mail address, if there is one; the others are in order.
     fn open(&self, signs: &Signs) -> impl Iterator<Item = (usize, u64)> {
         let (end, (most, detectors)) = (self.read.saturating_add(1), signs.local);
-        let reaches = signs.reaches.iter().map(move |(most, detectors)| (end.saturating_sub(*most), *detectors));
         let quotes = self.quotes.into_iter().filter(|quote| quote.saturating_add(QUOTED) >= end);
         let local = quotes.fold(self.local, usize::min);
-        reaches.chain((detectors != 0).then_some((local.max(end.saturating_sub(most)), detectors)))
+        let local = (detectors != 0).then_some((local.max(end.saturating_sub(most)), detectors));
+        local.into_iter().chain(signs.reaches.iter().map(move |(most, all)| (end.saturating_sub(*most), *all)))
     }
 
     /// Reads what has come.
@@ -136,7 +140,8 @@ impl Ahead {
             self.local = from.saturating_add(other).saturating_add(1);
         }
         self.quote(from, bytes);
-        self.known = self.open(signs).map(|(from, _)| from).min().unwrap_or(end);
+        // The first one and the first of those in order.
+        self.known = self.open(signs).take(2).map(|(from, _)| from).min().unwrap_or(end);
     }
 
     /// Looks for the last two quotes in what has come.

@@ -15,6 +15,10 @@ use super::{Sign, Spot};
 const DETERMINIZE_BYTES: usize = 32 << 20;
 const TABLE_BYTES: usize = 4 << 20;
 
+/// The room for all rows, of which what is not needed is never touched. Its size is a power of two, so that no step
+/// has to look where the table ends.
+const ROOM: usize = 1 << 18;
+
 /// Marks a state before whose last byte signs end.
 const ENDS: u32 = 1 << 31;
 
@@ -42,7 +46,7 @@ pub(super) struct Table {
     classes: [u8; 256],
     /// A row for each state: the next state for each class of bytes and for the end of the text, and last, which of
     /// `spots` the signs are that end there.
-    rows: Vec<u32>,
+    rows: Box<[u32; ROOM]>,
     spots: Vec<Box<[Spot]>>,
     width: usize,
     /// Where a text begins.
@@ -66,17 +70,19 @@ impl Table {
                 order.push(state);
                 order.len().saturating_sub(1)
             });
-            let row = u32::try_from(number.checked_mul(width)?).ok().filter(|row| row & ENDS == 0)?;
+            let row = u32::try_from(number.checked_mul(width).filter(|row| *row < ROOM)?).ok()?;
             Some(if automaton.is_match_state(state) { row | ENDS } else { row })
         };
         let (fresh, start) = (Search(place(fresh, &mut order)?), Search(place(start, &mut order)?));
-        let (mut rows, mut spots) = (Vec::new(), Vec::new());
+        let mut rows: Box<[u32; ROOM]> = vec![0; ROOM].into_boxed_slice().try_into().ok()?;
+        let (mut cells, mut spots) = (rows.iter_mut(), Vec::new());
         while let Some(state) = order.get(spots.len()).copied() {
             for unit in automaton.byte_classes().representatives(..) {
-                let eoi = || automaton.next_eoi_state(state);
-                rows.push(place(unit.as_u8().map_or_else(eoi, |byte| automaton.next_state(state, byte)), &mut order)?);
+                let end = || automaton.next_eoi_state(state);
+                let next = unit.as_u8().map_or_else(end, |byte| automaton.next_state(state, byte));
+                *cells.next()? = place(next, &mut order)?;
             }
-            rows.push(u32::try_from(spots.len()).ok()?);
+            *cells.next()? = u32::try_from(spots.len()).ok()?;
             spots.push(ending(&automaton, state, signs));
         }
         let mut classes = [0; 256];
@@ -97,14 +103,14 @@ impl Table {
 
     /// The signs that end before the byte that led to a state.
     pub(super) fn spots(&self, state: Search) -> &[Spot] {
-        let number = self.column(state.told(), self.width.saturating_sub(1));
+        let number = self.column(state, self.width.saturating_sub(1));
         usize::try_from(number).ok().and_then(|number| self.spots.get(number)).map_or(&[], |spots| spots)
     }
 
     #[inline]
     fn column(&self, Search(row): Search, column: usize) -> u32 {
-        let row = usize::try_from(row).unwrap_or(usize::MAX);
-        self.rows.get(row.wrapping_add(column)).copied().unwrap_or_default()
+        let place = usize::try_from(row).unwrap_or_default().wrapping_add(column);
+        self.rows.get(place % ROOM).copied().unwrap_or_default()
     }
 }
 
