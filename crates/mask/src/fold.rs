@@ -16,14 +16,17 @@ use escape::Escape;
 use starts::Starts;
 
 pub(crate) use class::{LETTER, SYMBOL, fold};
-pub(crate) use plain::{is_all_plain, is_graphic, is_strange, run};
-use plain::{is_plain, plain_run};
+use plain::is_plain;
+pub(crate) use plain::{is_all_plain, is_graphic, is_shown, is_strange, run};
 
 /// How many invisible characters may follow a visible one; the rest of such a run is left out of the text, so that
 /// what is held back has a bound.
 const UNSEEN: usize = 32;
 /// How many folded bytes before the oldest needed one stay readable.
 pub(crate) const CONTEXT: usize = 64;
+
+/// What stands in a faithful view for a byte that is no text: a symbol of one byte. Such a text holds no controls.
+pub(crate) const LONE: u8 = 0x1a;
 
 /// How many folded bytes are forgotten at a time.
 const STALE: usize = 512;
@@ -82,13 +85,12 @@ impl View {
         self.raw.push_str(piece);
         let mut excess = None;
         loop {
+            if excess.is_none() && self.run() > 0 {
+                continue;
+            }
             let from = self.folded.saturating_sub(self.raw_base);
             let text = self.raw.get(from..).unwrap_or_default();
             let Some(first) = text.chars().next() else { break };
-            if excess.is_none() && is_plain(first) {
-                self.run();
-                continue;
-            }
             let (character, length) = match first {
                 '\\' | '%' | '&' => match escape::read(text.as_bytes()) {
                     Escape::Cut if rest != Rest::Ends => break,
@@ -211,16 +213,23 @@ impl View {
         self.raw.len()
     }
 
-    /// Folds a run of ASCII that stands for itself.
-    fn run(&mut self) {
+    /// Folds a run of bytes that stand for themselves; tells how many.
+    fn run(&mut self) -> usize {
         let text = self.raw.as_bytes().get(self.folded.saturating_sub(self.raw_base)..).unwrap_or_default();
-        let length = plain_run(text);
+        let faithful = self.excess == Excess::Seen;
+        let length = if faithful { run(text, |byte| is_plain(byte) | (byte == LONE)) } else { run(text, is_plain) };
         if length > 0 {
             self.starts.extend(self.end(), self.folded);
+            let seen = self.bytes.len();
             self.bytes.extend_from_slice(text.get(..length).unwrap_or_default());
+            if faithful {
+                let added = self.bytes.iter_mut().skip(seen);
+                added.for_each(|byte| *byte = if *byte == LONE { SYMBOL } else { *byte });
+            }
             self.folded = self.folded.saturating_add(length);
             self.unseen = 0;
         }
+        length
     }
 
     fn hide(&mut self, character: char) {

@@ -29,7 +29,7 @@ use smallvec::SmallVec;
 use unicode_width::UnicodeWidthChar as _;
 
 use crate::detect::{Detectors, Watch};
-use crate::fold::{Rest, is_graphic, run};
+use crate::fold::{Rest, is_graphic, is_shown, run};
 use cursor::{Cursor, Effect};
 use head::{Head, Motion};
 use raw::Raw;
@@ -191,32 +191,25 @@ impl Terminal {
 
     /// Reads bytes that are alike at once; tells how many.
     fn quick(&mut self, first: u8, rest: &[u8]) -> usize {
+        let piped = !self.cursor.has_columns();
         let length = match first {
-            b' '..=b'~' | b'\t' | b'\n' | b'\r' => self.plain(rest),
-            0x80.. => return self.wide(rest),
+            b' '..=b'~' | b'\t' | b'\n' | b'\r' | 0x80.. if piped => singles(rest),
+            b' '..=b'~' => run(rest, is_graphic),
+            0x80.. => 0,
             _ => blanks(rest),
         };
-        let run = rest.get(..length).unwrap_or_default();
+        let bytes = rest.get(..length).unwrap_or_default();
         match first {
-            _ if run.is_empty() => {}
-            b'\t' | b'\n' | b'\r' | b' '..=b'~' => self.print(run),
+            0x80.. if bytes.is_empty() => return self.wide(rest),
+            _ if bytes.is_empty() => {}
+            b'\t' | b'\n' | b'\r' | b' '..=b'~' | 0x80.. => self.print(bytes),
             _ => {
-                self.raw.push(run);
+                self.raw.push(bytes);
                 self.tokens.pass(length);
                 self.string = Drop::No;
             }
         }
         length
-    }
-
-    /// How many of the next bytes are read as what they are.
-    fn plain(&self, bytes: &[u8]) -> usize {
-        let piped = !self.cursor.has_columns();
-        if piped {
-            run(bytes, |byte| is_graphic(byte) | (byte == b'\t') | (byte == b'\n') | (byte == b'\r'))
-        } else {
-            run(bytes, is_graphic)
-        }
     }
 
     fn print(&mut self, run: &[u8]) {
@@ -234,6 +227,7 @@ impl Terminal {
         let (at, mut length) = (self.raw.end(), 0_usize);
         while let Some((character, count)) = decode(bytes.get(length..).unwrap_or_default())
             && !matches!(character, '\u{80}'..='\u{9f}')
+            && (count > 1 || length == 0 || self.cursor.has_columns())
         {
             let cells = if character == '\u{fffd}' { 1 } else { character.width().unwrap_or_default() };
             let from = at.saturating_add(length);
@@ -338,6 +332,20 @@ impl Terminal {
         let to = held.into_iter().flatten().min().unwrap_or_default();
         self.raw.leave(to, out);
     }
+}
+
+/// How many of the next bytes, whatever stands beside them, are ASCII that prints, white space, or no text at all.
+fn singles(bytes: &[u8]) -> usize {
+    let shown = run(bytes, is_shown);
+    let rest = bytes.get(shown..).unwrap_or_default();
+    if rest.first().is_none_or(u8::is_ascii) {
+        return shown;
+    }
+    let leads = |byte: u8| byte.wrapping_sub(0xc2) < 0x33;
+    let is_single = |byte: u8, next: u8| is_shown(byte) | ((byte >= 0x80) & !(leads(byte) & (next & 0xc0 == 0x80)));
+    let other = rest.array_windows().position(|[byte, next]| !is_single(*byte, *next));
+    let last = || rest.len().saturating_sub(usize::from(rest.last().is_some_and(|byte| !is_single(*byte, 0x80))));
+    shown.saturating_add(other.unwrap_or_else(last))
 }
 
 /// How many of the next bytes are controls that a screen does not show.

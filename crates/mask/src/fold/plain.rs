@@ -5,16 +5,17 @@ const LANE: usize = 32;
 /// How many are looked at before that.
 const LEAD: usize = 4;
 
-/// Whether a character stands for itself wherever it stands.
+/// Whether a byte stands for itself wherever it stands. Without a way out in the middle, so that many bytes are looked
+/// at together.
 #[inline]
-pub(super) fn is_plain(character: char) -> bool {
-    u8::try_from(character).is_ok_and(is_plain_byte)
+pub(super) const fn is_plain(byte: u8) -> bool {
+    is_shown(byte) & (byte != b'\\') & (byte != b'%') & (byte != b'&')
 }
 
-/// Without a way out in the middle, so that many bytes are looked at together.
+/// Whether a byte is a character of ASCII that takes a cell of a screen, or white space.
 #[inline]
-const fn is_plain_byte(byte: u8) -> bool {
-    (is_graphic(byte) | (byte == b'\n')) & (byte != b'\\') & (byte != b'%') & (byte != b'&')
+pub(crate) const fn is_shown(byte: u8) -> bool {
+    is_graphic(byte) | (byte == b'\t') | (byte == b'\n') | (byte == b'\r')
 }
 
 /// Whether a byte is a character of ASCII that takes a cell of a screen.
@@ -23,14 +24,9 @@ pub(crate) const fn is_graphic(byte: u8) -> bool {
     byte.wrapping_sub(b' ') < 0x5f
 }
 
-/// How many bytes a text begins with that stand for themselves.
-pub(crate) fn plain_run(text: &[u8]) -> usize {
-    run(text, is_plain_byte)
-}
-
 /// Whether all bytes of a text stand for themselves.
 pub(crate) fn is_all_plain(text: &[u8]) -> bool {
-    plain_run(text) == text.len()
+    run(text, is_plain) == text.len()
 }
 
 /// How many bytes a text begins with that are of some kind; quick where there are many.
@@ -82,10 +78,10 @@ mod tests {
             if let Some(byte) = text.get_mut(length) {
                 *byte = b'%';
             }
-            assert_eq!(plain_run(&text), length);
-            assert_eq!(plain_run(text.get(..length).unwrap_or_default()), length);
+            assert_eq!(run(&text, is_plain), length);
+            assert_eq!(run(text.get(..length).unwrap_or_default(), is_plain), length);
         }
-        assert!(is_all_plain(b"all of it\n") && !is_all_plain(b"not\r"));
+        assert!(is_all_plain(b"all of it\n") && !is_all_plain(b"not\0"));
     }
 
     #[test]

@@ -24,10 +24,10 @@ impl Raw {
         self.bytes.len()
     }
 
-    /// Hides what prints of a run of ASCII; controls stay.
+    /// Hides what prints of a run of bytes; controls stay.
     pub(super) fn star(&mut self, from: usize, length: usize) {
         let index = from.saturating_sub(self.base);
-        for byte in self.bytes.iter_mut().skip(index).take(length).filter(|byte| matches!(byte, b' '..=b'~')) {
+        for byte in self.bytes.iter_mut().skip(index).take(length).filter(|byte| matches!(byte, b' '..=b'~' | 0x80..)) {
             *byte = b'*';
         }
     }

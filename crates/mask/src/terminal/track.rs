@@ -1,12 +1,16 @@
 //! One text that the stream prints, with the place of each character in the stream.
 
 use std::collections::VecDeque;
+use std::iter::zip;
 
 use super::findings::Findings;
 use super::raw::Raw;
 use crate::detect::{Detectors, Watch};
-use crate::fold::Rest;
+use crate::fold::{LONE, Rest};
 use crate::sieve::{Exit, Found, Scan};
+
+/// How many bytes are taken over at once.
+const LANE: usize = 32;
 
 /// A text on its way through a scan.
 #[derive(Debug)]
@@ -49,7 +53,7 @@ struct Form {
 }
 
 impl Form {
-    /// ASCII, byte by byte.
+    /// Byte by byte.
     const RUN: Self = Self { text: 1, bytes: 1, cells: Some(1) };
 }
 
@@ -69,11 +73,19 @@ impl Track {
         !self.marks.is_empty() && (self.flood == Flood::Yes || self.scan.suspects(set))
     }
 
-    /// Adds ASCII that prints itself.
-    pub(super) fn run(&mut self, text: &[u8], raw: usize) {
-        // It is ASCII, so all of it is text.
-        self.batch.push_str(str::from_utf8(text).unwrap_or_default());
-        self.mark(text.len(), raw, Form::RUN);
+    /// Adds ASCII that prints itself, and bytes beyond it of which each is no text.
+    pub(super) fn run(&mut self, bytes: &[u8], raw: usize) {
+        if bytes.is_ascii() {
+            self.batch.push_str(str::from_utf8(bytes).unwrap_or_default());
+        } else {
+            for bytes in bytes.chunks(LANE) {
+                let mut text = [0; LANE];
+                zip(&mut text, bytes).for_each(|(to, byte)| *to = if byte.is_ascii() { *byte } else { LONE });
+                let text = text.get(..bytes.len()).unwrap_or_default();
+                self.batch.push_str(str::from_utf8(text).unwrap_or_default());
+            }
+        }
+        self.mark(bytes.len(), raw, Form::RUN);
     }
 
     /// Adds a character that takes some cells.
