@@ -216,16 +216,14 @@ impl View {
     /// Folds a run of bytes that stand for themselves; tells how many.
     fn run(&mut self) -> usize {
         let text = self.raw.as_bytes().get(self.folded.saturating_sub(self.raw_base)..).unwrap_or_default();
-        let faithful = self.excess == Excess::Seen;
-        let length = if faithful { run(text, |byte| is_plain(byte) | (byte == LONE)) } else { run(text, is_plain) };
+        let (plain, seen) = (run(text, is_plain), self.bytes.len());
+        let has_lone = self.excess == Excess::Seen && text.get(plain) == Some(&LONE);
+        let length = if has_lone { run(text, |byte| is_plain(byte) | (byte == LONE)) } else { plain };
         if length > 0 {
             self.starts.extend(self.end(), self.folded);
-            let seen = self.bytes.len();
             self.bytes.extend_from_slice(text.get(..length).unwrap_or_default());
-            if faithful {
-                let added = self.bytes.iter_mut().skip(seen);
-                added.for_each(|byte| *byte = if *byte == LONE { SYMBOL } else { *byte });
-            }
+            let lone = self.bytes.get_mut(seen.saturating_add(plain)..).unwrap_or_default();
+            lone.iter_mut().for_each(|byte| *byte = if *byte == LONE { SYMBOL } else { *byte });
             self.folded = self.folded.saturating_add(length);
             self.unseen = 0;
         }

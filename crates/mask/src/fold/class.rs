@@ -21,6 +21,10 @@ pub(crate) fn fold(character: char, emit: &mut impl FnMut(u8)) {
     if let Some(byte) = frequent(character).or_else(|| look_alike(character)) {
         return emit(byte);
     }
+    decomposed(character, emit);
+}
+
+fn decomposed(character: char, emit: &mut impl FnMut(u8)) {
     let mut last = None;
     decompose_compatible(character, |part| {
         let byte = simple(part);
@@ -52,6 +56,28 @@ const fn frequent(character: char) -> Option<u8> {
         '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}' => Some(IDEOGRAPH),
         '\u{3041}'..='\u{3096}' | '\u{30a1}'..='\u{30fa}' => Some(IDEOGRAPH),
         '\u{fffd}' => Some(SYMBOL),
+        _ => latin(character),
+    }
+}
+
+/// The letters of western Europe that are one of ASCII with a mark.
+const fn latin(character: char) -> Option<u8> {
+    match character {
+        'À'..='Å' => Some(b'A'),
+        'Ç' => Some(b'C'),
+        'È'..='Ë' => Some(b'E'),
+        'Ì'..='Ï' => Some(b'I'),
+        'Ñ' => Some(b'N'),
+        'Ò'..='Ö' => Some(b'O'),
+        'Ù'..='Ü' => Some(b'U'),
+        'à'..='å' => Some(b'a'),
+        'ç' => Some(b'c'),
+        'è'..='ë' => Some(b'e'),
+        'ì'..='ï' => Some(b'i'),
+        'ñ' => Some(b'n'),
+        'ò'..='ö' => Some(b'o'),
+        'ù'..='ü' => Some(b'u'),
+        'ß' => Some(LETTER),
         _ => None,
     }
 }
@@ -170,6 +196,20 @@ mod tests {
         let mut bytes = Vec::new();
         text.chars().for_each(|character| fold(character, &mut |byte| bytes.push(byte)));
         bytes
+    }
+
+    #[test]
+    fn what_is_frequent_folds_as_the_tables_say() {
+        let mut seen = 0;
+        for character in '\u{80}'..=char::MAX {
+            if let Some(byte) = frequent(character) {
+                let mut bytes = Vec::new();
+                decomposed(character, &mut |byte| bytes.push(byte));
+                assert_eq!(bytes, [byte], "{character}");
+                seen += 1;
+            }
+        }
+        assert!(seen > 30_000, "{seen}");
     }
 
     #[test]

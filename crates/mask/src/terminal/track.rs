@@ -1,16 +1,12 @@
 //! One text that the stream prints, with the place of each character in the stream.
 
 use std::collections::VecDeque;
-use std::iter::zip;
 
 use super::findings::Findings;
 use super::raw::Raw;
 use crate::detect::{Detectors, Watch};
 use crate::fold::{LONE, Rest};
 use crate::sieve::{Exit, Found, Scan};
-
-/// How many bytes are taken over at once.
-const LANE: usize = 32;
 
 /// A text on its way through a scan.
 #[derive(Debug)]
@@ -75,14 +71,10 @@ impl Track {
 
     /// Adds ASCII that prints itself, and bytes beyond it of which each is no text.
     pub(super) fn run(&mut self, bytes: &[u8], raw: usize) {
-        if bytes.is_ascii() {
-            self.batch.push_str(str::from_utf8(bytes).unwrap_or_default());
-        } else {
-            for bytes in bytes.chunks(LANE) {
-                let mut text = [0; LANE];
-                zip(&mut text, bytes).for_each(|(to, byte)| *to = if byte.is_ascii() { *byte } else { LONE });
-                let text = text.get(..bytes.len()).unwrap_or_default();
-                self.batch.push_str(str::from_utf8(text).unwrap_or_default());
+        match str::from_utf8(bytes) {
+            Ok(text) => self.batch.push_str(text),
+            Err(_) => {
+                self.batch.extend(bytes.iter().map(|byte| if byte.is_ascii() { *byte } else { LONE }).map(char::from))
             }
         }
         self.mark(bytes.len(), raw, Form::RUN);
