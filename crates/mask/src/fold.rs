@@ -16,8 +16,8 @@ use escape::Escape;
 use starts::Starts;
 
 pub(crate) use class::{LETTER, SYMBOL, fold};
-use plain::is_plain;
-pub(crate) use plain::{is_all_plain, is_graphic, is_shown, is_strange, run};
+pub(crate) use plain::{blanks, graphic, is_all_plain, is_strange, singles};
+use plain::{plain, plain_or_lone};
 
 /// How many invisible characters may follow a visible one; the rest of such a run is left out of the text, so that
 /// what is held back has a bound.
@@ -216,9 +216,9 @@ impl View {
     /// Folds a run of bytes that stand for themselves; tells how many.
     fn run(&mut self) -> usize {
         let text = self.raw.as_bytes().get(self.folded.saturating_sub(self.raw_base)..).unwrap_or_default();
-        let (plain, seen) = (run(text, is_plain), self.bytes.len());
+        let (plain, seen) = (plain(text), self.bytes.len());
         let has_lone = self.excess == Excess::Seen && text.get(plain) == Some(&LONE);
-        let length = if has_lone { run(text, |byte| is_plain(byte) | (byte == LONE)) } else { plain };
+        let length = if has_lone { plain_or_lone(text) } else { plain };
         if length > 0 {
             self.starts.extend(self.end(), self.folded);
             self.bytes.extend_from_slice(text.get(..length).unwrap_or_default());

@@ -29,7 +29,7 @@ use smallvec::SmallVec;
 use unicode_width::UnicodeWidthChar as _;
 
 use crate::detect::{Detectors, Watch};
-use crate::fold::{Rest, is_graphic, is_shown, run};
+use crate::fold::{Rest, blanks, graphic, singles};
 use cursor::{Cursor, Effect};
 use head::{Head, Motion};
 use raw::Raw;
@@ -194,7 +194,7 @@ impl Terminal {
         let piped = !self.cursor.has_columns();
         let length = match first {
             b' '..=b'~' | b'\t' | b'\n' | b'\r' | 0x80.. if piped => singles(rest),
-            b' '..=b'~' => run(rest, is_graphic),
+            b' '..=b'~' => graphic(rest),
             0x80.. => 0,
             _ => blanks(rest),
         };
@@ -332,25 +332,6 @@ impl Terminal {
         let to = held.into_iter().flatten().min().unwrap_or_default();
         self.raw.leave(to, out);
     }
-}
-
-/// How many of the next bytes, whatever stands beside them, are ASCII that prints, white space, or no text at all.
-fn singles(bytes: &[u8]) -> usize {
-    let shown = run(bytes, is_shown);
-    let rest = bytes.get(shown..).unwrap_or_default();
-    if rest.first().is_none_or(u8::is_ascii) {
-        return shown;
-    }
-    let leads = |byte: u8| byte.wrapping_sub(0xc2) < 0x33;
-    let is_single = |byte: u8, next: u8| is_shown(byte) | ((byte >= 0x80) & !(leads(byte) & (next & 0xc0 == 0x80)));
-    let other = rest.array_windows().position(|[byte, next]| !is_single(*byte, *next));
-    let last = || rest.len().saturating_sub(usize::from(rest.last().is_some_and(|byte| !is_single(*byte, 0x80))));
-    shown.saturating_add(other.unwrap_or_else(last))
-}
-
-/// How many of the next bytes are controls that a screen does not show.
-fn blanks(bytes: &[u8]) -> usize {
-    run(bytes, |byte| (byte < 0x08) | ((byte > 0x0d) & (byte < 0x20) & (byte != 0x1b)))
 }
 
 impl fmt::Debug for Terminal {
