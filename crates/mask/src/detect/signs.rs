@@ -24,8 +24,10 @@ pub(crate) use table::Search;
 
 /// How many parts of a text are read side by side.
 const LANES: usize = 6;
-/// How long each of them is.
-const LANE: usize = 170;
+/// How long each of them may be: what is left of longer ones is read in shorter ones.
+const LONG: usize = 170;
+const MIDDLE: usize = 64;
+const SHORT: usize = 24;
 
 /// What every value of a detector shows, or one of several things of which it shows one.
 #[derive(Clone, Copy, Debug)]
@@ -100,21 +102,35 @@ impl Signs {
 
     /// Reads bytes; tells which signs end before which of them, in order.
     pub(crate) fn read(&self, search: &mut Search, bytes: &[u8], mut tell: impl FnMut(usize, Spot)) {
-        let (lanes, rest) = bytes.as_chunks::<LANE>();
-        let (stretches, lanes) = lanes.as_chunks::<LANES>();
-        let mut from = 0_usize;
-        for stretch in stretches {
+        let mut from = self.stretches::<LONG>(search, bytes, 0, &mut tell);
+        from = self.stretches::<MIDDLE>(search, bytes, from, &mut tell);
+        from = self.stretches::<SHORT>(search, bytes, from, &mut tell);
+        self.walk(search, bytes.get(from..).unwrap_or_default(), |index, spot| tell(from.saturating_add(index), spot));
+    }
+
+    /// Reads as many bytes from a place on as lanes of this length can; tells where they end.
+    fn stretches<const LANE: usize>(
+        &self,
+        search: &mut Search,
+        bytes: &[u8],
+        mut from: usize,
+        tell: &mut impl FnMut(usize, Spot),
+    ) -> usize {
+        let lanes = bytes.get(from..).unwrap_or_default().as_chunks::<LANE>().0;
+        for stretch in lanes.as_chunks::<LANES>().0 {
             self.stretch(search, stretch, &mut |index, spot| tell(from.saturating_add(index), spot));
             from = from.saturating_add(stretch.as_flattened().len());
         }
-        for bytes in [lanes.as_flattened(), rest] {
-            self.walk(search, bytes, |index, spot| tell(from.saturating_add(index), spot));
-            from = from.saturating_add(bytes.len());
-        }
+        from
     }
 
     /// Reads lanes side by side.
-    fn stretch(&self, search: &mut Search, lanes: &[[u8; LANE]; LANES], tell: &mut impl FnMut(usize, Spot)) {
+    fn stretch<const LANE: usize>(
+        &self,
+        search: &mut Search,
+        lanes: &[[u8; LANE]; LANES],
+        tell: &mut impl FnMut(usize, Spot),
+    ) {
         let mut hits = <[Hits; LANES]>::default();
         let ends = self.side_by_side(*search, lanes, &mut hits);
         let mut from = 0_usize;
@@ -146,17 +162,24 @@ impl Signs {
 
     /// Reads bytes one after the other.
     fn walk(&self, search: &mut Search, bytes: &[u8], mut tell: impl FnMut(usize, Spot)) {
+        let mut state = *search;
         for (index, byte) in bytes.iter().enumerate() {
-            *search = self.table.next(*search, *byte);
-            if search.ends() {
-                self.table.spots(*search).iter().for_each(|spot| tell(index, *spot));
-                *search = search.told();
+            state = self.table.next(state, *byte);
+            if state.ends() {
+                self.table.spots(state).iter().for_each(|spot| tell(index, *spot));
+                state = state.told();
             }
         }
+        *search = state;
     }
 
     /// Reads lanes side by side, all but the first as if nothing stood before them; tells where each ends.
-    fn side_by_side(&self, first: Search, lanes: &[[u8; LANE]; LANES], hits: &mut [Hits; LANES]) -> [Search; LANES] {
+    fn side_by_side<const LANE: usize>(
+        &self,
+        first: Search,
+        lanes: &[[u8; LANE]; LANES],
+        hits: &mut [Hits; LANES],
+    ) -> [Search; LANES] {
         let mut states = [self.table.fresh; LANES];
         states[0] = first;
         for index in 0..LANE {
