@@ -1,7 +1,5 @@
 //! An automaton for signs as one flat table.
 
-use std::collections::BTreeMap;
-
 use regex_automata::dfa::{Automaton as _, StartKind, dense};
 use regex_automata::nfa::thompson;
 use regex_automata::util::primitives::StateID;
@@ -64,9 +62,11 @@ impl Table {
         let start = automaton.next_state(fresh, b'\n');
         // The classes, the end of the text, and what ends there.
         let width = automaton.alphabet_len().saturating_add(1);
-        let (mut order, mut known) = (Vec::new(), BTreeMap::new());
-        let mut place = |state, order: &mut Vec<StateID>| {
-            let number = *known.entry(state).or_insert_with(|| {
+        let (mut order, mut known) = (Vec::new(), Vec::new());
+        let mut place = |state: StateID, order: &mut Vec<StateID>| {
+            let index = state.as_usize() >> automaton.stride2();
+            known.resize(known.len().max(index.saturating_add(1)), None);
+            let number = *known.get_mut(index)?.get_or_insert_with(|| {
                 order.push(state);
                 order.len().saturating_sub(1)
             });
