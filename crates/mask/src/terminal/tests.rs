@@ -124,6 +124,21 @@ fn sequences_inside_of_a_value_stay_and_do_not_hide_it() {
 }
 
 #[test]
+fn bytes_that_are_no_text_are_hidden_inside_of_a_value_only() {
+    let set = all();
+    let stream = [b"\xff 900-55\xff-0001 \xfe\xc3\x1a".repeat(30).as_slice(), b"\x80 900-55-0001\xe4"].concat();
+    let expected = [b"\xff ************ \xfe\xc3\x1a".repeat(30).as_slice(), b"\x80 ***********\xe4"].concat();
+    for mode in [PTY, Mode::Pipe] {
+        let mut terminal = terminal(&set, mode);
+        for size in [1, 7, 1000] {
+            let (out, findings) = masked(&mut terminal, stream.chunks(size));
+            assert_eq!(out, expected, "{mode:?}");
+            assert_eq!(findings.counts().map(|(_, count)| count).collect::<Vec<_>>(), [31]);
+        }
+    }
+}
+
+#[test]
 fn a_line_that_the_screen_wraps_is_one() {
     let set = all();
     let mut terminal = terminal(&set, PTY);
