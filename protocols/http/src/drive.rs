@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -12,10 +12,14 @@ use tokio::sync::mpsc;
 use tokio::time::{Sleep, sleep};
 
 use crate::exchange::{Arrival, Exchanges};
+use crate::metered::Meter;
 use crate::rounds::Rounds;
 
 /// How long a client may take to hang up.
 const GOODBYE: Duration = Duration::from_secs(1);
+
+/// Fewer bytes than this in that time are no answer, but pings that the client has answered.
+const GOES_ON: u64 = 4 << 10;
 
 /// A connection of hyper's, until it is over or to end.
 pub(crate) struct Drive<C> {
@@ -24,14 +28,44 @@ pub(crate) struct Drive<C> {
     wind_down: fn(Pin<&mut C>),
     /// Until it is winding down.
     ending: Option<Ending>,
-    /// How long it may be without an exchange.
-    patience: Option<Duration>,
-    quiet: Option<Pin<Box<Sleep>>>,
+    quiet: Option<Quiet>,
+}
+
+/// How long a connection may be without an exchange, and without anything that is still written of the last ones.
+pub(crate) struct Quiet {
+    patience: Duration,
+    meter: Meter,
+    written: u64,
+    wait: Option<Pin<Box<Sleep>>>,
+}
+
+impl Quiet {
+    pub(crate) const fn new(patience: Duration, meter: Meter) -> Self {
+        Self { patience, meter, written: 0, wait: None }
+    }
+
+    /// Ready once it was quiet for too long.
+    fn poll(&mut self, is_idle: bool, cx: &mut Context<'_>) -> Poll<()> {
+        if !is_idle {
+            self.wait = None;
+            return Poll::Pending;
+        }
+        loop {
+            let patience = self.patience;
+            ready!(self.wait.get_or_insert_with(|| Box::pin(sleep(patience))).as_mut().poll(cx));
+            let written = self.meter.bytes();
+            let more = written.saturating_sub(std::mem::replace(&mut self.written, written));
+            if more < GOES_ON {
+                return Poll::Ready(());
+            }
+            self.wait = None;
+        }
+    }
 }
 
 impl<C: Future<Output = hyper::Result<()>>> Drive<C> {
-    pub(crate) fn new(connection: C, wind_down: fn(Pin<&mut C>), ending: Ending, patience: Option<Duration>) -> Self {
-        Self { connection: Some(Box::pin(connection)), wind_down, ending: Some(ending), patience, quiet: None }
+    pub(crate) fn new(connection: C, wind_down: fn(Pin<&mut C>), ending: Ending, quiet: Option<Quiet>) -> Self {
+        Self { connection: Some(Box::pin(connection)), wind_down, ending: Some(ending), quiet }
     }
 
     /// Runs the connection and its exchanges until both are over.
@@ -68,8 +102,10 @@ impl<C: Future<Output = hyper::Result<()>>> Drive<C> {
             // A client that is in the middle of something, or says nothing at all, is not waited for.
             self.connection = None;
         } else if stops || too_quiet {
-            (self.ending, self.quiet) = (None, None);
-            self.patience = self.patience.map(|_| GOODBYE);
+            self.ending = None;
+            if let Some(quiet) = &mut self.quiet {
+                (quiet.patience, quiet.wait) = (GOODBYE, None);
+            }
             if let Some(open) = &mut self.connection {
                 (self.wind_down)(open.as_mut());
             }
@@ -78,12 +114,7 @@ impl<C: Future<Output = hyper::Result<()>>> Drive<C> {
         }
     }
 
-    /// Ready once there was no exchange for too long.
     fn poll_quiet(&mut self, is_idle: bool, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(patience) = self.patience.filter(|_| is_idle) else {
-            self.quiet = None;
-            return Poll::Pending;
-        };
-        self.quiet.get_or_insert_with(|| Box::pin(sleep(patience))).as_mut().poll(cx)
+        self.quiet.as_mut().map_or(Poll::Pending, |quiet| quiet.poll(is_idle, cx))
     }
 }

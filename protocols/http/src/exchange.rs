@@ -12,6 +12,7 @@ use sluice_model::{Code, Digest, Principal, Refusal, Secret, TargetName};
 use sluice_wire::{Broker, Claim, FlowError, Grant as _, Peer, Targets};
 use tokio::sync::oneshot;
 
+use crate::dialects::openai::Asker;
 use crate::door::Door;
 use crate::flaw::Flaw;
 use crate::frame::{Length, Request};
@@ -178,7 +179,8 @@ impl<'a, B: Broker> Exchanges<'a, B> {
                 total: Duration::from_secs(limits.total_seconds),
             },
         );
-        let machine = HttpMachine::new(served, principal.to_string(), grant.objects(), patience);
+        let asker = Asker { who: principal.to_string(), session: grant.session().to_string() };
+        let machine = HttpMachine::new(served, asker, grant.objects(), patience);
         let carried = Box::pin(self.broker.carry(grant, machine, link, server)).await;
         report(self.peer, carried);
     }

@@ -17,6 +17,7 @@ mod headers;
 mod link;
 mod machine;
 mod media;
+mod metered;
 mod patience;
 mod pipe;
 mod pool;

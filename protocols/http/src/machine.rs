@@ -13,6 +13,7 @@ use sluice_model::{Code, OpId, Operation, Refusal, Ruling};
 use sluice_wire::{Input, Machine, Objects, Outbox, Side, Violation, Wants};
 
 use crate::answer::{Answer, Output};
+use crate::dialects::openai::Asker;
 use crate::flaw::Flaw;
 use crate::frame::{Frame, Interim, Length};
 use crate::patience::{Patience, Turn};
@@ -24,8 +25,8 @@ use objects::{Errand, Found};
 /// The machine of one exchange.
 pub struct HttpMachine {
     served: Arc<Served>,
-    /// The principal, for what belongs to it.
-    who: String,
+    /// The principal, for what belongs to it, and its session.
+    asker: Asker,
     objects: Arc<dyn Objects>,
     /// What an errand came back with.
     errand: Arc<Mutex<Option<Found>>>,
@@ -81,10 +82,10 @@ enum Streams {
 
 impl HttpMachine {
     /// A machine for one exchange at a target.
-    pub(crate) fn new(served: Arc<Served>, who: String, objects: Arc<dyn Objects>, patience: Patience) -> Self {
+    pub(crate) fn new(served: Arc<Served>, asker: Asker, objects: Arc<dyn Objects>, patience: Patience) -> Self {
         Self {
             served,
-            who,
+            asker,
             objects,
             errand: Arc::default(),
             patience,
@@ -169,7 +170,7 @@ impl HttpMachine {
             let ids = self.served.classes.everything().scrub(&ids).into_owned();
             out.note("llm.results", vec![("op", op.0.to_string()), ("ids", ids)]);
         }
-        let sending = match prepared.send(obligations, &self.who, &self.served) {
+        let sending = match prepared.send(obligations, &self.asker.who, &self.served) {
             Ok(sending) => sending,
             Err(words) => {
                 self.refuse(op, &words, out);

@@ -27,10 +27,11 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::dial::Pools;
 use crate::door::Door;
-use crate::drive::Drive;
+use crate::drive::{Drive, Quiet};
 use crate::exchange::{Arrival, Exchanges};
 use crate::gathered::Room;
 use crate::link::Answer;
+use crate::metered::{Meter, Metered};
 use crate::replayed::Replayed;
 use crate::served::Served;
 use crate::strict::{MAX_HEAD_BYTES, Strict};
@@ -204,13 +205,15 @@ impl Protocol for Http {
                     .await;
             }
             Speaks::Http2 => {
+                let meter = Meter::default();
+                let stream = Metered::new(entered.stream, meter.clone());
                 let connection = http2::Builder::new(TokioExecutor::new())
                     .timer(TokioTimer::new())
                     .max_concurrent_streams(MAX_STREAMS)
                     .max_header_list_size(u32::try_from(MAX_HEAD_BYTES).unwrap_or(u32::MAX))
                     .keep_alive_interval(deadline::PING)
-                    .serve_connection(TokioIo::new(entered.stream), service_fn(handing(arrivals, None)));
-                let quiet = Some(self.settings.head);
+                    .serve_connection(TokioIo::new(stream), service_fn(handing(arrivals, None)));
+                let quiet = Some(Quiet::new(self.settings.head, meter));
                 Drive::new(connection, http2::Connection::graceful_shutdown, ending, quiet)
                     .run(waiting, &exchanges)
                     .await;

@@ -8,6 +8,7 @@ use sluice_model::TargetName;
 use sluice_wire::Objects;
 
 use crate::dial::Pools;
+use crate::dialects::openai::Asker;
 use crate::machine::HttpMachine;
 use crate::patience::{Interims, Patience};
 use crate::served::Served;
@@ -27,7 +28,8 @@ impl Setup {
     /// The machine of an exchange over HTTP/1.1 whose request has these headers.
     #[must_use]
     pub fn machine(&self, who: &str, objects: Arc<dyn Objects>, headers: &HeaderMap) -> HttpMachine {
-        HttpMachine::new(Arc::clone(&self.0), who.to_owned(), objects, Patience::of(headers, Interims::Sent))
+        let asker = Asker { who: who.to_owned(), ..Asker::default() };
+        HttpMachine::new(Arc::clone(&self.0), asker, objects, Patience::of(headers, Interims::Sent))
     }
 }
 

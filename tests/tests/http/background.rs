@@ -8,6 +8,7 @@ use sluice_tests::http::{Request, Response};
 use sluice_tests::mock::{Peer, Told};
 use sluice_tests::openai::{Api, MODEL};
 use sluice_tests::sdk::Sdk;
+use sluice_tests::wait::{SOON, until};
 
 use crate::holds::{LEADS, decide, one_waiting, waiting};
 use crate::stand::Stand;
@@ -60,6 +61,14 @@ fn look(stand: &Stand, id: &str) -> Response {
     stand.ask(&stand.get(&place(id)))
 }
 
+/// What a look finds once it is no longer what it was: the broker looks for answers once a second.
+fn changed(stand: &Stand, id: &str) -> Response {
+    until(SOON, "something to become of it", || {
+        let seen = look(stand, id);
+        (seen.status() != 200 || !seen.text().contains("resp_held_")).then_some(seen)
+    })
+}
+
 /// The lines of what the server was asked.
 fn lines(stand: &Stand) -> Vec<String> {
     stand.mock.take().iter().map(|told| told.line().split(" HTTP").next().unwrap_or_default().to_owned()).collect()
@@ -77,7 +86,7 @@ fn what_waits_is_queued_until_it_is_approved() {
     }
     assert!(lines(&stand).is_empty());
     decide(&stand, "approve", &hold);
-    let made = look(&stand, &id).with(200).json();
+    let made = changed(&stand, &id).with(200).json();
     assert_eq!((&made["id"], &made["status"]), (&"resp_made".into(), &"queued".into()), "{made}");
     assert_eq!(lines(&stand), ["POST /v1/responses"]);
     // From here on the server is asked, by either id.
@@ -100,7 +109,7 @@ fn what_is_denied_is_refused_to_who_asks_next() {
     let stand = stand();
     let id = queued(&stand);
     decide(&stand, "deny", &one_waiting(&stand));
-    let refused = look(&stand, &id).with(403);
+    let refused = changed(&stand, &id).with(403);
     assert_eq!(
         (&refused.json()["error"]["type"], refused.header("x-should-retry")),
         (&"policy_denied".into(), Some("false"))
@@ -115,10 +124,7 @@ fn nobody_answers_in_time() {
     let limit = |setup: sluice_tests::broker::Setup| setup.more("limits: { hold_seconds: 1 }");
     let stand = Stand::with(working, LEADS, |api| api, limit);
     let id = queued(&stand);
-    let refused = sluice_tests::wait::until(sluice_tests::wait::SOON, "the time to be over", || {
-        let seen = look(&stand, &id);
-        (seen.status() != 200).then_some(seen)
-    });
+    let refused = changed(&stand, &id);
     assert_eq!((refused.status(), refused.code().as_str()), (403, "approval_timeout"));
     assert!(lines(&stand).is_empty());
 }
@@ -139,7 +145,7 @@ fn whoever_takes_it_back_asks_nobody_any_more() {
             assert!(response.text().contains(expected) && response.text().contains(&id), "{}", response.text());
             assert!(waiting(&stand).is_empty() && lines(&stand).is_empty());
             assert_eq!(look(&stand, &id).status(), 404);
-            assert_eq!(lines(&stand), [format!("GET /v1/responses/{id}")]);
+            assert!(lines(&stand).is_empty(), "the server knows nothing of it");
         }
     }
 }
@@ -158,12 +164,28 @@ fn what_waits_is_nobody_elses() {
         assert_eq!(stand.ask(&stand.get(&format!("{}/input_items", place(&id)))).status(), 409);
         assert_eq!(waiting(&stand), [hold.as_str()]);
         decide(&stand, "approve", &hold);
-        assert_eq!(look(&stand, &id).with(200).json()["id"], "resp_made");
+        assert_eq!(changed(&stand, &id).with(200).json()["id"], "resp_made");
         assert_eq!(look(&stand, &id).with(200).json()["status"], "completed", "{objects}");
         assert_eq!(stand.ask(&Request::get(&place(&id), &other)).status(), 404, "{objects}");
         let all = lines(&stand);
         assert_eq!(all.iter().filter(|line| line.starts_with("POST")).count(), 1, "{all:?}");
     }
+}
+
+#[test]
+fn what_the_server_fails_to_make_has_failed() {
+    let failing = |_: &Told, peer: &mut Peer| {
+        peer.answer("503 Service Unavailable", "application/json", br#"{"error":{"message":"Busy.","code":"busy"}}"#);
+    };
+    let stand = Stand::with(failing, LEADS, |api| api, |setup| setup);
+    let id = queued(&stand);
+    decide(&stand, "approve", &one_waiting(&stand));
+    assert_eq!(changed(&stand, &id).status(), 503);
+    // It may have been done, so it is not asked for again.
+    let failed = look(&stand, &id).with(200).json();
+    assert_eq!((&failed["status"], &failed["error"]["code"]), (&"failed".into(), &"server_error".into()), "{failed}");
+    assert!(waiting(&stand).is_empty());
+    assert_eq!(lines(&stand), ["POST /v1/responses"]);
 }
 
 #[test]

@@ -114,6 +114,34 @@ fn a_connection_without_exchanges_ends() {
 }
 
 #[test]
+fn an_answer_that_is_read_slowly_comes_whole() {
+    const BYTES: usize = 400_000;
+    let answer = |_: &Told, peer: &mut Peer| peer.json(&format!(r#"{{"text":"{}"}}"#, "x".repeat(BYTES)));
+    let stand = Stand::with(answer, "", |api| api, |setup| setup.more("limits: { head_seconds: 1 }"));
+    running(async {
+        let stream = tls(&stand, &[b"h2"]).await;
+        let slow = http2::Builder::new(TokioExecutor::new())
+            .initial_stream_window_size(65_535)
+            .handshake(TokioIo::new(stream))
+            .await;
+        let (mut client, connection) = slow.unwrap_or_else(|error| unreachable(&error));
+        tokio::spawn(connection);
+        let response = client.send_request(request(&stand, "GET", "/openai/v1/models", "")).await;
+        let mut body = response.unwrap_or_else(|error| unreachable(&error)).into_body();
+        let (mut read, mut pause) = (0, tokio::time::interval(Duration::from_millis(500)));
+        // Longer in all than a connection may be without an exchange: the broker has had it whole for long.
+        while let Some(frame) = body.frame().await {
+            let frame = frame.unwrap_or_else(|error| unreachable(&error));
+            read += frame.data_ref().map_or(0, Bytes::len);
+            if read / 65_536 % 2 == 1 {
+                pause.tick().await;
+            }
+        }
+        assert!(read > BYTES, "{read}");
+    });
+}
+
+#[test]
 fn many_requests_share_a_connection() {
     let stand = Stand::open(echo);
     running(async {

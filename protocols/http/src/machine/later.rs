@@ -4,7 +4,7 @@ use sluice_model::{OpId, Refusal};
 use sluice_wire::{HoldNotice, Outbox};
 
 use super::{HttpMachine, State, Turned};
-use crate::dialects::openai::{self, Allowed, Found, Held};
+use crate::dialects::openai::{self, Allowed, Found, Held, Later, Whole};
 use crate::frame::{Frame, Request};
 use crate::refusal::Words;
 use crate::request::{Prepared, read};
@@ -13,11 +13,10 @@ impl HttpMachine {
     /// Reads a head, which may ask for what waits here.
     pub(super) fn begin(&mut self, head: &Request, out: &mut Outbox<Frame>) {
         self.method = head.method.clone();
-        let turned = match self.served.deferred.find(head, &self.served, &self.who) {
+        let turned = match self.served.deferred.find(head, &self.served, &self.asker) {
             None => read(head, &self.served),
             Some(Found::Made(head)) => read(&head, &self.served),
-            Some(Found::Waiting(whole, later)) => openai::prepare(&whole.head, whole.body, &self.served)
-                .map(|prepared| Turned::Ask(Box::new(Prepared { later: Some(later), ..prepared }))),
+            Some(Found::Waiting(whole, later)) => self.again(head, *whole, later),
             Some(Found::Refused(words)) => Err(words),
             Some(Found::Told((head, body))) => {
                 return self.answer_with(OpId::CONNECT, Frame::Response(Box::new(head)), body, out);
@@ -30,15 +29,24 @@ impl HttpMachine {
         }
     }
 
+    /// A request that waits, as it would be read if it came now; what asks for it is read as well.
+    fn again(&self, head: &Request, whole: Whole, later: Later) -> Result<Turned, Words> {
+        let _asks = read(head, &self.served)?;
+        let _came = read(&whole.head, &self.served)?;
+        let prepared = openai::prepare(&whole.head, whole.body, &self.served)?;
+        Ok(Turned::Ask(Box::new(Prepared { later: Some(later), ..prepared })))
+    }
+
     /// People are asked: whoever waits hears of it, and who does not is answered.
     pub(super) fn held(&mut self, op: OpId, notice: &HoldNotice, out: &mut Outbox<Frame>) {
         if let State::Asked { prepared, .. } = &mut self.state
             && let Some(later) = &mut prepared.later
         {
-            return match later.held(notice.wait_seconds) {
-                Held::Stands => out.leave(op),
-                Held::Withdrawn => out.withdraw(op),
-            };
+            match later.held(notice.wait_seconds, &self.served, &self.asker) {
+                Held::Stands => return out.leave(op),
+                Held::Withdrawn => return out.withdraw(op),
+                Held::Waits => prepared.later = None,
+            }
         }
         self.patience.begin(notice);
         self.soothe(out);
@@ -46,7 +54,7 @@ impl HttpMachine {
 
     /// The operation was denied, or waits on without its client.
     pub(super) fn denied(&mut self, op: OpId, prepared: Prepared, refusal: &Refusal, out: &mut Outbox<Frame>) {
-        match prepared.later.and_then(|later| later.denied(refusal, &self.served, &self.who)) {
+        match prepared.later.and_then(|later| later.denied(refusal, &self.served, &self.asker)) {
             Some((head, body)) => self.answer_with(op, Frame::Response(Box::new(head)), body, out),
             None => self.refuse(op, &Words::of(refusal), out),
         }
@@ -56,7 +64,7 @@ impl HttpMachine {
 
 /// What is sent of a request that was allowed.
 pub(super) fn allowed(mut prepared: Prepared) -> Prepared {
-    match prepared.later.take().map(openai::Later::allowed) {
+    match prepared.later.take().map(Later::allowed) {
         Some(Allowed::Send(ticket)) => {
             if let Some(expectation) = &mut prepared.expected.openai {
                 expectation.ticket = ticket;

@@ -21,11 +21,16 @@ use crate::served::Served;
 
 /// The most requests that are remembered, of all targets.
 const MOST: usize = 1024;
-/// The most of one principal at one target.
+/// The most of one principal at one target that wait.
 const MOST_OF_ONE: usize = 64;
-/// The largest body that is kept. A request with a larger one waits like any other.
+/// The largest body that is kept, and the most bytes of all of them. A request for which there is no room waits like any
+/// other.
 const MAX_BODY_BYTES: usize = 1 << 20;
-/// How long the broker's id leads to what the server made.
+const MAX_BYTES: usize = 64 << 20;
+const MAX_BYTES_OF_ONE: usize = 16 << 20;
+/// People are not looked for more often than this: who asks before is told what it was told.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long the broker's id leads to what became of a request that was sent.
 const MADE: Duration = Duration::from_secs(24 * 60 * 60);
 /// How ids of requests that wait begin.
 const PREFIX: &str = "resp_held_";
@@ -37,21 +42,27 @@ const RESPONSES: &str = "/responses/";
 /// It is on its way, somebody else asks about it, or there is nothing of it yet.
 const WAITS: Flaw = Flaw::new(409, "response_waits", "the response has not begun: it waits for approval");
 
+/// Nobody's, or of a session that has ended.
+const UNKNOWN: Flaw = Flaw::new(404, "not_found", "there is no such response in this session");
+
 /// What waits, and what came of it.
 #[derive(Default)]
 pub(crate) struct Deferred(Mutex<HashMap<String, Kept>>);
 
-/// Whose a request is.
-#[derive(Clone, Debug, Eq, PartialEq)]
-struct Owner {
-    target: TargetName,
-    who: String,
+/// Who asks, and in which session: people are asked for what a session wants to do.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Asker {
+    pub(crate) who: String,
+    pub(crate) session: String,
 }
 
 struct Kept {
-    owner: Owner,
+    target: TargetName,
+    asker: Asker,
     until: Instant,
+    looked: Instant,
     sketch: Sketch,
+    body: Bytes,
     state: State,
 }
 
@@ -61,6 +72,18 @@ enum State {
     Busy,
     /// The server's id.
     Made(String),
+    /// It was sent, and what the server made of it is not known.
+    Failed,
+}
+
+impl Kept {
+    const fn waits(&self) -> bool {
+        matches!(self.state, State::Waiting(_) | State::Busy)
+    }
+
+    fn is_of(&self, target: &TargetName, who: &str) -> bool {
+        self.target == *target && self.asker.who == who
+    }
 }
 
 /// A request as it came.
@@ -112,30 +135,43 @@ pub(crate) type Told = (Response, Bytes);
 
 impl Later {
     /// A request for work in the background, with the model as its client names it.
-    pub(super) fn fresh(head: &Request, body: Bytes, model: Option<&str>) -> Option<Self> {
+    pub(super) fn fresh(head: &Request, body: &[u8], model: Option<&str>) -> Option<Self> {
         (body.len() <= MAX_BODY_BYTES).then(|| {
-            let whole = Box::new(Whole { head: head.clone(), body });
+            let mut head = head.clone();
+            // Who asks is known anew each time; what proves it is not kept.
+            for name in ["authorization", "api-key", "x-api-key", "cookie"] {
+                head.headers.remove(name);
+            }
+            // Apart from the room for bodies that are read, which others need.
+            let whole = Box::new(Whole { head, body: Bytes::copy_from_slice(body) });
             Self { how: How::Fresh { whole, model: model.unwrap_or_default().to_owned() }, seconds: 0 }
         })
     }
 
     /// People are asked for that long, unless nobody is to be asked any more.
-    pub(crate) fn held(&mut self, seconds: u32) -> Held {
+    pub(crate) fn held(&mut self, seconds: u32, served: &Served, asker: &Asker) -> Held {
         self.seconds = seconds;
-        match self.how {
+        match &self.how {
+            How::Fresh { whole, .. } if !served.deferred.has_room(&served.name, asker, whole.body.len()) => Held::Waits,
             How::Fresh { .. } | How::Polled(_, Poll::Look) => Held::Stands,
             How::Polled(_, Poll::Cancel | Poll::Delete) => Held::Withdrawn,
         }
     }
 
     /// It was denied, or waits on: what the client is told instead of that.
-    pub(crate) fn denied(self, refusal: &Refusal, served: &Served, who: &str) -> Option<Told> {
+    pub(crate) fn denied(self, refusal: &Refusal, served: &Served, asker: &Asker) -> Option<Told> {
         match (self.how, refusal.code) {
             (How::Fresh { whole, model }, Code::Pending) => {
-                let owner = Owner { target: served.name.clone(), who: who.to_owned() };
-                let sketch = Sketch { model, created: now() };
-                let until = Instant::now() + Duration::from_secs(u64::from(self.seconds));
-                let kept = Kept { owner, until, sketch: sketch.clone(), state: State::Waiting(whole) };
+                let (sketch, looked) = (Sketch { model, created: now() }, Instant::now());
+                let kept = Kept {
+                    target: served.name.clone(),
+                    asker: asker.clone(),
+                    until: looked + Duration::from_secs(u64::from(self.seconds)),
+                    looked,
+                    sketch: sketch.clone(),
+                    body: whole.body.clone(),
+                    state: State::Waiting(whole),
+                };
                 // Without room it stands as it would for any client: asked again, it is found.
                 served.deferred.keep(kept).map(|id| sketch.response(&id, Status::Queued))
             }
@@ -143,8 +179,8 @@ impl Later {
             (How::Polled(ticket, Poll::Look), Code::Pending) => {
                 Some(ticket.sketch.response(&ticket.id, Status::Queued))
             }
-            (How::Polled(ticket, Poll::Look), _) => {
-                ticket.end(Fate::Gone);
+            (How::Polled(ticket, Poll::Look), code) => {
+                ticket.end(if is_final(code) { Fate::Gone } else { Fate::Waits });
                 None
             }
             (How::Polled(ticket, Poll::Cancel), _) => Some(ticket.cancelled()),
@@ -157,7 +193,7 @@ impl Later {
         match self.how {
             How::Fresh { .. } => Allowed::Send(None),
             How::Polled(mut ticket, Poll::Look) => {
-                ticket.fate = Fate::Gone;
+                ticket.fate = Fate::Failed;
                 Allowed::Send(Some(ticket))
             }
             How::Polled(ticket, Poll::Cancel) => Allowed::Told(ticket.cancelled()),
@@ -169,7 +205,10 @@ impl Later {
 /// What becomes of a hold of work in the background.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Held {
+    /// Its client is told that it is queued.
     Stands,
+    /// Its client waits.
+    Waits,
     Withdrawn,
 }
 
@@ -193,6 +232,12 @@ enum Fate {
     Waits,
     Gone,
     Made(String),
+    Failed,
+}
+
+/// Whether a denial is the end of a request. What is not may be looked at again.
+const fn is_final(code: Code) -> bool {
+    matches!(code, Code::Policy | Code::Expired | Code::Withdrawn | Code::NotUnderstood | Code::Unsupported)
 }
 
 impl Ticket {
@@ -201,7 +246,7 @@ impl Ticket {
         // It becomes a part of addresses.
         let is_id = (1..=MAX_ID_BYTES).contains(&id.len())
             && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-        self.end(if is_id { Fate::Made(id.to_owned()) } else { Fate::Gone });
+        self.end(if is_id { Fate::Made(id.to_owned()) } else { Fate::Failed });
     }
 
     fn end(mut self, fate: Fate) {
@@ -227,10 +272,8 @@ impl Drop for Ticket {
         let Some(kept) = all.get_mut(&self.id) else { return };
         match (std::mem::replace(&mut self.fate, Fate::Gone), self.whole.take()) {
             (Fate::Waits, Some(whole)) => kept.state = State::Waiting(whole),
-            (Fate::Made(id), _) => {
-                kept.until = Instant::now() + MADE;
-                kept.state = State::Made(id);
-            }
+            (Fate::Made(id), _) => kept.was_sent(State::Made(id)),
+            (Fate::Failed, _) => kept.was_sent(State::Failed),
             (Fate::Waits, None) | (Fate::Gone, _) => drop(all.remove(&self.id)),
         }
     }
@@ -241,33 +284,55 @@ impl Deferred {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps a request; `None` where there is no room.
+    /// Whether one more request could be kept.
+    fn has_room(&self, target: &TargetName, asker: &Asker, bytes: usize) -> bool {
+        fits(&mut self.lock(), target, asker, bytes)
+    }
+
+    /// Keeps a request; `None` where there is no room. The same request of one session is one.
     fn keep(&self, kept: Kept) -> Option<String> {
         let mut random = [0_u8; 16];
         getrandom::fill(&mut random).ok()?;
         let id = format!("{PREFIX}{:032x}", u128::from_be_bytes(random));
         let mut all = self.lock();
-        let now = Instant::now();
-        all.retain(|_, kept| kept.until > now || matches!(kept.state, State::Busy));
-        let of_one = all.values().filter(|other| other.owner == kept.owner).count();
-        (all.len() < MOST && of_one < MOST_OF_ONE).then(|| {
+        let equal = |other: &Kept| {
+            other.waits() && other.target == kept.target && other.asker == kept.asker && other.body == kept.body
+        };
+        if let Some((known, _)) = all.iter().find(|(_, other)| equal(other)) {
+            return Some(known.clone());
+        }
+        fits(&mut all, &kept.target, &kept.asker, kept.body.len()).then(|| {
             all.insert(id.clone(), kept);
             id
         })
     }
 
-    /// What a request asks of a response that waits, or waited, here. Ids of others are nobody's.
-    pub(crate) fn find(self: &Arc<Self>, head: &Request, served: &Served, who: &str) -> Option<Found> {
+    /// What a request asks of a response that waits, or waited, here. Ids of others are nobody's, and no server knows
+    /// them.
+    pub(crate) fn find(self: &Arc<Self>, head: &Request, served: &Served, asker: &Asker) -> Option<Found> {
         let (id, poll) = asked_of(head)?;
         let mut all = self.lock();
-        let kept = all.get_mut(id).filter(|kept| kept.owner.target == served.name && kept.owner.who == who)?;
-        if kept.until <= Instant::now() && !matches!(kept.state, State::Busy) {
+        let Some(kept) = all.get_mut(id).filter(|kept| kept.is_of(&served.name, &asker.who)) else {
+            return Some(Found::Refused(Words::of_flaw(UNKNOWN)));
+        };
+        let now = Instant::now();
+        if kept.until <= now && !matches!(kept.state, State::Busy) {
             all.remove(id);
             return Some(Found::Refused(expired()));
         }
         let sketch = kept.sketch.clone();
+        let is_early = now.saturating_duration_since(kept.looked) < LOOK_EVERY;
         Some(match (std::mem::replace(&mut kept.state, State::Busy), poll) {
+            (waits @ State::Waiting(_), _) if kept.asker.session != asker.session => {
+                kept.state = waits;
+                Found::Refused(Words::of_flaw(UNKNOWN))
+            }
+            (waits @ State::Waiting(_), Some(Poll::Look)) if is_early => {
+                kept.state = waits;
+                Found::Told(sketch.response(id, Status::Queued))
+            }
             (State::Waiting(whole), Some(poll)) => {
+                kept.looked = now;
                 let again = Box::new(Whole { head: whole.head.clone(), body: whole.body.clone() });
                 let (deferred, id) = (Arc::clone(self), id.to_owned());
                 let ticket = Ticket { deferred, id, sketch, whole: Some(whole), fate: Fate::Waits };
@@ -280,12 +345,46 @@ impl Deferred {
                 Found::Made(head)
             }
             (State::Busy, Some(Poll::Look)) => Found::Told(sketch.response(id, Status::Queued)),
-            (waits @ (State::Waiting(_) | State::Busy), _) => {
-                kept.state = waits;
+            (State::Failed, Some(Poll::Look)) => {
+                kept.state = State::Failed;
+                Found::Told(sketch.response(id, Status::Failed))
+            }
+            (other @ (State::Waiting(_) | State::Busy | State::Failed), _) => {
+                kept.state = other;
                 Found::Refused(Words::of_flaw(WAITS))
             }
         })
     }
+}
+
+impl Kept {
+    /// It waits no longer.
+    fn was_sent(&mut self, state: State) {
+        self.until = Instant::now() + MADE;
+        self.body = Bytes::new();
+        self.state = state;
+    }
+}
+
+/// Whether one more request has room; what is over, or was sent long ago, makes way.
+fn fits(all: &mut HashMap<String, Kept>, target: &TargetName, asker: &Asker, bytes: usize) -> bool {
+    let now = Instant::now();
+    all.retain(|_, kept| kept.until > now || matches!(kept.state, State::Busy));
+    if all.len() >= MOST {
+        let sent = all.iter().filter(|(_, kept)| !kept.waits());
+        if let Some(oldest) = sent.min_by_key(|(_, kept)| kept.until).map(|(id, _)| id.clone()) {
+            all.remove(&oldest);
+        }
+    }
+    let (mut of_all, mut of_one, mut count) = (bytes, bytes, 0);
+    for kept in all.values().filter(|kept| kept.waits()) {
+        of_all = of_all.saturating_add(kept.body.len());
+        if kept.is_of(target, &asker.who) {
+            of_one = of_one.saturating_add(kept.body.len());
+            count += 1;
+        }
+    }
+    all.len() < MOST && count < MOST_OF_ONE && of_all <= MAX_BYTES && of_one <= MAX_BYTES_OF_ONE
 }
 
 /// The id of a response that a request is about, and what it asks; `None` where it asks what only a server knows.
@@ -295,7 +394,10 @@ fn asked_of(head: &Request) -> Option<(&str, Option<Poll>)> {
     let rest = path.strip_prefix(RESPONSES)?;
     let (id, what) = rest.split_once('/').unwrap_or((rest, ""));
     id.starts_with(PREFIX).then_some(())?;
+    let is_streamed = head.path.split_once('?').is_some_and(|(_, query)| query.contains("stream"));
     let poll = match (&head.method, what) {
+        // There is nothing to stream yet.
+        _ if is_streamed => None,
         (&Method::GET, "") => Some(Poll::Look),
         (&Method::DELETE, "") => Some(Poll::Delete),
         (&Method::POST, "cancel") => Some(Poll::Cancel),
@@ -309,6 +411,7 @@ fn asked_of(head: &Request) -> Option<(&str, Option<Poll>)> {
 enum Status {
     Queued,
     Cancelled,
+    Failed,
 }
 
 impl Sketch {
@@ -317,11 +420,16 @@ impl Sketch {
         let status = match status {
             Status::Queued => "queued",
             Status::Cancelled => "cancelled",
+            Status::Failed => "failed",
+        };
+        let error = match status {
+            "failed" => r#"{"code":"server_error","message":"what the server made of the request is not known"}"#,
+            _ => "null",
         };
         let mut model = String::new();
         escape_into(&self.model, &mut model);
         ok(format!(
-            r#"{{"id":"{id}","object":"response","created_at":{},"status":"{status}","background":true,"error":null,"incomplete_details":null,"instructions":null,"metadata":{{}},"model":"{model}","output":[],"parallel_tool_calls":true,"temperature":null,"tool_choice":"auto","tools":[],"top_p":null,"usage":null}}"#,
+            r#"{{"id":"{id}","object":"response","created_at":{},"status":"{status}","background":true,"error":{error},"incomplete_details":null,"instructions":null,"metadata":{{}},"model":"{model}","output":[],"parallel_tool_calls":true,"temperature":null,"tool_choice":"auto","tools":[],"top_p":null,"usage":null}}"#,
             self.created
         ))
     }
@@ -343,123 +451,4 @@ fn expired() -> Words {
 }
 
 #[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-    use super::*;
-    use crate::dial::Pools;
-    use crate::frame::Length;
-    use crate::target::Target;
-
-    const WHO: &str = "user:ann";
-
-    fn served() -> Served {
-        let target: Target = serde_json::from_str(r#"{"url":"https://api.example.com","dialect":"openai"}"#).unwrap();
-        Served::new(&TargetName::new("api").unwrap(), &target, &Pools::default(), [7; 32]).unwrap()
-    }
-
-    fn request(method: Method, path: &str) -> Request {
-        Request::new(method, path.to_owned(), HeaderMap::new(), Length::None)
-    }
-
-    fn pending() -> Refusal {
-        Refusal::builtin(Code::Pending, "hold-pending", "the request waits")
-    }
-
-    /// Keeps a request that people are asked about for so long, and gives its id; `None` where it is not kept.
-    fn kept(served: &Served, seconds: u32) -> Option<String> {
-        let mut later = Later::fresh(&request(Method::POST, "/responses"), Bytes::from("{}"), Some("a \"model\""))?;
-        assert_eq!(later.held(seconds), Held::Stands);
-        let (_, body) = later.denied(&pending(), served, WHO)?;
-        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
-        assert_eq!(body.get("model").unwrap(), "a \"model\"");
-        Some(body.get("id").unwrap().as_str().unwrap().to_owned())
-    }
-
-    fn look(served: &Served, id: &str) -> Option<Found> {
-        served.deferred.find(&request(Method::GET, &format!("/v1/responses/{id}")), served, WHO)
-    }
-
-    /// A request that a look sends.
-    fn sent(served: &Served, id: &str) -> Option<Ticket> {
-        let Found::Waiting(_, later) = look(served, id)? else { return None };
-        let Allowed::Send(ticket) = later.allowed() else { return None };
-        ticket
-    }
-
-    /// What a look found, in a word.
-    fn found(found: Option<&Found>) -> &'static str {
-        match found {
-            None => "nothing",
-            Some(Found::Waiting(..)) => "waiting",
-            Some(Found::Told(_)) => "told",
-            Some(Found::Made(_)) => "made",
-            Some(Found::Refused(_)) => "refused",
-        }
-    }
-
-    #[test]
-    fn one_looks_at_a_time_and_whoever_gives_up_leaves_it_as_it_was() {
-        let served = served();
-        let id = kept(&served, 60).unwrap();
-        let first = look(&served, &id);
-        assert_eq!((found(first.as_ref()), found(look(&served, &id).as_ref())), ("waiting", "told"));
-        drop(first);
-        assert_eq!(found(look(&served, &id).as_ref()), "waiting");
-        let part = request(Method::GET, &format!("/responses/{id}/input_items"));
-        assert_eq!(found(served.deferred.find(&part, &served, WHO).as_ref()), "refused");
-        assert_eq!(found(look(&served, &id).as_ref()), "waiting");
-        assert_eq!(
-            found(
-                served.deferred.find(&request(Method::GET, &format!("/responses/{id}")), &served, "user:bob").as_ref()
-            ),
-            "nothing"
-        );
-    }
-
-    #[test]
-    fn what_the_server_made_is_found_unless_its_id_is_none() {
-        let served = served();
-        for (made, expected) in [("resp_1", "made"), ("../models", "nothing"), ("", "nothing"), ("a?b", "nothing")] {
-            let id = kept(&served, 60).unwrap();
-            sent(&served, &id).unwrap().made(made);
-            let seen = look(&served, &id);
-            assert_eq!(found(seen.as_ref()), expected, "{made}");
-            if let Some(Found::Made(head)) = seen {
-                assert_eq!(head.path, "/v1/responses/resp_1");
-            }
-        }
-    }
-
-    #[test]
-    fn what_was_sent_and_not_answered_is_forgotten() {
-        let served = served();
-        let id = kept(&served, 60).unwrap();
-        drop(sent(&served, &id).unwrap());
-        assert_eq!(found(look(&served, &id).as_ref()), "nothing");
-    }
-
-    #[test]
-    fn there_is_room_for_so_many_of_one_and_again_once_they_are_over() {
-        let served = served();
-        for _ in 0..MOST_OF_ONE {
-            assert!(kept(&served, 0).is_some());
-        }
-        let id = kept(&served, 60).unwrap();
-        for _ in 1..MOST_OF_ONE {
-            assert!(kept(&served, 60).is_some());
-        }
-        assert_eq!(kept(&served, 60), None);
-        assert_eq!(found(look(&served, &id).as_ref()), "waiting");
-        assert_eq!(served.deferred.lock().len(), MOST_OF_ONE);
-        let large = Bytes::from(vec![b' '; MAX_BODY_BYTES + 1]);
-        assert!(Later::fresh(&request(Method::POST, "/responses"), large, None).is_none());
-    }
-
-    #[test]
-    fn what_waited_too_long_is_refused_and_forgotten() {
-        let served = served();
-        let id = kept(&served, 0).unwrap();
-        assert_eq!(found(look(&served, &id).as_ref()), "refused");
-        assert_eq!(found(look(&served, &id).as_ref()), "nothing");
-    }
-}
+mod tests;

@@ -103,6 +103,7 @@ impl Expectation {
             whole: false,
             over: false,
             ticket,
+            made_id: None,
             made: Made::new(self.served.objects, &self.creates, self.lists).showing_models(self.models.clone()),
         }))
     }
@@ -135,6 +136,7 @@ pub(crate) struct Glass {
     whole: bool,
     over: bool,
     ticket: Option<Ticket>,
+    made_id: Option<String>,
     made: Made,
 }
 
@@ -160,11 +162,7 @@ impl Glass {
 
     pub(crate) fn whole(&mut self, body: Bytes) {
         self.whole = true;
-        if let Some(ticket) = self.ticket.take()
-            && let Some(id) = made::id_of(&body)
-        {
-            ticket.made(&id);
-        }
+        self.made_id = self.ticket.is_some().then(|| made::id_of(&body)).flatten();
         if let Some(body) = self.made.read(body) {
             self.show(body);
         }
@@ -211,7 +209,13 @@ impl Glass {
             return Some(Seen::Claim(objects));
         }
         Some(match self.screen.next()? {
-            Next::Bytes(bytes) => Seen::Bytes(bytes),
+            Next::Bytes(bytes) => {
+                // Once it is known to be the client's.
+                if let (Some(ticket), Some(id)) = (self.ticket.take(), self.made_id.take()) {
+                    ticket.made(&id);
+                }
+                Seen::Bytes(bytes)
+            }
             Next::Ask(call) => {
                 let rules = self.served.openai.as_ref()?;
                 let call = called::restored(call, &self.restoring);

@@ -16,7 +16,7 @@ mod rules;
 mod screen;
 mod tools;
 
-pub(crate) use deferred::{Allowed, Deferred, Found, Held, Later};
+pub(crate) use deferred::{Allowed, Asker, Deferred, Found, Held, Later, Whole};
 pub(crate) use expect::{Expectation, Glass};
 pub(crate) use parts::Parts;
 pub(crate) use request::{prepare, read};

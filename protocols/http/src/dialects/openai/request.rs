@@ -79,7 +79,7 @@ pub(crate) fn prepare(head: &Request, bytes: Bytes, served: &Arc<Served>) -> Res
     let essence = media.as_ref().map_or("", |media| media.essence.as_str());
     match essence {
         _ if bytes.is_empty() => without_body(head, route, served),
-        "application/json" if route.takes(Kind::Json) => json(head, route, bytes, served),
+        "application/json" if route.takes(Kind::Json) => json(head, route, &bytes, served),
         "multipart/form-data" if route.takes(Kind::Multipart) => {
             let boundary = media.and_then(|media| media.boundary).unwrap_or_default();
             let form = Form::read(bytes.clone(), &boundary).map_err(Words::of_flaw)?;
@@ -129,7 +129,7 @@ fn without_body(head: &Request, route: &Route, served: &Arc<Served>) -> Result<P
     Call::of(head, route, served, Body::None).prepared(Vec::new(), Told::default())
 }
 
-fn json(head: &Request, route: &Route, bytes: Bytes, served: &Arc<Served>) -> Result<Prepared, Words> {
+fn json(head: &Request, route: &Route, bytes: &Bytes, served: &Arc<Served>) -> Result<Prepared, Words> {
     let document = &document(bytes.clone())?;
     let Some(rules) = &served.openai else { return Err(no_such_route()) };
     if route.template() == "/batches" && rules.names_models() {
