@@ -29,16 +29,27 @@ impl Aside {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the target turned it down a short time ago.
-    pub(crate) fn holds(&self, target: &TargetName, source: &SecretSource) -> bool {
+    /// Sets a secret aside that the target has turned down; whether it was not aside already.
+    pub(crate) fn notice(&self, target: &TargetName, source: &SecretSource) -> bool {
         let mut all = self.lock();
         let Some(lent) = all.get_mut(&(target.clone(), source.clone())) else { return false };
-        let now = Instant::now();
-        if lent.turned_down.is_set() {
-            tracing::warn!(%target, "the target turned a credential down; others are lent for a while, if there are any");
-            *lent = Lent { turned_down: TurnedDown::default(), until: Some(now + ASIDE) };
+        if !lent.turned_down.is_set() {
+            return false;
         }
-        lent.until.is_some_and(|until| now < until)
+        let now = Instant::now();
+        let was_aside = lent.until.is_some_and(|until| now < until);
+        *lent = Lent { turned_down: TurnedDown::default(), until: Some(now + ASIDE) };
+        if !was_aside {
+            tracing::warn!(%target, "the target turned a credential down; others are lent for a while, if there are any");
+        }
+        !was_aside
+    }
+
+    /// Whether the target turned it down a short time ago.
+    pub(crate) fn holds(&self, target: &TargetName, source: &SecretSource) -> bool {
+        let all = self.lock();
+        let until = all.get(&(target.clone(), source.clone())).and_then(|lent| lent.until);
+        until.is_some_and(|until| Instant::now() < until)
     }
 
     /// What the users of a lease tell.

@@ -124,6 +124,11 @@ impl Printed {
         Ok(secret)
     }
 
+    /// Forgets what a command printed: the next lease runs it again.
+    fn forget(&self, source: &SecretSource) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(source);
+    }
+
     /// Forgets what is of no configured command any more.
     fn retain(&self, lendings: &BTreeMap<TargetName, Lending>) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -175,6 +180,9 @@ impl Vault {
             return Err(unavailable());
         };
         let lending = lending.lent_to(who);
+        for source in lending.sources().filter(|source| self.aside.notice(target, source)) {
+            self.printed.forget(source);
+        }
         let count = lending.sources().count();
         let first = self.turn.fetch_add(1, Ordering::Relaxed).checked_rem(count).unwrap_or(0);
         let in_turn = lending.sources().cycle().skip(first).take(count);

@@ -194,3 +194,23 @@ async fn a_secret_that_the_target_turned_down_is_lent_only_where_there_is_no_oth
     let all = [secret(&lent("api").await), secret(&lent("api").await)];
     assert!(all.contains(&"one".to_owned()) && all.contains(&"two".to_owned()), "{all:?}");
 }
+
+#[tokio::test]
+async fn a_command_is_run_again_once_its_secret_is_turned_down() {
+    let home = tempfile::tempdir().unwrap();
+    let count = home.path().join("count");
+    let script = format!("echo x >> {0}; wc -l < {0}", count.display());
+    let command = serde_json::json!({ "command": ["/bin/sh", "-c", script], "keep_seconds": 3600 });
+    let lending = Lending { secret: Some(serde_json::from_value(command).unwrap()), ..lending(None) };
+    let vault = Vault::new([(name("api"), lending)].into());
+    let lent = async || vault.lend(&name("api"), &who("alice", "dba")).await.unwrap();
+    let secret = |credential: &Credential| credential.secret.as_ref().unwrap().expose_secret().to_owned();
+    let first = lent().await;
+    assert_eq!((secret(&first).as_str(), secret(&lent().await).as_str()), ("1", "1"));
+    first.turned_down.set();
+    let second = lent().await;
+    assert_eq!(secret(&second), "2");
+    // Not for every refusal: a server that refuses everything does not make it run all the time.
+    second.turned_down.set();
+    assert_eq!(secret(&lent().await), "2");
+}
