@@ -42,7 +42,7 @@ pub(super) fn answer(question: Question) -> Answer {
     let text = |text: &str| Cell::Text(text.to_owned());
     let (kinds, rows): (&[Kind], Vec<Vec<Cell>>) = match question {
         Question::Fingerprint => (&[Kind::Text], vec![vec![text("demo")]]),
-        Question::Database => (&[Kind::Text], vec![vec![text("shop")]]),
+        Question::Database => (&[Kind::Text, Kind::Bool], vec![vec![text("shop"), Cell::Bool(false)]]),
         Question::Relations => {
             let rows = tables().map(|(oid, name, _)| {
                 vec![Cell::Int(oid), text("public"), text(name), text("r"), Cell::Bool(false), Cell::Null]
