@@ -132,9 +132,11 @@ pub enum Change {
 /// (<https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-EXT-QUERY>).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Cursor {
-    Declare(Box<str>, Format),
-    /// `FETCH`, which shows rows; `MOVE` does not.
+    Declare(Box<str>, Format, Lasts),
+    /// `FETCH`, which shows rows.
     Fetch(Box<str>),
+    /// `MOVE`, which shows none; the server reads them all the same.
+    Move(Box<str>),
     Close(Box<str>),
     CloseAll,
 }
@@ -144,10 +146,26 @@ impl Cursor {
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         match self {
-            Self::Declare(name, _) | Self::Fetch(name) | Self::Close(name) => Some(name),
+            Self::Declare(name, ..) | Self::Fetch(name) | Self::Move(name) | Self::Close(name) => Some(name),
             Self::CloseAll => None,
         }
     }
+
+    /// The name of the one that it reads from.
+    #[must_use]
+    pub fn reads(&self) -> Option<&str> {
+        match self {
+            Self::Fetch(name) | Self::Move(name) => Some(name),
+            Self::Declare(..) | Self::Close(_) | Self::CloseAll => None,
+        }
+    }
+}
+
+/// How long a cursor lasts; `Session` is one `WITH HOLD`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Lasts {
+    Transaction,
+    Session,
 }
 
 /// The format in which a simple query shows the rows of a cursor.

@@ -21,7 +21,7 @@ mod tests;
 
 pub use access::{Access, ColumnUse, Object, Usage, Verb};
 pub use analysis::{
-    Analysis, Change, Copy, Cursor, Format, Kind, Outputs, Places, Reason, Refused, Statement, Transaction,
+    Analysis, Change, Copy, Cursor, Format, Kind, Lasts, Outputs, Places, Reason, Refused, Statement, Transaction,
 };
 pub use analyze::{NoPrepared, Prepared, analyze};
 pub use catalog::{

@@ -15,14 +15,14 @@ mod replies;
 mod requests;
 mod results;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use sluice_mask::Plan;
 use sluice_model::{Code, Digest, Obligations, OpId, Refusal};
-use sluice_sql::{Analysis, Change, Rewritten};
+use sluice_sql::{Analysis, Change, Lasts, Rewritten};
 use sluice_wire::{HoldNotice, Input, Outbox, Side, Violation, Wants};
 
 use crate::curfew::Curfew;
@@ -31,7 +31,7 @@ use crate::leaving::Leaving;
 use crate::message::{self, Report};
 use crate::names::{Batch, Names};
 use crate::operation::{Known, understand};
-use crate::pipeline::{Execution, Handling, MAX_OWED, Origin, Owed, Pipeline, Sent, Writes};
+use crate::pipeline::{Execution, Handling, MAX_OWED, Owed, Pipeline, Sent, Writes};
 use crate::refusal::{self, Ends, Hush};
 use crate::target::FunctionEntry;
 use crate::veil::{Formats, MaskKey};
@@ -81,8 +81,6 @@ pub struct PostgresMachine {
     shown: Shown,
     question: Option<Question>,
     rewrites: HashMap<Digest, (Arc<Obligations>, Arc<Rewritten>)>,
-    /// Protected columns that cursors of this connection were allowed to show; what is masked has no origin.
-    declared: BTreeSet<Origin>,
     last_op: OpId,
     /// Transaction status of the newest `ReadyForQuery`: `I`, `T` or `E`. Nothing else is believed.
     status: u8,
@@ -123,6 +121,10 @@ struct Portal {
     /// The formats in which a simple query fetches from it.
     fetched: Formats,
     made: Made,
+    lasts: Lasts,
+    /// How the rows are handled that a `FETCH` read when it was first executed: the server keeps them, whatever the name of its
+    /// cursor stands for later.
+    filled: Option<Arc<Handling>>,
 }
 
 /// What made a portal.
@@ -259,7 +261,6 @@ impl PostgresMachine {
             shown: Shown::All,
             question: None,
             rewrites: HashMap::new(),
-            declared: BTreeSet::new(),
             last_op: OpId::CONNECT,
             status: b'I',
             catalog: CatalogState::Fresh,

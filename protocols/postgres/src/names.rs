@@ -140,9 +140,9 @@ impl<T: Clone> Names<T> {
         defined.collect()
     }
 
-    /// Forgets every confirmed name (portals, when a transaction ends). Gives back their values.
-    pub(crate) fn clear_confirmed(&mut self) -> Vec<T> {
-        self.confirmed.drain().map(|(_, value)| value).collect()
+    /// Forgets every confirmed name but those to keep (portals, when a transaction ends). Gives back their values.
+    pub(crate) fn forget_confirmed(&mut self, keep: impl Fn(&T) -> bool) -> Vec<T> {
+        self.confirmed.extract_if(|_, value| !keep(value)).map(|(_, value)| value).collect()
     }
 }
 

@@ -96,6 +96,8 @@ pub(crate) struct Step {
     pub(crate) tickets: Tickets,
     /// What is masked as its rows pass.
     pub(crate) veil: Option<Veil>,
+    /// Protected columns that its rows may show, where it shows those of another statement.
+    pub(crate) plan: Option<Plan<Origin>>,
 }
 
 /// What was sent.
@@ -114,6 +116,8 @@ pub(crate) enum Sent {
     Execute(Execution),
     /// An execution that changes names.
     Name(Tickets),
+    /// The first execution of a `FETCH`, which reads all that it will show.
+    Fetch(Ticket),
     Close(Tickets),
     /// A function call message.
     Function,
@@ -134,7 +138,7 @@ pub(crate) struct Owed {
 
 impl Owed {
     const fn is_performed(&self) -> bool {
-        matches!(self.sent, Sent::Query { .. } | Sent::Execute(_) | Sent::Name(_))
+        matches!(self.sent, Sent::Query { .. } | Sent::Execute(_) | Sent::Name(_) | Sent::Fetch(_))
     }
 
     /// Whether the server may have to be asked to cancel it.
@@ -152,12 +156,20 @@ impl Owed {
             | Sent::Describe
             | Sent::Execute(_)
             | Sent::Name(_)
+            | Sent::Fetch(_)
             | Sent::Close(_)
             | Sent::Function
             | Sent::Sync
             | Sent::PoisonedMessage(_)
             | Sent::PoisonedQuery(_) => self.handling.veil.as_ref(),
         }
+    }
+
+    /// What the rows that come in may show.
+    pub(crate) fn plan(&self) -> &Plan<Origin> {
+        let Sent::Query { steps, .. } = &self.sent else { return &self.handling.plan };
+        let of_step = steps.front().and_then(|step| step.plan.as_ref());
+        of_step.unwrap_or(&self.handling.plan)
     }
 
     /// Whether the server answers it with `ReadyForQuery`.

@@ -50,8 +50,7 @@ pub(crate) fn check(body: &[u8], owed: &Owed, view: &View) -> Result<Described, 
     if is_unknown {
         return Ok(Described { columns: count, is_unknown });
     }
-    owed.handling
-        .plan
+    owed.plan()
         .bind(origins)
         .map_err(|_| Violation::server("a result would have carried a protected column unmasked"))?;
     Ok(Described { columns: count, is_unknown })

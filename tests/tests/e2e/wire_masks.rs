@@ -287,7 +287,7 @@ fn a_cursor_shows_what_a_query_shows() {
     alice.send(&sent.iter().flat_map(|sql| say::query(sql.as_bytes())).collect::<Vec<u8>>());
     let replies: Vec<Reply> = sent.iter().map(|_| alice.reply()).collect();
     assert_eq!(replies.get(3).map(Reply::rows), Some(first(&plain)));
-    assert!(replies.get(4).and_then(Reply::error).is_some_and(|error| error.sqlstate == "34000"));
+    assert!(replies.get(4).is_some_and(|reply| rule_of(reply).contains("unknown-cursor")));
 
     // Through the extended protocol, in both formats; described, closed by a message, and never executed.
     let _begun = alice.query("BEGIN").ok();
@@ -299,7 +299,7 @@ fn a_cursor_shows_what_a_query_shows() {
     assert_eq!(binary.rows().concat().first(), plain.get(1).and_then(|row| row.first()));
     alice.send(&[say::named('C', 'P', "c"), say::sync()].concat());
     let _closed = alice.reply().ok();
-    assert_eq!(alice.query("FETCH 1 FROM c").error().map(|error| error.sqlstate), Some("34000".to_owned()));
+    assert!(rule_of(&alice.query("FETCH 1 FROM c")).contains("unknown-cursor"));
     let _over = alice.query("ROLLBACK").ok();
 
     // Once a name stands for something else, the masks are those of that.
@@ -399,5 +399,163 @@ fn names_that_servers_read_differently_are_refused() {
         let said = reply.error().map(|error| error.detail).unwrap_or_default();
         assert_eq!(said.contains("uncertain-name"), !certain, "{named}: {reply:?}");
     }
+    Scan::default().none_in("what the client heard", &alice.heard);
+}
+
+/// Messages of a batch, with its end.
+fn batch(messages: &[Vec<u8>]) -> Vec<u8> {
+    [messages.concat(), say::sync()].concat()
+}
+
+/// `Parse` and `Bind`.
+fn bound(portal: &str, sql: &str) -> Vec<u8> {
+    let statement = format!("of_{portal}");
+    [say::parse(&statement, sql), say::bind(portal, &statement, &[], false)].concat()
+}
+
+fn closed(kind: char, name: &str) -> Vec<u8> {
+    say::named('C', kind, name)
+}
+
+fn rule_of(reply: &Reply) -> String {
+    reply.error().map(|error| error.detail).unwrap_or_default()
+}
+
+const FREE: &str = "DECLARE c CURSOR FOR SELECT id::text FROM people ORDER BY id";
+const MASKED: &str = "DECLARE c CURSOR FOR SELECT email FROM people ORDER BY id";
+
+#[test]
+fn a_portal_of_fetch_shows_what_it_read_when_it_began() {
+    let (broker, _database) = people();
+    let mut alice = as_member(&broker, "analysts");
+    let plain = alice.query("SELECT email FROM people ORDER BY id").ok().rows();
+    // What it read stays masked: its cursor is gone, or its name stands for another.
+    for renamed in [closed('P', "c"), [closed('P', "c"), bound("c", "SELECT id::text FROM people")].concat()] {
+        let _begun = alice.query(&format!("BEGIN; {MASKED}")).ok();
+        let messages = [bound("p", "FETCH ALL FROM c"), say::execute("p", 1), renamed, say::execute("p", 0)];
+        alice.send(&batch(&messages));
+        assert_eq!(alice.reply().ok().rows(), plain);
+        alice.send(&batch(&[closed('S', "of_p"), closed('S', "of_c")]));
+        let _forgotten = alice.reply().ok();
+        let _over = alice.query("ROLLBACK").ok();
+    }
+    // In batches of its own each, one of them described.
+    let _begun = alice.query(&format!("BEGIN; {MASKED}")).ok();
+    alice.send(&batch(&[bound("p", "FETCH ALL FROM c"), say::execute("p", 1)]));
+    let first = alice.reply().ok();
+    assert_eq!((first.tags().as_str(), first.rows()), ("12DsZ", plain.get(..1).unwrap_or_default().to_vec()));
+    let _other = alice.query(&format!("CLOSE c; {FREE}")).ok();
+    alice.send(&batch(&[say::named('D', 'P', "p"), say::execute("p", 0)]));
+    assert_eq!(alice.reply().ok().rows(), plain.get(1..).unwrap_or_default());
+    assert_eq!(alice.query("FETCH 1 FROM c").ok().rows(), [[Some("1".to_owned())]]);
+    let _over = alice.query("ROLLBACK").ok();
+    Scan::default().none_in("what the client heard", &alice.heard);
+}
+
+#[test]
+fn a_portal_of_fetch_that_was_skipped_has_read_nothing() {
+    let (broker, _database) = people();
+    let mut alice = as_member(&broker, "analysts");
+    let plain = alice.query("SELECT email FROM people ORDER BY id").ok().rows();
+    let _begun = alice.query(&format!("BEGIN; {FREE}")).ok();
+    alice.send(&batch(&[bound("p", "FETCH ALL FROM c")]));
+    let _bound = alice.reply().ok();
+    let _saved = alice.query("SAVEPOINT s").ok();
+    alice.send(&batch(&[bound("fails", "SELECT 1 / 0"), say::execute("fails", 0), say::execute("p", 0)]));
+    assert!(alice.reply().error().is_some());
+    let _back = alice.query("ROLLBACK TO s").ok();
+    let _other = alice.query(&format!("CLOSE c; {MASKED}")).ok();
+    alice.send(&batch(&[say::execute("p", 0)]));
+    assert_eq!(alice.reply().ok().rows(), plain);
+    let _over = alice.query("ROLLBACK").ok();
+    Scan::default().none_in("what the client heard", &alice.heard);
+}
+
+#[test]
+fn nothing_reads_from_a_portal_that_reads_itself() {
+    let (broker, database) = people();
+    let mut alice = as_member(&broker, "analysts");
+    let begun = format!("BEGIN; {MASKED}");
+    // By the extended protocol, by a simple query, and after it has read.
+    let by_portal = batch(&[bound("p", "FETCH ALL FROM c"), bound("q", "FETCH ALL FROM p"), say::execute("q", 0)]);
+    let by_query = [batch(&[bound("p", "FETCH ALL FROM c")]), say::query(b"FETCH ALL FROM p")];
+    let partly = [batch(&[bound("p", "FETCH ALL FROM c"), say::execute("p", 1)]), say::query(b"FETCH ALL FROM p")];
+    for messages in [vec![by_portal], by_query.to_vec(), partly.to_vec()] {
+        let mut wire = as_member(&broker, "analysts");
+        let _begun = wire.query(&begun).ok();
+        wire.send(&messages.concat());
+        let replies: Vec<Reply> = messages.iter().map(|_| wire.reply()).collect();
+        assert!(replies.last().is_some_and(|reply| rule_of(reply).contains("nested-fetch")), "{replies:?}");
+        Scan::default().none_in("what the client heard", &wire.heard);
+    }
+    // The same where `MOVE` has it read.
+    let _begun = alice.query(&format!("BEGIN; {FREE}")).ok();
+    alice.send(&batch(&[bound("p", "FETCH ALL FROM c")]));
+    let _bound = alice.reply().ok();
+    let moved = alice.query(&format!("CLOSE c; {MASKED}; MOVE 1 IN p; CLOSE c; {FREE}"));
+    assert!(rule_of(&moved).contains("nested-fetch"), "{moved:?}");
+    let _over = alice.query("ROLLBACK").ok();
+    assert_eq!(alice.query("SELECT 1").ok().status(), Some('I'));
+    // What was refused left no name in the air.
+    let fetched = alice.query(&format!("BEGIN; {FREE}; FETCH 1 FROM c; ROLLBACK")).ok();
+    assert_eq!(fetched.rows(), [[Some("1".to_owned())]]);
+    // A portal of EXECUTE whose statement is another by now.
+    let renamed = |first: &str, second: &str| {
+        let made = [say::parse("s", first), say::parse("e", "EXECUTE s"), say::bind("p", "e", &[], false)].concat();
+        batch(&[made, closed('S', "s"), say::parse("s", second)])
+    };
+    for read in ["FETCH ALL FROM p", "MOVE ALL IN p"] {
+        for (first, second) in [
+            ("SELECT id::text FROM people", "SELECT email FROM people"),
+            ("SELECT id FROM people", "DELETE FROM people WHERE id = 3 RETURNING id"),
+        ] {
+            for by_message in [true, false] {
+                let mut wire = as_member(&broker, "analysts");
+                let _begun = wire.query("BEGIN").ok();
+                wire.send(&renamed(first, second));
+                let _renamed = wire.reply().ok();
+                let reply = if by_message { extended(&mut wire, read, false) } else { wire.query(read) };
+                assert!(rule_of(&reply).contains("nested-fetch"), "{read} of {second}: {reply:?}");
+                let _over = wire.query("COMMIT").ok();
+                Scan::default().none_in("what the client heard", &wire.heard);
+            }
+        }
+    }
+    assert_eq!(database.truth("SELECT count(*) FROM people"), "3");
+    Scan::default().none_in("what the client heard", &alice.heard);
+}
+
+#[test]
+fn fetch_is_not_hidden_behind_execute() {
+    let (broker, _database) = people();
+    let mut alice = as_member(&broker, "analysts");
+    for read in ["FETCH ALL FROM c", "MOVE ALL IN c"] {
+        let _begun = alice.query(&format!("BEGIN; {MASKED}")).ok();
+        alice.send(&batch(&[say::parse("f", read)]));
+        let _prepared = alice.reply().ok();
+        assert!(rule_of(&alice.query("EXECUTE f")).contains("nested-execute"), "{read}");
+        let _over = alice.query("ROLLBACK").ok();
+        alice.send(&batch(&[closed('S', "f")]));
+        let _closed = alice.reply().ok();
+    }
+}
+
+#[test]
+fn cursors_that_nobody_declared_are_not_read() {
+    let (broker, _database) = people();
+    let mut alice = as_member(&broker, "analysts");
+    for read in ["FETCH 1 FROM nobody", "MOVE 1 IN nobody"] {
+        for reply in [alice.query(read), extended(&mut alice, read, false)] {
+            assert!(rule_of(&reply).contains("unknown-cursor"), "{read}: {reply:?}");
+        }
+    }
+    // Those that outlive their transaction are known as long as they do, and after that to nobody.
+    let held = "DECLARE h CURSOR WITH HOLD FOR SELECT email FROM people ORDER BY id";
+    let _held = alice.query(&format!("BEGIN; {held}; {FREE}; COMMIT")).ok();
+    assert_eq!(alice.query("FETCH 1 FROM h").ok().rows(), [[Some("***".to_owned())]]);
+    assert_eq!(extended(&mut alice, "FETCH 1 FROM h", false).ok().rows(), [[Some("***".to_owned())]]);
+    assert!(rule_of(&alice.query("FETCH 1 FROM c")).contains("unknown-cursor"));
+    let _closed = alice.query("CLOSE h").ok();
+    assert!(rule_of(&alice.query("FETCH 1 FROM h")).contains("unknown-cursor"));
     Scan::default().none_in("what the client heard", &alice.heard);
 }

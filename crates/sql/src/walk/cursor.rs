@@ -5,7 +5,7 @@ use pg_query::protobuf::{ClosePortalStmt, DeclareCursorStmt, FetchStmt};
 use super::Walk;
 use super::statement::Done;
 use crate::access::{Object, Verb};
-use crate::analysis::{Cursor, Format, Kind};
+use crate::analysis::{Cursor, Format, Kind, Lasts};
 
 /// `BINARY` and `WITH HOLD`, as the parser of PostgreSQL says them.
 const CURSOR_OPT_BINARY: i32 = 0x0001;
@@ -15,20 +15,22 @@ impl<'a> Walk<'a> {
     pub(super) fn declare(&mut self, declare: &'a DeclareCursorStmt) -> Done {
         self.access(Verb::Session, Object::Target);
         let format = if declare.options & CURSOR_OPT_BINARY == 0 { Format::Text } else { Format::Binary };
-        let cursor = Some(Cursor::Declare(declare.portalname.as_str().into(), format));
+        let lasts = if declare.options & CURSOR_OPT_HOLD == 0 { Lasts::Transaction } else { Lasts::Session };
+        let cursor = Some(Cursor::Declare(declare.portalname.as_str().into(), format, lasts));
         let Some(query) = declare.query.as_deref() else {
             self.misunderstood();
             return Done::of(Kind::Cursor);
         };
         let inner = self.top(query);
-        // One that is held outlives its transaction, after which nobody keeps its name.
-        let outputs = inner.outputs.filter(|_| declare.options & CURSOR_OPT_HOLD == 0);
+        // One that is held outlives what its transaction was ruled by: it is masked at the source.
+        let outputs = inner.outputs.filter(|_| lasts == Lasts::Transaction);
         Done { cursor, outputs, counted: inner.counted, ..Done::of(Kind::Cursor) }
     }
 
     pub(super) fn fetch(&mut self, fetch: &FetchStmt) -> Done {
-        let cursor = (!fetch.ismove).then(|| Cursor::Fetch(fetch.portalname.as_str().into()));
-        Done { cursor, ..self.steer(Kind::Cursor) }
+        let name = fetch.portalname.as_str().into();
+        let cursor = if fetch.ismove { Cursor::Move(name) } else { Cursor::Fetch(name) };
+        Done { cursor: Some(cursor), ..self.steer(Kind::Cursor) }
     }
 
     pub(super) fn close(&mut self, close: &ClosePortalStmt) -> Done {

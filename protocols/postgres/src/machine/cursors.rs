@@ -7,22 +7,22 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use sluice_mask::Plan;
 use sluice_model::{Code, OpId, Refusal};
-use sluice_sql::{Analysis, Cursor, Format};
+use sluice_sql::{Analysis, Cursor, Format, Lasts};
 
 use super::named::check_spelling;
+use super::naming::Naming;
 use super::{Made, Portal, PostgresMachine, requests};
 use crate::names::{Change, Found, Ticket};
-use crate::pipeline::{Execution, Handling};
+use crate::pipeline::{Execution, Handling, Origin};
 use crate::veil::{Formats, Veil};
 
 impl PostgresMachine {
-    /// Whether it is settled what every `FETCH` of a text fetches from.
+    /// Whether it is settled what every `FETCH` and `MOVE` of a text reads from.
     pub(super) fn fetches_are_settled(&self, analysis: &Analysis) -> bool {
-        analysis.statements.iter().all(|statement| match &statement.cursor {
-            Some(Cursor::Fetch(name)) => !matches!(self.portals.find(name.as_bytes(), self.batch), Found::Unsettled),
-            Some(Cursor::Declare(..) | Cursor::Close(_) | Cursor::CloseAll) | None => true,
-        })
+        let mut read = analysis.statements.iter().filter_map(|statement| statement.cursor.as_ref()?.reads());
+        read.all(|name| !matches!(self.portals.find(name.as_bytes(), self.batch), Found::Unsettled))
     }
 
     /// Refuses more cursors than a connection may have, and names of which it is not certain whose they are.
@@ -42,56 +42,89 @@ impl PostgresMachine {
         Err(too_many_portals())
     }
 
-    /// What masks the rows that a `FETCH` of a simple query shows.
-    pub(super) fn fetched(&self, name: &str) -> Option<Veil> {
-        match self.portals.find(name.as_bytes(), self.batch) {
-            Found::Known(portal) => {
-                let veil = portal.handling.veil.as_ref();
-                veil.map(|veil| veil.in_formats(portal.fetched.clone()))
-            }
-            Found::Unknown => None,
-            // INVARIANT: a text waits until it is settled; no row fits a mask of no columns.
-            Found::Unsettled => Some(Veil::new(Vec::new(), &self.mask_key)),
+    /// What a `FETCH` or `MOVE` reads from; `None` where that is not settled yet, and inside where only the server knows it.
+    ///
+    /// A portal that looks names up itself is not read from: the server keeps the rows that it read first, and nobody could tell
+    /// what its names stood for then.
+    fn source(&self, name: &str) -> Option<Result<Option<&Portal>, Refusal>> {
+        Some(match self.portals.find(name.as_bytes(), self.batch) {
+            Found::Unsettled => return None,
+            Found::Known(Portal { naming: Some(_), .. }) => Err(nested_fetch()),
+            Found::Known(portal) => Ok(Some(portal)),
+            Found::Unknown if self.schemas.view().is_tagged() => Err(unknown_cursor()),
+            Found::Unknown => Ok(None),
+        })
+    }
+
+    /// What masks the rows that a `FETCH` of a simple query shows, and what they may show.
+    pub(super) fn fetched(&self, name: &str) -> Result<(Option<Veil>, Option<Plan<Origin>>), Refusal> {
+        // INVARIANT: a text waits until it is settled what it reads from.
+        let source = self.source(name).unwrap_or_else(|| Err(unknown_cursor()))?;
+        let Some(Portal { handling, fetched, .. }) = source else { return Ok((None, None)) };
+        let veil = handling.veil.as_ref().map(|veil| veil.in_formats(fetched.clone()));
+        Ok((veil, Some(handling.plan.clone())))
+    }
+
+    /// How the rows are handled that an execution of a portal shows; `None` where that is not settled yet.
+    pub(super) fn read_by(&self, portal: &Portal, naming: &Naming) -> Option<Result<Arc<Handling>, Refusal>> {
+        if let Some(filled) = &portal.filled {
+            return Some(Ok(Arc::clone(filled)));
+        }
+        let Some(name) = naming.cursor.as_ref().and_then(Cursor::reads) else {
+            return Some(Ok(Arc::clone(&portal.handling)));
+        };
+        let source = self.source(name)?;
+        Some(source.map(|source| fetching(source, &naming.formats, &portal.handling)))
+    }
+
+    /// How a description of a portal is handled; `None` where that is not settled yet.
+    pub(super) fn portal_described(&self, portal: &Portal) -> Option<Arc<Handling>> {
+        match (&portal.filled, &portal.naming) {
+            (Some(filled), _) => Some(Arc::clone(filled)),
+            (None, Some(naming)) => self.described(naming.cursor.as_ref(), &naming.formats, &portal.handling),
+            (None, None) => Some(Arc::clone(&portal.handling)),
         }
     }
 
-    /// How the rows of a `FETCH` through the extended protocol are handled; `None` where that is not settled yet.
-    pub(super) fn as_fetched(
+    /// How a description of what may be a `FETCH` is handled. It shows no row, and what it does not know has no column to show.
+    pub(super) fn described(
         &self,
         cursor: Option<&Cursor>,
         formats: &Formats,
         handling: &Arc<Handling>,
     ) -> Option<Arc<Handling>> {
-        let Some(Cursor::Fetch(name)) = cursor else { return Some(Arc::clone(handling)) };
-        let veil = match self.portals.find(name.as_bytes(), self.batch) {
-            Found::Known(portal) => portal.handling.veil.as_ref(),
-            Found::Unknown => None,
-            Found::Unsettled => return None,
-        };
-        Some(match veil {
-            Some(veil) => Arc::new(Handling { veil: Some(veil.in_formats(formats.clone())), ..(**handling).clone() }),
-            None => Arc::clone(handling),
+        let Some(name) = cursor.and_then(Cursor::reads) else { return Some(Arc::clone(handling)) };
+        Some(match self.source(name)? {
+            Ok(source) => fetching(source, formats, handling),
+            Err(_) => Arc::clone(handling),
         })
+    }
+
+    /// Notes that a `FETCH` is being sent for the first time: from then on the server keeps the rows that it read.
+    pub(super) fn fill(&mut self, name: Bytes, portal: &Portal, handling: &Arc<Handling>) -> Ticket {
+        self.pipeline.retain(portal.op);
+        let filled = Portal { filled: Some(Arc::clone(handling)), ..portal.clone() };
+        self.portals.send(Change::Define(name, filled), self.batch)
     }
 
     /// Notes what a statement that is being sent does to the names of cursors.
     pub(super) fn steer(&mut self, cursor: &Cursor, handling: &Arc<Handling>, veil: Option<&Veil>) -> Option<Ticket> {
         let named = |name: &str| Bytes::copy_from_slice(name.as_bytes());
         let change = match cursor {
-            Cursor::Declare(name, format) => {
+            Cursor::Declare(name, format, lasts) => {
                 self.pipeline.retain(OpId::CONNECT);
-                Change::Define(named(name), declared(*format, handling, veil))
+                Change::Define(named(name), declared(*format, *lasts, handling, veil))
             }
             Cursor::Close(name) => Change::Forget(named(name)),
             Cursor::CloseAll => Change::ForgetAll,
-            Cursor::Fetch(_) => return None,
+            Cursor::Fetch(_) | Cursor::Move(_) => return None,
         };
         Some(self.portals.send(change, self.batch))
     }
 }
 
 /// A cursor whose rows are masked like this. It keeps no operation open: each `FETCH` is one of its own.
-fn declared(format: Format, handling: &Arc<Handling>, veil: Option<&Veil>) -> Portal {
+fn declared(format: Format, lasts: Lasts, handling: &Arc<Handling>, veil: Option<&Veil>) -> Portal {
     let fetched = match format {
         Format::Text => Formats::default(),
         Format::Binary => Formats::new(vec![1]),
@@ -100,7 +133,34 @@ fn declared(format: Format, handling: &Arc<Handling>, veil: Option<&Veil>) -> Po
         Some(veil) => Arc::new(Handling { veil: Some(veil.in_formats(Formats::default())), ..(**handling).clone() }),
         None => Arc::clone(handling),
     };
-    Portal { op: OpId::CONNECT, handling, execution: Execution::Rows, naming: None, fetched, made: Made::BySql }
+    Portal {
+        op: OpId::CONNECT,
+        handling,
+        execution: Execution::Rows,
+        naming: None,
+        fetched,
+        made: Made::BySql,
+        lasts,
+        filled: None,
+    }
+}
+
+/// How the rows of a `FETCH` are handled: as what it reads from.
+fn fetching(source: Option<&Portal>, formats: &Formats, handling: &Arc<Handling>) -> Arc<Handling> {
+    let Some(source) = source.map(|portal| &portal.handling) else { return Arc::clone(handling) };
+    let veil = source.veil.as_ref().map(|veil| veil.in_formats(formats.clone()));
+    Arc::new(Handling { veil, plan: source.plan.clone(), ..(**handling).clone() })
+}
+
+fn nested_fetch() -> Refusal {
+    let message = "FETCH or MOVE names a portal that executes or fetches from something by name itself";
+    Refusal::builtin(Code::Unsupported, "nested-fetch", message)
+        .with_hint("Execute that portal, or fetch from its cursor.")
+}
+
+fn unknown_cursor() -> Refusal {
+    Refusal::builtin(Code::Unsupported, "unknown-cursor", "the cursor is not known on this connection")
+        .with_hint("It may have been closed, or was opened by a function.")
 }
 
 pub(super) fn too_many_portals() -> Refusal {

@@ -77,7 +77,7 @@ impl PostgresMachine {
             return Err(unsupported("controls", "the result of a function call message cannot be limited"));
         }
         let view = self.schemas.view();
-        let handling = Arc::new(self.handling(&question.known, obligations, &view)?);
+        let handling = Arc::new(Self::handling(&question.known, obligations, &view)?);
         self.send(question.op, question.frame.clone(), Sent::Function, &handling, out);
         Ok(())
     }

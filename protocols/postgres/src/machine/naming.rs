@@ -37,22 +37,15 @@ pub(super) struct Naming {
     pub(super) executes: Vec<LookedUp>,
     pub(super) cursor: Option<Cursor>,
     /// The formats of the portal's own rows.
-    formats: Formats,
+    pub(super) formats: Formats,
 }
 
-impl Naming {
-    /// What it may fetch from, and in which formats.
-    pub(super) fn fetches(&self) -> (Option<&Cursor>, Formats) {
-        (self.cursor.as_ref(), self.formats.clone())
-    }
-}
-
-/// Refuses `EXECUTE` of what changes or looks up names itself: nobody could tell what these stand for afterwards. Cursors matter
-/// where columns are masked.
+/// Refuses `EXECUTE` of what changes or looks up names itself: nobody could tell what these stand for afterwards. Names of cursors
+/// matter where columns are masked, and where one is read, which may be a portal that executes something.
 pub(super) fn check_nesting(looked_up: &[LookedUp], view: &View) -> Result<(), Refusal> {
     let nests = |named: &LookedUp| {
-        let names =
-            |statement: &Statement| statement.change.is_some() || statement.cursor.is_some() && view.is_tagged();
+        let steers = |cursor: &Cursor| cursor.reads().is_some() || view.is_tagged();
+        let names = |statement: &Statement| statement.change.is_some() || statement.cursor.as_ref().is_some_and(steers);
         named.read.analysis.statements.iter().any(names) || !named.read.executes.is_empty()
     };
     if view.is_tagged() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes};
 use sluice_mask::Plan;
 use sluice_model::{Code, Mask, Obligations, OpId, Refusal, Ruling};
-use sluice_sql::{Analysis, ColumnMask, ColumnUse, Cursor, Rewritten, Statement, Verb};
+use sluice_sql::{Analysis, ColumnMask, ColumnUse, Cursor, Lasts, Rewritten, Statement, Verb};
 use sluice_wire::{Outbox, Violation};
 
 use super::denial::{in_own_words, pointing, unmaskable, unsupported};
@@ -19,7 +19,7 @@ use crate::message::{self, put_cstr};
 use crate::meter::Meter;
 use crate::names::Change;
 use crate::operation::{Known, understand};
-use crate::pipeline::{Copying, Execution, Handling, Origin, Sent, Step, Tickets, Writes};
+use crate::pipeline::{Copying, Execution, Handling, Sent, Step, Tickets, Writes};
 use crate::refusal::Hush;
 use crate::veil::{Formats, Veil};
 use crate::view::View;
@@ -143,12 +143,18 @@ impl PostgresMachine {
         let rewritten = self.rewritten_for(question, looked_up, obligations, &view)?;
         let veils = self.veils(&question.known, obligations, &view, rewritten.as_deref())?;
         let veils = veiled_like(looked_up, analysis, veils)?;
-        let handling = Arc::new(self.handling(&question.known, obligations, &view)?);
+        let handling = Arc::new(Self::handling(&question.known, obligations, &view)?);
         let frame = match rewritten {
             Some(rewritten) => message::query(rewritten.text.as_bytes()),
             None => question.frame.clone(),
         };
-        let steps = self.steps(question, obligations, &handling, veils)?;
+        let mut steps = VecDeque::with_capacity(analysis.statements.len());
+        if let Err(refusal) = self.steps(question, obligations, &handling, veils, &mut steps) {
+            let mut tickets = Tickets::default();
+            steps.iter().for_each(|step| tickets.extend(&step.tickets));
+            self.take_back(&tickets, out);
+            return Err(refusal);
+        }
         let sent = Sent::Query { steps, copying: copying(analysis), columns: None };
         self.send(question.op, frame, sent, &handling, out);
         Ok(())
@@ -170,14 +176,16 @@ impl PostgresMachine {
         self.rewritten(&question.known, obligations, view)
     }
 
-    /// What becomes of names, and what is masked, with each statement of a query that is being sent.
+    /// What becomes of names, and what is masked, with each statement of a query that is being sent. What was noted before a
+    /// refusal must be taken back.
     fn steps(
         &mut self,
         question: &Question,
         obligations: &Arc<Obligations>,
         handling: &Arc<Handling>,
         veils: Vec<Option<Veil>>,
-    ) -> Result<VecDeque<Step>, Refusal> {
+        steps: &mut VecDeque<Step>,
+    ) -> Result<(), Refusal> {
         let analysis = &question.known.analysis;
         let batch = self.batch;
         let defines = |change: &&sluice_sql::Change| matches!(change, sluice_sql::Change::Prepare(..));
@@ -185,19 +193,16 @@ impl PostgresMachine {
         if new > 0 && self.statements.len().saturating_add(new) > requests::MAX_NAMES {
             return Err(requests::too_many_statements());
         }
-        let mut steps = VecDeque::with_capacity(analysis.statements.len());
         for (statement, veil) in analysis.statements.iter().zip(veils) {
             let change = statement.change.as_ref().map(|change| name_change(change, question, obligations, handling));
-            let veil = match &statement.cursor {
-                Some(Cursor::Fetch(name)) => self.fetched(name),
-                Some(Cursor::Declare(..) | Cursor::Close(_) | Cursor::CloseAll) | None => veil,
-            };
+            let read = statement.cursor.as_ref().and_then(Cursor::reads).map(|name| self.fetched(name)).transpose()?;
+            let (veil, plan) = read.unwrap_or((veil, None));
             let steer = |cursor| self.steer(cursor, handling, veil.as_ref());
             let portals = statement.cursor.iter().filter_map(steer).collect();
             let statements = change.map(|change| self.statements.send(change, batch)).into_iter().collect();
-            steps.push_back(Step { tickets: Tickets { statements, portals }, veil });
+            steps.push_back(Step { tickets: Tickets { statements, portals }, veil, plan });
         }
-        Ok(steps)
+        Ok(())
     }
 
     fn forward_parse(
@@ -225,7 +230,7 @@ impl PostgresMachine {
             veils if veils.iter().all(Option::is_none) => None,
             _ => return Err(unsupported("several-statements", "several statements are not prepared as one")),
         };
-        let handling = Arc::new(Handling { veil, ..self.handling(&question.known, obligations, &view)? });
+        let handling = Arc::new(Handling { veil, ..Self::handling(&question.known, obligations, &view)? });
         let frame = match rewritten {
             Some(rewritten) => parse_frame(name, rewritten.text.as_bytes(), types),
             None => question.frame.clone(),
@@ -279,6 +284,8 @@ impl PostgresMachine {
             naming,
             fetched: Formats::default(),
             made: Made::ByBind,
+            lasts: Lasts::Transaction,
+            filled: None,
         };
         let ticket = self.portals.send(Change::Define(Bytes::copy_from_slice(portal), value), self.batch);
         self.send(question.op, question.frame.clone(), Sent::Bind(ticket), &handling, out);
@@ -313,22 +320,12 @@ impl PostgresMachine {
         Ok(Some(rewritten))
     }
 
-    pub(super) fn handling(
-        &mut self,
-        known: &Known,
-        obligations: &Obligations,
-        view: &View,
-    ) -> Result<Handling, Refusal> {
+    pub(super) fn handling(known: &Known, obligations: &Obligations, view: &View) -> Result<Handling, Refusal> {
         let analysis = &known.analysis;
         let masks = column_masks(analysis, &obligations.masks)?;
         let masked = |used: &&ColumnUse| masks.iter().any(|mask| (mask.oid, mask.attnum) == (used.oid, used.attnum));
         let cleared = analysis.uses.iter().filter(|used| !masked(used)).map(|used| (used.oid, used.attnum));
-        let mut cleared: Vec<Origin> = cleared.collect();
-        if analysis.statements.iter().any(|statement| statement.kind == sluice_sql::Kind::Cursor) {
-            // FETCH does not say what its cursor shows: DECLARE was ruled on that.
-            self.declared.extend(cleared);
-            cleared = self.declared.iter().copied().collect();
-        }
+        // FETCH does not say what its cursor shows: DECLARE was ruled on that.
         let plan = Plan::clearing(cleared);
         let hush = if masks.is_empty() { hush(view) } else { Hush::Rewritten };
         let writes = if analysis.is_row_changing() { Writes::Rows } else { Writes::Nothing };

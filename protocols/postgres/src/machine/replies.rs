@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use sluice_model::{Code, OpId, Refusal};
+use sluice_sql::Lasts;
 use sluice_wire::{Outbox, Violation};
 
 use super::{CatalogState, Farewell, PostgresMachine, Shown};
@@ -60,7 +61,7 @@ impl PostgresMachine {
             (b'D', Sent::Query { copying: Copying { rows: true, .. }, columns: Some(columns), .. }) => {
                 rows::check_width(&frame, *columns)?;
             }
-            (b'D', Sent::Execute(Execution::Rows))
+            (b'D', Sent::Execute(Execution::Rows) | Sent::Fetch(_))
             | (b'd', Sent::Query { copying: Copying { gives: true, .. }, .. } | Sent::Execute(Execution::Gives)) => {}
             _ => return Err(OUT_OF_TURN),
         }
@@ -151,6 +152,12 @@ impl PostgresMachine {
                 self.confirm(&tickets, out);
                 self.pop(out);
             }
+            Sent::Fetch(ticket) => {
+                let tickets = Tickets { portals: vec![*ticket], ..Tickets::default() };
+                self.show(op, frame, out);
+                self.confirm(&tickets, out);
+                self.pop(out);
+            }
             Sent::Parse(_)
             | Sent::Bind(_)
             | Sent::Describe
@@ -171,6 +178,7 @@ impl PostgresMachine {
             (b'2', Sent::Bind(ticket)) => Tickets { portals: vec![ticket], ..Tickets::default() },
             (b'3', Sent::Close(tickets)) => tickets,
             (b's', Sent::Execute(Execution::Rows)) => Tickets::default(),
+            (b's', Sent::Fetch(ticket)) => Tickets { portals: vec![ticket], ..Tickets::default() },
             _ => return Err(OUT_OF_TURN),
         };
         self.show(owed.op, frame, out);
@@ -258,6 +266,7 @@ impl PostgresMachine {
             | Sent::Describe
             | Sent::Execute(_)
             | Sent::Name(_)
+            | Sent::Fetch(_)
             | Sent::Close(_)
             | Sent::PoisonedMessage(_) => return Err(OUT_OF_TURN),
         }
@@ -266,7 +275,7 @@ impl PostgresMachine {
         self.shown = Shown::All;
         out.to_client(owed.op, frame);
         if status == b'I' {
-            let portals = self.portals.clear_confirmed();
+            let portals = self.portals.forget_confirmed(|portal| portal.lasts == Lasts::Session);
             self.release_portals(portals, out);
             if self.catalog == CatalogState::Changed {
                 self.catalog = CatalogState::Stale;
@@ -330,7 +339,7 @@ impl PostgresMachine {
         for owed in &failed {
             match &owed.sent {
                 Sent::Parse(ticket) => tickets.statements.push(*ticket),
-                Sent::Bind(ticket) => tickets.portals.push(*ticket),
+                Sent::Bind(ticket) | Sent::Fetch(ticket) => tickets.portals.push(*ticket),
                 Sent::Name(of_message) | Sent::Close(of_message) => tickets.extend(of_message),
                 Sent::Query { steps, .. } => steps.iter().for_each(|step| tickets.extend(&step.tickets)),
                 Sent::Describe
@@ -348,7 +357,7 @@ impl PostgresMachine {
     }
 
     /// The server did not, or will not, do what changes names.
-    fn take_back(&mut self, tickets: &Tickets, out: &mut Outbox<Frame>) {
+    pub(super) fn take_back(&mut self, tickets: &Tickets, out: &mut Outbox<Frame>) {
         self.statements.fail(&tickets.statements);
         let never_made = self.portals.fail(&tickets.portals);
         self.release_portals(never_made, out);

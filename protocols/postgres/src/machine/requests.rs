@@ -16,7 +16,7 @@ use crate::frame::{Fields, Frame};
 use crate::message;
 use crate::names::{Change, Found};
 use crate::operation::{Known, understand};
-use crate::pipeline::{Sent, Tickets};
+use crate::pipeline::{Handling, Sent, Tickets};
 use crate::veil::Formats;
 
 /// Names of prepared statements and portals one connection may hold.
@@ -219,16 +219,13 @@ impl PostgresMachine {
             Named::Statement => match self.statements.find(&name, self.batch) {
                 Found::Known(prepared) => {
                     let cursor = prepared.analysis.statements.first().and_then(|statement| statement.cursor.as_ref());
-                    Some((OpId::CONNECT, self.as_fetched(cursor, &Formats::default(), &prepared.handling)))
+                    Some((OpId::CONNECT, self.described(cursor, &Formats::default(), &prepared.handling)))
                 }
                 Found::Unknown => None,
                 Found::Unsettled => return self.park(frame),
             },
             Named::Portal => match self.portals.find(&name, self.batch) {
-                Found::Known(Portal { op, handling, naming, .. }) => {
-                    let (cursor, formats) = naming.as_deref().map(Naming::fetches).unwrap_or_default();
-                    Some((*op, self.as_fetched(cursor, &formats, handling)))
-                }
+                Found::Known(portal) => Some((portal.op, self.portal_described(portal))),
                 Found::Unknown => None,
                 Found::Unsettled => return self.park(frame),
             },
@@ -281,8 +278,7 @@ impl PostgresMachine {
         out: &mut Outbox<Frame>,
     ) -> Result<(), Violation> {
         let Some(stand) = self.names_stand(&naming.executes) else { return self.park(frame) };
-        let (cursor, formats) = naming.fetches();
-        let Some(handling) = self.as_fetched(cursor, &formats, &portal.handling) else { return self.park(frame) };
+        let Some(handling) = self.read_by(portal, naming) else { return self.park(frame) };
         let full = matches!(naming.change, Some(Change::Define(..))) && self.statements.len() >= MAX_NAMES;
         let declares = matches!(naming.cursor, Some(Cursor::Declare(..))) && self.portals.len() >= MAX_NAMES;
         let room = match (full, declares) {
@@ -290,24 +286,42 @@ impl PostgresMachine {
             (_, true) => Err(too_many_portals()),
             (false, false) => Ok(()),
         };
-        if let Err(refusal) = stand.and(room) {
-            self.refuse_message(refusal, out);
-            return Ok(());
+        let handling = match stand.and(room).and(handling) {
+            Ok(handling) => handling,
+            Err(refusal) => {
+                self.refuse_message(refusal, out);
+                return Ok(());
+            }
+        };
+        let sent = self.sent_naming(&frame, portal, naming, &handling)?;
+        self.send(portal.op, frame, sent, &handling, out);
+        Ok(())
+    }
+
+    /// What becomes of names with an execution that is being sent.
+    fn sent_naming(
+        &mut self,
+        frame: &Frame,
+        portal: &Portal,
+        naming: &Naming,
+        handling: &Arc<Handling>,
+    ) -> Result<Sent, Violation> {
+        if matches!(naming.cursor, Some(Cursor::Fetch(_))) && portal.filled.is_none() {
+            let name = Bytes::copy_from_slice(Fields::of_client(frame.body()).cstr()?);
+            return Ok(Sent::Fetch(self.fill(name, portal, handling)));
         }
         let statement = naming.change.clone().map(|change| self.statements.send(change, self.batch));
         let cursor = naming
             .cursor
             .as_ref()
             .and_then(|cursor| self.steer(cursor, &portal.handling, portal.handling.veil.as_ref()));
-        let sent = match (statement, cursor) {
+        Ok(match (statement, cursor) {
             (None, None) => Sent::Execute(portal.execution),
             (statement, cursor) => Sent::Name(Tickets {
                 statements: statement.into_iter().collect(),
                 portals: cursor.into_iter().collect(),
             }),
-        };
-        self.send(portal.op, frame, sent, &handling, out);
-        Ok(())
+        })
     }
 
     fn close(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
