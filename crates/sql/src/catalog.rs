@@ -199,7 +199,8 @@ impl Catalog {
     }
 
     /// The server keeps text in another encoding than UTF-8.
-    pub(crate) const fn recodes(&self) -> bool {
+    #[must_use]
+    pub const fn recodes(&self) -> bool {
         self.recodes
     }
 

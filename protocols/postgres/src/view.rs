@@ -67,6 +67,12 @@ impl View {
         self.is_tagged() || self.pins_role
     }
 
+    /// Whether names of cursors and prepared statements must be spelled so that every server reads them alike: much follows from
+    /// them, or the server keeps text in another encoding than UTF-8.
+    pub(crate) fn minds_spelling(&self) -> bool {
+        self.is_tagged() || self.catalog.recodes()
+    }
+
     /// Whether the database holds any tagged column.
     #[must_use]
     pub fn is_tagged(&self) -> bool {

@@ -1,8 +1,8 @@
 //! In a database without tagged columns, what the broker cannot tell is a matter of policy: `sql.unknown`.
 
 use sluice_tests::broker::{Broker, Setup, Target};
-use sluice_tests::database::Server;
-use sluice_tests::wire::{Wire, say};
+use sluice_tests::database::{Database, Server};
+use sluice_tests::wire::{Reply, Wire, say};
 
 use crate::shop::DATA;
 
@@ -192,4 +192,42 @@ fn where_columns_are_tagged_no_policy_permits_it() {
         let _refused = dana.query(sql).refused("42501");
     }
     assert_eq!(dana.query("SELECT 1 FROM FROM").refused("42601").message, "the statement does not parse");
+}
+
+#[test]
+fn names_are_spelled_so_that_no_encoding_makes_others_of_them() {
+    let server = Server::shared();
+    let made = "CREATE DATABASE western OWNER app TEMPLATE template0 ENCODING LATIN1 LC_COLLATE 'C' LC_CTYPE 'C'";
+    let _made = server.admin("postgres").query(made).ok();
+    let database = Database { server, name: "western".to_owned() };
+    let mut setup = Setup::new(vec![Target { columns: Vec::new(), ..Target::new("western", "staging", &database) }]);
+    setup.policies = vec![(
+        "all.cedar".to_owned(),
+        "@id(\"all\") permit (principal, action in [Action::\"connect\", Action::\"read\", Action::\"unknown\"], resource);"
+            .to_owned(),
+    )];
+    let broker = Broker::start(&setup);
+    let mut alice = broker.wire("alice", "western", &broker.token("alice", "analysts"));
+    let uncertain = |reply: Reply, of: &str| {
+        let said = reply.error().map(|error| error.detail).unwrap_or_default();
+        assert!(said.contains("uncertain-name"), "{of}: {reply:?}");
+    };
+    let prepare = |name: &str| [say::parse(name, "SELECT 1"), say::sync()].concat();
+    let bind = |name: &str| [say::parse("", "SELECT 1"), say::bind(name, "", &[], false), say::sync()].concat();
+    let close = |name: &str| [say::named('C', 'S', name), say::sync()].concat();
+    for name in ["\u{e9}".to_owned(), "x".repeat(60)] {
+        for messages in [prepare(&name), bind(&name), close(&name)] {
+            alice.send(&messages);
+            uncertain(alice.reply(), &name);
+        }
+        // One that SQL made is not looked up, and no cursor is.
+        let _made = alice.query(&format!("PREPARE \"{name}\" AS SELECT 1"));
+        for sql in [format!("EXECUTE \"{name}\""), format!("FETCH ALL FROM \"{name}\"")] {
+            uncertain(alice.query(&sql), &sql);
+        }
+    }
+    for messages in [prepare("e"), bind(&"x".repeat(59)), close("e")] {
+        alice.send(&messages);
+        let _fine = alice.reply().ok();
+    }
 }

@@ -32,7 +32,7 @@ impl PostgresMachine {
         if cursors.is_empty() {
             return Ok(());
         }
-        if self.schemas.view().is_tagged() {
+        if self.schemas.view().minds_spelling() {
             cursors.iter().filter_map(|cursor| cursor.name()).map(str::as_bytes).try_for_each(check_spelling)?;
         }
         let new = cursors.iter().filter(|cursor| matches!(cursor, Cursor::Declare(..))).count();

@@ -11,6 +11,7 @@ use super::PostgresMachine;
 use super::naming::LookedUp;
 use crate::frame::{Fields, Frame};
 use crate::names::Found;
+use crate::view::View;
 
 /// The length of a name in bytes beyond which PostgreSQL cuts it off, so that two names become one.
 const MAX_NAME_BYTES: usize = 63;
@@ -21,15 +22,15 @@ const MAX_CERTAIN_BYTES: usize = 59;
 /// The first OID of a database's own types (<https://www.postgresql.org/docs/current/system-catalog-initial-data.html>).
 const FIRST_OWN_TYPE: u32 = 16_384;
 
-/// Refuses a name that the server would take for another.
-pub(super) fn check_length(name: &[u8]) -> Result<(), Refusal> {
+/// Refuses a name in a message that the server would take for another: it cuts names off, after it has put them in its own encoding.
+pub(super) fn check_name(name: &[u8], view: &View) -> Result<(), Refusal> {
     if name.len() <= MAX_NAME_BYTES {
-        return Ok(());
+        return if view.catalog.recodes() { check_spelling(name) } else { Ok(()) };
     }
     Err(Refusal::builtin(Code::Limit, "name-too-long", "a statement or portal name is longer than 63 bytes"))
 }
 
-/// Refuses a name in SQL that a server whose encoding is not UTF-8 may take for another: it would fold the case of other letters,
+/// Refuses a name that a server whose encoding is not UTF-8 may take for another: it would fold the case of other letters,
 /// and cut the name off elsewhere (<https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS>).
 pub(super) fn check_spelling(name: &[u8]) -> Result<(), Refusal> {
     if name.is_ascii() && name.len() <= MAX_CERTAIN_BYTES {

@@ -48,7 +48,7 @@ pub(super) fn check_nesting(looked_up: &[LookedUp], view: &View) -> Result<(), R
         let names = |statement: &Statement| statement.change.is_some() || statement.cursor.as_ref().is_some_and(steers);
         named.read.analysis.statements.iter().any(names) || !named.read.executes.is_empty()
     };
-    if view.is_tagged() {
+    if view.minds_spelling() {
         looked_up.iter().try_for_each(|named| check_spelling(&named.name))?;
     }
     if !looked_up.iter().any(nests) {

@@ -8,7 +8,7 @@ use sluice_sql::Cursor;
 use sluice_wire::{Outbox, Violation};
 
 use super::cursors::too_many_portals;
-use super::named::{Named, NamesInUse, check_length, check_types, kind_and_name, taken, unknown_name};
+use super::named::{Named, NamesInUse, check_name, check_types, kind_and_name, taken, unknown_name};
 use super::naming::{LookedUp, Naming, check_nesting};
 use super::question::{Asked, Question};
 use super::{Doubt, Farewell, Made, NamesAre, Portal, PostgresMachine};
@@ -119,7 +119,7 @@ impl PostgresMachine {
         let name = body.slice_ref(fields.cstr()?);
         let text = body.slice_ref(fields.cstr()?);
         let types = body.slice_ref(fields.remaining());
-        let usable = check_types(fields)?.and_then(|()| check_length(&name));
+        let usable = check_types(fields)?.and_then(|()| check_name(&name, &self.schemas.view()));
         let usable = match (usable, self.statements.find(&name, self.batch)) {
             (Ok(()), Found::Unsettled) if !name.is_empty() => return self.park(frame),
             (Ok(()), Found::Known(_)) if !name.is_empty() => Err(taken(&Named::Statement)),
@@ -184,7 +184,7 @@ impl PostgresMachine {
             Found::Unsettled if !portal.is_empty() => return self.park(frame),
             // Whether a cursor is still there the server knows best.
             Found::Known(Portal { made: Made::ByBind, .. }) if !portal.is_empty() => Err(taken(&Named::Portal)),
-            Found::Known(_) | Found::Unknown | Found::Unsettled => check_length(&portal),
+            Found::Known(_) | Found::Unknown | Found::Unsettled => check_name(&portal, &self.schemas.view()),
         };
         let bindable = usable.and_then(|()| prepared.ok_or_else(|| unknown_name(&Named::Statement)));
         let executes = bindable.as_ref().map_or(&[][..], |(prepared, _)| &prepared.executes);
@@ -326,7 +326,7 @@ impl PostgresMachine {
 
     fn close(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
         let (kind, name) = kind_and_name(&frame)?;
-        if let Err(refusal) = check_length(&name) {
+        if let Err(refusal) = check_name(&name, &self.schemas.view()) {
             self.refuse_message(refusal, out);
             return Ok(());
         }
