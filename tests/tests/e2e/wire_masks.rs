@@ -559,3 +559,29 @@ fn cursors_that_nobody_declared_are_not_read() {
     assert!(rule_of(&alice.query("FETCH 1 FROM h")).contains("unknown-cursor"));
     Scan::default().none_in("what the client heard", &alice.heard);
 }
+
+#[test]
+fn no_function_of_the_server_reads_a_cursor() {
+    let database = Server::shared().database(DATA);
+    let calls = "@id(\"calls\") permit (principal, action == Action::\"sql.call\", resource);\n";
+    for tagged in [true, false] {
+        let mut target = Target::new("people", "staging", &database);
+        target.columns = vec![("public.people.email".to_owned(), "pii.contact".to_owned())];
+        target.columns.retain(|_| tagged);
+        let mut setup = Setup::new(vec![target]);
+        setup.policies =
+            vec![("people.cedar".to_owned(), POLICY.to_owned()), ("calls.cedar".to_owned(), calls.to_owned())];
+        let broker = Broker::start(&setup);
+        let mut alice = as_member(&broker, "analysts");
+        for call in ["cursor_to_xml('c', 9, true, false, '')", "pg_catalog.cursor_to_xmlschema('c', true, false, '')"] {
+            for text in [format!("SELECT {call}"), format!("PREPARE x AS SELECT {call}")] {
+                let _begun = alice.query(&format!("BEGIN; {MASKED}")).ok();
+                for reply in [alice.query(&text), extended(&mut alice, &text, false)] {
+                    assert!(rule_of(&reply).contains("cursor-in-function"), "{text}: {reply:?}");
+                }
+                let _over = alice.query("ROLLBACK").ok();
+            }
+        }
+        assert_eq!(alice.query("SELECT pg_sleep(0)").ok().rows().len(), 1);
+    }
+}

@@ -18,6 +18,10 @@ use crate::names::{Change, Found, Ticket};
 use crate::pipeline::{Execution, Handling, Origin};
 use crate::veil::{Formats, Veil};
 
+/// Functions of the server that read a cursor whose name nobody knows before they run
+/// (<https://www.postgresql.org/docs/current/functions-xml.html#FUNCTIONS-XML-MAPPING>).
+const READERS: [&str; 2] = ["cursor_to_xml", "cursor_to_xmlschema"];
+
 impl PostgresMachine {
     /// Whether it is settled what every `FETCH` and `MOVE` of a text reads from.
     pub(super) fn fetches_are_settled(&self, analysis: &Analysis) -> bool {
@@ -27,6 +31,9 @@ impl PostgresMachine {
 
     /// Refuses more cursors than a connection may have, and names of which it is not certain whose they are.
     pub(super) fn check_cursors(&self, analysis: &Analysis) -> Result<(), Refusal> {
+        if analysis.functions.iter().any(|name| READERS.contains(&&**name)) {
+            return Err(read_by_function());
+        }
         let cursors: Vec<&Cursor> =
             analysis.statements.iter().filter_map(|statement| statement.cursor.as_ref()).collect();
         if cursors.is_empty() {
@@ -156,6 +163,11 @@ fn nested_fetch() -> Refusal {
     let message = "FETCH or MOVE names a portal that executes or fetches from something by name itself";
     Refusal::builtin(Code::Unsupported, "nested-fetch", message)
         .with_hint("Execute that portal, or fetch from its cursor.")
+}
+
+fn read_by_function() -> Refusal {
+    Refusal::builtin(Code::Unsupported, "cursor-in-function", "a function reads a cursor by its name")
+        .with_hint("Use FETCH.")
 }
 
 fn unknown_cursor() -> Refusal {
