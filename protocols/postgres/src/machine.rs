@@ -241,6 +241,7 @@ impl PostgresMachine {
             writes: Writes::Nothing,
             veil: None,
             meter: None,
+            of_sources: Vec::new(),
             time: None,
             text: Bytes::new(),
         });

@@ -55,6 +55,22 @@ impl Meter {
     }
 }
 
+/// Counts rows, or messages of copied data, on each of some meters: the first that is reached cuts them off.
+pub(crate) fn pass<'a>(meters: impl Iterator<Item = &'a Meter>, frame: Frame) -> Metered {
+    let mut passed = Metered::All(frame);
+    for meter in meters {
+        passed = match passed {
+            Metered::All(frame) => meter.pass(frame),
+            Metered::Part(Some(frame)) => match meter.pass(frame) {
+                Metered::All(frame) => Metered::Part(Some(frame)),
+                Metered::Part(frame) => Metered::Part(frame),
+            },
+            Metered::Part(None) => return Metered::Part(None),
+        };
+    }
+    passed
+}
+
 /// Takes from what is left; `false` where it is not enough.
 fn take(left: Option<&AtomicU64>, amount: u64) -> bool {
     let Some(left) = left else { return true };
@@ -103,6 +119,15 @@ mod tests {
         let meter = meter(Some(3), None);
         assert_eq!(meter.pass(rows(2)), Metered::All(rows(2)));
         assert_eq!(meter.pass(rows(2)), Metered::Part(Some(rows(1))), "runs count together");
+    }
+
+    #[test]
+    fn rows_count_on_every_meter_and_the_first_that_is_reached_counts() {
+        let (two, three) = (meter(Some(2), None), meter(Some(3), None));
+        assert_eq!(pass([].into_iter(), rows(9)), Metered::All(rows(9)));
+        assert_eq!(pass([&two, &three].into_iter(), rows(1)), Metered::All(rows(1)));
+        assert_eq!(pass([&three, &two].into_iter(), rows(4)), Metered::Part(Some(rows(1))));
+        assert_eq!(pass([&three, &two].into_iter(), rows(1)), Metered::Part(None));
     }
 
     #[test]

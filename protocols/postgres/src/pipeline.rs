@@ -35,6 +35,8 @@ pub(crate) struct Handling {
     pub(crate) veil: Option<Veil>,
     /// What may be shown of it; each operation has its own.
     pub(crate) meter: Option<Arc<Meter>>,
+    /// The same of the cursors that it reads from.
+    pub(crate) of_sources: Vec<Arc<Meter>>,
     /// How long it may take.
     pub(crate) time: Option<Duration>,
     /// The text that the client wrote.
@@ -98,6 +100,8 @@ pub(crate) struct Step {
     pub(crate) veil: Option<Veil>,
     /// Protected columns that its rows may show, where it shows those of another statement.
     pub(crate) plan: Option<Plan<Origin>>,
+    /// What may be shown of the cursor that it reads from.
+    pub(crate) meter: Option<Arc<Meter>>,
 }
 
 /// What was sent.
@@ -143,7 +147,8 @@ impl Owed {
 
     /// Whether the server may have to be asked to cancel it.
     fn is_limited(&self) -> bool {
-        let limited = self.handling.time.is_some() || self.handling.meter.is_some();
+        let handling = &self.handling;
+        let limited = handling.time.is_some() || handling.meter.is_some() || !handling.of_sources.is_empty();
         limited && (self.is_performed() || matches!(self.sent, Sent::Function))
     }
 
@@ -170,6 +175,28 @@ impl Owed {
         let Sent::Query { steps, .. } = &self.sent else { return &self.handling.plan };
         let of_step = steps.front().and_then(|step| step.plan.as_ref());
         of_step.unwrap_or(&self.handling.plan)
+    }
+
+    /// What the rows that come in count on: its own meter, and that of what it reads from.
+    pub(crate) fn meters(&self) -> impl Iterator<Item = &Meter> {
+        let own = self.handling.meter.as_ref();
+        let source = match &self.sent {
+            Sent::Query { steps, .. } => steps.front().and_then(|step| step.meter.as_ref()),
+            Sent::Parse(_)
+            | Sent::Bind(_)
+            | Sent::Describe
+            | Sent::Execute(_)
+            | Sent::Name(_)
+            | Sent::Fetch(_)
+            | Sent::Close(_)
+            | Sent::Function
+            | Sent::Sync
+            | Sent::PoisonedMessage(_)
+            | Sent::PoisonedQuery(_) => self.handling.of_sources.first(),
+        };
+        // A text that declares a cursor and reads from it has one meter for both.
+        let source = source.filter(|source| !own.is_some_and(|own| Arc::ptr_eq(own, source)));
+        own.into_iter().chain(source).map(|meter| &**meter)
     }
 
     /// Whether the server answers it with `ReadyForQuery`.

@@ -111,3 +111,54 @@ fn nobody_computes_what_is_over_the_limit_of_rows() {
     let written = alice.query("UPDATE people SET id = id RETURNING id");
     assert!(written.refused("54000").hint.contains("carried out"));
 }
+
+#[test]
+fn what_a_cursor_shows_counts_on_the_limits_it_was_declared_under() {
+    let (broker, database) = people(FEW);
+    let mut wire = alice(&broker);
+    let declare = "DECLARE c CURSOR WITH HOLD FOR SELECT id FROM people ORDER BY id";
+    let fetch = |by_message: bool| {
+        let sql = "FETCH 1 FROM c";
+        if by_message { [unnamed(sql), say::sync()].concat() } else { say::query(sql.as_bytes()) }
+    };
+    for ways in [[false, false, false], [true, true, true], [false, true, false]] {
+        let _declared = wire.query(&format!("BEGIN; {declare}; COMMIT")).ok();
+        let replies = ways.map(|by_message| {
+            wire.send(&fetch(by_message));
+            wire.reply()
+        });
+        assert_eq!(replies.each_ref().map(|reply| reply.rows().len()), [1, 1, 0], "{ways:?}");
+        assert!(replies.last().is_some_and(|reply| reply.refused("54000").detail.contains("result-limit")));
+        let _closed = wire.query("CLOSE c").ok();
+    }
+    // A row counts once where the cursor is declared and read in one text.
+    let whole = wire.query(&format!("BEGIN; {declare}; FETCH 2 FROM c; CLOSE c; COMMIT")).ok();
+    assert_eq!(whole.rows().len(), 2);
+    assert_eq!(wire.query(&format!("BEGIN; {declare}; FETCH 3 FROM c")).rows().len(), 2);
+    let _over = wire.query("ROLLBACK").ok();
+    // A portal counts what SQL fetches from it with what it shows itself.
+    let _begun = wire.query("BEGIN").ok();
+    let portal = [say::parse("", "SELECT id FROM people"), say::bind("p", "", &[], false), say::execute("p", 1)];
+    wire.send(&[portal.concat(), say::sync()].concat());
+    let _first = wire.reply().ok();
+    let rest = wire.query("FETCH ALL FROM p");
+    assert_eq!(rest.rows().len(), 1);
+    assert!(rest.refused("54000").detail.contains("result-limit"));
+    let _over = wire.query("ROLLBACK").ok();
+    is_quiet(&database);
+}
+
+#[test]
+fn what_reads_from_a_cursor_takes_no_longer_than_the_cursor_may() {
+    let (broker, database) = people(BRIEF);
+    let mut wire = alice(&broker);
+    for read in ["FETCH c", "MOVE c"] {
+        for messages in [say::query(read.as_bytes()), [unnamed(read), say::sync()].concat()] {
+            let _declared = wire.query(&format!("BEGIN; DECLARE c CURSOR FOR {ENDLESS}")).ok();
+            wire.send(&messages);
+            assert!(wire.reply().refused("57014").detail.contains("statement-timeout"), "{read}");
+            is_quiet(&database);
+            let _over = wire.query("ROLLBACK").ok();
+        }
+    }
+}

@@ -14,9 +14,18 @@ use sluice_sql::{Analysis, Cursor, Format, Lasts};
 use super::named::check_spelling;
 use super::naming::Naming;
 use super::{Made, Portal, PostgresMachine, requests};
+use crate::meter::Meter;
 use crate::names::{Change, Found, Ticket};
 use crate::pipeline::{Execution, Handling, Origin};
 use crate::veil::{Formats, Veil};
+
+/// How the rows of a statement are handled that reads from a cursor.
+#[derive(Debug, Default)]
+pub(super) struct Read {
+    pub(super) veil: Option<Veil>,
+    pub(super) plan: Option<Plan<Origin>>,
+    pub(super) meter: Option<Arc<Meter>>,
+}
 
 /// Functions of the server that read a cursor whose name nobody knows before they run
 /// (<https://www.postgresql.org/docs/current/functions-xml.html#FUNCTIONS-XML-MAPPING>).
@@ -63,13 +72,22 @@ impl PostgresMachine {
         })
     }
 
-    /// What masks the rows that a `FETCH` of a simple query shows, and what they may show.
-    pub(super) fn fetched(&self, name: &str) -> Result<(Option<Veil>, Option<Plan<Origin>>), Refusal> {
+    /// How the rows are handled that a `FETCH` of a simple query shows.
+    pub(super) fn fetched(&self, name: &str) -> Result<Read, Refusal> {
         // INVARIANT: a text waits until it is settled what it reads from.
         let source = self.source(name).unwrap_or_else(|| Err(unknown_cursor()))?;
-        let Some(Portal { handling, fetched, .. }) = source else { return Ok((None, None)) };
+        let Some(Portal { handling, fetched, .. }) = source else { return Ok(Read::default()) };
         let veil = handling.veil.as_ref().map(|veil| veil.in_formats(fetched.clone()));
-        Ok((veil, Some(handling.plan.clone())))
+        Ok(Read { veil, plan: Some(handling.plan.clone()), meter: handling.meter.clone() })
+    }
+
+    /// How a text is handled that reads from cursors: it may take as long as each of them, and is limited where one is.
+    pub(super) fn limited_as_read(&self, handling: Handling, analysis: &Analysis) -> Handling {
+        let read = analysis.statements.iter().filter_map(|statement| statement.cursor.as_ref()?.reads());
+        read.fold(handling, |handling, name| match self.source(name) {
+            Some(Ok(Some(portal))) => limited_by(handling, &portal.handling),
+            Some(Ok(None) | Err(_)) | None => handling,
+        })
     }
 
     /// How the rows are handled that an execution of a portal shows; `None` where that is not settled yet.
@@ -156,7 +174,15 @@ fn declared(format: Format, lasts: Lasts, handling: &Arc<Handling>, veil: Option
 fn fetching(source: Option<&Portal>, formats: &Formats, handling: &Arc<Handling>) -> Arc<Handling> {
     let Some(source) = source.map(|portal| &portal.handling) else { return Arc::clone(handling) };
     let veil = source.veil.as_ref().map(|veil| veil.in_formats(formats.clone()));
-    Arc::new(Handling { veil, plan: source.plan.clone(), ..(**handling).clone() })
+    let handling = limited_by((**handling).clone(), source);
+    Arc::new(Handling { veil, plan: source.plan.clone(), ..handling })
+}
+
+/// The limits of what is read from are those of who reads, too.
+fn limited_by(mut handling: Handling, source: &Handling) -> Handling {
+    handling.time = handling.time.into_iter().chain(source.time).min();
+    handling.of_sources.extend(source.meter.clone());
+    handling
 }
 
 fn nested_fetch() -> Refusal {

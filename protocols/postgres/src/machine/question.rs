@@ -10,6 +10,7 @@ use sluice_model::{Code, Mask, Obligations, OpId, Refusal, Ruling};
 use sluice_sql::{Analysis, ColumnMask, ColumnUse, Cursor, Lasts, Rewritten, Statement, Verb};
 use sluice_wire::{Outbox, Violation};
 
+use super::cursors::Read;
 use super::denial::{in_own_words, pointing, unmaskable, unsupported};
 use super::naming::{LookedUp, executes_the_same, name_change, naming, prepared_under_other_policies, veiled_like};
 use super::results::result_formats;
@@ -143,7 +144,8 @@ impl PostgresMachine {
         let rewritten = self.rewritten_for(question, looked_up, obligations, &view)?;
         let veils = self.veils(&question.known, obligations, &view, rewritten.as_deref())?;
         let veils = veiled_like(looked_up, analysis, veils)?;
-        let handling = Arc::new(Self::handling(&question.known, obligations, &view)?);
+        let handling = Self::handling(&question.known, obligations, &view)?;
+        let handling = Arc::new(self.limited_as_read(handling, analysis));
         let frame = match rewritten {
             Some(rewritten) => message::query(rewritten.text.as_bytes()),
             None => question.frame.clone(),
@@ -196,11 +198,11 @@ impl PostgresMachine {
         for (statement, veil) in analysis.statements.iter().zip(veils) {
             let change = statement.change.as_ref().map(|change| name_change(change, question, obligations, handling));
             let read = statement.cursor.as_ref().and_then(Cursor::reads).map(|name| self.fetched(name)).transpose()?;
-            let (veil, plan) = read.unwrap_or((veil, None));
+            let Read { veil, plan, meter } = read.unwrap_or(Read { veil, plan: None, meter: None });
             let steer = |cursor| self.steer(cursor, handling, veil.as_ref());
             let portals = statement.cursor.iter().filter_map(steer).collect();
             let statements = change.map(|change| self.statements.send(change, batch)).into_iter().collect();
-            steps.push_back(Step { tickets: Tickets { statements, portals }, veil, plan });
+            steps.push_back(Step { tickets: Tickets { statements, portals }, veil, plan, meter });
         }
         Ok(())
     }
@@ -337,6 +339,7 @@ impl PostgresMachine {
             writes,
             veil: None,
             meter,
+            of_sources: Vec::new(),
             time: time(obligations),
             text: known.text.clone(),
         })

@@ -78,10 +78,12 @@ impl PostgresMachine {
             Some(_) | None => frame,
         };
         let writes = owed.handling.writes;
-        match owed.handling.meter.as_ref().filter(|_| self.shown == Shown::All).map(|meter| meter.pass(frame.clone())) {
-            None => self.show(op, frame, out),
-            Some(Metered::All(frame)) => self.show(op, frame, out),
-            Some(Metered::Part(frame)) => {
+        if self.shown != Shown::All {
+            return Ok(());
+        }
+        match meter::pass(owed.meters(), frame) {
+            Metered::All(frame) => self.show(op, frame, out),
+            Metered::Part(frame) => {
                 frame.into_iter().for_each(|frame| self.show(op, frame, out));
                 self.withhold(op, &meter::exceeded(), writes, out);
                 if !self.pipeline.writes() {

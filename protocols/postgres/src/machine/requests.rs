@@ -256,12 +256,8 @@ impl PostgresMachine {
             Found::Known(portal) => {
                 let portal = portal.clone();
                 match &portal.naming {
-                    None => self.send(portal.op, frame, Sent::Execute(portal.execution), &portal.handling, out),
+                    None => self.perform(portal.op, frame, Sent::Execute(portal.execution), &portal.handling, out),
                     Some(naming) => self.execute_naming(frame, &portal, naming, out)?,
-                }
-                if portal.handling.time.is_some() {
-                    // Otherwise the server keeps its answer to itself, and its time would go on.
-                    out.to_server(portal.op, message::flush());
                 }
             }
             Found::Unsettled => return self.park(frame),
@@ -294,8 +290,17 @@ impl PostgresMachine {
             }
         };
         let sent = self.sent_naming(&frame, portal, naming, &handling)?;
-        self.send(portal.op, frame, sent, &handling, out);
+        self.perform(portal.op, frame, sent, &handling, out);
         Ok(())
+    }
+
+    /// Sends an execution.
+    fn perform(&mut self, op: OpId, frame: Frame, sent: Sent, handling: &Arc<Handling>, out: &mut Outbox<Frame>) {
+        self.send(op, frame, sent, handling, out);
+        if handling.time.is_some() {
+            // Otherwise the server keeps its answer to itself, and its time would go on.
+            out.to_server(op, message::flush());
+        }
     }
 
     /// What becomes of names with an execution that is being sent.
