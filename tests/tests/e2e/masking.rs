@@ -9,6 +9,7 @@ use sluice_tests::canary::Scan;
 use sluice_tests::clients::{psql, python};
 use sluice_tests::database::{Database, ROLE, Server};
 use sluice_tests::run::run;
+use sluice_tests::wire::say;
 
 use crate::shop::Shop;
 
@@ -79,6 +80,18 @@ fn a_cursor_shows_what_its_declaration_was_allowed() {
         let _begun = wire.query("BEGIN; DECLARE c CURSOR FOR SELECT email FROM customers ORDER BY id").ok();
         assert_eq!(wire.query("FETCH 1 FROM c").ok().rows(), [[Some(email.to_owned())]], "{user}");
         assert_eq!(wire.query("COMMIT").ok().status(), Some('I'));
+        // So it is with a portal of the protocol, and with a cursor that outlives its transaction; a portal that reads shows no
+        // more than its own cursor does.
+        let _begun = wire.query("BEGIN; DECLARE h CURSOR WITH HOLD FOR SELECT email FROM customers ORDER BY id").ok();
+        let select = "SELECT email FROM customers ORDER BY id";
+        wire.send(&[say::parse("", select), say::bind("p", "", &[], false), say::sync()].concat());
+        let _bound = wire.reply().ok();
+        assert_eq!(wire.query("FETCH 1 FROM p").ok().rows(), [[Some(email.to_owned())]], "{user}");
+        assert_eq!(wire.query("COMMIT").ok().status(), Some('I'));
+        let described = [say::parse("", "FETCH 1 FROM h"), say::bind("", "", &[], false), say::named('D', 'P', "")];
+        wire.send(&[described.concat(), say::execute("", 0), say::sync()].concat());
+        assert_eq!(wire.reply().ok().rows(), [[Some(email.to_owned())]], "{user}");
+        assert_eq!(wire.query("CLOSE h; SELECT 1").ok().status(), Some('I'));
     }
 }
 
