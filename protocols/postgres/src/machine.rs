@@ -81,6 +81,7 @@ pub struct PostgresMachine {
     shown: Shown,
     question: Option<Question>,
     rewrites: HashMap<Digest, (Arc<Obligations>, Arc<Rewritten>)>,
+    functions_read: cursors::FunctionsRead,
     last_op: OpId,
     /// Transaction status of the newest `ReadyForQuery`: `I`, `T` or `E`. Nothing else is believed.
     status: u8,
@@ -262,6 +263,7 @@ impl PostgresMachine {
             shown: Shown::All,
             question: None,
             rewrites: HashMap::new(),
+            functions_read: cursors::FunctionsRead::Nothing,
             last_op: OpId::CONNECT,
             status: b'I',
             catalog: CatalogState::Fresh,

@@ -73,6 +73,13 @@ impl<T: Clone> Names<T> {
         self.confirmed.len().saturating_add(self.under_way.len())
     }
 
+    /// Whether any name may stand for such a value, whatever becomes of what is under way.
+    pub(crate) fn any(&self, test: impl Fn(&T) -> bool) -> bool {
+        let under_way =
+            self.under_way.iter().any(|(_, _, change)| matches!(change, Change::Define(_, value) if test(value)));
+        under_way || self.confirmed.values().any(test)
+    }
+
     /// Notes that a message with this change is being sent.
     pub(crate) fn send(&mut self, change: Change<T>, batch: Batch) -> Ticket {
         let ticket = Ticket(self.next);

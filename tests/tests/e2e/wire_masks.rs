@@ -577,10 +577,23 @@ fn no_function_of_the_server_reads_a_cursor() {
             for text in [format!("SELECT {call}"), format!("PREPARE x AS SELECT {call}")] {
                 let _begun = alice.query(&format!("BEGIN; {MASKED}")).ok();
                 for reply in [alice.query(&text), extended(&mut alice, &text, false)] {
-                    assert!(rule_of(&reply).contains("cursor-in-function"), "{text}: {reply:?}");
+                    assert_eq!(rule_of(&reply).contains("cursor-in-function"), tagged, "{text}: {reply:?}");
                 }
                 let _over = alice.query("ROLLBACK").ok();
             }
+        }
+        let executes = [say::parse("s", "SELECT 1"), say::parse("e", "EXECUTE s"), say::bind("p", "e", &[], false)];
+        if !tagged {
+            // What it reads by name may execute something else by then: one or the other, on one connection.
+            alice.send(&batch(&executes));
+            assert!(rule_of(&alice.reply()).contains("cursor-in-function"));
+            let mut other = as_member(&broker, "analysts");
+            let _begun = other.query("BEGIN").ok();
+            other.send(&batch(&executes));
+            let _bound = other.reply().ok();
+            assert!(
+                rule_of(&other.query("SELECT cursor_to_xml('p', 9, true, false, '')")).contains("cursor-in-function")
+            );
         }
         assert_eq!(alice.query("SELECT pg_sleep(0)").ok().rows().len(), 1);
     }

@@ -31,6 +31,13 @@ pub(super) struct Read {
 /// (<https://www.postgresql.org/docs/current/functions-xml.html#FUNCTIONS-XML-MAPPING>).
 const READERS: [&str; 2] = ["cursor_to_xml", "cursor_to_xmlschema"];
 
+/// What functions of statements that were sent may read by name.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum FunctionsRead {
+    Nothing,
+    Cursors,
+}
+
 impl PostgresMachine {
     /// Whether it is settled what every `FETCH` and `MOVE` of a text reads from.
     pub(super) fn fetches_are_settled(&self, analysis: &Analysis) -> bool {
@@ -39,9 +46,12 @@ impl PostgresMachine {
     }
 
     /// Refuses more cursors than a connection may have, and names of which it is not certain whose they are.
-    pub(super) fn check_cursors(&self, analysis: &Analysis) -> Result<(), Refusal> {
+    pub(super) fn check_cursors(&mut self, analysis: &Analysis) -> Result<(), Refusal> {
         if analysis.functions.iter().any(|name| READERS.contains(&&**name)) {
-            return Err(read_by_function());
+            if self.schemas.view().is_tagged() || self.portals.any(executes) {
+                return Err(read_by_function());
+            }
+            self.functions_read = FunctionsRead::Cursors;
         }
         let cursors: Vec<&Cursor> =
             analysis.statements.iter().filter_map(|statement| statement.cursor.as_ref()).collect();
@@ -56,6 +66,14 @@ impl PostgresMachine {
             return Ok(());
         }
         Err(too_many_portals())
+    }
+
+    /// Refuses a portal that executes something by name where functions may read portals.
+    pub(super) fn check_readers(&self, naming: Option<&Naming>) -> Result<(), Refusal> {
+        match (self.functions_read, naming) {
+            (FunctionsRead::Cursors, Some(naming)) if !naming.executes.is_empty() => Err(read_by_function()),
+            (FunctionsRead::Cursors | FunctionsRead::Nothing, _) => Ok(()),
+        }
     }
 
     /// What a `FETCH` or `MOVE` reads from; `None` where that is not settled yet, and inside where only the server knows it.
@@ -168,6 +186,11 @@ fn declared(format: Format, lasts: Lasts, handling: &Arc<Handling>, veil: Option
         lasts,
         filled: None,
     }
+}
+
+/// Whether a portal executes what a name stands for when the portal is first read.
+fn executes(portal: &Portal) -> bool {
+    portal.naming.as_ref().is_some_and(|naming| !naming.executes.is_empty())
 }
 
 /// How the rows of a `FETCH` are handled: as what it reads from.

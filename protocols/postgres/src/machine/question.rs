@@ -278,6 +278,7 @@ impl PostgresMachine {
             None => Arc::new(Handling { meter, time, ..(*prepared.handling).clone() }),
         };
         let naming = naming(question, prepared, obligations, &handling)?;
+        self.check_readers(naming.as_deref())?;
         self.pipeline.retain(question.op);
         let value = Portal {
             op: question.op,
