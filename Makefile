@@ -69,7 +69,7 @@ conformance:
 	target/debug/sluice-conformance orm
 	target/debug/sluice-conformance smith
 	PATH="$(CONFORMANCE)/second/bin:$$PATH" target/debug/sluice-conformance regress
-	PATH="$(CONFORMANCE)/second/bin:$$PATH" cargo test --package sluice-tests --test e2e -- --skip tools:: --skip psql_describes --skip in_german
+	PATH="$(CONFORMANCE)/second/bin:$$PATH" cargo test --package sluice-tests --test e2e -- --skip tools:: --skip psql_describes --skip in_german --skip uses_the_tools
 
 bench: setup
 	cargo build --release --package sluice-broker --package sluice-tests
