@@ -152,47 +152,30 @@ impl Owed {
         limited && (self.is_performed() || matches!(self.sent, Sent::Function))
     }
 
+    /// The statements of a query that are not answered yet; `None` of other messages.
+    const fn steps(&self) -> Option<&VecDeque<Step>> {
+        if let Sent::Query { steps, .. } = &self.sent { Some(steps) } else { None }
+    }
+
     /// What is masked in the rows that come in.
     pub(crate) fn veil(&self) -> Option<&Veil> {
-        match &self.sent {
-            Sent::Query { steps, .. } => steps.front()?.veil.as_ref(),
-            Sent::Parse(_)
-            | Sent::Bind(_)
-            | Sent::Describe
-            | Sent::Execute(_)
-            | Sent::Name(_)
-            | Sent::Fetch(_)
-            | Sent::Close(_)
-            | Sent::Function
-            | Sent::Sync
-            | Sent::PoisonedMessage(_)
-            | Sent::PoisonedQuery(_) => self.handling.veil.as_ref(),
+        match self.steps() {
+            Some(steps) => steps.front()?.veil.as_ref(),
+            None => self.handling.veil.as_ref(),
         }
     }
 
     /// What the rows that come in may show.
     pub(crate) fn plan(&self) -> &Plan<Origin> {
-        let Sent::Query { steps, .. } = &self.sent else { return &self.handling.plan };
-        let of_step = steps.front().and_then(|step| step.plan.as_ref());
-        of_step.unwrap_or(&self.handling.plan)
+        self.steps().and_then(|steps| steps.front()?.plan.as_ref()).unwrap_or(&self.handling.plan)
     }
 
     /// What the rows that come in count on: its own meter, and that of what it reads from.
     pub(crate) fn meters(&self) -> impl Iterator<Item = &Meter> {
         let own = self.handling.meter.as_ref();
-        let source = match &self.sent {
-            Sent::Query { steps, .. } => steps.front().and_then(|step| step.meter.as_ref()),
-            Sent::Parse(_)
-            | Sent::Bind(_)
-            | Sent::Describe
-            | Sent::Execute(_)
-            | Sent::Name(_)
-            | Sent::Fetch(_)
-            | Sent::Close(_)
-            | Sent::Function
-            | Sent::Sync
-            | Sent::PoisonedMessage(_)
-            | Sent::PoisonedQuery(_) => self.handling.of_sources.first(),
+        let source = match self.steps() {
+            Some(steps) => steps.front().and_then(|step| step.meter.as_ref()),
+            None => self.handling.of_sources.first(),
         };
         // A text that declares a cursor and reads from it has one meter for both.
         let source = source.filter(|source| !own.is_some_and(|own| Arc::ptr_eq(own, source)));
