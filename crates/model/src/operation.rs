@@ -1,6 +1,7 @@
 //! What a client asks for, as policy sees it.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
+use std::hash::Hash as _;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -131,9 +132,8 @@ impl Shape {
     #[must_use]
     pub fn new<'a>(meaning: Meaning, exact: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut digesting = Digesting::default();
-        // A digest cannot fail, and what it is told is what `Debug` tells apart: every field, with every string quoted.
-        let _written = write!(digesting, "{meaning:?}");
-        let (told, exact) = (digesting.finish(), Digest::of_parts(exact));
+        meaning.hash(&mut digesting);
+        let (told, exact) = (digesting.digest(), Digest::of_parts(exact));
         let digest = Digest::of_parts([&told.0[..], &exact.0[..]]);
         Self { meaning, digest }
     }
@@ -188,5 +188,52 @@ impl Operation {
         let bound = self.bound.as_ref().map_or(&b""[..], |values| values.content());
         let presence = [u8::from(self.bound.is_some())];
         Digest::of_parts([&self.shape.digest.0[..], self.text.content(), &presence, bound])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::Effect;
+
+    fn meaning(set: &[&str], texts: [&str; 2], long: i64) -> Meaning {
+        let set = set.iter().map(|name| Box::from(*name)).collect();
+        let [first, second] = texts.map(|text| Fact::Text(text.into()));
+        let values = vec![("set", Fact::Set(set)), ("first", first), ("second", second), ("long", Fact::Long(long))];
+        Meaning {
+            action: Action { name: "read", effect: Effect::Read },
+            accesses: SmallVec::new(),
+            exposures: Vec::new(),
+            facts: Facts { group: "llm", values },
+            understood: true,
+        }
+    }
+
+    #[test]
+    fn digests_tell_apart_where_texts_and_lists_end() {
+        let base = meaning(&["a", "b"], ["c", "d"], 1);
+        let others = [
+            meaning(&["ab"], ["c", "d"], 1),
+            meaning(&["a"], ["b", "cd"], 1),
+            meaning(&["a", "b"], ["cd", ""], 1),
+            meaning(&["a", "b"], ["", "cd"], 1),
+            meaning(&["a", "b"], ["c", "d"], 256),
+            Meaning { understood: false, ..base.clone() },
+            Meaning { exposures: vec![exposure(Usage::Filter)], ..base.clone() },
+            Meaning { exposures: vec![exposure(Usage::Reveal)], ..base.clone() },
+        ];
+        let all = std::iter::once(&base)
+            .chain(&others)
+            .map(|meaning| Shape::new(meaning.clone(), [&b"x"[..]]).digest().hex());
+        assert_eq!(all.collect::<BTreeSet<_>>().len(), others.len() + 1);
+        let same = |exact: &[&'static [u8]]| Shape::new(base.clone(), exact.iter().copied()).digest();
+        assert_eq!(same(&[b"x", b"y"]), same(&[b"x", b"y"]));
+        assert_ne!(same(&[b"x", b"y"]), same(&[b"xy", b""]));
+    }
+
+    fn exposure(usage: Usage) -> Exposure {
+        Exposure { resource: Resource::new("Table", ["a"]), tags: vec![], usage }
     }
 }
