@@ -39,6 +39,20 @@ pub(crate) enum Inside {
     Unclear,
 }
 
+impl Inside {
+    /// After texts in which these classes were found, and which were covered so many times. What outgrows every limit is
+    /// covered too, and is of no class.
+    fn of(tags: &BTreeSet<Tag>, covered: u64) -> Self {
+        if tags.is_empty() && covered == 0 { Self::Clean } else { Self::Unclear }
+    }
+
+    /// Of both.
+    #[must_use]
+    pub(crate) fn and(self, other: Self) -> Self {
+        if self == Self::Clean { other } else { self }
+    }
+}
+
 /// Why they do not compile.
 #[derive(Debug, Error)]
 pub(crate) enum Unclassified {
@@ -87,20 +101,28 @@ impl Classes {
         !self.rules.tags().is_empty()
     }
 
-    /// The classes of the values in a text, which may be JSON although nothing says so.
-    pub(crate) fn found_in(&self, text: &str) -> BTreeSet<Tag> {
+    /// The classes of the values in a text, which may be JSON although nothing says so, and whether anything at all
+    /// would be covered.
+    pub(crate) fn looked_in(&self, text: &str) -> (BTreeSet<Tag>, Inside) {
         let mut tags = BTreeSet::new();
+        let mut inside = Inside::Clean;
         if begins_container(text) {
             let parsed = |text: &str| Document::parse(text.to_owned(), JSON_LIMITS).ok();
             let lines = || text.lines().filter(|line| !line.trim().is_empty()).map(parsed).collect();
             match parsed(text).map(|document| vec![document]).or_else(lines) {
-                Some(documents) => tags.extend(documents.iter().flat_map(|document| self.found_within(document))),
+                Some(documents) => {
+                    for (found, within) in documents.iter().map(|document| self.looked_within(document)) {
+                        tags.extend(found);
+                        inside = inside.and(within);
+                    }
+                }
                 None if reads_as_object(text) => tags.extend(self.rules.tags().iter().cloned()),
                 None => {}
             }
         }
-        let _covered = notice(&self.detectors, text, &mut tags, &mut String::new());
-        tags
+        let covered = notice(&self.detectors, text, &mut tags, &mut String::new());
+        let inside = inside.and(Inside::of(&tags, covered));
+        (tags, inside)
     }
 
     /// Whether a string reads like an object and could not be read as one: what could is masked by its leaves.
@@ -127,8 +149,7 @@ impl Classes {
             }
             None
         });
-        // What outgrows every limit is covered too, and is of no class.
-        let inside = if tags.is_empty() && covered == 0 { Inside::Clean } else { Inside::Unclear };
+        let inside = Inside::of(&tags, covered);
         (tags, inside)
     }
 }
@@ -174,7 +195,11 @@ impl Veils {
     }
 
     pub(crate) fn found_in(&self, text: &str) -> BTreeSet<Tag> {
-        self.classes.found_in(text)
+        self.looked_in(text).0
+    }
+
+    pub(crate) fn looked_in(&self, text: &str) -> (BTreeSet<Tag>, Inside) {
+        self.classes.looked_in(text)
     }
 
     pub(crate) fn has_keys(&self) -> bool {

@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::percent_decode_str;
 use sluice_model::Tag;
 
-use crate::classes::Veils;
+use crate::classes::{Inside, Veils};
 use crate::flaw::Flaw;
 use crate::target::HeaderRules;
 use crate::validate;
@@ -93,10 +93,14 @@ impl Headers {
         lines.filter_map(|(name, value)| Some((name, value.to_str().ok()?)))
     }
 
-    /// The classes of the values in those.
-    pub(crate) fn tags(&self, from_client: &HeaderMap, classes: &Veils) -> BTreeSet<Tag> {
+    /// What is seen in those, however they are read.
+    pub(crate) fn looked<'h>(
+        &'h self,
+        from_client: &'h HeaderMap,
+        classes: &'h Veils,
+    ) -> impl Iterator<Item = (BTreeSet<Tag>, Inside)> {
         let texts = self.asked(from_client).flat_map(|(_, value)| readings(value));
-        texts.flat_map(|text| classes.found_in(&text)).collect()
+        texts.map(|text| classes.looked_in(&text))
     }
 
     /// They in exact text, a line each; nothing where there are none.

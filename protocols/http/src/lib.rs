@@ -18,6 +18,7 @@ mod link;
 mod machine;
 mod media;
 mod metered;
+mod outward;
 mod patience;
 mod pipe;
 mod pool;

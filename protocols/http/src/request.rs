@@ -6,7 +6,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Method};
-use percent_encoding::percent_decode_str;
 use sluice_model::{
     Access, Action, Code, Digest, Exposure, Fact, Facts, Meaning, Obligations, Operation, Refusal, Resource, Shape,
     Spend, Stage, Tag, Text, Usage,
@@ -23,11 +22,11 @@ use crate::frame::{Length, Request, Response};
 use crate::gathered::{Gathered, TooMuch};
 use crate::machine::Turned;
 use crate::media::{Media, essence, media};
+use crate::outward::{Outward, decoded, has_protected, shown};
 use crate::refusal::Words;
 use crate::schema;
 use crate::served::Served;
 use crate::target::Dialect;
-use crate::veil::Veil;
 
 const PROTECTED_TYPE: Flaw =
     Flaw::new(403, "protected_content_type", "a protected value that may not be sent stands in the content type");
@@ -43,8 +42,12 @@ pub(crate) struct Reading {
 /// A request that is understood.
 pub(crate) struct Prepared {
     pub(crate) operation: Operation,
+    /// As it is sent, but for what is withheld.
     pub(crate) head: Request,
+    /// What the head holds besides what is held back of it anyway.
+    pub(crate) around: Inside,
     pub(crate) body: Body,
+    /// What the body holds.
     pub(crate) inside: Inside,
     pub(crate) expected: Expected,
     /// The answer, where the broker gives it by itself.
@@ -137,7 +140,8 @@ fn rest(head: &Request, body: Body, served: &Arc<Served>) -> Result<Prepared, Wo
     };
     let (path, query) = head.path.split_once('?').unwrap_or((&head.path, ""));
     let (mut tags, inside) = body.tags(served);
-    tags.extend(found_in_head(head, served));
+    let outward = Outward::of(head, &head.path, served);
+    tags.extend(outward.tags);
     let opaque = matches!(body, Body::Stream(_));
     let names = query.split('&').filter(|pair| !pair.is_empty());
     let everything = served.classes.everything();
@@ -146,7 +150,7 @@ fn rest(head: &Request, body: Body, served: &Arc<Served>) -> Result<Prepared, Wo
         group: schema::HTTP,
         values: vec![
             ("method", Fact::Text(head.method.as_str().into())),
-            ("path", Fact::Text(shown(path, everything).into())),
+            ("path", Fact::Text(shown(path, outward.around, everything).into())),
             ("query", Fact::Set(names.collect())),
             ("content_type", Fact::Text(essence(content_type(&head.headers)).into())),
             ("body_bytes", Fact::Long(body.length(head))),
@@ -154,7 +158,8 @@ fn rest(head: &Request, body: Body, served: &Arc<Served>) -> Result<Prepared, Wo
             ("tags", tag_fact(&tags)),
         ],
     };
-    let question = Question { head, body: &body, inside, served, action, tags: &tags, facts };
+    let around = outward.around;
+    let question = Question { head, around, body: &body, inside, served, action, tags: &tags, facts };
     let mut accesses = vec![Access { action, resource: Resource::target() }];
     if opaque {
         accesses.push(Access { action: schema::SEND_OPAQUE, resource: Resource::target() });
@@ -171,7 +176,8 @@ fn rest(head: &Request, body: Body, served: &Arc<Served>) -> Result<Prepared, Wo
     };
     Ok(Prepared {
         operation,
-        head: head.clone(),
+        head: outward.head,
+        around,
         body,
         inside,
         expected,
@@ -207,7 +213,7 @@ impl Opaque {
         let facts = asked.meaning().facts.clone();
         let meaning = Meaning { action, accesses, exposures: Vec::new(), facts, understood: true };
         let shape = Shape::new(meaning, [&b"opaque-answer"[..], method.as_str().as_bytes(), exact.as_bytes()]);
-        let path = shown(&path, served.classes.everything());
+        let path = shown(&path, Inside::Unclear, served.classes.everything());
         let text = Text::new(format!("{method} {path}: an answer that is not looked into"));
         Operation { shape: shape.into(), text, stage: Stage::Perform, bound: None, spend: Spend::default() }
     }
@@ -216,6 +222,7 @@ impl Opaque {
 /// Everything that makes a request an operation.
 pub(crate) struct Question<'a> {
     pub(crate) head: &'a Request,
+    pub(crate) around: Inside,
     pub(crate) body: &'a Body,
     pub(crate) inside: Inside,
     pub(crate) served: &'a Served,
@@ -228,7 +235,7 @@ impl Question<'_> {
     /// The operation. Its text is shown to people and recorded, so found values are not in it; its digest covers the
     /// exact bytes.
     pub(crate) fn operation(self, accesses: Vec<Access>, spend: Spend) -> Operation {
-        let Self { head, body, inside, served, action, tags, facts } = self;
+        let Self { head, around, body, inside, served, action, tags, facts } = self;
         let disclosed = tags.iter().map(|tag| Exposure::found(tag.clone(), Usage::Disclose));
         let revealed = served.classes.tags().map(|tag| Exposure::found(tag.clone(), Usage::Reveal));
         let exact = body.exact();
@@ -244,7 +251,7 @@ impl Question<'_> {
         let headers = content_type(&head.headers).to_owned() + &served.headers.exact(&head.headers);
         let shape =
             Shape::new(meaning, [head.method.as_str().as_bytes(), head.path.as_bytes(), headers.as_bytes(), &exact]);
-        let mut text = format!("{} {}", head.method, shown(&head.path, everything));
+        let mut text = format!("{} {}", head.method, shown(&head.path, around, everything));
         text.push_str(&served.headers.shown(&head.headers, everything));
         let shown = body.shown(inside, served);
         if !shown.is_empty() {
@@ -262,12 +269,12 @@ pub(crate) fn tag_fact(tags: &BTreeSet<Tag>) -> Fact {
 impl Prepared {
     /// What is sent under an allow with these obligations.
     pub(crate) fn send(self, obligations: &Obligations, who: &str, served: &Served) -> Result<Sending, Words> {
-        let Self { head, body, inside, expected, own, .. } = self;
+        let Self { mut head, around, body, inside, expected, own, .. } = self;
         if let Some((response, bytes)) = own {
             return Ok(Sending { head: None, body: None, answer: Answer::own(response, bytes) });
         }
         let withheld = served.classes.toward_server(obligations, who);
-        if has_protected(&head.path, &withheld) {
+        if around == Inside::Unclear && has_protected(&head.path, &withheld) {
             return Err(protected_address());
         }
         let empty = matches!(body, Body::None);
@@ -275,13 +282,15 @@ impl Prepared {
         let body = body.covered(inside, &withheld)?;
         // After the body is covered: what was given a token there may be put back.
         let answer = Answer::new(expected, served.classes.toward_client(obligations, who));
-        let mut headers: HeaderMap = served.headers.to_server(&head.headers);
-        let protected = served.headers.withheld(&headers, &withheld);
+        let protected = match around {
+            Inside::Clean => Vec::new(),
+            Inside::Unclear => served.headers.withheld(&head.headers, &withheld),
+        };
         if protected.contains(&CONTENT_TYPE) {
             return Err(Words::of_flaw(PROTECTED_TYPE));
         }
-        protected.iter().for_each(|name| drop(headers.remove(name)));
-        own_idempotency(&mut headers, who);
+        protected.iter().for_each(|name| drop(head.headers.remove(name)));
+        own_idempotency(&mut head.headers, who);
         let length = match (&body, streamed) {
             (_, Some(length)) => length,
             (Some(_), None) if empty => Length::None,
@@ -289,64 +298,11 @@ impl Prepared {
             (None, None) => Length::None,
         };
         if let Length::Known(bytes) = length {
-            headers.insert(CONTENT_LENGTH, bytes.into());
+            head.headers.insert(CONTENT_LENGTH, bytes.into());
         }
-        let head = Request::new(head.method, head.path, headers, length);
+        let head = Request::new(head.method, head.path, head.headers, length);
         Ok(Sending { head: Some(head), body: if streamed.is_some() { None } else { body }, answer })
     }
-}
-
-/// The classes of protected values in what is sent besides the body.
-pub(crate) fn found_in_head(head: &Request, served: &Served) -> BTreeSet<Tag> {
-    let mut tags = served.classes.found_in(&readings(&head.path));
-    let headers = served.headers.to_server(&head.headers);
-    let texts = headers.values().filter_map(|value| value.to_str().ok());
-    tags.extend(texts.flat_map(|text| served.classes.found_in(text)));
-    tags.extend(served.headers.tags(&head.headers, &served.classes));
-    tags
-}
-
-/// A text without its escapes, and with a space for each plus.
-pub(crate) fn decoded(text: &str) -> String {
-    percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
-}
-
-/// All that readers of an address can make of it, a line each: as it is, and with the escapes undone once or more
-/// often; in its query, a plus is one or a space.
-fn readings(address: &str) -> String {
-    const LAYERS: usize = 4;
-    let (path, query) = address.split_once('?').unwrap_or((address, ""));
-    let mut all = address.to_owned();
-    for text in [path.to_owned(), query.to_owned(), query.replace('+', " ")] {
-        let mut text = text;
-        for _ in 0..LAYERS {
-            let undone = percent_decode_str(&text).decode_utf8_lossy().into_owned();
-            if undone == text {
-                break;
-            }
-            all.push('\n');
-            all.push_str(&undone);
-            text = undone;
-        }
-        all.push('\n');
-        all.push_str(&text);
-    }
-    all
-}
-
-/// An address is never rewritten: it would be another one.
-fn has_protected(address: &str, withheld: &Veil) -> bool {
-    let all = readings(address);
-    *withheld.scrub(&all) != *all
-}
-
-/// An address as people and recordings are shown it.
-fn shown(address: &str, everything: &Veil) -> String {
-    if !has_protected(address, everything) {
-        return address.to_owned();
-    }
-    let undone = everything.scrub(&decoded(address)).into_owned();
-    if has_protected(&undone, everything) { "/… (an address with protected values)".to_owned() } else { undone }
 }
 
 fn protected_address() -> Words {

@@ -18,12 +18,14 @@ use super::routes::{Answer, Body as Kind, Found, Route};
 use super::screen::{Firewall, Shape, UsageChunk};
 use super::tools::{Kind as Runs, Offered};
 use crate::body::{Body, document, text};
+use crate::classes::Inside;
 use crate::dialects::Expected;
 use crate::flaw::Flaw;
 use crate::frame::{Length, Request, Response};
 use crate::machine::Turned;
+use crate::outward::{Outward, decoded};
 use crate::refusal::Words;
-use crate::request::{Opaque, Prepared, Question, Reading, decoded, found_in_head, tag_fact};
+use crate::request::{Opaque, Prepared, Question, Reading, tag_fact};
 use crate::schema::{self, LLM, MODEL, OFFER, SEND_LLM_OPAQUE, TAKE_LLM_OPAQUE, TOOL, TRACE};
 use crate::served::Served;
 use crate::target::{Dialect, Objects as Whose};
@@ -276,7 +278,10 @@ impl<'a> Call<'a> {
         let mut told = told;
         told.objects = owned(head, told.objects, served)?;
         let (mut tags, inside) = body.tags(served);
-        tags.extend(found_in_head(head, served));
+        let (path, query) = address(head);
+        let path = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
+        let outward = Outward::of(head, &path, served);
+        tags.extend(outward.tags);
         let facts = facts(head, route, &told, &body, tag_fact(&tags));
         let priced = told.model.as_deref().and_then(|name| {
             let rules = served.openai.as_ref()?;
@@ -289,7 +294,8 @@ impl<'a> Call<'a> {
                 .as_ref()
                 .map_or(0, |model| cost_micros(told.input_tokens, 0, told.output_tokens, model)),
         };
-        let question = Question { head, body: &body, inside, served, action, tags: &tags, facts };
+        let around = outward.around;
+        let question = Question { head, around, body: &body, inside, served, action, tags: &tags, facts };
         let operation = question.operation(accesses, spend);
         let opaque = Box::new(Opaque::new(TAKE_LLM_OPAQUE, head, &operation, served));
         let expectation = Expectation {
@@ -315,12 +321,10 @@ impl<'a> Call<'a> {
             reserved: spend,
             event_bytes: usize::try_from(served.limits.event_bytes).unwrap_or(usize::MAX),
         };
-        let mut head = head.clone();
-        let (path, query) = address(&head);
-        head.path = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
         Ok(Prepared {
             operation,
-            head,
+            head: outward.head,
+            around,
             body,
             inside,
             expected,
@@ -410,7 +414,8 @@ fn traces(head: &Request, bytes: Bytes, served: &Arc<Served>) -> Result<Prepared
             _ => {}
         }
     }
-    let question = Question { head, body: &body, inside, served, action: TRACE, tags: &tags, facts };
+    let around = Inside::Unclear;
+    let question = Question { head, around, body: &body, inside, served, action: TRACE, tags: &tags, facts };
     let mut operation =
         question.operation(vec![Access { action: TRACE, resource: Resource::target() }], Spend::REQUEST);
     // Nothing flows to the server, whatever the traces hold.
@@ -426,6 +431,7 @@ fn traces(head: &Request, bytes: Bytes, served: &Arc<Served>) -> Result<Prepared
     Ok(Prepared {
         operation,
         head: head.clone(),
+        around,
         body,
         inside,
         expected: Expected::nothing(),
