@@ -15,13 +15,11 @@ use arc_swap::ArcSwap;
 use schemars::SchemaGenerator;
 use sluice_http::{Http, HttpSettings};
 use sluice_model::{Schema, Secret, Tag, TargetName};
-use sluice_postgres::{
-    Bearer, Cleartext, Deadlines, MaskKey, Postgres, PostgresSettings, Proposal, Samples, ServerTls,
-};
+use sluice_postgres::{Bearer, Cleartext, Deadlines, MaskKey, Postgres, PostgresSettings, Proposal, Samples};
 use sluice_ssh::{Ssh, SshSettings};
-use sluice_wire::{Credential, Finding, FlowError, Io, Protocol, Targets};
+use sluice_wire::{Configured, Credential, Finding, FlowError, Io, Protocol, Targets};
 
-use crate::config::{Fault, Node, read};
+use crate::config::{self, Fault, Node};
 use crate::replay::{HttpReplay, PostgresReplay, Replayer, SshReplay};
 use crate::tls::Certificate;
 
@@ -181,20 +179,7 @@ impl Lane for PostgresLane {
     }
 
     fn read(&self, node: &Node, dir: &Path, faults: &mut Vec<Fault>) -> Option<Half> {
-        let mut target = read::<sluice_postgres::Target>(node, faults)?;
-        if let ServerTls::Ca(file) = &mut target.tls {
-            *file = dir.join(&*file);
-        }
-        if let Some(certificate) = &mut target.certificate {
-            certificate.cert = dir.join(&certificate.cert);
-            certificate.key = dir.join(&certificate.key);
-        }
-        let wrong = target.mistakes();
-        if wrong.is_empty() {
-            return Some(Half(Arc::new(target)));
-        }
-        faults.extend(wrong.into_iter().map(|wrong| Fault::new(wrong, node.span.clone())));
-        None
+        read::<sluice_postgres::Target>(node, dir, faults)
     }
 
     fn shape(&self, generator: &mut SchemaGenerator) -> schemars::Schema {
@@ -202,8 +187,7 @@ impl Lane for PostgresLane {
     }
 
     fn tags(&self, half: &Half) -> BTreeSet<Tag> {
-        let target = half.0.downcast_ref::<sluice_postgres::Target>();
-        target.into_iter().flat_map(|target| target.columns.values().flatten().cloned()).collect()
+        tags::<sluice_postgres::Target>(half)
     }
 
     fn login(&self) -> Login {
@@ -258,14 +242,7 @@ impl Lane for HttpLane {
     }
 
     fn read(&self, node: &Node, dir: &Path, faults: &mut Vec<Fault>) -> Option<Half> {
-        let mut target = read::<sluice_http::Target>(node, faults)?;
-        target.relative_to(dir);
-        let wrong = target.mistakes();
-        if wrong.is_empty() {
-            return Some(Half(Arc::new(target)));
-        }
-        faults.extend(wrong.into_iter().map(|wrong| Fault::new(wrong, node.span.clone())));
-        None
+        read::<sluice_http::Target>(node, dir, faults)
     }
 
     fn shape(&self, generator: &mut SchemaGenerator) -> schemars::Schema {
@@ -273,7 +250,7 @@ impl Lane for HttpLane {
     }
 
     fn tags(&self, half: &Half) -> BTreeSet<Tag> {
-        half.0.downcast_ref::<sluice_http::Target>().map(sluice_http::Target::tags).unwrap_or_default()
+        tags::<sluice_http::Target>(half)
     }
 
     fn login(&self) -> Login {
@@ -324,14 +301,7 @@ impl Lane for SshLane {
     }
 
     fn read(&self, node: &Node, dir: &Path, faults: &mut Vec<Fault>) -> Option<Half> {
-        let mut target = read::<sluice_ssh::Target>(node, faults)?;
-        target.relative_to(dir);
-        let wrong = target.mistakes();
-        if wrong.is_empty() {
-            return Some(Half(Arc::new(target)));
-        }
-        faults.extend(wrong.into_iter().map(|wrong| Fault::new(wrong, node.span.clone())));
-        None
+        read::<sluice_ssh::Target>(node, dir, faults)
     }
 
     fn shape(&self, generator: &mut SchemaGenerator) -> schemars::Schema {
@@ -339,7 +309,7 @@ impl Lane for SshLane {
     }
 
     fn tags(&self, half: &Half) -> BTreeSet<Tag> {
-        half.0.downcast_ref::<sluice_ssh::Target>().map(sluice_ssh::Target::tags).unwrap_or_default()
+        tags::<sluice_ssh::Target>(half)
     }
 
     fn login(&self) -> Login {
@@ -366,6 +336,22 @@ impl Lane for SshLane {
     fn server(&self, settings: &ListenerSettings) -> Result<Arc<dyn Server>> {
         Ok(spoken(Ssh::new(&SshSettings { host_key: settings.ssh_host_key.clone() })?))
     }
+}
+
+/// Reads a half of a target; one with mistakes is none.
+fn read<T: Configured>(node: &Node, dir: &Path, faults: &mut Vec<Fault>) -> Option<Half> {
+    let mut target = config::read::<T>(node, faults)?;
+    target.relative_to(dir);
+    let wrong = target.mistakes();
+    if wrong.is_empty() {
+        return Some(Half(Arc::new(target)));
+    }
+    faults.extend(wrong.into_iter().map(|wrong| Fault::new(wrong, node.span.clone())));
+    None
+}
+
+fn tags<T: Configured>(half: &Half) -> BTreeSet<Tag> {
+    half.0.downcast_ref::<T>().map(T::tags).unwrap_or_default()
 }
 
 fn spoken<P: Protocol>(protocol: P) -> Arc<dyn Server> {

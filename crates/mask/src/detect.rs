@@ -259,6 +259,8 @@ impl Watch {
 pub enum DetectorError {
     #[error("there is no detector `{name}` among the built-in ones")]
     Unknown { name: String },
+    #[error("the detector `{name}` has a pattern and no tag")]
+    Untagged { name: String },
     #[error("two detectors are named `{name}`")]
     Repeated { name: String },
     #[error("a set holds at most 64 detectors")]

@@ -1,5 +1,6 @@
 //! What a masked value looks like, and the net that checks results before the first row.
 
+mod chosen;
 mod detect;
 mod fold;
 pub mod json;
@@ -9,6 +10,7 @@ mod sieve;
 mod terminal;
 mod transform;
 
+pub use chosen::Detector;
 pub use detect::{BUILTINS, DetectorError, Detectors, Spec, Watch};
 pub use plan::{Plan, Unmaskable};
 pub use sieve::{Cover, Found, Sieve, scrub};

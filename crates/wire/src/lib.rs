@@ -29,5 +29,5 @@ pub use link::{Link, LinkError};
 pub use machine::{HoldNotice, Input, Machine, Wants};
 pub use objects::{Looking, NoObjects, Object, Objects, Owner, Unknown};
 pub use outbox::{Errand, Note, Outbox, Step};
-pub use protocol::{Ending, Finding, Io, Protocol, Stream, Targets};
+pub use protocol::{Configured, Ending, Finding, Io, Protocol, Stream, Targets};
 pub use violation::Violation;

@@ -1,14 +1,15 @@
 //! A protocol as the broker registers it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::Future;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use serde::de::DeserializeOwned;
-use sluice_model::{Schema, TargetName};
+use sluice_model::{Schema, Tag, TargetName};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{Broker, FlowError, Peer};
@@ -69,6 +70,18 @@ pub enum Finding {
     Wrong(String),
 }
 
+/// A protocol's half of a target's configuration.
+pub trait Configured: DeserializeOwned + Send + Sync + 'static {
+    /// Makes paths relative to the folder of the configuration.
+    fn relative_to(&mut self, folder: &Path);
+
+    /// Everything that is wrong with it that its shape does not show, in words and without asking anybody.
+    fn mistakes(&self) -> Vec<String>;
+
+    /// The tags that it puts on resources; none where it has mistakes.
+    fn tags(&self) -> BTreeSet<Tag>;
+}
+
 /// One wire protocol.
 pub trait Protocol: Send + Sync + 'static {
     /// Its name in configuration, logs and recordings.
@@ -76,7 +89,7 @@ pub trait Protocol: Send + Sync + 'static {
     /// Its verbs, resources and facts: policies are checked against it when they load.
     const SCHEMA: Schema;
     /// Its half of a target's configuration.
-    type Target: DeserializeOwned + Send + Sync + 'static;
+    type Target: Configured;
 
     /// Is told of the targets whenever they are set up, before the first connection is served with them: what takes
     /// long to make is made now, or begun.

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sluice_mask::json::{BadRule, Document, KeyRules, Kind, Leaf, mask_strings};
-use sluice_mask::{BUILTINS, DetectorError, Detectors, Spec, Tokens};
+use sluice_mask::{DetectorError, Detectors, Tokens};
 use sluice_model::{Obligations, Resource, Tag, Transform};
 use thiserror::Error;
 
 use crate::dialects::rest::JSON_LIMITS;
-use crate::target::{Detector, Dialect, Target};
+use crate::target::{Dialect, Target};
 use crate::veil::{Cloth, Shelf, Veil, Weave, begins_container, looked_at, notice, reads_as_object};
 
 /// Tokens of one principal that are remembered.
@@ -60,18 +60,12 @@ pub(crate) enum Unclassified {
     Detector(#[from] DetectorError),
     #[error(transparent)]
     Key(#[from] BadRule),
-    #[error("the detector `{0}` has a pattern and no tag")]
-    Untagged(String),
 }
 
 impl Classes {
     /// What a target's configuration says.
     pub(crate) fn of(target: &Target) -> Result<Self, Unclassified> {
-        let specs = match &target.detectors {
-            None => BUILTINS.iter().map(|name| Spec::builtin(name)).collect::<Result<Vec<_>, _>>()?,
-            Some(chosen) => chosen.iter().map(spec).collect::<Result<Vec<_>, _>>()?,
-        };
-        let detectors = Detectors::compile(&specs)?;
+        let detectors = Detectors::chosen(target.detectors.as_deref())?;
         let keys = target.keys.iter().flat_map(|(pattern, tags)| tags.iter().map(move |tag| (pattern, tag.clone())));
         let rules = KeyRules::compile(&keys.collect::<Vec<_>>())?;
         let by_programs = target.dialect == Dialect::Rest;
@@ -152,16 +146,6 @@ impl Classes {
         let inside = Inside::of(&tags, covered);
         (tags, inside)
     }
-}
-
-fn spec(detector: &Detector) -> Result<Spec, Unclassified> {
-    let Detector { name, tag, pattern } = detector;
-    Ok(match (pattern, tag) {
-        (Some(pattern), Some(tag)) => Spec::custom(name, tag.clone(), pattern),
-        (Some(_), None) => return Err(Unclassified::Untagged(name.clone())),
-        (None, Some(tag)) => Spec::builtin(name)?.tagged(tag.clone()),
-        (None, None) => Spec::builtin(name)?,
-    })
 }
 
 /// The veils of one target: what its obligations come to.

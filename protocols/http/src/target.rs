@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use sluice_mask::Detector;
 use sluice_model::Tag;
+use sluice_wire::Configured;
 
 use crate::classes::Classes;
 
@@ -57,23 +59,19 @@ pub struct Target {
     pub limits: Limits,
 }
 
-impl Target {
-    /// Makes paths relative to the folder of the configuration.
-    pub fn relative_to(&mut self, folder: &Path) {
+impl Configured for Target {
+    fn relative_to(&mut self, folder: &Path) {
         if let ServerTls::Ca(file) = &mut self.tls {
             *file = folder.join(&*file);
         }
     }
 
-    /// Everything that is wrong with it, in words.
-    #[must_use]
-    pub fn mistakes(&self) -> Vec<String> {
+    fn mistakes(&self) -> Vec<String> {
         crate::served::wrong(self).iter().map(ToString::to_string).collect()
     }
 
-    /// The classes that values at this target may be of; of a target with mistakes, none.
-    #[must_use]
-    pub fn tags(&self) -> BTreeSet<Tag> {
+    /// The classes that values at this target may be of.
+    fn tags(&self) -> BTreeSet<Tag> {
         Classes::of(self).map(|classes| classes.tags().cloned().collect()).unwrap_or_default()
     }
 }
@@ -178,19 +176,6 @@ pub enum Objects {
     Shared,
     /// Others are told that they do not exist, and lists leave them out.
     Owned,
-}
-
-/// A detector of protected values.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Detector {
-    /// The name of a built-in detector, or of this one.
-    pub name: String,
-    /// The class of what it finds; the built-in one's own where it is left out.
-    #[schemars(with = "Option<String>")]
-    pub tag: Option<Tag>,
-    /// What it finds, as a regular expression; left out for a built-in detector.
-    pub pattern: Option<String>,
 }
 
 /// Limits of one exchange.

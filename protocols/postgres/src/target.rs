@@ -1,12 +1,13 @@
 //! PostgreSQL's half of a target's configuration.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use sluice_model::{Group, Principal, Tag};
+use sluice_wire::Configured;
 
 /// A PostgreSQL server and database.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -114,19 +115,18 @@ impl FunctionEntry {
     }
 }
 
-impl Target {
-    /// The role of a principal, `None` for the login's own; or nothing where no role fits.
-    pub(crate) fn role_of(&self, who: &Principal) -> Option<Option<&str>> {
-        if self.roles.is_empty() {
-            return Some(None);
+impl Configured for Target {
+    fn relative_to(&mut self, folder: &Path) {
+        if let ServerTls::Ca(file) = &mut self.tls {
+            *file = folder.join(&*file);
         }
-        let fits = |entry: &&RoleEntry| who.fits(entry.principal.as_deref(), entry.group.as_ref());
-        self.roles.iter().find(fits).map(|entry| Some(entry.role.as_str()))
+        if let Some(certificate) = &mut self.certificate {
+            certificate.cert = folder.join(&certificate.cert);
+            certificate.key = folder.join(&certificate.key);
+        }
     }
 
-    /// What is wrong with it that its shape does not show.
-    #[must_use]
-    pub fn mistakes(&self) -> Vec<String> {
+    fn mistakes(&self) -> Vec<String> {
         let kinds = ["user", "agent", "workload"];
         let whole =
             |called: &str| called.split_once(':').is_some_and(|(kind, name)| kinds.contains(&kind) && !name.is_empty());
@@ -156,6 +156,21 @@ impl Target {
             wrong.push("a certificate cannot be shown without TLS".to_owned());
         }
         wrong
+    }
+
+    fn tags(&self) -> BTreeSet<Tag> {
+        self.columns.values().flatten().cloned().collect()
+    }
+}
+
+impl Target {
+    /// The role of a principal, `None` for the login's own; or nothing where no role fits.
+    pub(crate) fn role_of(&self, who: &Principal) -> Option<Option<&str>> {
+        if self.roles.is_empty() {
+            return Some(None);
+        }
+        let fits = |entry: &&RoleEntry| who.fits(entry.principal.as_deref(), entry.group.as_ref());
+        self.roles.iter().find(fits).map(|entry| Some(entry.role.as_str()))
     }
 }
 

@@ -42,4 +42,4 @@ pub use machine::{ChannelMachine, Setup};
 pub use origin::{Bind, Origin, X11};
 pub use schema::SCHEMA;
 pub use serve::{InvalidHostKey, Settings as SshSettings, Ssh};
-pub use target::{Auth, Detector, Links, Target, Typed};
+pub use target::{Auth, Links, Target, Typed};

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use sluice_mask::{BUILTINS, Detectors, Spec};
+use sluice_mask::{Detector, Detectors};
 use sluice_model::Tag;
+use sluice_wire::Configured;
 
 use crate::commands::Commands;
 use crate::files::sftp;
@@ -94,19 +95,6 @@ pub enum Auth {
     Authority,
 }
 
-/// A detector of protected values.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Detector {
-    /// The name of a built-in detector, or of this one.
-    pub name: String,
-    /// The class of what it finds; the built-in one's own where it is left out.
-    #[schemars(with = "Option<String>")]
-    pub tag: Option<Tag>,
-    /// What it finds, as a regular expression; left out for a built-in detector.
-    pub pattern: Option<String>,
-}
-
 const fn standard_port() -> u16 {
     22
 }
@@ -115,17 +103,14 @@ fn standard_env() -> Vec<String> {
     ["LANG", "LC_*", "TERM", "GIT_PROTOCOL"].map(str::to_owned).into()
 }
 
-impl Target {
-    /// Makes paths relative to the folder of the configuration.
-    pub fn relative_to(&mut self, folder: &Path) {
+impl Configured for Target {
+    fn relative_to(&mut self, folder: &Path) {
         for file in self.catalogue.iter_mut().flatten() {
             *file = folder.join(&*file);
         }
     }
 
-    /// Everything that is wrong with it, in words.
-    #[must_use]
-    pub fn mistakes(&self) -> Vec<String> {
+    fn mistakes(&self) -> Vec<String> {
         let mut wrong = Vec::new();
         wrong.extend(HostKeys::of(self).err());
         wrong.extend(self.detect().err());
@@ -137,12 +122,13 @@ impl Target {
         wrong
     }
 
-    /// The classes that values at this target may be of; of a target with mistakes, none.
-    #[must_use]
-    pub fn tags(&self) -> BTreeSet<Tag> {
+    /// The classes that values at this target may be of.
+    fn tags(&self) -> BTreeSet<Tag> {
         self.detect().map(|detectors| detectors.tags().cloned().collect()).unwrap_or_default()
     }
+}
 
+impl Target {
     /// Whether a variable may be asked for at all.
     pub(crate) fn takes_variable(&self, name: &str) -> bool {
         let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
@@ -182,23 +168,6 @@ impl Target {
     /// # Errors
     /// With the first one that does not compile.
     pub(crate) fn detect(&self) -> Result<Detectors, String> {
-        let specs: Result<Vec<Spec>, String> = match &self.detectors {
-            None => BUILTINS.iter().map(|name| Spec::builtin(name).map_err(|error| error.to_string())).collect(),
-            Some(chosen) => chosen.iter().map(Detector::spec).collect(),
-        };
-        Detectors::compile(&specs?).map_err(|error| error.to_string())
-    }
-}
-
-impl Detector {
-    fn spec(&self) -> Result<Spec, String> {
-        let Self { name, tag, pattern } = self;
-        let builtin = || Spec::builtin(name).map_err(|error| error.to_string());
-        Ok(match (pattern, tag) {
-            (Some(pattern), Some(tag)) => Spec::custom(name, tag.clone(), pattern),
-            (Some(_), None) => return Err(format!("the detector `{name}` has a pattern and no tag")),
-            (None, Some(tag)) => builtin()?.tagged(tag.clone()),
-            (None, None) => builtin()?,
-        })
+        Detectors::chosen(self.detectors.as_deref()).map_err(|error| error.to_string())
     }
 }

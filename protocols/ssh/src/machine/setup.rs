@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use sluice_model::UnixMicros;
+use sluice_wire::Configured as _;
 
 use crate::commands::Commands;
 use crate::files::sftp;
