@@ -17,6 +17,8 @@ pub struct Limits {
     pub recorded_bulk_bytes: u64,
     /// Seconds that a hold waits at most, whatever its rule says.
     pub hold_seconds: u32,
+    /// Bytes of one operation that people can be shown: what nobody can read whole, nobody can approve.
+    pub shown_bytes: usize,
     /// Seconds between two words to a client that waits for people.
     pub nudge_seconds: u64,
     /// Seconds that a session which several flows share may be without one before it ends.
@@ -37,6 +39,7 @@ impl Limits {
         recorded_bytes: 1 << 20,
         recorded_bulk_bytes: 64 << 10,
         hold_seconds: 3_600,
+        shown_bytes: 1 << 20,
         nudge_seconds: 1,
         idle_seconds: 60,
         lend_seconds: 5,

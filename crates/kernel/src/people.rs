@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sluice_model::{Code, Hold, OpId, Operation, Refusal, Ruling, Verdict};
+use sluice_model::{Code, Hold, OpId, Operation, Refusal, Ruling, Stage, Text, Verdict};
 use sluice_policy::Approved;
 use sluice_recording::Outcome;
 use sluice_wire::{FlowError, Input, Link, Machine};
@@ -53,6 +53,20 @@ where
             }
             Waiting::Nothing | Waiting::Filing(..) | Waiting::Errand(_) => Ok(()),
         }
+    }
+
+    /// A verdict that people are asked about only where they can be shown all that they are asked.
+    pub(crate) fn within_sight(&self, operation: &Operation, verdict: Verdict) -> Verdict {
+        let texts = std::iter::once(&operation.text).chain(&operation.bound);
+        let bytes = texts.clone().map(|text| text.content().len()).fold(0, usize::saturating_add);
+        let shown = texts.clone().all(Text::is_whole) && bytes <= self.limits.shown_bytes;
+        if shown || operation.stage == Stage::Prepare || !matches!(verdict, Verdict::Hold(_)) {
+            return verdict;
+        }
+        let message = "it needs an approval, and is too long to be shown to people whole";
+        let refusal =
+            Refusal::builtin(Code::Limit, "hold-too-large", message).with_hint("Ask for it in smaller parts.");
+        Verdict::Deny(Arc::new(refusal))
     }
 
     pub(crate) fn hold(&mut self, op: OpId, operation: Operation, hold: Arc<Hold>) -> Result<(), FlowError> {

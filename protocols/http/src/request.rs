@@ -30,8 +30,8 @@ use crate::target::Dialect;
 
 const PROTECTED_TYPE: Flaw =
     Flaw::new(403, "protected_content_type", "a protected value that may not be sent stands in the content type");
-/// The most bytes of a body that stand in an operation's text; its digest covers all of them.
-const TEXT_BYTES: usize = 64 * 1024;
+/// The most bytes of a body that stand in an operation's text: no one is asked to approve a longer one.
+const TEXT_BYTES: usize = 256 * 1024;
 
 /// A body that is read before it is decided on.
 pub(crate) struct Reading {
@@ -254,11 +254,13 @@ impl Question<'_> {
         let mut text = format!("{} {}", head.method, shown(&head.path, around, everything));
         text.push_str(&served.headers.shown(&head.headers, everything));
         let shown = body.shown(inside, served);
+        let (shown, rest) = shown.split_at(shown.floor_char_boundary(TEXT_BYTES));
         if !shown.is_empty() {
             text.push('\n');
-            text.push_str(shown.get(..shown.floor_char_boundary(TEXT_BYTES)).unwrap_or_default());
+            text.push_str(shown);
         }
-        Operation { shape: shape.into(), text: Text::new(text), stage: Stage::Perform, bound: None, spend }
+        let text = Text::beginning(text, rest.len());
+        Operation { shape: shape.into(), text, stage: Stage::Perform, bound: None, spend }
     }
 }
 

@@ -251,6 +251,37 @@ fn a_call_in_a_whole_answer_waits_too() {
     }
 }
 
+/// An approval is for every byte, so who gives it must be able to see every byte.
+#[test]
+fn nobody_is_asked_to_approve_what_cannot_be_shown_whole() {
+    let arguments = format!("{{\"note\":\"{}\",\"to\":\"Bao Tran\"}}", ".".repeat(300_000));
+    let stand = stand(move |_: &Told, peer: &mut Peer| {
+        peer.json(&Api::Chat.calling("delete_customer", &arguments).to_string());
+    });
+    let mut client = stand.broker.http();
+    let long = |bytes: usize| format!("\"{}the end\"", "word ".repeat(bytes / 5));
+    let asked = |bytes: usize| {
+        let body = Api::Chat.question(&long(bytes)).replace(MODEL, "gpt-large");
+        stand.post("/openai/v1/chat/completions", &body).header("X-Stainless-Lang", "python")
+    };
+    client.send(&asked(300_000).bytes());
+    let response = client.response().with(413);
+    assert_eq!(response.json()["error"]["code"], "hold-too-large", "{}", response.text());
+    client.send(&offering(&stand, Api::Chat, "").bytes());
+    let response = client.response().with(200);
+    let text = response.text();
+    assert!(text.contains("too long to be shown") && !text.contains("Bao Tran"), "{text}");
+    let recorded = Value::from(stand.recorded()).to_string();
+    assert!(recorded.contains(" more bytes]"), "{recorded:.2000}");
+    // A long one is shown whole to whoever looks at it, and by its beginning in a list.
+    let (_client, id) = held(&stand, &asked(200_000));
+    let shown = stand.broker.cli(&["approvals", "show", &id]).done().stdout;
+    assert!(shown.len() > 200_000 && shown.contains("the end"));
+    let listed = stand.broker.json(&["approvals", "list"]);
+    let (text, left_out) = (listed[0]["text"].as_str().unwrap_or_default(), listed[0]["left_out"].as_u64());
+    assert!(text.len() == 1024 && left_out.is_some_and(|bytes| bytes > 190_000), "{left_out:?} {text}");
+}
+
 #[test]
 fn only_who_may_approves() {
     let stand = stand(model);

@@ -40,7 +40,7 @@ impl Desk {
     async fn list(&self, all: bool) -> Answer {
         let state = if all { None } else { Some(State::Requested) };
         match self.store.list_holds(HoldFilter { state, limit: LIST }).await {
-            Ok(holds) => Answer::Holds { holds: holds.iter().map(|hold| self.shown(hold)).collect() },
+            Ok(holds) => Answer::Holds { holds: holds.iter().map(|hold| self.shown(hold).listed()).collect() },
             Err(error) => broken(&error),
         }
     }
@@ -124,6 +124,7 @@ impl Desk {
             settled_by: hold.settled_by.clone(),
             text: text(&hold.text),
             bound: hold.bound.as_ref().map(text),
+            left_out: 0,
             digest: hold.digest.hex(),
             requested: hold.requested.0,
             expires: hold.expires.0,

@@ -17,6 +17,8 @@ pub(crate) use server::{Desk, Socket};
 
 /// The longest line of either side.
 pub(crate) const MAX_LINE_BYTES: usize = 8 << 20;
+/// The most bytes of a text in a list.
+const LISTED_BYTES: usize = 1 << 10;
 
 /// What the command line asks.
 #[derive(Clone, Deserialize, Serialize)]
@@ -89,11 +91,26 @@ pub(crate) struct Waiting {
     pub(crate) text: String,
     /// The exact bound values, where there are any.
     pub(crate) bound: Option<String>,
+    /// Bytes of text and values that a list leaves out.
+    #[serde(default)]
+    pub(crate) left_out: usize,
     /// What the approval is bound to.
     pub(crate) digest: String,
     /// Microseconds since 1970.
     pub(crate) requested: i64,
     pub(crate) expires: i64,
+}
+
+impl Waiting {
+    /// The beginning, for a list: whoever asks for much may not keep others from seeing the rest of it.
+    fn listed(mut self) -> Self {
+        for text in std::iter::once(&mut self.text).chain(&mut self.bound) {
+            let shown = text.floor_char_boundary(LISTED_BYTES);
+            self.left_out = self.left_out.saturating_add(text.len().saturating_sub(shown));
+            text.truncate(shown);
+        }
+        self
+    }
 }
 
 impl Answer {

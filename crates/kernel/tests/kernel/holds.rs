@@ -1,6 +1,6 @@
 //! Operations that wait for people.
 
-use sluice_kernel::Settlement;
+use sluice_kernel::{Limits, Settlement};
 use sluice_model::{HoldId, Stage};
 use sluice_wire::{FlowError, Interrupted};
 use tokio::io::AsyncWriteExt as _;
@@ -191,6 +191,24 @@ async fn the_server_is_heard_during_a_hold() {
     }
     world.people.approve(&request.id);
     session.server.expect("put gold x").await;
+}
+
+#[tokio::test]
+async fn what_is_too_long_to_be_shown_is_refused_and_nobody_is_asked() {
+    let limits = Limits { shown_bytes: "put gold x\n".len(), ..Limits::STANDARD };
+    let (mut world, mut session, id) = held(Setup { limits, ..Setup::default() }).await;
+    world.people.approve(&id);
+    session.server.expect("put gold x").await;
+    session.server.say("ok\n").await;
+    session.client.expect("ok").await;
+    session.client.say("put gold xy\n").await;
+    session
+        .client
+        .expect("refused hold-too-large it needs an approval, and is too long to be shown to people whole")
+        .await;
+    assert!(world.log.has("deny 2 hold-too-large"));
+    assert!(world.desk.filed.try_recv().is_err());
+    is_usable(&mut session).await;
 }
 
 #[tokio::test]

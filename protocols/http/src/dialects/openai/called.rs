@@ -19,8 +19,8 @@ use crate::veil::{Veil, reads_as_object};
 const MOST_ARGUMENTS: usize = 256;
 /// The longest argument that is told to policies, in bytes.
 const MOST_BYTES: usize = 4_096;
-/// The longest text of a call that people are shown, in bytes.
-const TEXT_BYTES: usize = 16 * 1024;
+/// The most bytes of arguments that stand in an operation's text: no one is asked to approve longer ones.
+const TEXT_BYTES: usize = 256 * 1024;
 const LIMITS: Limits = Limits { size_bytes: 1 << 20, depth: 64, nodes: 65_536 };
 
 /// What policies are told of the arguments.
@@ -65,7 +65,10 @@ pub(super) fn operation(call: &ToolCall, model: &str, rules: &Rules, classes: &V
     };
     let shape = Shape::new(meaning, [kind(call.kind).as_bytes(), exact.as_bytes(), &call.arguments]);
     let shown = shown(&call.arguments, classes.everything());
-    let text = Text::new(format!("{name}({shown})"));
+    let text = match shown.split_at(shown.floor_char_boundary(TEXT_BYTES)) {
+        (shown, "") => Text::new(format!("{name}({shown})")),
+        (shown, rest) => Text::beginning(format!("{name}({shown}"), rest.len()),
+    };
     Operation { shape: shape.into(), text, stage: Stage::Perform, bound: None, spend: Spend::REQUEST }
 }
 
@@ -160,9 +163,8 @@ fn path(leaf: &Leaf<'_>) -> String {
 
 /// The arguments as people are shown them.
 fn shown(bytes: &Bytes, everything: &Veil) -> String {
-    let text = match Document::parse(bytes.clone(), LIMITS) {
+    match Document::parse(bytes.clone(), LIMITS) {
         Ok(document) => String::from_utf8_lossy(&everything.edits(&document).apply()).into_owned(),
         Err(_) => everything.whole(&String::from_utf8_lossy(bytes)).into_owned(),
-    };
-    text.get(..text.floor_char_boundary(TEXT_BYTES)).unwrap_or_default().to_owned()
+    }
 }

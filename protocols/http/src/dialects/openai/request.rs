@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
-use sluice_model::{Access, Action, Fact, Facts, Meaning, Operation, Resource, Shape as Asking, Spend, Stage, Text};
+use sluice_model::{Access, Action, Fact, Facts, Meaning, Operation, Resource, Shape as Asking, Spend, Stage};
 use sluice_wire::{Object, Side};
 
 use super::ask::{self, Asked, AskedForm, Mention, Unfit, Usage, When};
@@ -421,12 +421,7 @@ fn traces(head: &Request, bytes: Bytes, served: &Arc<Served>) -> Result<Prepared
     // Nothing flows to the server, whatever the traces hold.
     let meaning = Meaning { exposures: Vec::new(), ..operation.shape.meaning().clone() };
     let shape = Asking::new(meaning, [&operation.shape.digest().0[..]]);
-    operation = Operation {
-        shape: shape.into(),
-        text: Text::new(operation.text.content().clone()),
-        stage: Stage::Perform,
-        ..operation
-    };
+    operation = Operation { shape: shape.into(), text: operation.text.clone(), stage: Stage::Perform, ..operation };
     let own = (Response::new(StatusCode::NO_CONTENT, HeaderMap::new()), Bytes::new());
     Ok(Prepared {
         operation,
