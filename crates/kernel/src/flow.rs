@@ -76,6 +76,7 @@ where
         if let Err(error) = &result {
             self.take_leave(error);
         }
+        self.settle_the_rest();
         self.withdraw(&result).await;
         if let Err(error) = self.write_down().await
             && !matches!(result, Err(FlowError::Unrecorded))
@@ -300,9 +301,9 @@ where
         }
     }
 
-    fn settle_budgets(&mut self, op: OpId, spent: Spend) {
+    pub(crate) fn settle_budgets(&mut self, op: OpId, spent: Spend) {
         if let Some(reservation) = self.reserved.remove(&op) {
-            self.ledger.settle(&reservation, spent);
+            self.ledger.settle(&reservation, spent, clock::now());
         }
     }
 

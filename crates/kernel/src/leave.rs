@@ -32,9 +32,29 @@ where
             return;
         }
         while let Some(step) = self.outbox.pop() {
-            if let Step::ToClient(op, frame) = step {
-                let _best_effort = self.tape.passed(op, Toward::Client, &frame);
-                self.client.feed(frame);
+            match step {
+                Step::ToClient(op, frame) => {
+                    let _best_effort = self.tape.passed(op, Toward::Client, &frame);
+                    self.client.feed(frame);
+                }
+                Step::Settle(op, spent) => self.settle_budgets(op, spent),
+                Step::Ask(..)
+                | Step::ToServer(..)
+                | Step::Withdraw(_)
+                | Step::Leave(_)
+                | Step::Done(_)
+                | Step::Note(_)
+                | Step::Errand(_)
+                | Step::Close => {}
+            }
+        }
+    }
+
+    /// Settles what is left of budgets: a client that leaves early has used what came until then.
+    pub(crate) fn settle_the_rest(&mut self) {
+        for (op, reservation) in std::mem::take(&mut self.reserved) {
+            if let Some(spent) = self.machine.used(op) {
+                self.ledger.settle(&reservation, spent, clock::now());
             }
         }
     }

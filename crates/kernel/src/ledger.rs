@@ -67,24 +67,28 @@ impl Ledger {
         Ok(reservation)
     }
 
-    /// Puts what was used in truth in the place of what was reserved. A window that has passed is left alone.
-    pub(crate) fn settle(&self, reservation: &Reservation, spent: Spend) {
+    /// Puts what was used in truth in the place of what was reserved. Where the window has passed, what was used beyond
+    /// that counts in the present one, in which it becomes known.
+    pub(crate) fn settle(&self, reservation: &Reservation, spent: Spend, now: UnixMicros) {
         for (key, share) in &reservation.0 {
-            self.change(key, *share, of(spent, key.unit));
+            let (window, used) = (window(key.window_seconds, now), of(spent, key.unit));
+            let mut counter = self.0.entry(key.clone()).or_default();
+            counter.turn(window);
+            if window == share.window {
+                counter.used = counter.used.saturating_sub(share.reserved).saturating_add(used);
+            } else {
+                counter.used = counter.used.saturating_add(used.saturating_sub(share.reserved));
+            }
         }
     }
 
     fn give_back(&self, reservation: &Reservation) {
         for (key, share) in &reservation.0 {
-            self.change(key, *share, 0);
-        }
-    }
-
-    fn change(&self, key: &Key, share: Share, to: u64) {
-        if let Some(mut counter) = self.0.get_mut(key)
-            && counter.window == share.window
-        {
-            counter.used = counter.used.saturating_sub(share.reserved).saturating_add(to);
+            if let Some(mut counter) = self.0.get_mut(key)
+                && counter.window == share.window
+            {
+                counter.used = counter.used.saturating_sub(share.reserved);
+            }
         }
     }
 

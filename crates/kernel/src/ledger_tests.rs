@@ -49,7 +49,7 @@ fn what_was_not_used_is_given_back() {
     let (ledger, budgets) = (Ledger::default(), [budget(Unit::Tokens, 100, Per::Principal)]);
     let first = ledger.reserve(&budgets, &user("ana"), tokens(90), at(0)).unwrap();
     ledger.reserve(&budgets, &user("ana"), tokens(11), at(1)).unwrap_err();
-    ledger.settle(&first, tokens(20));
+    ledger.settle(&first, tokens(20), at(1));
     ledger.reserve(&budgets, &user("ana"), tokens(80), at(2)).unwrap();
     ledger.reserve(&budgets, &user("ana"), tokens(1), at(2)).unwrap_err();
 }
@@ -59,17 +59,21 @@ fn what_used_more_than_it_reserved_counts_in_full() {
     let (ledger, budgets) = (Ledger::default(), [budget(Unit::Cost, 100, Per::Principal)]);
     let cost = |cost_micros| Spend { cost_micros, ..Spend::REQUEST };
     let first = ledger.reserve(&budgets, &user("ana"), cost(10), at(0)).unwrap();
-    ledger.settle(&first, cost(100));
+    ledger.settle(&first, cost(100), at(1));
     ledger.reserve(&budgets, &user("ana"), cost(1), at(0)).unwrap_err();
 }
 
 #[test]
-fn a_settlement_after_its_window_changes_nothing() {
+fn a_settlement_after_its_window_gives_nothing_back_and_charges_what_is_beyond() {
     let (ledger, budgets) = (Ledger::default(), [budget(Unit::Tokens, 100, Per::Principal)]);
     let first = ledger.reserve(&budgets, &user("ana"), tokens(90), at(0)).unwrap();
     ledger.reserve(&budgets, &user("ana"), tokens(100), at(60)).unwrap();
-    ledger.settle(&first, tokens(0));
+    ledger.settle(&first, tokens(0), at(61));
     ledger.reserve(&budgets, &user("ana"), tokens(1), at(61)).unwrap_err();
+    let long = ledger.reserve(&budgets, &user("ana"), tokens(10), at(120)).unwrap();
+    ledger.settle(&long, tokens(70), at(180));
+    ledger.reserve(&budgets, &user("ana"), tokens(41), at(181)).unwrap_err();
+    ledger.reserve(&budgets, &user("ana"), tokens(40), at(181)).unwrap();
 }
 
 #[test]

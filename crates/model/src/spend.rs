@@ -13,4 +13,14 @@ pub struct Spend {
 impl Spend {
     /// One request and nothing else.
     pub const REQUEST: Self = Self { requests: 1, tokens: 0, cost_micros: 0 };
+
+    /// The larger amount of each.
+    #[must_use]
+    pub fn at_least(self, least: Self) -> Self {
+        Self {
+            requests: self.requests.max(least.requests),
+            tokens: self.tokens.max(least.tokens),
+            cost_micros: self.cost_micros.max(least.cost_micros),
+        }
+    }
 }

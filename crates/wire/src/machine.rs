@@ -1,6 +1,6 @@
 //! One flow's grammar.
 
-use sluice_model::{HoldId, OpId, Refusal, Ruling, UnixMicros};
+use sluice_model::{HoldId, OpId, Refusal, Ruling, Spend, UnixMicros};
 
 use crate::{Frame, Outbox, Side, Violation};
 
@@ -59,5 +59,12 @@ pub trait Machine: Send {
     fn weight(&self, input: &Input<Self::Frame>) -> usize {
         let _costs_little = input;
         0
+    }
+
+    /// What an operation has used up that is not settled when its flow ends, whyever that is; `None` is all of what was
+    /// reserved.
+    fn used(&self, op: OpId) -> Option<Spend> {
+        let _all_of_it = op;
+        None
     }
 }

@@ -275,6 +275,10 @@ impl Answer {
 
     /// Ends the answer with these words: as an answer where nothing has gone out, else as the dialect can.
     pub(crate) fn fail(&mut self, words: &Words) {
+        self.expected.spent = self.told_spent();
+        if let Mode::Pieces(sight) = &self.mode {
+            self.expected.reserved = self.expected.reserved.at_least(sight.seen());
+        }
         match std::mem::replace(&mut self.mode, Mode::Over) {
             Mode::Over => {}
             Mode::Pieces(mut sight) if self.begun == Begun::Stream => {
@@ -339,7 +343,12 @@ impl Answer {
 
     /// What the operation used up: as the server says, else all that was reserved, unless the server did not do it.
     pub(crate) fn spent(&self) -> Spend {
-        self.told_spent().unwrap_or(if self.failed { Spend::REQUEST } else { self.expected.reserved })
+        match (self.told_spent(), &self.mode) {
+            (Some(spent), _) => spent,
+            (None, _) if self.failed => Spend::REQUEST,
+            (None, Mode::Pieces(sight)) => self.expected.reserved.at_least(sight.seen()),
+            (None, _) => self.expected.reserved,
+        }
     }
 
     fn told_spent(&self) -> Option<Spend> {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::Method;
-use sluice_model::{Code, OpId, Operation, Refusal, Ruling};
+use sluice_model::{Code, OpId, Operation, Refusal, Ruling, Spend};
 use sluice_wire::{Input, Machine, Objects, Outbox, Side, Violation, Wants};
 
 use crate::answer::{Answer, Output};
@@ -174,6 +174,7 @@ impl HttpMachine {
             Ok(sending) => sending,
             Err(words) => {
                 self.refuse(op, &words, out);
+                out.settle(op, Spend::REQUEST);
                 return out.done(op);
             }
         };
@@ -406,6 +407,15 @@ impl Machine for HttpMachine {
 
     fn weight(&self, input: &Input<Frame>) -> usize {
         self.looks_at(input)
+    }
+
+    fn used(&self, op: OpId) -> Option<Spend> {
+        if let State::Sent(sent) = &self.state
+            && sent.op == op
+        {
+            return Some(sent.answer.spent());
+        }
+        None
     }
 }
 

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Method};
 use sluice_model::{
-    Access, Action, Code, Digest, Exposure, Fact, Facts, Meaning, Obligations, Operation, Refusal, Resource, Shape,
-    Spend, Stage, Tag, Text, Usage,
+    Access, Action, Budget, Code, Digest, Exposure, Fact, Facts, Meaning, Obligations, Operation, Refusal, Resource,
+    Shape, Spend, Stage, Tag, Text, Unit, Usage,
 };
 use sluice_wire::Object;
 
@@ -30,6 +30,12 @@ use crate::target::Dialect;
 
 const PROTECTED_TYPE: Flaw =
     Flaw::new(403, "protected_content_type", "a protected value that may not be sent stands in the content type");
+const UNMETERED: Flaw = Flaw::new(
+    403,
+    "unmetered",
+    "a budget of tokens or money applies, and what this request uses up is told to nobody here: ask without \
+     `background`, or with `max_output_tokens` and a model whose `context_tokens` are configured",
+);
 /// The most bytes of a body that stand in an operation's text: no one is asked to approve a longer one.
 const TEXT_BYTES: usize = 256 * 1024;
 
@@ -39,9 +45,19 @@ pub(crate) struct Reading {
     body: Gathered,
 }
 
+/// Whether it is seen what a request uses up.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Metered {
+    /// Its answer says so, or ends it.
+    ByAnswer,
+    /// It works on after its answer, for as long as it likes.
+    Never,
+}
+
 /// A request that is understood.
 pub(crate) struct Prepared {
     pub(crate) operation: Operation,
+    pub(crate) metered: Metered,
     /// As it is sent, but for what is withheld.
     pub(crate) head: Request,
     /// What the head holds besides what is held back of it anyway.
@@ -176,6 +192,7 @@ fn rest(head: &Request, body: Body, served: &Arc<Served>) -> Result<Prepared, Wo
     };
     Ok(Prepared {
         operation,
+        metered: Metered::ByAnswer,
         head: outward.head,
         around,
         body,
@@ -271,7 +288,11 @@ pub(crate) fn tag_fact(tags: &BTreeSet<Tag>) -> Fact {
 impl Prepared {
     /// What is sent under an allow with these obligations.
     pub(crate) fn send(self, obligations: &Obligations, who: &str, served: &Served) -> Result<Sending, Words> {
-        let Self { mut head, around, body, inside, expected, own, .. } = self;
+        let Self { metered, mut head, around, body, inside, expected, own, .. } = self;
+        let counted = |budget: &Budget| matches!(budget.unit, Unit::Tokens | Unit::Cost);
+        if metered == Metered::Never && obligations.controls.budgets.iter().any(counted) {
+            return Err(Words::of_flaw(UNMETERED));
+        }
         if let Some((response, bytes)) = own {
             return Ok(Sending { head: None, body: None, answer: Answer::own(response, bytes) });
         }

@@ -145,3 +145,66 @@ fn what_was_used_is_known_after_a_restart() {
     stand.broker.restart();
     assert_eq!(stand.ask(&stand.chat("Hello.")).status(), 429);
 }
+
+/// The count comes last: whoever leaves before it has used what came until then, and not only what was reserved.
+#[test]
+fn a_stream_that_is_left_counts_as_far_as_it_came() {
+    let stand = budgeted("@tokens(\"1500/300d\")", "principal", |_: &Told, peer: &mut Peer| {
+        if peer.begin("text/event-stream") {
+            let text = "It is fine. ".repeat(40);
+            let events = Api::Chat.events(&[text.as_str(); 12]);
+            let _sent = events.iter().take(10).all(|event| peer.chunked(event.as_bytes()));
+            assert!(peer.closes_within(Duration::from_secs(20)));
+        }
+    });
+    let asked = (0..20).take_while(|_| {
+        let mut client = stand.broker.http();
+        client.send(&stand.streamed_chat("Hello.").bytes());
+        let response = client.begun();
+        if response.status() == 200 {
+            // Some 120 tokens a piece.
+            for _ in 0..8 {
+                let _piece = client.hear("It is fine. It is fine.");
+            }
+        }
+        response.status() == 200
+    });
+    let asked = asked.count();
+    assert!((1..=3).contains(&asked), "{asked}");
+}
+
+/// What works on after its answer tells nobody what it used, so no budget could be kept.
+#[test]
+fn what_cannot_be_counted_is_refused_where_tokens_are() {
+    let stand = budgeted("@tokens(\"100000/300d\")", "principal", model);
+    let refused = |path: &str, body: &str| {
+        let response = stand.ask(&stand.post(path, body)).with(403);
+        assert_eq!(response.code(), "unmetered", "{body}: {}", response.text());
+    };
+    refused("/openai/v1/responses", r#"{"model":"gpt-small","input":"Hello.","background":true}"#);
+    refused("/openai/v1/threads/thread_1/runs", r#"{"assistant_id":"asst_1","model":"gpt-small"}"#);
+    assert!(stand.mock.told().is_empty());
+    let body = r#"{"model":"gpt-small","input":"Hello.","background":true,"max_output_tokens":100}"#;
+    let _firm = stand.ask(&stand.post("/openai/v1/responses", body)).with(200);
+    let stand = budgeted("@requests(\"100/300d\")", "principal", model);
+    let body = r#"{"model":"gpt-small","input":"Hello.","background":true}"#;
+    let _counted = stand.ask(&stand.post("/openai/v1/responses", body)).with(200);
+}
+
+/// Each prompt has an answer of its own; a model that is not named may be the dearest.
+#[test]
+fn all_that_a_request_may_use_is_reserved() {
+    let stand = budgeted("@tokens(\"1000/300d\")", "principal", model);
+    let ask = |prompts: usize| {
+        let prompts = vec!["a"; prompts];
+        let body = json!({ "model": "gpt-small", "prompt": prompts, "max_tokens": 100 }).to_string();
+        stand.ask(&stand.post("/openai/v1/completions", &body)).status()
+    };
+    assert_eq!((ask(20), ask(5)), (429, 200));
+    let stand = budgeted("@cost(\"5.00/300d\")", "principal", model);
+    let run = |model: &str| {
+        let body = format!(r#"{{"assistant_id":"asst_1","stream":true,"max_completion_tokens":1000{model}}}"#);
+        stand.ask(&stand.post("/openai/v1/threads/thread_1/runs", &body)).status()
+    };
+    assert_eq!((run(r#","model":"gpt-small""#), run("")), (429, 429));
+}

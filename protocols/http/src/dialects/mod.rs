@@ -127,6 +127,14 @@ impl Sight {
         }
     }
 
+    /// What it used up at least where the answer does not say it.
+    pub(crate) fn seen(&self) -> Spend {
+        match self {
+            Self::Rest(_) => Spend::REQUEST,
+            Self::Openai(glass) => glass.seen(),
+        }
+    }
+
     pub(crate) fn has_room(&self) -> bool {
         match self {
             Self::Rest(_) => true,

@@ -1,6 +1,6 @@
 //! What a request may cost at most, before it is sent: the reservation against a budget, settled by the real usage.
 
-use sluice_mask::json::Node;
+use sluice_mask::json::{Kind, Node};
 
 use super::ask::{Model, Unfit};
 use super::images::Media;
@@ -22,7 +22,7 @@ const MAX_ANSWERS: i64 = 128;
 /// [`Bound`].
 ///
 /// **Output.** The limit in the request, or the default of the model, times the number of answers, and the prediction,
-/// whose rejected tokens are charged as output.
+/// whose rejected tokens are charged as output. Each prompt of a list has its own answers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Estimate {
     pub(crate) input_tokens: u64,
@@ -65,7 +65,7 @@ pub(super) enum Reach {
 impl Estimate {
     /// Reads the limits of a body of that many bytes.
     pub(super) fn read(root: Node<'_>, bytes: usize, holds: &Holds, model: Option<&Model>) -> Result<Self, Unfit> {
-        let answers = count(root, "n")?.max(count(root, "best_of")?).unwrap_or(1).max(1);
+        let answers = count(root, "n")?.max(count(root, "best_of")?).unwrap_or(1).max(1).saturating_mul(prompts(root));
         let mut estimate = Self::within(bytes, holds, limit(root)?, answers, model);
         let predicted = root.get("prediction").map_or(0, |prediction| wide(prediction.raw().len()));
         estimate.output_tokens = estimate.output_tokens.saturating_add(predicted);
@@ -127,6 +127,13 @@ fn tokens(root: Node<'_>, name: &str) -> Result<Option<u64>, Unfit> {
     }
     let number = value.as_i64().ok_or_else(|| Unfit::mistyped(name))?;
     u64::try_from(number).map(Some).map_err(|_| Unfit::invalid(name))
+}
+
+/// How many prompts a body of `/completions` has, each with answers of its own: texts, or lists of tokens. One list of
+/// tokens is one prompt.
+fn prompts(root: Node<'_>) -> u64 {
+    let Some(prompt) = root.get("prompt").filter(|prompt| prompt.kind() == Kind::Array) else { return 1 };
+    wide(prompt.items().filter(|item| item.kind() != Kind::Number).count()).max(1)
 }
 
 fn count(root: Node<'_>, name: &str) -> Result<Option<u64>, Unfit> {

@@ -39,6 +39,8 @@ pub(crate) struct Expectation {
     pub(super) model: Option<String>,
     pub(super) real_model: Option<String>,
     pub(super) priced: Option<Model>,
+    /// The most that the request brings.
+    pub(super) input_tokens: u64,
     /// Objects that a success makes known, and the class of those that it lists.
     pub(super) creates: Vec<Yield>,
     pub(super) lists: Option<&'static str>,
@@ -96,6 +98,8 @@ impl Expectation {
             served: Arc::clone(&self.served),
             model: self.model.clone().unwrap_or_default(),
             priced: self.priced.clone(),
+            input_tokens: self.input_tokens,
+            streamed: Streamed::default(),
             restoring: veil.restoring(),
             screen: Screen::new(veil.clone(), self.shape, options),
             decoder: Decoder::new(event_bytes),
@@ -127,6 +131,8 @@ pub(crate) struct Glass {
     served: Arc<Served>,
     model: String,
     priced: Option<Model>,
+    input_tokens: u64,
+    streamed: Streamed,
     /// What is released is asked about: with the values that tokens stand for.
     restoring: Veil,
     screen: Screen,
@@ -150,7 +156,10 @@ impl Glass {
         while !self.broken {
             match self.decoder.next() {
                 // What is wrong with an event, the screen says to the client itself.
-                Ok(Some(event)) => self.broken = self.screen.event(event).is_err(),
+                Ok(Some(event)) => {
+                    self.streamed.count(event.data.len());
+                    self.broken = self.screen.event(event).is_err();
+                }
                 Ok(None) => return,
                 Err(_) => {
                     self.broken = true;
@@ -250,7 +259,39 @@ impl Glass {
         Some(Spend { requests: 1, tokens, cost_micros })
     }
 
+    /// What an answer that does not say it has used up at least.
+    pub(crate) fn seen(&self) -> Spend {
+        let (input, output) = (self.input_tokens, self.streamed.tokens());
+        let cost_micros = self.priced.as_ref().map_or(0, |model| cost_micros(input, 0, output, model));
+        Spend { requests: 1, tokens: input.saturating_add(output), cost_micros }
+    }
+
     pub(crate) fn has_room(&self) -> bool {
         self.screen.has_room()
+    }
+}
+
+/// The events of a stream, as far as they came.
+#[derive(Debug, Default)]
+struct Streamed {
+    events: u64,
+    bytes: u64,
+    /// The bytes of the shortest one, which hardly holds more than what stands around the text.
+    least: Option<u64>,
+}
+
+impl Streamed {
+    fn count(&mut self, bytes: usize) {
+        let bytes = bytes as u64;
+        self.events = self.events.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.least = Some(self.least.map_or(bytes, |least| least.min(bytes)));
+    }
+
+    /// About as many tokens as were streamed: at least one an event, and one for four bytes that it has beyond the
+    /// shortest.
+    fn tokens(&self) -> u64 {
+        let around = self.least.unwrap_or(0).saturating_mul(self.events);
+        self.events.saturating_add(self.bytes.saturating_sub(around) / 4)
     }
 }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
-use sluice_model::{Access, Action, Fact, Facts, Meaning, Operation, Resource, Shape as Asking, Spend, Stage};
+use sluice_model::{Access, Action, Effect, Fact, Facts, Meaning, Operation, Resource, Shape as Asking, Spend, Stage};
 use sluice_wire::{Object, Side};
 
 use super::ask::{self, Asked, AskedForm, Mention, Unfit, Usage, When};
 use super::deferred::Later;
-use super::estimate::cost_micros;
+use super::estimate::{Bound, cost_micros};
 use super::expect::Expectation;
 use super::multipart::Form;
 use super::parts::Parts;
@@ -25,8 +25,8 @@ use crate::frame::{Length, Request, Response};
 use crate::machine::Turned;
 use crate::outward::{Outward, decoded};
 use crate::refusal::Words;
-use crate::request::{Opaque, Prepared, Question, Reading, tag_fact};
-use crate::schema::{self, LLM, MODEL, OFFER, SEND_LLM_OPAQUE, TAKE_LLM_OPAQUE, TOOL, TRACE};
+use crate::request::{Metered, Opaque, Prepared, Question, Reading, tag_fact};
+use crate::schema::{self, CHAT, LLM, MODEL, OFFER, REALTIME, RUN, SEND_LLM_OPAQUE, TAKE_LLM_OPAQUE, TOOL, TRACE};
 use crate::served::Served;
 use crate::target::{Dialect, Objects as Whose};
 use crate::validate::Media;
@@ -199,6 +199,8 @@ struct Told {
     results: Vec<String>,
     objects: Vec<Object>,
     tier: Option<String>,
+    /// No more is used than what was reserved, whatever the server does.
+    firm: bool,
     approves: usize,
     credentials: usize,
 }
@@ -220,6 +222,7 @@ impl Told {
             output_tokens: asked.estimate.output_tokens,
             objects: objects(&asked.ids),
             tier: asked.tier.clone(),
+            firm: asked.estimate.bound == Bound::Firm,
             approves: asked.approvals.iter().filter(|approval| approval.answer == ask::Answer::Approve).count(),
             credentials: asked.credentials,
             results: asked.outputs.iter().map(|output| output.call.clone()).collect(),
@@ -283,10 +286,9 @@ impl<'a> Call<'a> {
         let outward = Outward::of(head, &path, served);
         tags.extend(outward.tags);
         let facts = facts(head, route, &told, &body, tag_fact(&tags));
-        let priced = told.model.as_deref().and_then(|name| {
-            let rules = served.openai.as_ref()?;
-            rules.models.find(name)?.model.cloned()
-        });
+        let named = told.model.is_some() || action.effect == Effect::Execute;
+        let rules = served.openai.as_ref().filter(|_| named);
+        let priced = rules.and_then(|rules| rules.models.charged(told.model.as_deref())).cloned();
         let spend = Spend {
             requests: 1,
             tokens: told.input_tokens.saturating_add(told.output_tokens),
@@ -295,6 +297,7 @@ impl<'a> Call<'a> {
                 .map_or(0, |model| cost_micros(told.input_tokens, 0, told.output_tokens, model)),
         };
         let around = outward.around;
+        let (stream, background, firm) = (told.stream, told.background, told.firm);
         let question = Question { head, around, body: &body, inside, served, action, tags: &tags, facts };
         let operation = question.operation(accesses, spend);
         let opaque = Box::new(Opaque::new(TAKE_LLM_OPAQUE, head, &operation, served));
@@ -307,6 +310,7 @@ impl<'a> Call<'a> {
             model: told.model,
             real_model: told.real_model,
             priced,
+            input_tokens: told.input_tokens,
             creates: route.creates().to_vec(),
             lists: route.lists(),
             models: (route.template() == "/models").then(|| served.openai.as_ref()?.named_models()).flatten(),
@@ -321,8 +325,15 @@ impl<'a> Call<'a> {
             reserved: spend,
             event_bytes: usize::try_from(served.limits.event_bytes).unwrap_or(usize::MAX),
         };
+        // What works on after its answer tells nobody here what it used.
+        let metered = match action {
+            RUN | REALTIME if !stream => Metered::Never,
+            CHAT if background && !firm => Metered::Never,
+            _ => Metered::ByAnswer,
+        };
         Ok(Prepared {
             operation,
+            metered,
             head: outward.head,
             around,
             body,
@@ -425,6 +436,7 @@ fn traces(head: &Request, bytes: Bytes, served: &Arc<Served>) -> Result<Prepared
     let own = (Response::new(StatusCode::NO_CONTENT, HeaderMap::new()), Bytes::new());
     Ok(Prepared {
         operation,
+        metered: Metered::ByAnswer,
         head: head.clone(),
         around,
         body,

@@ -52,6 +52,19 @@ impl Models {
     }
 }
 
+impl Models {
+    /// What a request is charged by: its model, or the dearest one where it names none and its answer may be of any.
+    pub(crate) fn charged(&self, name: Option<&str>) -> Option<&Model> {
+        match (self, name) {
+            (Self::Any, _) => None,
+            (Self::Listed(listed), Some(name)) => listed.get(name),
+            (Self::Listed(listed), None) => {
+                listed.values().max_by_key(|model| (model.output_micros, model.input_micros))
+            }
+        }
+    }
+}
+
 fn is_name(name: &str) -> bool {
     (1..=256).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic())
 }
