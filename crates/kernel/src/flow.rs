@@ -27,8 +27,10 @@ use crate::tape::Tape;
 
 /// Events handled between two commits at most, so that neither side starves.
 const BATCH: usize = 256;
-/// What a machine may look at on a thread that other flows share, in bytes: well under a millisecond's work.
+/// What a machine may look at on a thread that other flows share, in bytes: mostly well under a millisecond's work.
 const LIGHT_BYTES: usize = 64 << 10;
+/// What it may look at in many small inputs before the other flows of its thread have their turn, in bytes.
+const TURN_BYTES: usize = 2 * LIGHT_BYTES;
 
 /// One flow at work.
 pub(crate) struct Flow<'a, M: Machine, C, S> {
@@ -48,6 +50,8 @@ pub(crate) struct Flow<'a, M: Machine, C, S> {
     pub(crate) waiting: Waiting,
     pub(crate) ahead: Ahead<M::Frame>,
     pub(crate) ended: Ended,
+    /// Bytes that the machine has looked at since others had their turn.
+    pub(crate) looked: usize,
     /// Beats while people are asked.
     pub(crate) nudges: tokio::time::Interval,
 }
@@ -94,8 +98,17 @@ where
             let happening = poll_fn(|cx| self.poll_flush(cx).and_poll(|| self.poll_happening(cx))).await?;
             self.handle(happening)?;
             self.handle_what_is_ready().await?;
+            self.give_way().await;
         }
         Ok(())
+    }
+
+    /// Text that is slow to look at, and never ends, stops nobody else.
+    async fn give_way(&mut self) {
+        if self.looked >= TURN_BYTES {
+            self.looked = 0;
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Nothing goes out, and nobody is asked for leave, before this.
@@ -107,7 +120,8 @@ where
     /// Handles what needs no waiting, so that one commit and one write serve a whole batch.
     async fn handle_what_is_ready(&mut self) -> Result<(), FlowError> {
         for _ in 0..BATCH {
-            if self.ended.flow || matches!(self.waiting, Waiting::Filing(..)) {
+            let turn_over = self.looked >= TURN_BYTES;
+            if self.ended.flow || turn_over || matches!(self.waiting, Waiting::Filing(..)) {
                 break;
             }
             let ready = poll_fn(|cx| match self.poll_happening(cx) {
@@ -317,9 +331,11 @@ where
 
     /// Tells the machine something. While it looks at much, the flows that share this thread go on elsewhere.
     fn inform(&mut self, input: Input<M::Frame>) -> Result<(), FlowError> {
-        let Self { machine, outbox, .. } = self;
+        let Self { machine, outbox, looked, .. } = self;
         let elsewhere = || Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread;
-        if machine.weight(&input) > LIGHT_BYTES && elsewhere() {
+        let weight = machine.weight(&input);
+        *looked = looked.saturating_add(weight);
+        if weight > LIGHT_BYTES && elsewhere() {
             block_in_place(|| machine.handle(input, outbox))?;
         } else {
             machine.handle(input, outbox)?;

@@ -428,6 +428,7 @@ impl Broker for Kernel {
             waiting: Waiting::Nothing,
             ahead: Ahead::default(),
             ended: Ended::default(),
+            looked: 0,
             nudges: nudges(self.limits.nudge_seconds),
         });
         let result = Box::pin(flow.run()).await;

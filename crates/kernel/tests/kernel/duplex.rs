@@ -1,6 +1,7 @@
 //! Full duplex: no deadlock, and bounded memory, whoever is slow.
 
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use sluice_wire::{Input, Machine, Outbox, Violation, Wants};
@@ -181,4 +182,56 @@ async fn others_go_on_while_a_machine_looks_at_much() {
     session.server.say("news of the day\n").await;
     session.client.expect("news of the day").await;
     other.await.unwrap();
+}
+
+/// Looks at much in every line, and notices whether others had a turn since the last one.
+struct Plodding {
+    toy: Toy,
+    turns: Arc<AtomicU64>,
+    last: u64,
+    starved: Arc<AtomicU64>,
+}
+
+impl Machine for Plodding {
+    type Frame = Line;
+
+    fn handle(&mut self, input: Input<Line>, out: &mut Outbox<Line>) -> Result<(), Violation> {
+        if matches!(input, Input::FromServer(_)) {
+            let now = self.turns.load(Ordering::SeqCst);
+            let starved = u64::from(now == std::mem::replace(&mut self.last, now));
+            let _before = self.starved.fetch_add(starved, Ordering::SeqCst);
+        }
+        self.toy.handle(input, out)
+    }
+
+    fn wants(&self) -> Wants {
+        self.toy.wants()
+    }
+
+    /// As much as a turn has, and not so much that it is done elsewhere.
+    fn weight(&self, input: &Input<Line>) -> usize {
+        if matches!(input, Input::FromServer(_)) { 64 << 10 } else { 0 }
+    }
+}
+
+#[tokio::test]
+async fn much_that_comes_in_little_pieces_starves_nobody() {
+    let (turns, starved) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let world = World::new(Setup::default());
+    let machine = Plodding { toy: Toy::default(), turns: Arc::clone(&turns), last: 0, starved: Arc::clone(&starved) };
+    let mut session = world.carry(machine).await;
+    let others = tokio::spawn(async move {
+        loop {
+            let _before = turns.fetch_add(1, Ordering::SeqCst);
+            tokio::task::yield_now().await;
+        }
+    });
+    session.server.say(&"news of the day\n".repeat(200)).await;
+    for _ in 0..200 {
+        session.client.expect("news of the day").await;
+    }
+    others.abort();
+    // Two of them are a turn, and the runtime gives others every second one.
+    let starved = starved.load(Ordering::SeqCst);
+    assert!(starved <= 160, "{starved} of 200 pieces came without a turn of others");
 }
