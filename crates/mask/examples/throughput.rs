@@ -147,6 +147,7 @@ fn texts() -> Vec<(&'static str, Vec<u8>)> {
     };
     let program = std::env::current_exe().and_then(fs::read).unwrap_or_default();
     vec![
+        ("accounts", "DE89-".repeat(SIZE / 5).into_bytes()),
         ("log", all.text(log)),
         ("access log", all.text(access)),
         ("requests", requests(&mut all)),
