@@ -1,6 +1,7 @@
 //! What a request brings, as far as it is looked into.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use sluice_mask::json::{Document, escape_into};
@@ -11,6 +12,7 @@ use crate::dialects::openai;
 use crate::dialects::rest::JSON_LIMITS;
 use crate::flaw::Flaw;
 use crate::frame::{Length, Request};
+use crate::gathered::{Room, at_rest};
 use crate::media::Media;
 use crate::refusal::Words;
 use crate::served::Served;
@@ -25,23 +27,23 @@ pub(crate) enum Body {
     Stream(Length),
     Text(String),
     Json(Box<Document>),
+    /// Waits, and is read again when it is sent.
+    Resting(Bytes),
     Lines(Lines),
     Form(Form),
     /// Parts of which some are text.
     Multipart(Box<openai::Parts>),
 }
 
-/// One JSON document a line.
+/// One JSON document a line: each is read when it is looked at, as documents of two bytes would take a hundred times as
+/// much.
 pub(crate) struct Lines {
     exact: Bytes,
-    documents: Vec<Document>,
 }
 
 /// Fields as browsers send them (<https://url.spec.whatwg.org/#application/x-www-form-urlencoded>).
 pub(crate) struct Form {
     exact: Bytes,
-    /// Each one as an object with one member: rules about members cover fields too.
-    fields: Vec<Document>,
 }
 
 impl Body {
@@ -67,16 +69,31 @@ impl Body {
 
     /// The classes of protected values in it, and whether it has to be looked at again before it is shown or sent.
     pub(crate) fn tags(&self, served: &Served) -> (BTreeSet<Tag>, Inside) {
-        let within = |document| served.classes.found_within(document);
+        let within = |document: Document| served.classes.found_within(&document);
         let tags = match self {
             Self::None | Self::Stream(_) => BTreeSet::new(),
             Self::Text(text) => served.classes.found_in(text),
             Self::Json(document) => return served.classes.looked_within(document),
-            Self::Lines(lines) => lines.documents.iter().flat_map(within).collect(),
-            Self::Form(form) => form.fields.iter().flat_map(within).collect(),
+            Self::Lines(lines) => lines.documents().flat_map(within).collect(),
+            Self::Form(form) => form.fields().flat_map(within).collect(),
+            Self::Resting(bytes) => {
+                return Self::again(bytes).map_or((BTreeSet::new(), Inside::Unclear), |body| body.tags(served));
+            }
             Self::Multipart(parts) => parts.tags(served),
         };
         (tags, Inside::Unclear)
+    }
+
+    /// Puts what was made of it away, for as long as people are asked.
+    pub(crate) fn rest(&mut self, room: &Arc<Room>) {
+        if let Self::Json(document) = self {
+            *self = Self::Resting(at_rest(document.bytes().clone(), room));
+        }
+    }
+
+    /// What waited, as it was.
+    fn again(bytes: &Bytes) -> Result<Self, Words> {
+        Ok(Self::Json(Box::new(document(bytes.clone())?)))
     }
 
     /// Its size, or -1.
@@ -87,7 +104,8 @@ impl Body {
             Self::Stream(Length::None | Length::Unknown) => None,
             Self::Text(text) => Some(text.len() as u64),
             Self::Json(document) => Some(document.bytes().len() as u64),
-            Self::Lines(Lines { exact, .. }) | Self::Form(Form { exact, .. }) => Some(exact.len() as u64),
+            Self::Resting(bytes) => Some(bytes.len() as u64),
+            Self::Lines(Lines { exact }) | Self::Form(Form { exact }) => Some(exact.len() as u64),
             Self::Multipart(_) => match head.body {
                 Length::Known(bytes) => Some(bytes),
                 Length::None | Length::Unknown => None,
@@ -102,7 +120,8 @@ impl Body {
             Self::None | Self::Stream(_) => 0,
             Self::Text(text) => text.len(),
             Self::Json(document) => document.bytes().len(),
-            Self::Lines(Lines { exact, .. }) | Self::Form(Form { exact, .. }) => exact.len(),
+            Self::Resting(bytes) => bytes.len(),
+            Self::Lines(Lines { exact }) | Self::Form(Form { exact }) => exact.len(),
             Self::Multipart(parts) => parts.weight(),
         }
     }
@@ -113,7 +132,8 @@ impl Body {
             Self::None | Self::Stream(_) => Bytes::new(),
             Self::Text(text) => Bytes::copy_from_slice(text.as_bytes()),
             Self::Json(document) => document.bytes().clone(),
-            Self::Lines(Lines { exact, .. }) | Self::Form(Form { exact, .. }) => exact.clone(),
+            Self::Resting(bytes) => bytes.clone(),
+            Self::Lines(Lines { exact }) | Self::Form(Form { exact }) => exact.clone(),
             Self::Multipart(parts) => parts.bytes(),
         }
     }
@@ -123,6 +143,7 @@ impl Body {
         let everything = served.classes.everything();
         match self {
             Self::Json(document) if inside == Inside::Clean => String::from_utf8_lossy(document.bytes()).into_owned(),
+            Self::Resting(bytes) => Self::again(bytes).map_or(String::new(), |body| body.shown(inside, served)),
             Self::None => String::new(),
             Self::Stream(_) => "a body that is not looked into".to_owned(),
             Self::Text(text) => everything.whole(text).into_owned(),
@@ -137,6 +158,7 @@ impl Body {
     pub(crate) fn covered(self, inside: Inside, veil: &Veil) -> Result<Option<Bytes>, Words> {
         Ok(match self {
             Self::Json(document) if inside == Inside::Clean && !veil.restores() => Some(document.bytes().clone()),
+            Self::Resting(bytes) => return Self::again(&bytes)?.covered(inside, veil),
             Self::None => Some(Bytes::new()),
             Self::Stream(_) => None,
             Self::Text(text) => Some(Bytes::from(veil.whole(&text).into_owned())),
@@ -150,9 +172,19 @@ impl Body {
 
 impl Lines {
     fn read(exact: Bytes) -> Result<Self, Words> {
-        let lines = exact.split(|byte| *byte == b'\n').filter(|line| !line.iter().all(u8::is_ascii_whitespace));
-        let documents = lines.map(|line| document(exact.slice_ref(line))).collect::<Result<_, _>>()?;
-        Ok(Self { exact, documents })
+        let lines = Self { exact };
+        lines.read_each().try_for_each(|document| document.map(drop))?;
+        Ok(lines)
+    }
+
+    fn read_each(&self) -> impl Iterator<Item = Result<Document, Words>> {
+        let lines = self.exact.split(|byte| *byte == b'\n').filter(|line| !line.iter().all(u8::is_ascii_whitespace));
+        lines.map(|line| document(self.exact.slice_ref(line)))
+    }
+
+    /// Each line; all of them were read before.
+    fn documents(&self) -> impl Iterator<Item = Document> {
+        self.read_each().filter_map(Result::ok)
     }
 
     fn covered(&self, veil: &Veil) -> Bytes {
@@ -160,8 +192,8 @@ impl Lines {
             return self.exact.clone();
         }
         let mut out = Vec::with_capacity(self.exact.len());
-        for document in &self.documents {
-            out.extend_from_slice(&veil.edits(document).apply());
+        for document in self.documents() {
+            out.extend_from_slice(&veil.edits(&document).apply());
             out.push(b'\n');
         }
         out.into()
@@ -170,25 +202,32 @@ impl Lines {
 
 impl Form {
     fn read(exact: Bytes) -> Result<Self, Words> {
-        let fields = exact.split(|byte| *byte == b'&').filter(|field| !field.is_empty());
-        let fields = fields.map(field).collect::<Option<_>>().ok_or_else(|| Words::of_flaw(FORM))?;
-        Ok(Self { exact, fields })
+        let form = Self { exact };
+        if form.read_each().all(|field| field.is_some()) { Ok(form) } else { Err(Words::of_flaw(FORM)) }
+    }
+
+    fn read_each(&self) -> impl Iterator<Item = Option<Document>> {
+        self.exact.split(|byte| *byte == b'&').filter(|field| !field.is_empty()).map(field)
+    }
+
+    /// Each field as an object with one member: rules about members cover fields too. All of them were read before.
+    fn fields(&self) -> impl Iterator<Item = Document> {
+        self.read_each().flatten()
     }
 
     fn covered(&self, veil: &Veil) -> Bytes {
-        let edits: Vec<_> = self.fields.iter().map(|field| veil.edits(field)).collect();
-        if edits.iter().all(sluice_mask::json::Edits::is_empty) {
+        if self.fields().all(|field| veil.edits(&field).is_empty()) {
             return self.exact.clone();
         }
         let mut form = form_urlencoded::Serializer::new(String::new());
-        for (name, value) in edits.iter().filter_map(|edits| pair(&edits.apply())) {
+        for (name, value) in self.fields().filter_map(|field| pair(&veil.edits(&field).apply())) {
             form.append_pair(&name, &value);
         }
         form.finish().into()
     }
 
     fn shown(&self, everything: &Veil) -> String {
-        let pairs = self.fields.iter().filter_map(|field| pair(&everything.edits(field).apply()));
+        let pairs = self.fields().filter_map(|field| pair(&everything.edits(&field).apply()));
         pairs.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("\n")
     }
 }

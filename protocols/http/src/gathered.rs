@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Bytes, BytesMut};
+use sluice_mask::json::Document;
 
 /// The room that all bodies have which are read at one time, in bytes.
 #[derive(Debug)]
@@ -64,7 +65,7 @@ impl Gathered {
         if self.bytes.len().saturating_add(piece.len()) > self.limit {
             return Err(TooMuch::Body);
         }
-        if !self.share.grow(piece.len() as u64) {
+        if !self.share.grow(weight(piece)) {
             return Err(TooMuch::All);
         }
         self.bytes.extend_from_slice(piece);
@@ -81,6 +82,21 @@ impl Gathered {
         let share = Share { room: Arc::clone(&self.share.room), bytes: std::mem::take(&mut self.share.bytes) };
         Bytes::from_owner(Owned { bytes: self.bytes.split().freeze(), _share: share })
     }
+}
+
+/// The memory that a piece takes while it is looked into: its bytes, and those of a node for each part of JSON in it.
+fn weight(piece: &[u8]) -> u64 {
+    let parts = piece.iter().filter(|byte| matches!(byte, b',' | b':' | b'[' | b'{')).count();
+    (piece.len() as u64).saturating_add((parts as u64).saturating_mul(Document::NODE_BYTES))
+}
+
+/// The same bytes with the room that they take by themselves, for a body that waits; as they are where there is none.
+pub(crate) fn at_rest(bytes: Bytes, room: &Arc<Room>) -> Bytes {
+    let mut share = Share { room: Arc::clone(room), bytes: 0 };
+    if !share.grow(bytes.len() as u64) {
+        return bytes;
+    }
+    Bytes::from_owner(Owned { bytes: Bytes::copy_from_slice(&bytes), _share: share })
 }
 
 impl Share {
@@ -133,6 +149,21 @@ mod tests {
         drop(part);
         assert_eq!(two.push(b"345678"), Ok(()));
         drop(two);
+        assert_eq!(room.taken.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn what_is_made_of_a_body_takes_room_until_it_rests() {
+        let room = Arc::new(Room::new(100));
+        let gathered = || Gathered::new(100, &room);
+        assert_eq!(gathered().push(b"[0,0,0,0,0]"), Err(TooMuch::All));
+        let mut one = gathered();
+        assert_eq!(one.push(b"[0,0]"), Ok(()));
+        let body = one.take();
+        assert_eq!(room.taken.load(Ordering::Relaxed), 5 + 2 * Document::NODE_BYTES);
+        let body = at_rest(body, &room);
+        assert_eq!((&body[..], room.taken.load(Ordering::Relaxed)), (&b"[0,0]"[..], 5));
+        drop(body);
         assert_eq!(room.taken.load(Ordering::Relaxed), 0);
     }
 }

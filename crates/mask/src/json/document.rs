@@ -40,6 +40,9 @@ pub struct Document {
 }
 
 impl Document {
+    /// The memory that each node takes besides the text, in bytes.
+    pub const NODE_BYTES: u64 = size_of::<Entry>() as u64;
+
     /// The document `null`, to be filled by [`Document::reparse`].
     #[must_use]
     pub fn null(limits: Limits) -> Self {

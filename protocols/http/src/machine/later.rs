@@ -48,6 +48,9 @@ impl HttpMachine {
                 Held::Waits => prepared.later = None,
             }
         }
+        if let State::Asked { prepared, .. } = &mut self.state {
+            prepared.body.rest(&self.served.room);
+        }
         self.patience.begin(notice);
         self.soothe(out);
     }
