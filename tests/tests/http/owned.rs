@@ -37,6 +37,14 @@ fn keeping(told: &Told, peer: &mut Peer) {
                                "first_id": "file-1", "last_id": "file-2" });
             peer.json(&list.to_string());
         }
+        ("POST", "/v1/fine_tuning/jobs") => {
+            peer.json(&json!({ "id": wanted, "object": "fine_tuning.job", "result_files": [] }).to_string());
+        }
+        ("GET", "/v1/fine_tuning/jobs") => {
+            let job = |id: &str, file: &str| json!({ "id": id, "object": "fine_tuning.job", "result_files": [file] });
+            let data = [job("ftjob-ann", "file-ann"), job("ftjob-bob", "file-bob"), job("ftjob-x", "file-x")];
+            peer.json(&json!({ "object": "list", "data": data, "has_more": false }).to_string());
+        }
         ("DELETE", _) => peer.json(r#"{"id":"resp_1","object":"response","deleted":true}"#),
         (_, path) => {
             let id = path.rsplit('/').next().unwrap_or_default();
@@ -115,6 +123,30 @@ fn lists_show_ones_own() {
     let listed = ask(&stand, "ann", "GET", "/files", "").with(200).json();
     assert_eq!(listed["data"], json!([]), "{listed}");
     assert!(!listed.to_string().contains("file-1"), "{listed}");
+}
+
+#[test]
+fn a_list_gives_nobody_what_others_items_tell_of() {
+    let stand = stand();
+    for (who, job) in [("ann", "ftjob-ann"), ("bob", "ftjob-bob")] {
+        let body = format!(r#"{{"model":"gpt-small","metadata":{{"id":"{job}"}}}}"#);
+        let _made = ask(&stand, who, "POST", "/fine_tuning/jobs", &body).with(200);
+    }
+    for (who, own) in [("ann", "ann"), ("bob", "bob")] {
+        let listed = ask(&stand, who, "GET", "/fine_tuning/jobs", "").with(200).json();
+        assert_eq!(listed["data"].as_array().map(Vec::len), Some(1), "{listed}");
+        assert_eq!(listed["data"][0]["id"], json!(format!("ftjob-{own}")));
+    }
+    for (who, file, status) in [
+        ("ann", "file-bob", 404),
+        ("ann", "file-x", 404),
+        ("ann", "file-ann", 200),
+        ("bob", "file-ann", 404),
+        ("bob", "file-bob", 200),
+    ] {
+        let content = ask(&stand, who, "GET", &format!("/files/{file}/content"), "");
+        assert_eq!(content.status(), status, "{who} {file}: {}", content.text());
+    }
 }
 
 #[test]

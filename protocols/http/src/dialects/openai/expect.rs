@@ -54,9 +54,9 @@ impl Expectation {
     /// How an answer of that kind is to be looked at.
     pub(crate) fn sight(&mut self, status: StatusCode, media: Media, veil: &Veil, opaque: Option<Box<Opaque>>) -> Look {
         if !status.is_success() {
-            // What a server says of its own failure is JSON in this API; anything else is not shown.
+            // What a server says of its own failure is JSON in this API; anything else is not shown. It makes nothing.
             return match media {
-                Media::Json => Look::Whole(self.glass(veil, None)),
+                Media::Json => Look::Whole(self.glass(veil, None, &[])),
                 Media::Lines | Media::Events | Media::Text | Media::Form | Media::Opaque => {
                     Look::Refuse(unreadable_error(status))
                 }
@@ -66,9 +66,9 @@ impl Expectation {
         match media {
             Media::Json if fits(Answer::Json) || fits(Answer::Empty) => {
                 let ticket = self.ticket.take();
-                Look::Whole(self.glass(veil, ticket))
+                Look::Whole(self.glass(veil, ticket, &self.creates))
             }
-            Media::Events if fits(Answer::Sse) => Look::Pieces(self.glass(veil, None)),
+            Media::Events if fits(Answer::Sse) => Look::Pieces(self.glass(veil, None, &self.creates)),
             // Files may be of any kind.
             Media::Json | Media::Lines | Media::Text | Media::Form | Media::Events if fits(Answer::Binary) => {
                 rest::sight(media, veil, opaque, Options::MAX_BYTES)
@@ -84,7 +84,7 @@ impl Expectation {
         }
     }
 
-    fn glass(&self, veil: &Veil, ticket: Option<Ticket>) -> Sight {
+    fn glass(&self, veil: &Veil, ticket: Option<Ticket>, creates: &[Yield]) -> Sight {
         let alias = self.model.clone().filter(|model| self.real_model.as_ref().is_some_and(|real| real != model));
         let event_bytes = usize::try_from(self.served.limits.event_bytes).unwrap_or(usize::MAX);
         let options = Options {
@@ -108,7 +108,7 @@ impl Expectation {
             over: false,
             ticket,
             made_id: None,
-            made: Made::new(self.served.objects, &self.creates, self.lists).showing_models(self.models.clone()),
+            made: Made::new(self.served.objects, creates, self.lists).showing_models(self.models.clone()),
         }))
     }
 }

@@ -51,12 +51,11 @@ impl Made {
         }
         // What is no JSON is refused by whoever looks at it next.
         let Ok(document) = Document::parse(body.clone(), JSON_LIMITS) else { return Some(body) };
-        for made in &self.creates {
-            let mut ids = Vec::new();
-            collect(document.root(), &made.at.steps().collect::<Vec<_>>(), &mut ids);
-            self.unclaimed.extend(ids.into_iter().map(|id| Object { class: made.class.to_owned(), id }));
-        }
-        let Some(class) = self.lists else { return Some(body) };
+        let Some(class) = self.lists else {
+            self.unclaimed
+                .extend(self.creates.iter().flat_map(|made| told_of(document.root(), made.class, made.at.steps())));
+            return Some(body);
+        };
         let listed: Vec<Object> =
             items(document.root()).map(|item| Object { class: class.to_owned(), id: id(item) }).collect();
         if listed.is_empty() {
@@ -72,12 +71,14 @@ impl Made {
         self.asked.take()
     }
 
-    /// The list without what is not the client's own.
+    /// The list without what is not the client's own; what its own items tell of is the client's as well.
     pub(super) fn only_own(&mut self, owners: &[Owner]) -> Option<Bytes> {
         let document = self.list.take()?;
         let mut edits = Edits::new(&document);
         for (index, item) in items(document.root()).enumerate() {
-            if owners.get(index) != Some(&Owner::Own) {
+            if owners.get(index) == Some(&Owner::Own) {
+                self.unclaimed.extend(self.creates.iter().flat_map(|made| listed(item, *made)));
+            } else {
                 edits.remove(item).ok()?;
             }
         }
@@ -97,9 +98,8 @@ impl Made {
 
     /// Notes the object that a stream is about.
     pub(super) fn note(&mut self, object: Option<&str>) {
-        let (true, false, Some(id), Some(made)) = (self.owned, self.noted, object, self.creates.first()) else {
-            return;
-        };
+        let about = self.creates.iter().find(|made| made.at.is_one());
+        let (true, false, Some(id), Some(made)) = (self.owned, self.noted, object, about) else { return };
         self.noted = true;
         self.unclaimed.push(Object { class: made.class.to_owned(), id: id.to_owned() });
     }
@@ -135,6 +135,18 @@ fn id(item: Node<'_>) -> String {
     item.get("id").and_then(|id| id.text()).unwrap_or_default().into_owned()
 }
 
+/// The objects that an answer tells of in one place.
+fn told_of<'s>(node: Node<'_>, class: &str, steps: impl Iterator<Item = &'s str>) -> Vec<Object> {
+    let mut ids = Vec::new();
+    collect(node, &steps.collect::<Vec<_>>(), &mut ids);
+    ids.into_iter().map(|id| Object { class: class.to_owned(), id }).collect()
+}
+
+/// The same of one item of a list: what stands beside the items belongs to none of them.
+fn listed(item: Node<'_>, made: Yield) -> Vec<Object> {
+    made.at.within_data().map_or_else(Vec::new, |steps| told_of(item, made.class, steps))
+}
+
 /// Every text at a pointer.
 fn collect(node: Node<'_>, steps: &[&str], found: &mut Vec<String>) {
     match steps.split_first() {
@@ -153,7 +165,8 @@ fn collect(node: Node<'_>, steps: &[&str], found: &mut Vec<String>) {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
+    #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+    use super::super::routes::{Found, Routes};
     use super::*;
 
     fn object(class: &str, id: &str) -> Object {
@@ -170,6 +183,49 @@ mod tests {
         assert_eq!(made.question().unwrap(), [object("file", "a"), object("file", "b"), object("file", "c")]);
         let own = made.only_own(&[Owner::Other, Owner::Own, Owner::Nobody]).unwrap();
         assert_eq!(own, r#"{"data":[{"id":"b"}],"first_id":null,"last_id":null,"has_more":false}"#.as_bytes());
+    }
+
+    #[test]
+    fn a_list_makes_known_what_ones_own_items_tell_of() {
+        let routes = Routes::published();
+        let list = |path: &str, class: &str, items: [&str; 3]| {
+            let Found::Route { route, .. } = routes.find("GET", path) else { panic!("{path}") };
+            assert_eq!(route.lists(), Some(class));
+            let mut made = Made::new(Objects::Owned, route.creates(), route.lists());
+            let body = format!(r#"{{"data":[{}],"output_file_id":"file-beside"}}"#, items.join(","));
+            assert_eq!(made.read(body.into()), None);
+            assert_eq!(made.claim(), None, "{path}: before anybody knows whose the items are");
+            assert!(made.only_own(&[Owner::Other, Owner::Own, Owner::Nobody]).is_some());
+            made.claim()
+        };
+        let batches = [
+            r#"{"id":"b1","output_file_id":"file-others","error_file_id":"file-others-too"}"#,
+            r#"{"id":"b2","output_file_id":"file-own","error_file_id":null}"#,
+            r#"{"id":"b3","output_file_id":"file-nobodys"}"#,
+        ];
+        assert_eq!(list("/batches", "batch", batches), Some(vec![object("file", "file-own")]));
+        let jobs = [
+            r#"{"id":"j1","result_files":["file-others"]}"#,
+            r#"{"id":"j2","result_files":["file-own","file-own-too"]}"#,
+            r#"{"id":"j3","result_files":["file-nobodys"]}"#,
+        ];
+        let own = vec![object("file", "file-own"), object("file", "file-own-too")];
+        assert_eq!(list("/fine_tuning/jobs", "fine_tuning_job", jobs), Some(own));
+    }
+
+    #[test]
+    fn a_stream_is_about_one_object() {
+        let routes = Routes::published();
+        let noted = |method: &str, path: &str| {
+            let Found::Route { route, .. } = routes.find(method, path) else { panic!("{path}") };
+            let mut made = Made::new(Objects::Owned, route.creates(), route.lists());
+            made.note(Some("x_1"));
+            made.claim()
+        };
+        assert_eq!(noted("POST", "/responses"), Some(vec![object("response", "x_1")]));
+        assert_eq!(noted("POST", "/threads/runs"), Some(vec![object("thread", "x_1")]));
+        // Read again, it makes nothing known but containers, by ids of their own.
+        assert_eq!(noted("GET", "/responses/x_1"), None);
     }
 
     #[test]

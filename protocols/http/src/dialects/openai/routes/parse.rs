@@ -91,6 +91,9 @@ fn whole(route: Route) -> Result<Route, &'static str> {
     if !route.models.iter().all(named) {
         return Err("a model is named in a field that is not there");
     }
+    if route.lists.is_some() && route.creates.iter().any(|made| made.at.within_data().is_none()) {
+        return Err("a list makes something known that is in none of its items");
+    }
     if route.answers.is_empty() {
         return Err("there is no answer");
     }

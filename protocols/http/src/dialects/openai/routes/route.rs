@@ -162,6 +162,16 @@ impl Pointer {
     pub(crate) fn steps(self) -> impl Iterator<Item = &'static str> {
         self.0.split('.')
     }
+
+    /// Says whether there is one such place at most.
+    pub(crate) fn is_one(self) -> bool {
+        self.steps().all(|step| step != Self::EVERY)
+    }
+
+    /// The steps from an item of a list on.
+    pub(crate) fn within_data(self) -> Option<impl Iterator<Item = &'static str>> {
+        self.0.strip_prefix("data.*.").map(|rest| rest.split('.'))
+    }
 }
 
 /// The name of a parameter or field, and the brackets that may follow it.
