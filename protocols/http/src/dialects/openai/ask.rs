@@ -9,6 +9,7 @@ mod models;
 mod outputs;
 mod parts;
 mod place;
+mod sources;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -124,7 +125,8 @@ pub(crate) enum Usage {
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Mention {
     /// As in the table of routes: `response`, `file`; `item` for an item of the input that is there,
-    /// `item_reference` for one that the server is to find, `other` for a kind that is not known.
+    /// `item_reference` for one that the server is to find, `query` for all that are like a description, `other` for a
+    /// kind that is not known.
     pub(crate) class: &'static str,
     pub(crate) id: String,
 }
@@ -187,6 +189,7 @@ pub(crate) fn read<'d>(route: &Route, document: &'d Document, rules: &Rules<'_>)
     let shape = Shape::of(route);
     let mut reader = Reader::new(document, rules, shape);
     reader.top(root)?;
+    reader.found.ids.extend(sources::query(route, root));
     let stream = stream(root)?;
     let usage = usage(root, shape, stream, &mut reader.edits)?;
     let Reader { found, edits, .. } = reader;

@@ -9,6 +9,7 @@ mod hosted;
 mod images;
 mod made;
 mod multipart;
+mod owned;
 mod parts;
 mod request;
 mod routes;

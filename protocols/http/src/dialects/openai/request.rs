@@ -13,6 +13,7 @@ use super::deferred::Later;
 use super::estimate::{Bound, cost_micros};
 use super::expect::Expectation;
 use super::multipart::Form;
+use super::owned;
 use super::parts::Parts;
 use super::routes::{Answer, Body as Kind, Found, Route};
 use super::screen::{Firewall, Shape, UsageChunk};
@@ -28,18 +29,9 @@ use crate::refusal::Words;
 use crate::request::{Metered, Opaque, Prepared, Question, Reading, tag_fact};
 use crate::schema::{self, CHAT, LLM, MODEL, OFFER, REALTIME, RUN, SEND_LLM_OPAQUE, TAKE_LLM_OPAQUE, TOOL, TRACE};
 use crate::served::Served;
-use crate::target::{Dialect, Objects as Whose};
+use crate::target::Dialect;
 use crate::validate::Media;
 
-/// Classes of ids that lead to nothing of anybody's: what they name is in the body itself, is part of what the path names,
-/// or is there for all.
-const OF_NOBODY: [&str; 3] = ["item", "part", "voice"];
-const FOREIGN: Flaw = Flaw::new(
-    403,
-    "unowned_reference",
-    "the body refers to something by its id of which it is not known whose it is; send the thing itself, or \
-     `previous_response_id`",
-);
 const BATCH: Flaw = Flaw::new(
     403,
     "batch_not_allowed",
@@ -347,24 +339,12 @@ impl<'a> Call<'a> {
     }
 }
 
-/// The objects of a request that belong to whoever made them: those in its path, and those in its body.
-///
-/// Where objects are owned, nothing else may be referred to: whose it is, is not known.
+/// The objects of a request that belong to whoever made them.
 fn owned(head: &Request, mentioned: Vec<Object>, served: &Served) -> Result<Vec<Object>, Words> {
     let Some(rules) = &served.openai else { return Ok(Vec::new()) };
-    let is_foreign = |object: &Object| !rules.routes.is_owned(&object.class) && !OF_NOBODY.contains(&&*object.class);
-    if served.objects == Whose::Owned && mentioned.iter().any(is_foreign) {
-        return Err(Words::of_flaw(FOREIGN));
-    }
     let (path, _) = address(head);
-    let ids = match rules.routes.find(read_as(&head.method), path) {
-        Found::Route { ids, .. } => {
-            ids.iter().map(|id| Object { class: id.class.to_owned(), id: id.value.to_owned() }).collect()
-        }
-        Found::MethodNotAllowed(_) | Found::UnknownPath => Vec::new(),
-    };
-    let all: BTreeSet<Object> = ids.into_iter().chain(mentioned).collect();
-    Ok(all.into_iter().filter(|object| rules.routes.is_owned(&object.class)).collect())
+    let found = rules.routes.find(read_as(&head.method), path);
+    owned::objects(&found, mentioned, &rules.routes, served.objects).map_err(Words::of_flaw)
 }
 
 fn facts(head: &Request, route: &Route, told: &Told, body: &Body, tags: Fact) -> Facts {

@@ -468,3 +468,48 @@ fn nothing_panics_and_what_is_sent_is_understood_again() {
         }
     });
 }
+
+#[test]
+fn evaluations_of_whatever_is_like_a_description() {
+    let world = World::new();
+    let query = |path: &str, body: &str| {
+        let ids = world.ids(path, body);
+        assert!(ids.iter().all(|id| id == "query query" || id.starts_with("file ")), "{ids:?}");
+        ids.contains(&"query query".to_owned())
+    };
+    for config in [
+        r#"{"type":"stored_completions","metadata":{}}"#,
+        r#"{"type":"logs","metadata":{"user":"bob"}}"#,
+        r#"{"type":"next"}"#,
+        r#"{"metadata":{}}"#,
+        r#"null"#,
+    ] {
+        let body = format!(r#"{{"name":"x","data_source_config":{config},"testing_criteria":[]}}"#);
+        assert!(query("/evals", &body), "{config}");
+    }
+    assert!(query("/evals", r#"{"name":"x"}"#));
+    let own = r#"{"name":"x","data_source_config":{"type":"custom","item_schema":{}},"testing_criteria":[]}"#;
+    assert!(!query("/evals", own));
+
+    let run = |source: &str| format!(r#"{{"name":"x","data_source":{source}}}"#);
+    for source in [
+        r#"{"type":"completions","source":{"type":"stored_completions","metadata":{},"limit":1000}}"#,
+        r#"{"type":"responses","source":{"type":"responses","users":["bob"],"instructions_search":""}}"#,
+        r#"{"type":"responses","source":{"type":"logs"}}"#,
+        r#"{"type":"completions","source":{"type":"next","file_content":[]}}"#,
+        r#"{"type":"completions","source":{"metadata":{}}}"#,
+        r#"{"type":"completions","source":null}"#,
+        r#"{"type":"completions"}"#,
+        r#"{"type":"stored_completions","source":{"type":"file_content","content":[]}}"#,
+        r#"{"type":"stored_completions","metadata":{}}"#,
+    ] {
+        assert!(query("/evals/eval_1/runs", &run(source)), "{source}");
+    }
+    assert!(query("/evals/eval_1/runs", r#"{"name":"x"}"#));
+    for source in [
+        r#"{"type":"jsonl","source":{"type":"file_id","id":"file-1"}}"#,
+        r#"{"type":"responses","source":{"type":"file_content","content":[{"item":{"a":"b"}}]}}"#,
+    ] {
+        assert!(!query("/evals/eval_1/runs", &run(source)), "{source}");
+    }
+}

@@ -1,0 +1,32 @@
+//! Where evaluations take their samples from (<https://platform.openai.com/docs/api-reference/evals>).
+//!
+//! Some sources are queries: they find every completion or response of the project that is like a description, and show
+//! it in what the evaluation puts out. Only sources that hold their samples or name a file are known not to be.
+
+use sluice_mask::json::Node;
+
+use super::Mention;
+use crate::dialects::openai::routes::Route;
+
+/// Kinds of an evaluation whose runs bring their samples along.
+const CONFIGS: [&str; 1] = ["custom"];
+/// Kinds of runs that take their samples from a source of their own.
+const RUNS: [&str; 3] = ["completions", "jsonl", "responses"];
+/// Kinds of sources that hold their samples or name a file.
+const SOURCES: [&str; 2] = ["file_content", "file_id"];
+
+/// The query of an evaluation, as something that is referred to.
+pub(super) fn query(route: &Route, root: Node<'_>) -> Option<Mention> {
+    let given = match route.to_string().as_str() {
+        "POST /evals" => is_one_of(root.get("data_source_config"), &CONFIGS),
+        "POST /evals/{eval_id}/runs" => {
+            is_one_of(root.get("data_source"), &RUNS) && is_one_of(root.at(&["data_source", "source"]), &SOURCES)
+        }
+        _ => true,
+    };
+    (!given).then(|| Mention { class: "query", id: "query".to_owned() })
+}
+
+fn is_one_of(value: Option<Node<'_>>, kinds: &[&str]) -> bool {
+    value.and_then(|value| value.get("type")).and_then(|kind| kind.text()).is_some_and(|kind| kinds.contains(&&*kind))
+}
