@@ -1,6 +1,7 @@
 //! The API of OpenAI, and what is compatible with it: routes, requests, answers, calls of tools.
 
 mod ask;
+mod batch;
 mod called;
 mod deferred;
 mod estimate;

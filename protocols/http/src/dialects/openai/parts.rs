@@ -21,6 +21,10 @@ pub(crate) struct Parts {
     bytes: Bytes,
 }
 
+/// Fields that the API takes for files, whether or not a part says that it is one.
+const FILES: [&str; 9] =
+    ["audio_sample", "data", "file", "files", "image", "input_reference", "mask", "recording", "video"];
+
 /// What a part is to whoever looks into it.
 enum Look<'a> {
     Text(&'a str),
@@ -49,7 +53,7 @@ impl Parts {
 
     /// Whether there is a part that cannot be looked into.
     pub(super) fn is_opaque(&self) -> bool {
-        self.form.parts().iter().any(|part| matches!(self.look(part), Look::Opaque))
+        self.form.parts().iter().any(|part| is_unmarked_file(part) || matches!(self.look(part), Look::Opaque))
     }
 
     fn look(&self, part: &Part) -> Look<'_> {
@@ -117,4 +121,15 @@ impl Parts {
         }
         self.form.replace(&changes).map_err(Words::of_flaw)
     }
+}
+
+/// Says whether a server would take a part for a file that does not say so, or says that it is something else than text:
+/// it is covered as text, and what it is to its reader is not known.
+fn is_unmarked_file(part: &Part) -> bool {
+    let field = part.name.strip_suffix("[]").unwrap_or(&part.name);
+    let strange = part.media.as_ref().is_some_and(|media| {
+        let essence = media.essence.as_str();
+        !essence.starts_with("text/") && essence != "application/json" && essence != "application/sdp"
+    });
+    part.file.is_none() && (strange || FILES.contains(&field))
 }

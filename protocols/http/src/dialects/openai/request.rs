@@ -9,6 +9,7 @@ use sluice_model::{Access, Action, Effect, Fact, Facts, Meaning, Operation, Reso
 use sluice_wire::{Object, Side};
 
 use super::ask::{self, Asked, AskedForm, Mention, Unfit, Usage, When};
+use super::batch;
 use super::deferred::Later;
 use super::estimate::{Bound, cost_micros};
 use super::expect::Expectation;
@@ -32,11 +33,6 @@ use crate::served::Served;
 use crate::target::Dialect;
 use crate::validate::Media;
 
-const BATCH: Flaw = Flaw::new(
-    403,
-    "batch_not_allowed",
-    "the requests of a batch are in a file, so it cannot be told which models they use, and only some may be used here",
-);
 /// Where agents hand their traces in.
 const TRACES: &str = "/traces/ingest";
 
@@ -126,11 +122,10 @@ fn without_body(head: &Request, route: &Route, served: &Arc<Served>) -> Result<P
 fn json(head: &Request, route: &Route, bytes: &Bytes, served: &Arc<Served>) -> Result<Prepared, Words> {
     let document = &document(bytes.clone())?;
     let Some(rules) = &served.openai else { return Err(no_such_route()) };
-    if route.template() == "/batches" && rules.names_models() {
-        return Err(Words::of_flaw(BATCH));
-    }
+    let purpose = document.root().get("purpose").map(|purpose| purpose.text().unwrap_or_default());
+    let is_batch = is_batch(route, purpose.as_deref(), served)?;
     let asked = ask::read(route, document, &rules.for_bodies()).map_err(unfit)?;
-    let told = Told::of(&asked);
+    let told = Told::of(&asked, is_batch);
     let accesses = accesses(route.action(), &asked.models, &asked.tools, told.opaque);
     let edited = if asked.edits.is_empty() { None } else { Some(asked.edits.apply()) };
     let body = match edited {
@@ -146,11 +141,24 @@ fn json(head: &Request, route: &Route, bytes: &Bytes, served: &Arc<Served>) -> R
 
 fn multipart(head: &Request, route: &Route, parts: Parts, served: &Arc<Served>) -> Result<Prepared, Words> {
     let Some(rules) = &served.openai else { return Err(no_such_route()) };
-    let asked = ask::read_form(route, parts.form(), &rules.for_bodies()).map_err(unfit)?;
+    let form = parts.form();
+    let purpose = form.part("purpose").map(|purpose| form.text(purpose).unwrap_or_default());
+    let is_batch = is_batch(route, purpose, served)?;
+    let asked = ask::read_form(route, form, &rules.for_bodies()).map_err(unfit)?;
     let parts = parts.changed(&asked.changes)?;
-    let told = Told::of_form(&asked, parts.is_opaque());
+    let told = Told::of_form(&asked, is_batch || parts.is_opaque());
     let accesses = accesses(route.action(), &asked.models, &asked.tools, told.opaque);
     Call::of(head, route, served, Body::Multipart(Box::new(parts))).prepared(accesses, told)
+}
+
+/// Whether it is about requests in a file; where these may not be, it is refused.
+fn is_batch(route: &Route, purpose: Option<&str>, served: &Served) -> Result<bool, Words> {
+    let Some(rules) = &served.openai else { return Err(no_such_route()) };
+    let is_batch = batch::is_part_of_one(route, purpose);
+    if is_batch {
+        batch::permit(rules, served.objects).map_err(Words::of_flaw)?;
+    }
+    Ok(is_batch)
 }
 
 /// A bare session description names no model, so it cannot be told whether it may be used.
@@ -198,13 +206,13 @@ struct Told {
 }
 
 impl Told {
-    fn of(asked: &Asked<'_>) -> Self {
+    fn of(asked: &Asked<'_>, opaque: bool) -> Self {
         Self {
             model: asked.model.clone(),
             real_model: asked.real_model.clone(),
             stream: asked.stream == ask::Stream::Events,
             background: asked.when == When::Later,
-            opaque: asked.inline > 0,
+            opaque: opaque || asked.inline > 0,
             injected: asked.usage == Usage::Injected,
             tools: named(&asked.tools, Side::Client),
             hosted: named(&asked.tools, Side::Server),
@@ -428,3 +436,6 @@ fn traces(head: &Request, bytes: Bytes, served: &Arc<Served>) -> Result<Prepared
         later: None,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,117 @@
+//! What a request becomes: an operation with its accesses, or a refusal.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use http::HeaderValue;
+use std::sync::LazyLock;
+
+use http::header::CONTENT_TYPE;
+use sluice_model::TargetName;
+
+use super::*;
+use crate::dial::Pools;
+use crate::target::Target;
+
+static OPEN: LazyLock<Arc<Served>> = LazyLock::new(|| served(""));
+static OWNED: LazyLock<Arc<Served>> = LazyLock::new(|| served(r#","objects":"owned""#));
+static LISTED: LazyLock<Arc<Served>> = LazyLock::new(|| served(r#","models":{"gpt-small":{}}"#));
+
+/// A target with these settings.
+fn served(settings: &str) -> Arc<Served> {
+    let target = format!(r#"{{"url":"https://api.example.com","dialect":"openai"{settings}}}"#);
+    let target: Target = serde_json::from_str(&target).unwrap();
+    Served::new(&TargetName::new("api").unwrap(), &Arc::new(target), &Pools::default(), [7; 32]).unwrap().into()
+}
+
+/// Its accesses where it is asked about, and else why it is refused.
+fn asked(served: &Arc<Served>, path: &str, media: &'static str, body: &str) -> Result<Vec<String>, String> {
+    let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(media))]);
+    let head = Request::new(Method::POST, path.to_owned(), headers, Length::Known(body.len() as u64));
+    let prepared = prepare(&head, Bytes::from(body.to_owned()), served);
+    let prepared = prepared.map_err(|words| words.code.to_string())?;
+    let accesses = &prepared.operation.shape.meaning().accesses;
+    Ok(accesses.iter().map(|access| access.action.name.to_owned()).collect())
+}
+
+const OPAQUE: &str = "llm.send_opaque";
+
+fn is_opaque(asked: &Result<Vec<String>, String>) -> bool {
+    asked.as_ref().is_ok_and(|accesses| accesses.iter().any(|action| action == OPAQUE))
+}
+
+fn json(served: &Arc<Served>, path: &str, body: &str) -> Result<Vec<String>, String> {
+    asked(served, path, "application/json", body)
+}
+
+/// A form in which a bar stands for the end of a line.
+fn form(served: &Arc<Served>, path: &str, parts: &[&str]) -> Result<Vec<String>, String> {
+    let parts: String =
+        parts.iter().map(|part| format!("--b0|Content-Disposition: form-data; {part}|")).collect::<Vec<_>>().concat();
+    asked(served, path, "multipart/form-data; boundary=b0", &format!("{parts}--b0--|").replace('|', "\r\n"))
+}
+
+fn refused(code: &str) -> Result<Vec<String>, String> {
+    Err(code.to_owned())
+}
+
+const BATCH: &str = r#"{"input_file_id":"file-1","endpoint":"/v1/responses","completion_window":"24h"}"#;
+
+#[test]
+fn a_batch_is_not_read_and_so_it_is_refused_or_opaque() {
+    for (name, served) in [("owned", &*OWNED), ("listed", &*LISTED)] {
+        assert_eq!(json(served, "/v1/batches", BATCH), refused("batch_not_allowed"), "{name}");
+    }
+    assert!(is_opaque(&json(&OPEN, "/batches", BATCH)));
+}
+
+#[test]
+fn so_is_the_file_of_its_requests() {
+    let file = r#"name="file"; filename="a.jsonl"|Content-Type: application/jsonl||{"custom_id":"1"}"#;
+    let bare = r#"name="file"||{"custom_id":"1"}"#;
+    for purpose in [
+        r#"name="purpose"||batch"#,
+        r#"name="purpose"||Batch"#,
+        r#"name="purpose"||batch "#,
+        r#"name="purpose"||"#,
+        r#"name="purpose"||next"#,
+        r#"name="purpose"; filename="a"||batch"#,
+    ] {
+        for file in [file, bare] {
+            for (name, served) in [("owned", &*OWNED), ("listed", &*LISTED)] {
+                let asked = form(served, "/files", &[purpose, file]);
+                assert_eq!(asked, refused("batch_not_allowed"), "{name} {purpose} {file}");
+            }
+            assert!(is_opaque(&form(&OPEN, "/files", &[purpose, file])), "{purpose} {file}");
+        }
+    }
+    let upload = |purpose: &str| {
+        format!(r#"{{"bytes":1,"filename":"a.jsonl","mime_type":"application/jsonl","purpose":{purpose}}}"#)
+    };
+    for purpose in [r#""batch""#, r#""BATCH""#, "null", "1"] {
+        assert_eq!(json(&OWNED, "/uploads", &upload(purpose)), refused("batch_not_allowed"), "{purpose}");
+        assert!(is_opaque(&json(&OPEN, "/uploads", &upload(purpose))), "{purpose}");
+    }
+    for (name, served) in [("open", &*OPEN), ("owned", &*OWNED), ("listed", &*LISTED)] {
+        let other = form(served, "/files", &[r#"name="purpose"||user_data"#, file]);
+        assert!(other.is_ok(), "{name}: {other:?}");
+        assert!(json(served, "/uploads", &upload(r#""assistants""#)).is_ok(), "{name}");
+    }
+}
+
+#[test]
+fn a_file_that_does_not_say_what_it_is_cannot_be_looked_into() {
+    let of = |path, parts: &[&str]| is_opaque(&form(&OPEN, path, parts));
+    let purpose = r#"name="purpose"||user_data"#;
+    for file in [
+        r#"name="file"||%PDF-1.7"#,
+        r#"name="file"|Content-Type: text/plain||text"#,
+        r#"name="file"|Content-Type: application/pdf||%PDF-1.7"#,
+        r#"name="file"; filename="a.pdf"||%PDF-1.7"#,
+        r#"name="file"; filename="a"||text"#,
+    ] {
+        assert!(of("/files", &[purpose, file]), "{file}");
+    }
+    let model = r#"name="model"||gpt-small"#;
+    assert!(of("/images/edits", &[model, r#"name="image[]"||text"#]));
+    assert!(of("/images/edits", &[model, r#"name="prompt"|Content-Type: application/pdf||%PDF-1.7"#]));
+    assert!(!of("/images/edits", &[model, r#"name="prompt"|Content-Type: text/plain||A cat."#]));
+}
