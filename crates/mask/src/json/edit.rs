@@ -1,5 +1,6 @@
 //! Edits of a document that leave every other byte as it is.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use bytes::Bytes;
@@ -44,13 +45,17 @@ pub enum Unedited {
 pub struct Edits<'a> {
     document: &'a Document,
     list: Vec<Edit>,
+    /// Anchors of what is removed.
+    removed: BTreeSet<u32>,
+    /// Objects and the names of the members they get.
+    inserted: BTreeSet<(u32, String)>,
 }
 
 impl<'a> Edits<'a> {
     /// No changes of a document.
     #[must_use]
     pub fn new(document: &'a Document) -> Self {
-        Self { document, list: Vec::new() }
+        Self { document, list: Vec::new(), removed: BTreeSet::new(), inserted: BTreeSet::new() }
     }
 
     /// Replaces a value by a string of that text. A member's name is replaced too, and gets a number appended where
@@ -80,7 +85,9 @@ impl<'a> Edits<'a> {
             return Err(Unedited::Root);
         }
         let member = self.document.entry(entry.parent).kind == Kind::Object && entry.kind != Kind::Name;
-        self.push(if member { index - 1 } else { index }, Change::Remove);
+        let anchor = if member { index - 1 } else { index };
+        self.removed.insert(anchor);
+        self.push(anchor, Change::Remove);
         Ok(())
     }
 
@@ -91,9 +98,11 @@ impl<'a> Edits<'a> {
         }
         self.own(object)?;
         check(raw)?;
-        let stays = |name: Node<'_>| !self.has(name.index(), |change| *change == Change::Remove);
-        let inserted = |change: &Change| matches!(change, Change::Insert { name, .. } if name == key);
-        if object.named(key).is_some_and(|(name, _)| stays(name)) || self.has(object.index(), inserted) {
+        let stays = |name: Node<'_>| !self.removed.contains(&name.index());
+        if object.named(key).is_some_and(|(name, _)| stays(name)) {
+            return Err(Unedited::Repeated);
+        }
+        if !self.inserted.insert((object.index(), key.to_owned())) {
             return Err(Unedited::Repeated);
         }
         self.push(object.index(), Change::Insert { name: key.to_owned(), raw: raw.to_owned() });
@@ -133,10 +142,6 @@ impl<'a> Edits<'a> {
 
     fn own(&self, node: Node<'_>) -> Result<(), Unedited> {
         if std::ptr::eq(node.document(), self.document) { Ok(()) } else { Err(Unedited::Foreign) }
-    }
-
-    fn has(&self, anchor: u32, is: impl Fn(&Change) -> bool) -> bool {
-        self.list.iter().any(|edit| edit.anchor == anchor && is(&edit.change))
     }
 }
 

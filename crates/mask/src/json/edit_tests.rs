@@ -316,3 +316,23 @@ proptest! {
         prop_assert_eq!(left, kept);
     }
 }
+
+/// Every object of a long list is changed: what an edit costs depends on its own object only, or this never ends.
+#[test]
+fn each_of_many_objects_can_be_changed() {
+    const MANY: usize = 150_000;
+    let document = parse(&format!("[{}]", vec![r#"{"a":1,"b":2}"#; MANY].join(",")));
+    let mut edits = Edits::new(&document);
+    for item in document.root().items() {
+        edits.remove(item.get("a").unwrap()).unwrap();
+        edits.replace_text(document_name(item), "c").unwrap();
+        edits.insert_member(item, "a", "3").unwrap();
+        assert_eq!(edits.insert_member(item, "a", "4").unwrap_err(), Unedited::Repeated);
+    }
+    assert_eq!(edits.apply(), format!("[{}]", vec![r#"{"c":2,"a":3}"#; MANY].join(",")));
+}
+
+/// The name of the last member.
+fn document_name(object: Node<'_>) -> Node<'_> {
+    object.pairs().last().unwrap().0
+}

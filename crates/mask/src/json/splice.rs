@@ -106,7 +106,8 @@ impl<'a> Plan<'a> {
     fn taken(&self, object: u32, renamed: &[(u32, &str)]) -> BTreeSet<Cow<'a, str>> {
         let stays = |name: &Node<'_>| renamed.binary_search_by_key(&name.index(), |(name, _)| *name).is_err();
         let names = Node::new(self.document, object).pairs().map(|(name, _)| name).filter(stays);
-        let inserted = self.inserted.iter().filter(|(into, ..)| *into == object);
+        let from = self.inserted.partition_point(|(into, ..)| *into < object);
+        let inserted = self.inserted.iter().skip(from).take_while(|(into, ..)| *into == object);
         let inserted = inserted.map(|(_, name, _)| Cow::Borrowed(*name));
         names.filter_map(|name| name.text()).chain(inserted).collect()
     }

@@ -5,6 +5,7 @@
 //! a new corner of the API hides nothing. The names are those of <https://platform.openai.com/docs/api-reference>.
 
 mod form;
+mod found;
 mod models;
 mod outputs;
 mod parts;
@@ -23,7 +24,8 @@ use super::images::Fetched;
 use super::routes::Route;
 use super::tools::Offered;
 use crate::flaw::Flaw;
-use walk::{Found, Reader};
+use found::Found;
+use walk::Reader;
 
 pub(crate) use form::{AskedForm, read_form};
 pub(crate) use models::{Model, Models};
@@ -189,13 +191,12 @@ pub(crate) fn read<'d>(route: &Route, document: &'d Document, rules: &Rules<'_>)
     let shape = Shape::of(route);
     let mut reader = Reader::new(document, rules, shape);
     reader.top(root)?;
-    reader.found.ids.extend(sources::query(route, root));
+    sources::query(route, root).map_or(Ok(()), |query| reader.found.id(query))?;
     let stream = stream(root)?;
     let usage = usage(root, shape, stream, &mut reader.edits)?;
     let Reader { found, edits, .. } = reader;
-    let found = found.bounded()?;
     let holds = found.holds();
-    let Found { models, tools, fetched, ids, approvals, media, credentials } = found;
+    let Found { models, tools, fetched, ids, approvals, media, credentials, .. } = found;
     let model = text_of(root, "model")?;
     models::require(route, root, rules.models, &models)?;
     let known = model.as_deref().and_then(|name| rules.models.find(name));

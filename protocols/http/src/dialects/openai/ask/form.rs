@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use sluice_mask::json::{Document, Kind, Limits};
 
+use super::found::Found;
 use super::place::{Place, place};
-use super::walk::{Found, Reader};
+use super::walk::Reader;
 use super::{Mention, Rules, Shape, Stream, Unfit, is_word, models};
 use crate::dialects::openai::estimate::Estimate;
 use crate::dialects::openai::images::{Fetched, What};
@@ -48,7 +49,6 @@ pub(crate) fn read_form(route: &Route, form: &Form, rules: &Rules<'_>) -> Result
         }
     }
     let Reader { found, .. } = reader;
-    let found = found.bounded()?;
     if models::runs_a_model(route) && !route.models().is_empty() {
         models::require_some(rules.models, &found.models)?;
     }
@@ -142,7 +142,7 @@ fn read_json(reader: &mut Reader<'_, '_>, form: &Form, part: &Part) -> Result<Op
     inner.top(document.root())?;
     let Reader { found, edits, .. } = inner;
     let content = (!edits.is_empty()).then(|| edits.apply().to_vec());
-    reader.found.absorb(found);
+    reader.found.absorb(found)?;
     Ok(content)
 }
 

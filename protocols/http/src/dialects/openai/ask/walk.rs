@@ -1,63 +1,12 @@
 //! The walk over a request that finds what it offers, names and refers to.
 
-use std::collections::BTreeSet;
-
 use sluice_mask::json::{Document, Edits, Kind, Node};
 
+use super::found::Found;
 use super::place::{Place, place};
 use super::{Answer, Approval, Mention, Rules, Shape, Unfit, parts};
-use crate::dialects::openai::estimate::{Holds, Reach};
-use crate::dialects::openai::images::{self, Fetched, Media, What};
+use crate::dialects::openai::images::{self, Fetched, What};
 use crate::dialects::openai::{hosted, tools};
-
-/// The most tools of one request; the API itself has a limit of 128 for those that are not loaded later.
-const MAX_TOOLS: usize = 1024;
-/// The most models, and the most hosts.
-const MAX_NAMES: usize = 256;
-/// The most ids: each item of a long conversation has one.
-const MAX_IDS: usize = 16_384;
-
-/// What a walk has found.
-#[derive(Debug, Default)]
-pub(super) struct Found {
-    pub(super) models: BTreeSet<String>,
-    pub(super) tools: BTreeSet<tools::Offered>,
-    pub(super) fetched: BTreeSet<Fetched>,
-    pub(super) ids: BTreeSet<Mention>,
-    pub(super) approvals: Vec<Approval>,
-    pub(super) media: Media,
-    pub(super) credentials: usize,
-}
-
-impl Found {
-    /// Keeps what policy is asked about in bounds.
-    pub(super) fn bounded(self) -> Result<Self, Unfit> {
-        let tools = self.tools.len() > MAX_TOOLS || self.approvals.len() > MAX_TOOLS;
-        if tools || self.models.len() > MAX_NAMES || self.fetched.len() > MAX_NAMES || self.ids.len() > MAX_IDS {
-            return Err(Unfit::new(400, "too_many", "the request names too many tools, models, hosts or objects"));
-        }
-        Ok(self)
-    }
-
-    /// Adds what was found elsewhere in the same request.
-    pub(super) fn absorb(&mut self, mut other: Self) {
-        self.models.append(&mut other.models);
-        self.tools.append(&mut other.tools);
-        self.fetched.append(&mut other.fetched);
-        self.ids.append(&mut other.ids);
-        self.approvals.append(&mut other.approvals);
-        self.media.absorb(other.media);
-        self.credentials = self.credentials.saturating_add(other.credentials);
-    }
-
-    /// What an estimate goes by.
-    pub(super) fn holds(&self) -> Holds {
-        let state = self.ids.iter().any(|mention| mention.class != parts::QUOTED);
-        let hosted = self.tools.iter().any(|tool| matches!(tool.kind, tools::Kind::Hosted | tools::Kind::Remote));
-        let files = self.fetched.iter().any(|fetched| fetched.what != What::Image);
-        Holds { media: self.media, reach: if state || hosted || files { Reach::Further } else { Reach::Itself } }
-    }
-}
 
 /// A walk over one document. Its depth is that of the document, which has a limit.
 #[derive(Debug)]
@@ -154,11 +103,11 @@ impl<'r, 'd> Reader<'r, 'd> {
             Place::Map if value.kind() == Kind::Object => value.members().try_for_each(|(_, value)| self.visit(value)),
             Place::Tools => self.tools(name, value),
             Place::Choice => {
-                tools::choice(value)?.into_iter().for_each(|tool| self.offer(tool));
+                tools::choice(value)?.into_iter().try_for_each(|tool| self.offer(tool))?;
                 names(value)
             }
             Place::Search => {
-                self.offer(tools::Tool::hosted("web_search"));
+                self.offer(tools::Tool::hosted("web_search"))?;
                 self.visit(value)
             }
             Place::Model => self.model(value),
@@ -188,8 +137,8 @@ impl<'r, 'd> Reader<'r, 'd> {
         }
     }
 
-    fn offer(&mut self, tool: tools::Tool) {
-        self.found.tools.insert(tool.judge(self.rules.destructive));
+    fn offer(&mut self, tool: tools::Tool) -> Result<(), Unfit> {
+        self.found.tool(tool.judge(self.rules.destructive))
     }
 
     /// Reads tools twice: as tools, and as objects like any other, since a hosted one has ids, addresses and models.
@@ -201,7 +150,8 @@ impl<'r, 'd> Reader<'r, 'd> {
             return Err(Unfit::mistyped(name));
         }
         for node in list.items() {
-            tools::read(node, tools::Form::of(name))?.into_iter().for_each(|tool| self.offer(tool));
+            self.found.entry()?;
+            tools::read(node, tools::Form::of(name))?.into_iter().try_for_each(|tool| self.offer(tool))?;
             if self.shape != Shape::Agents {
                 hosted::guard(node, &mut self.edits)?;
             }
@@ -226,7 +176,7 @@ impl<'r, 'd> Reader<'r, 'd> {
         let denied =
             || Unfit::new(403, "model_not_allowed", "the model is not one of those allowed here").about("model");
         let known = self.rules.models.find(name).ok_or_else(denied)?;
-        self.found.models.insert(name.to_owned());
+        self.found.model(name)?;
         Ok((known.real != name).then(|| known.real.to_owned()))
     }
 
@@ -270,8 +220,7 @@ impl<'r, 'd> Reader<'r, 'd> {
         if !parts::is_id(id) {
             return Err(Unfit::new(400, "invalid_id", "an id has characters that no id has"));
         }
-        self.found.ids.insert(Mention { class, id: id.to_owned() });
-        Ok(())
+        self.found.id(Mention { class, id: id.to_owned() })
     }
 
     fn ids(&mut self, class: &'static str, name: &str, value: Node<'d>) -> Result<(), Unfit> {
@@ -313,7 +262,7 @@ impl<'r, 'd> Reader<'r, 'd> {
                     return Err(Unfit::from(images::NOT_LISTED).about(name));
                 }
                 self.found.media.link(what);
-                self.found.fetched.insert(Fetched { what, host });
+                self.found.fetched(Fetched { what, host })?;
             }
         }
         Ok(())
@@ -325,8 +274,7 @@ impl<'r, 'd> Reader<'r, 'd> {
             return Ok(());
         }
         let host = value.text().filter(|name| parts::is_id(name)).ok_or_else(|| Unfit::invalid("connector_id"))?;
-        self.found.fetched.insert(Fetched { what: What::Mcp, host: host.into_owned() });
-        Ok(())
+        self.found.fetched(Fetched { what: What::Mcp, host: host.into_owned() })
     }
 
     fn network(&mut self, policy: Node<'d>) -> Result<(), Unfit> {
@@ -335,7 +283,7 @@ impl<'r, 'd> Reader<'r, 'd> {
             if !images::is_name(host.strip_prefix("*.").unwrap_or(&host)) {
                 return Err(Unfit::invalid("allowed_domains"));
             }
-            self.found.fetched.insert(Fetched { what: What::Network, host: host.to_ascii_lowercase() });
+            self.found.fetched(Fetched { what: What::Network, host: host.to_ascii_lowercase() })?;
         }
         self.visit(policy)
     }
@@ -370,10 +318,7 @@ impl<'r, 'd> Reader<'r, 'd> {
         };
         let request = item.get(id).and_then(|id| id.text()).filter(|id| parts::is_id(id));
         let request = request.ok_or_else(|| Unfit::invalid(id))?.into_owned();
-        self.found
-            .approvals
-            .push(Approval { request, answer: if approves { Answer::Approve } else { Answer::Decline } });
-        Ok(())
+        self.found.approval(Approval { request, answer: if approves { Answer::Approve } else { Answer::Decline } })
     }
 }
 

@@ -397,10 +397,15 @@ fn limits() {
     };
     assert_eq!((tools(1024).as_str(), tools(1025).as_str()), ("ok", "400 too_many "));
     let ids = |count| {
-        let item = |n| format!(r#"{{"type":"item_reference","id":"msg_{n}"}}"#);
+        let item = |n| format!(r#"{{"role":"assistant","id":"msg_{n}","content":"a"}}"#);
         world.verdict(RESPONSES, &items(&many(count, &item)))
     };
     assert_eq!((ids(16_384).as_str(), ids(16_385).as_str()), ("ok", "400 too_many "));
+    let references = |count| {
+        let item = |n| format!(r#"{{"type":"item_reference","id":"msg_{n}"}}"#);
+        world.verdict(RESPONSES, &items(&many(count, &item)))
+    };
+    assert_eq!((references(2_048).as_str(), references(2_049).as_str()), ("ok", "400 too_many "));
     let hosts = |count| {
         let host = |n| format!(r#""h{n}.example.com""#);
         let policy = format!(
