@@ -128,14 +128,63 @@ pub(super) const QUOTED: &str = "item";
 /// The class of an item's id by which the server finds what is not there.
 const REFERRED: &str = "item_reference";
 
-/// What the id of an item is to the server. It finds the thoughts behind a summary by it, unless the client keeps them.
+/// What each kind of item is about is in one of these members
+/// (<https://platform.openai.com/docs/api-reference/responses/create#responses-create-input>).
+const CONTENTS: [(&str, &str); 34] = [
+    ("additional_tools", "tools"),
+    ("agent_message", "content"),
+    ("apply_patch_call", "operation"),
+    // It can say no more than that the patch was applied.
+    ("apply_patch_call_output", "call_id"),
+    ("code_interpreter_call", "code"),
+    ("compaction", "encrypted_content"),
+    ("computer_call", "action"),
+    ("computer_call", "actions"),
+    ("computer_call_output", "output"),
+    ("custom_tool_call", "input"),
+    ("custom_tool_call_output", "output"),
+    ("file_search_call", "queries"),
+    ("function_call", "arguments"),
+    ("function_call_output", "output"),
+    ("image_generation_call", "result"),
+    ("local_shell_call", "action"),
+    ("local_shell_call_output", "output"),
+    ("mcp_approval_request", "arguments"),
+    ("mcp_approval_response", "approve"),
+    ("mcp_call", "arguments"),
+    ("mcp_list_tools", "tools"),
+    ("message", "content"),
+    ("multi_agent_call", "arguments"),
+    ("multi_agent_call_output", "output"),
+    ("program", "code"),
+    ("program_output", "result"),
+    // The server finds the thoughts behind a summary, unless the client keeps them.
+    ("reasoning", "encrypted_content"),
+    ("shell_call", "action"),
+    ("shell_call_output", "output"),
+    ("tool_search_call", "arguments"),
+    ("tool_search_output", "tools"),
+    ("web_search_call", "action"),
+    ("web_search_call_output", "output"),
+    ("web_search_call_output", "results"),
+];
+
+/// What the id of an item is to the server: it finds by it what the item itself does not hold.
 pub(super) fn class(kind: &str, item: Node<'_>) -> &'static str {
-    let kept = item.get("encrypted_content").is_some_and(|content| content.kind() == Kind::String);
-    match kind {
-        "item_reference" => REFERRED,
-        "reasoning" if !kept => REFERRED,
-        _ => QUOTED,
+    let held = |(_, member): &(&str, &str)| item.get(member).is_some_and(|content| is_there(member, content));
+    if CONTENTS.iter().filter(|(of, _)| *of == kind).any(held) { QUOTED } else { REFERRED }
+}
+
+fn is_there(member: &str, content: Node<'_>) -> bool {
+    match member {
+        "encrypted_content" | "result" => content.text().is_some_and(|text| !text.is_empty()),
+        _ => !content.is_null(),
     }
+}
+
+/// Says whether an object anywhere in a request is an item, by its type.
+pub(super) fn is_item(kind: &str) -> bool {
+    ITEMS.contains(&kind)
 }
 
 /// Checks the role of a message.

@@ -86,6 +86,7 @@ impl<'r, 'd> Reader<'r, 'd> {
             match (&*kind, &*name) {
                 // Evaluations take the lines of a file.
                 ("file_id", "id") => self.id("file", value)?,
+                (kind, "id") if parts::is_item(kind) => self.id(parts::class(kind, object), value)?,
                 ("file_content", "content") if object.get("role").is_none() => self.visit(value)?,
                 _ => self.member(&name, value)?,
             }

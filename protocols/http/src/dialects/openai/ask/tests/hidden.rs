@@ -475,6 +475,54 @@ fn nothing_panics_and_what_is_sent_is_understood_again() {
 }
 
 #[test]
+fn items_that_the_server_has_to_find_by_their_ids() {
+    let world = World::new();
+    let classes = |item: &str| world.ids(RESPONSES, &items(item));
+    // What stands for the thing itself is not there.
+    for item in [
+        r#"{"type":"image_generation_call","id":"x_1"}"#,
+        r#"{"type":"image_generation_call","id":"x_1","status":"completed"}"#,
+        r#"{"type":"image_generation_call","id":"x_1","result":null}"#,
+        r#"{"type":"image_generation_call","id":"x_1","result":""}"#,
+        r#"{"type":"image_generation_call","id":"x_1","result":{}}"#,
+        r#"{"type":"reasoning","id":"x_1","summary":[],"encrypted_content":""}"#,
+        r#"{"type":"compaction","id":"x_1"}"#,
+        r#"{"type":"compaction","id":"x_1","encrypted_content":null}"#,
+        r#"{"type":"compaction_trigger","id":"x_1"}"#,
+        r#"{"type":"configuration_update","id":"x_1"}"#,
+        r#"{"type":"code_interpreter_call","id":"x_1","outputs":[]}"#,
+        r#"{"type":"code_interpreter_call","id":"x_1","code":null}"#,
+        r#"{"type":"file_search_call","id":"x_1","results":[]}"#,
+        r#"{"type":"web_search_call","id":"x_1","status":"completed"}"#,
+        r#"{"type":"mcp_call","id":"x_1","server_label":"a"}"#,
+        r#"{"type":"mcp_list_tools","id":"x_1","server_label":"a"}"#,
+        r#"{"type":"computer_call_output","id":"x_1","call_id":"c"}"#,
+        r#"{"type":"message","id":"x_1","role":"assistant"}"#,
+        r#"{"type":"function_call","id":"x_1"}"#,
+    ] {
+        assert_eq!(classes(item), ["item_reference x_1"], "{item}");
+    }
+    for item in [
+        r#"{"type":"image_generation_call","id":"x_1","result":"aGk="}"#,
+        r#"{"type":"compaction","id":"x_1","encrypted_content":"x"}"#,
+        r#"{"type":"code_interpreter_call","id":"x_1","code":"1","outputs":null}"#,
+        r#"{"type":"file_search_call","id":"x_1","queries":["a"],"results":null}"#,
+        r#"{"type":"web_search_call","id":"x_1","action":{"type":"search","query":"a"}}"#,
+        r#"{"type":"mcp_call","id":"x_1","server_label":"a","name":"b","arguments":"{}"}"#,
+        r#"{"type":"computer_call","id":"x_1","call_id":"c","actions":[]}"#,
+        r#"{"type":"apply_patch_call_output","id":"x_1","call_id":"c","status":"completed"}"#,
+        r#"{"type":"message","id":"x_1","role":"assistant","content":""}"#,
+        r#"{"type":"function_call","id":"x_1","call_id":"c","name":"f","arguments":""}"#,
+    ] {
+        assert_eq!(classes(item), ["item x_1"], "{item}");
+    }
+    // Wherever an item stands, such as in the template of an evaluation.
+    let run = r#"{"data_source":{"type":"responses","source":{"type":"file_content","content":[]},
+        "input_messages":{"type":"template","template":[{"type":"image_generation_call","id":"x_1"}]}}}"#;
+    assert_eq!(world.ids("/evals/eval_1/runs", run), ["item_reference x_1"]);
+}
+
+#[test]
 fn evaluations_of_whatever_is_like_a_description() {
     let world = World::new();
     let query = |path: &str, body: &str| {
