@@ -7,6 +7,7 @@ mod names;
 
 use std::collections::BTreeSet;
 
+use http::header::ACCEPT;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::percent_decode_str;
 use sluice_model::Tag;
@@ -103,15 +104,33 @@ impl Headers {
         texts.map(|text| classes.looked_in(&text))
     }
 
-    /// They in exact text, a line each; nothing where there are none.
+    /// All that the server is told besides the body and its type, in exact text, a line each; nothing where there is
+    /// nothing.
     pub(crate) fn exact(&self, from_client: &HeaderMap) -> String {
-        self.asked(from_client).map(|(name, value)| format!("\n{name}: {value}")).collect()
+        let steering = self.steering(from_client).map(|(name, value)| line(&name, &value));
+        steering.chain(self.asked(from_client).map(|(name, value)| format!("\n{name}: {value}"))).collect()
     }
 
-    /// They as people and recordings are shown them; nothing where there are none.
+    /// It as people and recordings are shown it, without what nearly every client says; nothing where there is nothing.
     pub(crate) fn shown(&self, from_client: &HeaderMap, everything: &Veil) -> String {
-        let shown = |value| if holds(everything, value) { "…" } else { value };
-        self.asked(from_client).map(|(name, value)| format!(" [{name}: {}]", shown(value))).collect()
+        let shown = |name: &HeaderName, value: &str| {
+            format!(" [{name}: {}]", if holds(everything, value) { "…" } else { value })
+        };
+        let usual = |(name, value): &(HeaderName, HeaderValue)| *name == ACCEPT && value == "application/json";
+        let steering = self.steering(from_client).filter(|header| !usual(header));
+        let steering = steering.map(|(name, value)| shown(&name, value.to_str().unwrap_or_default()));
+        steering.chain(self.asked(from_client).map(|(name, value)| shown(name, value))).collect()
+    }
+
+    /// The features under trial that the server is told to use.
+    pub(crate) fn betas<'h>(&'h self, from_client: &'h HeaderMap) -> impl Iterator<Item = &'h str> {
+        let dropped = self.request.dropped.iter().any(|name| name == "openai-beta");
+        validate::betas(from_client).filter(move |_| !dropped)
+    }
+
+    /// What passes anywhere and is no matter of indifference.
+    fn steering(&self, from_client: &HeaderMap) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+        validate::steering(from_client).filter(|(name, _)| !self.request.dropped.contains(name))
     }
 }
 
@@ -133,6 +152,10 @@ impl Rules {
         hidden.extend(more);
         hidden
     }
+}
+
+fn line(name: &HeaderName, value: &HeaderValue) -> String {
+    format!("\n{name}: {}", value.to_str().unwrap_or_default())
 }
 
 /// Whether a value holds something that may not be seen, in whatever way it is read.
@@ -227,6 +250,37 @@ mod tests {
         let plain = Headers::default();
         assert_eq!(plain.to_server(&asked), validate::to_server(&asked));
         assert_eq!(plain.exact(&asked), "");
+    }
+
+    #[test]
+    fn what_has_a_server_answer_otherwise_is_part_of_what_is_asked() {
+        let rules = Headers::default();
+        let everything = Veil::open();
+        let of = |pairs: &[(&str, &str)]| {
+            let asked = headers(pairs);
+            let betas: Vec<&str> = rules.betas(&asked).collect();
+            (rules.exact(&asked), rules.shown(&asked, &everything), betas.join("|"))
+        };
+        let all = |exact: &str, shown: &str, betas: &str| (exact.to_owned(), shown.to_owned(), betas.to_owned());
+        assert_eq!(
+            of(&[("openai-beta", "responses_multi_agent=v1, evil=v9"), ("accept", "text/event-stream")]),
+            all(
+                "\naccept: text/event-stream\nopenai-beta: responses_multi_agent=v1, evil=v9",
+                " [accept: text/event-stream] [openai-beta: responses_multi_agent=v1, evil=v9]",
+                "responses_multi_agent=v1|evil=v9"
+            )
+        );
+        // What nearly every client says is not shown, and any kind of answer is the same as none named.
+        assert_eq!(of(&[("accept", "application/json")]), all("\naccept: application/json", "", ""));
+        assert_eq!(of(&[("accept", "*/*")]), of(&[]));
+        // What stays behind means nothing, nor does the name of a program or of a trace.
+        assert_eq!(
+            of(&[("openai-beta", "a@b"), ("accept", "x/y"), ("user-agent", "x"), ("idempotency-key", "k")]),
+            of(&[])
+        );
+        let rules = Headers::of(&target(r#"{"request":{"drop":["openai-beta","accept"]}}"#).header_rules);
+        let asked = headers(&[("openai-beta", "assistants=v2"), ("accept", "text/plain")]);
+        assert_eq!((rules.exact(&asked), rules.betas(&asked).count()), (String::new(), 0));
     }
 
     #[test]

@@ -103,6 +103,7 @@ const LLM_FACTS: &[FactSpec] = &[
     fact("mints", FactType::Bool, "The answer holds a credential that works past the broker."),
     fact("tier", FactType::Text, "The service tier that is asked for; some cost more than the listed prices."),
     fact("approves", FactType::Long, "How many calls of hosted tools the client approves with it."),
+    fact("beta", FactType::Set, "Features under trial that the header OpenAI-Beta asks for: assistants=v2."),
     fact("credentials", FactType::Long, "How many credentials were in the body; they are taken out."),
     fact("tags", FactType::Set, "Classes of protected values that were found in the body."),
 ];

@@ -20,7 +20,7 @@ use http::{Method, Version};
 use crate::flaw::Flaw;
 
 pub(crate) use fields::is_reserved;
-pub(crate) use forward::{passes_to_client, passes_to_server, to_client, to_server};
+pub(crate) use forward::{betas, passes_to_client, passes_to_server, steering, to_client, to_server};
 pub(crate) use media::{Media, parameter};
 pub(crate) use query::{Pair, names_credential};
 

@@ -10,6 +10,7 @@ use super::media::Media;
 /// The most bytes of a value that passes.
 const MAX_BYTES: usize = 512;
 
+const BETA: HeaderName = HeaderName::from_static("openai-beta");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
@@ -45,7 +46,7 @@ pub(crate) fn to_server(from_client: &HeaderMap) -> HeaderMap {
     };
     pass(CONTENT_TYPE, |text| Media::parse(text).is_ok());
     pass(USER_AGENT, |text| !text.is_empty());
-    pass(HeaderName::from_static("openai-beta"), is_beta);
+    pass(BETA, is_beta);
     pass(HeaderName::from_static("idempotency-key"), |text| !text.is_empty() && !text.contains(' '));
     pass(TRACEPARENT, is_traceparent);
     if headers.contains_key(TRACEPARENT)
@@ -58,6 +59,21 @@ pub(crate) fn to_server(from_client: &HeaderMap) -> HeaderMap {
     }
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     headers
+}
+
+/// What passes and has the server answer otherwise: kinds of answers, unless any will do, and features under trial. What
+/// is left of [`to_server`] names a program, a trace or the same request once more.
+pub(crate) fn steering(from_client: &HeaderMap) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+    let accept = accept(from_client).filter(|kinds| kinds != "*/*");
+    let beta = only(from_client, &BETA).filter(|value| shows(value, is_beta)).cloned();
+    [(ACCEPT, accept), (BETA, beta)].into_iter().filter_map(|(name, value)| Some((name, value?)))
+}
+
+/// The features under trial that a request is sent with: `assistants=v2`.
+pub(crate) fn betas(from_client: &HeaderMap) -> impl Iterator<Item = &str> {
+    let value = only(from_client, &BETA).filter(|value| shows(value, is_beta));
+    let names = value.and_then(|value| value.to_str().ok()).into_iter().flat_map(|text| text.split([',', ' ']));
+    names.filter(|name| !name.is_empty())
 }
 
 /// Copies what clients act on, each only in the form that it has: none has room for a name, a secret or an address.

@@ -285,7 +285,7 @@ impl<'a> Call<'a> {
         let path = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
         let outward = Outward::of(head, &path, served);
         tags.extend(outward.tags);
-        let facts = facts(head, route, &told, &body, tag_fact(&tags));
+        let facts = facts(head, route, &told, &body, tag_fact(&tags), beta(head, served));
         let named = told.model.is_some() || action.effect == Effect::Execute;
         let rules = served.openai.as_ref().filter(|_| named);
         let priced = rules.and_then(|rules| rules.models.charged(told.model.as_deref())).cloned();
@@ -355,7 +355,7 @@ fn owned(head: &Request, mentioned: Vec<Object>, served: &Served) -> Result<Vec<
     owned::objects(&found, mentioned, &rules.routes, served.objects).map_err(Words::of_flaw)
 }
 
-fn facts(head: &Request, route: &Route, told: &Told, body: &Body, tags: Fact) -> Facts {
+fn facts(head: &Request, route: &Route, told: &Told, body: &Body, tags: Fact, beta: Fact) -> Facts {
     let long = |number: u64| Fact::Long(i64::try_from(number).unwrap_or(i64::MAX));
     let set = |names: &BTreeSet<String>| Fact::Set(names.iter().map(|name| name.as_str().into()).collect());
     Facts {
@@ -377,10 +377,17 @@ fn facts(head: &Request, route: &Route, told: &Told, body: &Body, tags: Fact) ->
             ("mints", Fact::Bool(route.mints())),
             ("tier", Fact::Text(told.tier.as_deref().unwrap_or_default().into())),
             ("approves", long(told.approves as u64)),
+            ("beta", beta),
             ("credentials", long(told.credentials as u64)),
             ("tags", tags),
         ],
     }
+}
+
+/// Features under trial: what they do is not known.
+fn beta(head: &Request, served: &Served) -> Fact {
+    let everything = served.classes.everything();
+    Fact::Set(served.headers.betas(&head.headers).map(|name| everything.scrub(name).into()).collect())
 }
 
 /// Whether an answer can hold calls of tools.

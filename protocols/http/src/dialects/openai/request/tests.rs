@@ -115,3 +115,36 @@ fn a_file_that_does_not_say_what_it_is_cannot_be_looked_into() {
     assert!(of("/images/edits", &[model, r#"name="prompt"|Content-Type: application/pdf||%PDF-1.7"#]));
     assert!(!of("/images/edits", &[model, r#"name="prompt"|Content-Type: text/plain||A cat."#]));
 }
+
+#[test]
+fn an_approval_is_for_what_the_server_is_told_in_headers_as_well() {
+    let ask = |more: &[(&'static str, &'static str)]| {
+        let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+        headers.extend(
+            more.iter().map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_static(value))),
+        );
+        let body = r#"{"model":"gpt-small","input":"x"}"#;
+        let head = Request::new(Method::POST, "/responses".to_owned(), headers, Length::Known(body.len() as u64));
+        prepare(&head, Bytes::from_static(body.as_bytes()), &OPEN).map_err(|words| words.code).unwrap().operation
+    };
+    let plain = ask(&[]);
+    let digest = |operation: &Operation| operation.shape.digest().0;
+    for header in [("openai-beta", "evil=v9"), ("accept", "text/event-stream")] {
+        let other = ask(&[header]);
+        assert_ne!(digest(&other), digest(&plain), "{header:?}");
+        assert!(
+            String::from_utf8_lossy(other.text.content()).contains(&format!("[{}: {}]", header.0, header.1)),
+            "{header:?}"
+        );
+    }
+    for header in [("user-agent", "x"), ("idempotency-key", "k"), ("accept", "*/*")] {
+        assert_eq!(digest(&ask(&[header])), digest(&plain), "{header:?}");
+    }
+    let facts = |operation: &Operation| {
+        let facts = operation.shape.meaning().facts.clone();
+        facts.values.into_iter().find(|(name, _)| *name == "beta").map(|(_, fact)| fact)
+    };
+    let named = ask(&[("openai-beta", "a=v1, b=v2")]);
+    assert_eq!(facts(&named), Some(Fact::Set(vec!["a=v1".into(), "b=v2".into()])));
+    assert_eq!(facts(&plain), Some(Fact::Set(Vec::new())));
+}
