@@ -112,7 +112,11 @@ const TOOL_FACTS: &[FactSpec] = &[
     fact("name", FactType::Text, "The tool's name."),
     fact("kind", FactType::Text, "function, custom, shell, apply_patch, computer or mcp_approval."),
     fact("parsed", FactType::Bool, "The arguments are JSON; only then `args` and `keys` say anything."),
-    fact("args", FactType::Set, "Every argument as PATH=VALUE: to=bob, items[0].id=7."),
+    fact(
+        "args",
+        FactType::Set,
+        "Every argument as PATH=VALUE: to=bob, items[0].id=7; in names `.`, `[`, `]`, `=` and `\\` follow a `\\`.",
+    ),
     fact("keys", FactType::Set, "The path of every argument."),
     fact("destructive", FactType::Bool, "The configuration says that the tool destroys something."),
     fact("model", FactType::Text, "The model that asks for it."),

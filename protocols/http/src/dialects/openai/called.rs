@@ -119,10 +119,13 @@ fn arguments(bytes: &Bytes, classes: &Veils) -> Arguments {
         return Arguments { tags: told.tags, ..Arguments::default() };
     };
     covered.walk(|leaf| {
-        if leaf.node().kind() == Kind::Name {
+        if leaf.node().kind() == Kind::Name || !told.parsed {
             return;
         }
-        let path = path(leaf);
+        let Some(path) = path(leaf) else {
+            told.parsed = false;
+            return;
+        };
         let value = match leaf.node().text() {
             Some(text) => text.into_owned(),
             None => String::from_utf8_lossy(leaf.node().raw()).into_owned(),
@@ -140,25 +143,31 @@ fn arguments(bytes: &Bytes, classes: &Veils) -> Arguments {
     told
 }
 
-/// `items[0].id`.
-fn path(leaf: &Leaf<'_>) -> String {
+/// `items[0].id`, so that no two arguments have one path: what separates steps stands after a backslash in a name, and a
+/// name without characters is `[]`. Nothing where it is too long to be told.
+fn path(leaf: &Leaf<'_>) -> Option<String> {
     let mut path = String::new();
-    for step in leaf.path() {
+    for (index, step) in leaf.path().enumerate() {
         match step {
             Step::Member(name) => {
-                if !path.is_empty() {
-                    path.push('.');
+                path.push_str(if index > 0 { "." } else { "" });
+                path.push_str(if name.is_empty() { "[]" } else { "" });
+                for letter in name.chars().take(MOST_BYTES) {
+                    path.push_str(if matches!(letter, '.' | '[' | ']' | '=' | '\\') { "\\" } else { "" });
+                    path.push(letter);
                 }
-                path.push_str(&name);
             }
-            Step::Item(index) => {
+            Step::Item(item) => {
                 path.push('[');
-                path.push_str(&index.to_string());
+                path.push_str(&item.to_string());
                 path.push(']');
             }
         }
+        if path.len() > MOST_BYTES {
+            return None;
+        }
     }
-    path
+    Some(path)
 }
 
 /// The arguments as people are shown them.
@@ -166,5 +175,73 @@ fn shown(bytes: &Bytes, everything: &Veil) -> String {
     match Document::parse(bytes.clone(), LIMITS) {
         Ok(document) => String::from_utf8_lossy(&everything.edits(&document).apply()).into_owned(),
         Err(_) => everything.whole(&String::from_utf8_lossy(bytes)).into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod path_tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The paths of all values; `None` where one is too long.
+    fn paths(text: &str) -> Option<Vec<String>> {
+        let mut paths = Vec::new();
+        Document::parse(text.to_owned(), LIMITS).unwrap().walk(|leaf| {
+            if leaf.node().kind() != Kind::Name {
+                paths.push(path(leaf));
+            }
+        });
+        paths.into_iter().collect()
+    }
+
+    #[test]
+    fn a_path_says_which_argument_it_is() {
+        for (text, expected) in [
+            (r#"{"config":{"env":1}}"#, "config.env"),
+            (r#"{"config.env":1}"#, r"config\.env"),
+            (r#"{"items":[{"id":1}]}"#, "items[0].id"),
+            (r#"{"items[0]":{"id":1}}"#, r"items\[0\].id"),
+            (r#"{"to=bob":1}"#, r"to\=bob"),
+            (r#"{"a\\":{"b":1}}"#, r"a\\.b"),
+            (r#"{"a\\.b":1}"#, r"a\\\.b"),
+            (r#"{"":{"a":1}}"#, "[].a"),
+            (r#"{"a":{"":1}}"#, "a.[]"),
+            (r#"{"":[1]}"#, "[][0]"),
+            ("[1]", "[0]"),
+            (r#"{"[]":1}"#, r"\[\]"),
+            ("1", ""),
+        ] {
+            assert_eq!(paths(text).unwrap(), [expected], "{text}");
+        }
+        let long = "a".repeat(MOST_BYTES + 1);
+        assert_eq!(paths(&format!(r#"{{"{long}":{{"a":1}}}}"#)), None);
+        assert!(paths(&format!(r#"{{"{}":1}}"#, "a".repeat(MOST_BYTES))).is_some());
+    }
+
+    /// Ways to a value, of names in which everything stands that means something in a path.
+    fn way() -> impl Strategy<Value = Vec<Result<String, usize>>> {
+        let step = prop_oneof![r"[\.\[\]=\\a0]{0,3}".prop_map(Ok), (0..3_usize).prop_map(Err)];
+        prop::collection::vec(step, 0..4)
+    }
+
+    /// One value behind a way, and nothing else but `null`s before it in a list.
+    fn behind(way: &[Result<String, usize>]) -> String {
+        way.iter().rev().fold("1".to_owned(), |inner, step| match step {
+            Ok(name) => format!("{{{}:{inner}}}", serde_json::Value::from(name.as_str())),
+            Err(index) => format!("[{}{inner}]", "null,".repeat(*index)),
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn two_ways_are_two_paths(one in way(), other in way()) {
+            let path = |way: &[Result<String, usize>]| {
+                let paths = paths(&behind(way)).unwrap();
+                paths.last().unwrap().clone()
+            };
+            prop_assert_eq!(one == other, path(&one) == path(&other));
+        }
     }
 }
