@@ -6,7 +6,7 @@ use bytes::Bytes;
 use sluice_mask::json::{Document, Edits, Node};
 use sluice_wire::{Object, Owner};
 
-use super::routes::{Pointer, Yield};
+use super::routes::{Pointer, Route, Yield};
 use crate::dialects::rest::JSON_LIMITS;
 use crate::target::Objects;
 
@@ -108,6 +108,23 @@ impl Made {
     pub(super) fn claim(&mut self) -> Option<Vec<Object>> {
         (!self.unclaimed.is_empty()).then(|| std::mem::take(&mut self.unclaimed))
     }
+}
+
+/// Whether an answer cannot be asked for again (<https://platform.openai.com/docs/api-reference/chat/create#chat-create-store>,
+/// <https://platform.openai.com/docs/api-reference/responses/create#responses-create-store>): no route leads to it.
+pub(super) fn passes(route: &Route, request: Node<'_>) -> bool {
+    let store = request.get("store").and_then(|store| store.as_bool());
+    match route.template() {
+        "/chat/completions" => store != Some(true),
+        "/responses" => store == Some(false),
+        _ => false,
+    }
+}
+
+/// What a success of an operation makes known: of an answer that passes, what it tells of only.
+pub(super) fn created(route: &Route, passing: bool) -> Vec<Yield> {
+    let stays = |made: &&Yield| !passing || !matches!(made.class, "completion" | "response");
+    route.creates().iter().filter(stays).copied().collect()
 }
 
 /// The id of the object that a body is.

@@ -13,6 +13,7 @@ use super::batch;
 use super::deferred::Later;
 use super::estimate::{Bound, cost_micros};
 use super::expect::Expectation;
+use super::made;
 use super::multipart::Form;
 use super::owned;
 use super::parts::Parts;
@@ -125,7 +126,7 @@ fn json(head: &Request, route: &Route, bytes: &Bytes, served: &Arc<Served>) -> R
     let purpose = document.root().get("purpose").map(|purpose| purpose.text().unwrap_or_default());
     let is_batch = is_batch(route, purpose.as_deref(), served)?;
     let asked = ask::read(route, document, &rules.for_bodies()).map_err(unfit)?;
-    let told = Told::of(&asked, is_batch);
+    let told = Told::of(&asked, is_batch, made::passes(route, document.root()));
     let accesses = accesses(route.action(), &asked.models, &asked.tools, told.opaque);
     let edited = if asked.edits.is_empty() { None } else { Some(asked.edits.apply()) };
     let body = match edited {
@@ -198,6 +199,8 @@ struct Told {
     output_tokens: u64,
     results: Vec<String>,
     objects: Vec<Object>,
+    /// The answer cannot be asked for again.
+    passing: bool,
     tier: Option<String>,
     /// No more is used than what was reserved, whatever the server does.
     firm: bool,
@@ -206,7 +209,7 @@ struct Told {
 }
 
 impl Told {
-    fn of(asked: &Asked<'_>, opaque: bool) -> Self {
+    fn of(asked: &Asked<'_>, opaque: bool, passing: bool) -> Self {
         Self {
             model: asked.model.clone(),
             real_model: asked.real_model.clone(),
@@ -221,6 +224,7 @@ impl Told {
             input_tokens: asked.estimate.input_tokens,
             output_tokens: asked.estimate.output_tokens,
             objects: objects(&asked.ids),
+            passing,
             tier: asked.tier.clone(),
             firm: asked.estimate.bound == Bound::Firm,
             approves: asked.approvals.iter().filter(|approval| approval.answer == ask::Answer::Approve).count(),
@@ -311,7 +315,7 @@ impl<'a> Call<'a> {
             real_model: told.real_model,
             priced,
             input_tokens: told.input_tokens,
-            creates: route.creates().to_vec(),
+            creates: made::created(route, told.passing),
             lists: route.lists(),
             models: (route.template() == "/models").then(|| served.openai.as_ref()?.named_models()).flatten(),
             ticket: None,

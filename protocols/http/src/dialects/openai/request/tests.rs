@@ -148,3 +148,25 @@ fn an_approval_is_for_what_the_server_is_told_in_headers_as_well() {
     assert_eq!(facts(&named), Some(Fact::Set(vec!["a=v1".into(), "b=v2".into()])));
     assert_eq!(facts(&plain), Some(Fact::Set(Vec::new())));
 }
+
+#[test]
+fn what_no_route_leads_to_is_nobodys() {
+    let classes = |path: &str, body: &str| {
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+        let head = Request::new(Method::POST, path.to_owned(), headers, Length::Known(body.len() as u64));
+        let prepared = prepare(&head, Bytes::from(body.to_owned()), &OWNED).map_err(|words| words.code).unwrap();
+        let classes: Vec<&str> = prepared.expected.openai.unwrap().creates.iter().map(|made| made.class).collect();
+        classes.join(" ")
+    };
+    let chat = |more: &str| classes("/chat/completions", &format!(r#"{{"model":"m","messages":[]{more}}}"#));
+    assert_eq!(chat(r#","store":true"#), "completion");
+    for more in ["", r#","store":false"#, r#","store":null"#] {
+        assert_eq!(chat(more), "", "{more}");
+    }
+    let response = |more: &str| classes("/responses", &format!(r#"{{"model":"m","input":"x"{more}}}"#));
+    for more in ["", r#","store":true"#, r#","store":null"#] {
+        assert_eq!(response(more), "response container container", "{more}");
+    }
+    assert_eq!(response(r#","store":false"#), "container container");
+    assert_eq!(classes("/conversations", "{}"), "conversation");
+}
