@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sluice_model::TargetName;
-use sluice_wire::{Looking, Object, Objects, Owner, Unknown};
+use sluice_wire::{Looking, Made, Object, Objects, Owner, Unknown};
 
 use crate::ports::Keep;
 
@@ -16,10 +16,10 @@ pub(crate) struct Ownership {
 }
 
 impl Objects for Ownership {
-    fn claim(&self, objects: Vec<Object>) -> Looking<()> {
+    fn claim(&self, made: Vec<Made>) -> Looking<()> {
         let (keep, target, who) = (Arc::clone(&self.keep), self.target.clone(), self.who.clone());
         Box::pin(async move {
-            keep.claim(target, who, objects).await.map_err(|error| {
+            keep.claim(target, who, made).await.map_err(|error| {
                 tracing::error!(error = %error, "the owner of an object could not be written down");
                 Unknown
             })

@@ -7,7 +7,7 @@ use sluice_model::{
     Approval, Digest, HoldId, Principal, Refusal, RuleId, SessionId, Target, TargetName, TokenId, Unit, UnixMicros,
 };
 use sluice_recording::Batch;
-use sluice_wire::{Authenticated, Claim, Credential, Object, Peer, ScramParameters};
+use sluice_wire::{Authenticated, Claim, Credential, Made, Object, Peer, ScramParameters};
 use thiserror::Error;
 
 /// A future behind a trait object.
@@ -86,7 +86,7 @@ pub trait Keep: Send + Sync {
     fn spent(&self) -> BoxFuture<'_, Result<Vec<Spent>, Unrecorded>>;
 
     /// Writes down who made objects at a target; what has an owner keeps it.
-    fn claim(&self, target: TargetName, owner: String, objects: Vec<Object>) -> BoxFuture<'_, Result<(), Unrecorded>>;
+    fn claim(&self, target: TargetName, owner: String, made: Vec<Made>) -> BoxFuture<'_, Result<(), Unrecorded>>;
 
     /// The owner of each object at a target, in the same order.
     fn owners(

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sluice_kernel::{BoxFuture, Closing, Keep, Opening, Recorder, Spent, Unrecorded, clock};
 use sluice_model::{FlowId, SessionId, TargetName};
 use sluice_recording::{Actor, Batch, Closed, Event, Opened};
-use sluice_wire::Object;
+use sluice_wire::{Made, Object};
 
 use crate::{RecordingError, RecordingFile, Recordings, SessionEnd, SessionStart, Store, StoreError};
 
@@ -102,9 +102,9 @@ impl Keep for Keeper {
         Box::pin(async move { self.rows.store.spent(clock::now()).await.map_err(unstored) })
     }
 
-    fn claim(&self, target: TargetName, owner: String, objects: Vec<Object>) -> BoxFuture<'_, Result<(), Unrecorded>> {
+    fn claim(&self, target: TargetName, owner: String, made: Vec<Made>) -> BoxFuture<'_, Result<(), Unrecorded>> {
         Box::pin(async move {
-            let claimed = self.rows.store.claim_objects(&target, &owner, &objects, clock::now()).await;
+            let claimed = self.rows.store.claim_objects(&target, &owner, &made, clock::now()).await;
             claimed.map_err(unstored)
         })
     }

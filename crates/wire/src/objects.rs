@@ -12,6 +12,14 @@ pub struct Object {
     pub id: String,
 }
 
+/// An object that a principal made.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Made {
+    pub object: Object,
+    /// How many days it is remembered whose it is, where its target does not keep it for good.
+    pub days: Option<u16>,
+}
+
 /// Whose an object is, as one principal is told.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Owner {
@@ -33,7 +41,7 @@ pub type Looking<T> = Pin<Box<dyn Future<Output = Result<T, Unknown>> + Send>>;
 /// Who made what at the target of a grant, as its principal asks.
 pub trait Objects: Send + Sync {
     /// Writes down that the principal made these; what has an owner keeps it.
-    fn claim(&self, objects: Vec<Object>) -> Looking<()>;
+    fn claim(&self, made: Vec<Made>) -> Looking<()>;
 
     /// Whose each of them is, in the same order.
     fn owners(&self, objects: Vec<Object>) -> Looking<Vec<Owner>>;
@@ -50,7 +58,7 @@ impl fmt::Debug for dyn Objects {
 pub struct NoObjects;
 
 impl Objects for NoObjects {
-    fn claim(&self, _: Vec<Object>) -> Looking<()> {
+    fn claim(&self, _: Vec<Made>) -> Looking<()> {
         Box::pin(std::future::ready(Ok(())))
     }
 

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use sluice_kernel::{BoxFuture, Closing, Keep, Opening, Recorder, Spent, Unrecorded};
 use sluice_model::TargetName;
 use sluice_recording::{Batch, Event, Toward};
-use sluice_wire::{Link, LinkError, Object};
+use sluice_wire::{Link, LinkError, Made, Object};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
 /// What happened, in one order for recorder and streams.
@@ -131,7 +131,7 @@ impl Keep for Shelf {
         Box::pin(std::future::ready(Ok(self.budgets.lock().unwrap().clone())))
     }
 
-    fn claim(&self, _: TargetName, _: String, _: Vec<Object>) -> BoxFuture<'_, Result<(), Unrecorded>> {
+    fn claim(&self, _: TargetName, _: String, _: Vec<Made>) -> BoxFuture<'_, Result<(), Unrecorded>> {
         Box::pin(std::future::ready(Ok(())))
     }
 

@@ -59,6 +59,8 @@ pub(super) const STEPS: &[&str] = &[
         expires integer not null
     ) strict;
     create index ssh_keys_by_key on ssh_keys (key);",
+    "alter table objects add column until integer;
+    create index objects_by_end on objects (until) where until is not null;",
 ];
 
 /// Takes the steps that a store has not taken yet, each with its mark in one transaction.

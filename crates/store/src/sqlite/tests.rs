@@ -8,13 +8,14 @@ use sluice_model::{
     Approval, Digest, Environment, FlowId, Group, HoldId, OpId, Person, Principal, RuleId, RunId, Scope, SessionId,
     TargetName, TokenId, Unit, UnixMicros, Who,
 };
+use sluice_wire::{Made, Object};
 use tempfile::TempDir;
 
 use super::{Sqlite, schema};
 use crate::{
-    Added, Approvals, Budgets, Confidence, Edge, Edges, HoldFilter, MAX_OPEN_HOLDS, NotCounted, Place, ScramSecret,
-    SessionEnd, SessionFilter, SessionStart, Sessions, SshKeyRow, SshKeys, State, StoreError, Tally, Tie, TokenRow,
-    Tokens,
+    Added, Approvals, Budgets, Confidence, Edge, Edges, HoldFilter, MAX_OPEN_HOLDS, NotCounted, Owned, Place,
+    ScramSecret, SessionEnd, SessionFilter, SessionStart, Sessions, SshKeyRow, SshKeys, State, StoreError, Tally, Tie,
+    TokenRow, Tokens,
 };
 
 const NOW: UnixMicros = UnixMicros(1_700_000_000_000_000);
@@ -559,4 +560,38 @@ async fn keys_of_runs_are_listed_until_they_are_removed() {
     let ids: Vec<&str> = listed.iter().map(|row| row.principal.token.as_str()).collect();
     assert_eq!(ids, ["k-3", "k-1"]);
     assert!(store.ssh_key(&TokenId::new("k-2").unwrap()).await.unwrap().unwrap().revoked.is_some());
+}
+
+fn made(id: &str, days: Option<u16>) -> Made {
+    Made { object: Object { class: "response".to_owned(), id: id.to_owned() }, days }
+}
+
+/// Whose these are at the target.
+async fn owners(store: &Sqlite, ids: &[&str]) -> Vec<Option<String>> {
+    let objects: Vec<Object> = ids.iter().map(|id| made(id, None).object).collect();
+    store.object_owners(&TargetName::new("api").unwrap(), &objects).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_object_is_its_first_owners_until_it_is_over() {
+    const DAY: i64 = 24 * 60 * 60;
+    let (_dir, store) = store().await;
+    let target = TargetName::new("api").unwrap();
+    let (ann, bob) = (Some("ann".to_owned()), Some("bob".to_owned()));
+    let all = [made("file-1", None), made("resp_1", Some(90)), made("resp_2", Some(90))];
+    store.claim_objects(&target, "ann", &all, NOW).await.unwrap();
+    store.claim_objects(&target, "bob", &all, NOW).await.unwrap();
+    let ids = ["file-1", "resp_1", "resp_2"];
+    assert_eq!(owners(&store, &ids).await, [ann.clone(), ann.clone(), ann.clone()]);
+    // Told of once more it lasts longer, and nobody else can make it last or end.
+    let later = NOW.plus_seconds(60 * DAY);
+    store.claim_objects(&target, "ann", &[made("resp_2", Some(90))], later).await.unwrap();
+    store.claim_objects(&target, "bob", &[made("resp_2", Some(0)), made("resp_1", Some(900))], later).await.unwrap();
+    let over = NOW.plus_seconds(90 * DAY + 1);
+    store.claim_objects(&target, "bob", &[made("resp_3", Some(90))], over).await.unwrap();
+    assert_eq!(owners(&store, &ids).await, [ann.clone(), None, ann.clone()]);
+    assert_eq!(owners(&store, &["resp_3"]).await, [bob]);
+    let long_over = NOW.plus_seconds(1000 * DAY);
+    store.claim_objects(&target, "bob", &[], long_over).await.unwrap();
+    assert_eq!(owners(&store, &["file-1", "resp_2", "resp_3"]).await, [ann, None, None]);
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sluice_model::{Code, OpId, Refusal};
-use sluice_wire::{Object, Outbox, Owner, Unknown};
+use sluice_wire::{Made, Object, Outbox, Owner, Unknown};
 
 use super::{HttpMachine, State};
 use crate::flaw::Flaw;
@@ -28,7 +28,8 @@ impl HttpMachine {
     }
 
     pub(super) fn write_down(&self, objects: Vec<Object>, out: &mut Outbox<Frame>) {
-        let (claiming, errand) = (self.objects.claim(objects), Arc::clone(&self.errand));
+        let made = objects.into_iter().map(|object| Made { days: days(&object.class), object }).collect();
+        let (claiming, errand) = (self.objects.claim(made), Arc::clone(&self.errand));
         out.errand(async move { put(&errand, Found::Claimed(claiming.await)) });
     }
 
@@ -63,6 +64,17 @@ impl HttpMachine {
                 self.state = state;
             }
         }
+    }
+}
+
+/// How long it is remembered whose an object is that a target does not keep for good
+/// (<https://platform.openai.com/docs/guides/your-data>: responses and completions are kept for 30 days, containers until
+/// nobody uses them for 20 minutes). Afterwards it is nobody's, as if it were gone.
+fn days(class: &str) -> Option<u16> {
+    match class {
+        "completion" | "response" => Some(90),
+        "container" => Some(30),
+        _ => None,
     }
 }
 

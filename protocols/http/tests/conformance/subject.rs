@@ -7,7 +7,7 @@ use http::HeaderMap;
 use sluice_http::{Frame, HttpMachine, Setup, Target};
 use sluice_model::{Obligations, Refusal, TargetName};
 use sluice_wire::conformance::{Endless, Flood, Masked, Phase, Subject, Talk};
-use sluice_wire::{Input, Looking, Machine, Object, Objects, Outbox, Owner, Side, Unknown, Violation, Wants};
+use sluice_wire::{Input, Looking, Machine, Made, Object, Objects, Outbox, Owner, Side, Unknown, Violation, Wants};
 
 use crate::codec::{Codec, HEAD_BYTES, TORN, WHOLE};
 use crate::{reader, text};
@@ -42,8 +42,8 @@ pub(crate) fn compiled(target: &str) -> Setup {
 struct Everybody;
 
 impl Objects for Everybody {
-    fn claim(&self, objects: Vec<Object>) -> Looking<()> {
-        let lost = objects.iter().any(|object| object.id.contains("lost"));
+    fn claim(&self, made: Vec<Made>) -> Looking<()> {
+        let lost = made.iter().any(|made| made.object.id.contains("lost"));
         Box::pin(std::future::ready(if lost { Err(Unknown) } else { Ok(()) }))
     }
 
