@@ -6,6 +6,7 @@ use sluice_model::Effect;
 
 use crate::judgement::Operand;
 use crate::schema::{Flag, Schema, Takes};
+use crate::shape::Shape;
 use crate::sheet::{Class, Slot};
 
 /// Why an argument vector does not match.
@@ -118,7 +119,7 @@ impl<'a> Walk<'a, '_> {
             let mut count = 0;
             while count < slot.max.unwrap_or(1)
                 && let Some(word) = words.get(self.at)
-                && slot.kind.accepts(word)
+                && slot.kind.accepts_word(word)
             {
                 self.keep(slot, word, None);
                 (count, self.at) = (count + 1, self.at + 1);
@@ -238,12 +239,15 @@ impl<'a> Walk<'a, '_> {
             (Takes::Value(shape) | Takes::Attached(shape), Some(value)) => (shape, value.to_owned()),
             (Takes::Value(shape), None) => {
                 let next = self.words.get(self.at).ok_or_else(|| Miss::Arguments(format!("`{name}` has no value")))?;
+                if !shape.accepts_word(next) {
+                    return Err(unfit(name, shape));
+                }
                 self.at += 1;
                 (shape, (*next).to_owned())
             }
         };
         if !shape.accepts(&value) {
-            return Err(Miss::Arguments(format!("the value of `{name}` is not a {} it may have", shape.kind.name())));
+            return Err(unfit(name, shape));
         }
         if self.schema.wraps.as_ref().is_some_and(|wraps| wraps.user_flag.0.contains(&flag.main)) {
             self.user = Some(value.clone());
@@ -269,7 +273,7 @@ impl<'a> Walk<'a, '_> {
             let more = over.min(slot.max.unwrap_or(1).saturating_sub(slot.min));
             over -= more;
             for word in rest.by_ref().take(slot.min + more) {
-                if !slot.kind.accepts(word) {
+                if !slot.kind.accepts_word(word) {
                     return Err(Miss::Arguments(format!("`{word}` is not a {} it may have", slot.kind.kind.name())));
                 }
                 self.keep(slot, word, None);
@@ -284,4 +288,8 @@ impl<'a> Walk<'a, '_> {
         self.effect = self.effect.max(slot.effect.map_or(Effect::Connect, |doing| doing.0));
         self.operands.push(Operand { kind: slot.kind.kind, text: slot.kind.normal(word).to_owned(), effect, flag });
     }
+}
+
+fn unfit(flag: &str, shape: &Shape) -> Miss {
+    Miss::Arguments(format!("the value of `{flag}` is not a {} it may have", shape.kind.name()))
 }

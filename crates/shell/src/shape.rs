@@ -105,11 +105,13 @@ impl Kind {
     }
 }
 
-/// A kind and what bounds it; in a catalogue `path /var/log/** /srv/*`, `choice yes no`, or a kind alone.
+/// A kind and what bounds it; in a catalogue `path /var/log/** /srv/*`, `choice yes no`, `number -`, or a kind alone.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "String")]
 pub(crate) struct Shape {
     pub(crate) kind: Kind,
+    /// Whether it may begin with `-` where it is a word of its own.
+    pub(crate) dashed: bool,
     bounds: Bounds,
 }
 
@@ -128,7 +130,14 @@ impl TryFrom<String> for Shape {
         let name = parts.next().unwrap_or_default();
         let found = Kind::ALL.iter().find(|(known, _)| *known == name);
         let kind = found.map(|(_, kind)| *kind).ok_or_else(|| format!("there is no kind `{name}`"))?;
-        let listed: Vec<String> = parts.map(str::to_owned).collect();
+        let mut listed: Vec<String> = parts.map(str::to_owned).collect();
+        let dashed = listed.first().is_some_and(|first| first == "-");
+        if dashed {
+            if !matches!(kind, Kind::Number | Kind::Text) {
+                return Err(format!("`{name}` never begins with `-`"));
+            }
+            listed.remove(0);
+        }
         let bounds = match kind {
             Kind::Choice | Kind::Assignment if listed.is_empty() => return Err(format!("`{name}` lists nothing")),
             _ if listed.is_empty() => Bounds::Any,
@@ -148,12 +157,18 @@ impl TryFrom<String> for Shape {
             | Kind::File
             | Kind::Local => return Err(format!("`{name}` cannot be bounded")),
         };
-        Ok(Self { kind, bounds })
+        Ok(Self { kind, dashed, bounds })
     }
 }
 
 impl Shape {
-    /// Whether a word may stand here.
+    /// Whether a word of its own may stand here: one that begins with `-` might be an option to the program, which nobody
+    /// has judged.
+    pub(crate) fn accepts_word(&self, word: &str) -> bool {
+        (self.dashed || word == "-" || !word.starts_with('-')) && self.accepts(word)
+    }
+
+    /// Whether a text may stand here.
     pub(crate) fn accepts(&self, word: &str) -> bool {
         self.kind.accepts(word)
             && match &self.bounds {
