@@ -25,7 +25,7 @@ pub struct File<'a> {
 /// Schemas and templates of commands.
 #[derive(Clone, Debug, Default)]
 pub struct Book {
-    schemas: Vec<Schema>,
+    pub(crate) schemas: Vec<Schema>,
     /// Every way to call a program, and its schemas in their order.
     programs: BTreeMap<String, Vec<usize>>,
     templates: Vec<Template>,

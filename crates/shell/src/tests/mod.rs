@@ -14,6 +14,7 @@ mod corpus;
 mod differential;
 mod generate;
 mod mutate;
+mod programs;
 mod reading;
 mod shells;
 mod templates;
