@@ -118,7 +118,7 @@ impl Schema {
             subcommands: Vec::new(),
             alone: entry.alone,
             wraps,
-            pager: entry.pager || above.is_some_and(|above| above.pager),
+            pager: entry.pager.unwrap_or_else(|| above.is_some_and(|above| above.pager)),
             quiet: if own_quiet.is_empty() {
                 above.map(|above| above.quiet.clone()).unwrap_or_default()
             } else {

@@ -85,9 +85,8 @@ pub(crate) struct Entry {
     pub(crate) alone: bool,
     /// What follows the operands is a command.
     pub(crate) wraps: Option<Wraps>,
-    /// Whether it may open a pager on a terminal.
-    #[serde(default)]
-    pub(crate) pager: bool,
+    /// Whether it may open a pager on a terminal; without it a subcommand does what the one above does.
+    pub(crate) pager: Option<bool>,
     /// Flags that turn the pager off.
     #[serde(default)]
     pub(crate) quiet: Flags,

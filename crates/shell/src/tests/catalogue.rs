@@ -62,7 +62,8 @@ fn daily_commands_are_known() {
         ("systemctl restart nginx", "systemctl start", Administer),
         ("systemctl", "systemctl", Read),
         ("systemctl status -n 50 nginx", "systemctl status", Read),
-        ("service nginx status", "service", Read),
+        ("service nginx status", "service status", Read),
+        ("service --status-all", "service", Read),
         ("service nginx restart", "service change", Administer),
         ("journalctl -u nginx -n100 --since '1 hour ago' --no-pager", "journalctl", Read),
         ("journalctl --vacuum-size=1G", "journalctl", Administer),
@@ -264,6 +265,9 @@ fn what_is_not_known_to_the_last_word_is_unknown() {
         "tr -- -x y",
         "free -s -1",
         "od -s5 /x",
+        "service nginx",
+        "service",
+        "service --status-all nginx",
         "od -n 5 /x -C",
         "lsof +D /x",
         "lsof -i +D /x",
@@ -309,6 +313,52 @@ fn operands_say_what_is_done_to_them() {
     assert!(!only(&book, "journalctl -u x --no-pager").0.pager);
     assert!(!only(&book, "systemctl --no-pager status x").0.pager);
     assert!(only(&book, "git log").0.pager);
+}
+
+#[test]
+fn what_opens_a_pager_says_so() {
+    let pagers = [
+        "systemctl",
+        "systemctl status nginx",
+        "systemctl cat nginx",
+        "systemctl list-units",
+        "sudo systemctl status nginx",
+        "service nginx status",
+        "service --status-all",
+        "service nginx restart",
+        "journalctl -u nginx",
+        "loginctl",
+        "timedatectl",
+        "hostnamectl",
+        "resolvectl status",
+        "git log",
+        "git status",
+        "git -C /srv/app describe",
+        "dmesg -H",
+        "dpkg -l",
+        "dpkg-query -W",
+        "apt list",
+        "apt show bash",
+        "apt-cache policy bash",
+    ];
+    let calm = [
+        "systemctl --no-pager status nginx",
+        "systemctl status nginx --no-pager",
+        "journalctl --no-pager",
+        "git --no-pager log",
+        "git -P log",
+        "dmesg --nopager",
+        "git-upload-pack /srv/x.git",
+        "git upload-pack /srv/x.git",
+        "ls",
+        "docker ps",
+        "kubectl get pods",
+        "ip address",
+    ];
+    let book = catalogue();
+    let opens = |text: &&&str| only(&book, text).0.pager;
+    assert_eq!(pagers.iter().filter(|text| !opens(text)).collect::<Vec<_>>(), Vec::<&&str>::new());
+    assert_eq!(calm.iter().filter(opens).collect::<Vec<_>>(), Vec::<&&str>::new());
 }
 
 #[test]
