@@ -25,7 +25,7 @@ pub use book::{Book, BookError, File};
 pub use judgement::{By, Command, Judgement, Operand};
 pub use pattern::{Pattern, PatternError, is_normal};
 pub use script::{Join, Redirect, Script, Simple, Word};
-pub use shape::Kind;
+pub use shape::{Kind, is_plain_value};
 pub use sheet::Class;
 pub use template::{Template, TemplateError};
 pub use undecidable::{MAX_BYTES, MAX_WORDS, Reason, Undecidable};

@@ -29,7 +29,7 @@ pub enum Kind {
     Word,
     /// As a word, and with `/`: images, branches, `kind/name`.
     Reference,
-    /// `NAME=value` with a listed name.
+    /// `NAME=value` with a listed name and a plain value.
     Assignment,
     /// `10p` or `10,20p`: lines that `sed -n` prints.
     Lines,
@@ -93,7 +93,7 @@ impl Kind {
             Self::User => all(b"_.-"),
             Self::Word => all(b"_@%+:,.-"),
             Self::Reference => all(b"_@%+:,./-"),
-            Self::Assignment => word.contains('='),
+            Self::Assignment => word.split_once('=').is_some_and(|(_, value)| is_plain_value(value)),
             Self::Lines => is_lines(word),
             Self::Capabilities => {
                 word.strip_prefix('.').is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_alphabetic()))
@@ -187,6 +187,14 @@ impl Shape {
     pub(crate) fn normal<'a>(&self, word: &'a str) -> &'a str {
         if self.kind == Kind::Folder { without_slash(word) } else { word }
     }
+}
+
+/// Whether a value of a variable names no file: libraries load locales, catalogues of messages, time zones and descriptions
+/// of terminals from where such values point, and believe what is in them. Letters, digits and `_.@:+=-`, without `..`.
+#[must_use]
+pub fn is_plain_value(value: &str) -> bool {
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || b"_.@:+=-".contains(&byte);
+    value.bytes().all(known) && !value.contains("..")
 }
 
 fn patterns(listed: &[String]) -> Result<Vec<Pattern>, String> {

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use sluice_mask::{Detector, Detectors};
 use sluice_model::Tag;
+use sluice_shell::is_plain_value;
 use sluice_wire::Configured;
 
 use crate::commands::Commands;
@@ -35,7 +36,7 @@ pub struct Target {
     /// as anybody.
     #[serde(default)]
     pub logins: Vec<String>,
-    /// Variables that clients may set; `LC_*` stands for all that begin so.
+    /// Variables that clients may set, to values that name no file; `LC_*` stands for all that begin so.
     #[serde(default = "standard_env")]
     pub env: Vec<String>,
     /// Commands that are known besides the catalogue's, as templates: `cat /var/log/*`.
@@ -129,10 +130,11 @@ impl Configured for Target {
 }
 
 impl Target {
-    /// Whether a variable may be asked for at all.
-    pub(crate) fn takes_variable(&self, name: &str) -> bool {
+    /// Whether a variable may be asked for at all, with this value.
+    pub(crate) fn takes_variable(&self, name: &str, value: &str) -> bool {
         let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         plain
+            && is_plain_value(value)
             && self.env.iter().any(|allowed| match allowed.strip_suffix('*') {
                 Some(beginning) => name.starts_with(beginning),
                 None => name == allowed,

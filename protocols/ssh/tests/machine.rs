@@ -385,6 +385,30 @@ fn a_place_is_either_an_address_or_a_path() {
     }
 }
 
+/// Libraries of the host read files by these values: catalogues of messages, locales, descriptions of terminals.
+#[test]
+fn a_value_of_a_variable_names_no_file() {
+    let values = ["/tmp/x", "../x", "..", "C/../x", "a b", "C\nLD_PRELOAD=x", "C\0", "\u{1b}[m", "é", "~x", "$X", "%s"];
+    for value in values {
+        for name in ["LC_ALL", "LANG", "TERM", "GIT_PROTOCOL"] {
+            let mut bench = Bench::new();
+            bench.client(Message::Env { name: name.into(), value: value.into() });
+            assert!(bench.asked.is_empty(), "{name}={value:?}");
+            assert_eq!(bench.told(), [&Message::Refused]);
+        }
+        let mut bench = Bench::new();
+        let size = Size { columns: 80, rows: 24, width: 0, height: 0 };
+        bench.client(Message::Pty { term: value.into(), size, modes: Vec::new() });
+        assert!(bench.asked.is_empty(), "pty {value:?}");
+        assert_eq!(bench.told(), [&Message::Refused]);
+    }
+    for value in ["", "C.UTF-8", "de_DE.UTF-8@euro", "version=2:x", "xterm-256color", "xterm+256"] {
+        let mut bench = Bench::new();
+        bench.client(Message::Env { name: "LC_ALL".into(), value: value.into() });
+        assert_eq!(bench.asked.len(), 1, "{value:?}");
+    }
+}
+
 #[test]
 fn a_name_of_a_variable_is_a_name() {
     for name in ["LC_X=1\nLD_PRELOAD", "LC_ALL ", "LC_\u{1b}[m", "PATH", "lang"] {

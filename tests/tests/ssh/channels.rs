@@ -116,13 +116,13 @@ fn only_variables_that_the_target_takes_are_set() {
     let stand = Stand::open();
     let mut ssh = stand.person.ssh(&[
         "-o",
-        "SendEnv=LC_TEST LANG SLUICE_OTHER",
+        "SendEnv=LC_TEST LC_PATH LANG SLUICE_OTHER",
         "web@broker",
-        "echo \"[$LC_TEST][$LANG][$SLUICE_OTHER]\"",
+        "echo \"[$LC_TEST][$LC_PATH][$LANG][$SLUICE_OTHER]\"",
     ]);
-    ssh.env("LC_TEST", "a b").env("LANG", "C.UTF-8").env("SLUICE_OTHER", "never");
-    // The server would take all three.
-    assert_eq!(run(&mut ssh, SOON).done().stdout, "[a b][C.UTF-8][]\n");
+    ssh.env("LC_TEST", "a-b").env("LC_PATH", "/a/b").env("LANG", "C.UTF-8").env("SLUICE_OTHER", "never");
+    // The server would take all four.
+    assert_eq!(run(&mut ssh, SOON).done().stdout, "[a-b][][C.UTF-8][]\n");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sluice_model::{Code, Obligations, OpId, Operation, Refusal, Ruling};
+use sluice_shell::is_plain_value;
 use sluice_wire::{HoldNotice, Outbox, Violation};
 
 use super::copies::{Files, Repository};
@@ -25,10 +26,10 @@ impl ChannelMachine {
         let scene = &self.setup.scene;
         let mut speaks = Speaks::Text;
         let (operation, message) = match message {
-            Message::Pty { ref term, .. } if self.terminal.is_none() => {
+            Message::Pty { ref term, .. } if self.terminal.is_none() && is_plain_value(term) => {
                 (scene.asks(schema::PTY, told(term), format!("pty {term}")), message)
             }
-            Message::Env { ref name, ref value } if self.setup.target.takes_variable(name) => {
+            Message::Env { ref name, ref value } if self.setup.target.takes_variable(name, value) => {
                 (scene.asks(schema::ENV, told(name), format!("{name}={value}")), message)
             }
             Message::Agent => {
