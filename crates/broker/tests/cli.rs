@@ -373,6 +373,60 @@ impl Drop for Serving {
     }
 }
 
+/// The ids of the documents, each forbidden by a rule of its own, and what they must then forbid.
+const NAMED: [(&str, &str); 5] = [
+    (r#"File::"web//etc/motd""#, "sftp.read File:/etc/motd"),
+    (r#"Reference::"web/refs/heads/main""#, "git.push Reference:refs/heads/main"),
+    (r#"Program::"web/journalctl""#, "ssh.inspect Program:journalctl"),
+    (r#"Model::"openai/gpt-5""#, "llm.chat Model:gpt-5"),
+    (r#"Tool::"openai/lookup_order""#, "tool.call Tool:lookup_order"),
+];
+
+#[test]
+fn the_ids_of_the_documents_are_those_that_are_asked_about() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut rules, mut cases) =
+        (POLICY.to_owned(), "packs: ids.cedar\nuser:a @ dev/web | ssh.connect | allow\n".to_owned());
+    for (index, (id, asked)) in NAMED.iter().enumerate() {
+        let target = id.split(['"', '/']).nth(1).unwrap();
+        rules.push_str(&format!("\n@id(\"f{index}\") forbid (principal, action, resource == {id});"));
+        cases.push_str(&format!("user:a @ dev/{target} | {asked} | deny f{index}\n"));
+    }
+    fs::write(dir.path().join("ids.cedar"), rules).unwrap();
+    fs::write(dir.path().join("ids.cases"), cases).unwrap();
+    let tested = sluice(dir.path(), &["policy", "test", "."]);
+    assert_eq!(code(&tested), 0, "{}", said(&tested));
+    let schema = said(&sluice(dir.path(), &["policy", "schema"]));
+    let documents = [include_str!("../../../docs/ssh.md"), include_str!("../../../docs/http.md"), &schema];
+    for kind in ["File", "Reference", "Program", "Model", "Tool"] {
+        for text in documents {
+            let start = format!("{kind}::\"");
+            let shown = text.split(&start).skip(1).filter_map(|rest| rest.split('"').next());
+            for id in shown {
+                let id = format!("{kind}::\"{id}\"");
+                assert!(NAMED.iter().any(|(known, _)| *known == id), "{id} is in a document and in no case");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_policy_about_what_cannot_be_is_not_taken() {
+    let site = site();
+    let cannot =
+        ["File::\"web/etc/motd\"", "File::\"web//etc//motd\"", "File::\"web/%2Fetc%2Fmotd\"", "File::\"web//etc/\""];
+    let others =
+        ["Reference::\"web/main\"", "Reference::\"web/refs%2Fheads%2Fmain\"", "Column::\"shop/customers/email\""];
+    for id in cannot.iter().chain(&others) {
+        let rule = format!("{POLICY}\n@id(\"f\") forbid (principal, action, resource in {id});\n");
+        fs::write(site.path().join("policies/all.cedar"), rule).unwrap();
+        let output = sluice(site.path(), &["policy", "check"]);
+        assert_eq!(code(&output), 1, "{id}: {}", said(&output));
+        let said = said(&output);
+        assert!(said.contains("nothing can be `") && said.contains("all.cedar:2:49"), "{id}: {said}");
+    }
+}
+
 #[test]
 fn a_changed_policy_is_taken_and_a_bad_one_keeps_the_one_before() {
     let site = site();

@@ -52,7 +52,14 @@ pub struct ResourceSpec {
     pub kind: &'static str,
     /// The kind one step up; [`crate::Resource::TARGET`] for the outermost.
     pub within: &'static str,
+    /// Whether anything of the kind can have this name: a policy about what cannot be does not load.
+    pub can_be: fn(&str) -> bool,
     pub doc: &'static str,
+}
+
+impl ResourceSpec {
+    /// Any name that is not empty.
+    pub const ANY: fn(&str) -> bool = |name| !name.is_empty();
 }
 
 /// Facts that are told together: the record `context.<name>` of a policy.

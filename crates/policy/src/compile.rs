@@ -16,6 +16,7 @@ use crate::annotation::{self, Notes};
 use crate::ask::Compiled;
 use crate::condition;
 use crate::diagnostic::{Diagnostics, Problem};
+use crate::naming;
 use crate::refusal::BUILT_IN;
 use crate::rule::{Rule, RuleSet};
 use crate::schema::{is_own, schema_text};
@@ -45,6 +46,9 @@ pub(crate) fn compile(
     let drafts = read(sources, &mut problems);
     if vocabulary.is_ok() {
         validate(sources, &drafts, &schema_text(schemas), &mut problems);
+    }
+    if let Ok(vocabulary) = &vocabulary {
+        check_names(vocabulary, sources, &drafts, &mut problems);
     }
     let rules = identify(sources, drafts, &mut problems);
     let (Ok(vocabulary), Ok(transforms), true) = (vocabulary, transforms, problems.is_empty()) else {
@@ -109,6 +113,21 @@ fn validate(sources: &[Source], drafts: &[Draft<'_>], schema: &str, problems: &m
         match draft.and_then(|draft| Some((draft, sources.get(draft.source)?))) {
             Some((draft, source)) => problems.push(problem(source, &draft.statement, fault)),
             None => problems.push(Problem::outside("policies", fault.to_string())),
+        }
+    }
+}
+
+/// Whether every entity that a policy names can be.
+fn check_names(vocabulary: &Vocabulary, sources: &[Source], drafts: &[Draft<'_>], problems: &mut Vec<Problem>) {
+    for draft in drafts {
+        let Some(source) = sources.get(draft.source) else { continue };
+        for uid in draft.policy.entity_literals() {
+            if let Some((message, help)) = naming::fault(vocabulary, &uid) {
+                let literal = uid.to_string();
+                let span = draft.statement.text.find(&literal).map_or(0..0, |start| start..start + literal.len());
+                let span = draft.statement.start + span.start..draft.statement.start + span.end;
+                problems.push(Problem::at(source, span, message).with_help(Some(help)));
+            }
         }
     }
 }

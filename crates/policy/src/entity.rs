@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use cedar_policy::{Entities, Entity, EntityUid, RestrictedExpression};
 use sluice_model::{Environment, Group, Person, Principal, Resource, Tag, Target, TargetName, Who};
 
+use crate::naming;
 use crate::vocabulary::{Vocabulary, uid as entity_id};
 
 /// Whose allow is asked for: an agent needs its own and its owner's.
@@ -117,8 +118,7 @@ impl<'a> World<'a> {
         }
         let mut id = target.name.as_str().to_owned();
         for (kind, name) in kinds.iter().rev().zip(&resource.path) {
-            id.push('/');
-            id.push_str(&escape(name));
+            naming::push(&mut id, kind, name);
             let uid = entity_id(&kind.name, &id);
             self.parents.entry(uid.clone()).or_default().insert(above);
             above = uid;
@@ -175,9 +175,4 @@ impl<'a> World<'a> {
 /// Whether an entity id below a target belongs to this target.
 pub(crate) fn lies_in(id: &str, target: &TargetName) -> bool {
     id.strip_prefix(target.as_str()).is_some_and(|rest| rest.starts_with('/'))
-}
-
-/// A name as one step of an id: `/` separates steps, so that no two paths share an id.
-fn escape(name: &str) -> String {
-    name.replace('%', "%25").replace('/', "%2F")
 }

@@ -15,6 +15,7 @@ mod decide;
 mod diagnostic;
 mod entity;
 mod explain;
+mod naming;
 mod policies;
 mod refusal;
 mod rule;

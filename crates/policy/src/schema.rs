@@ -84,6 +84,7 @@ type BaseContext = {
 };
 
 // Ids below a target are paths: Column::\"orders-db/public/customers/email\"; a `/` or `%` inside a name is %2F or %25.
+// Of a kind that lies in a target and in which nothing lies, the name is written as it is.
 ";
 
 /// Writes every kind once; gives the kinds in which nothing lies: those may carry tags.

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::str::FromStr as _;
 
 use cedar_policy::{EntityId, EntityTypeName, EntityUid};
-use sluice_model::{Action, ActionSpec, Effect, Fact, FactGroup, FactSpec, FactType, Facts, Resource, Schema};
+use sluice_model::{
+    Action, ActionSpec, Effect, Fact, FactGroup, FactSpec, FactType, Facts, Resource, ResourceSpec, Schema,
+};
 
 use crate::diagnostic::Problem;
 use crate::schema::{RESERVED, is_own};
@@ -47,6 +49,11 @@ pub(crate) struct Kind {
     pub(crate) within: &'static str,
     /// Steps below the target: the length of a resource's path.
     pub(crate) depth: usize,
+    /// Whether its names are the only step: nothing lies between it and the target, or in it.
+    pub(crate) alone: bool,
+    /// Whether anything of the kind can have a name.
+    pub(crate) can_be: fn(&str) -> bool,
+    pub(crate) doc: &'static str,
 }
 
 #[derive(Clone, Debug)]
@@ -78,7 +85,7 @@ impl Vocabulary {
                 faults.group(group, groups.insert(group.name, group).is_none());
             }
             for spec in schema.resources {
-                let agrees = *withins.entry(spec.kind).or_insert(spec.within) == spec.within;
+                let agrees = withins.entry(spec.kind).or_insert(spec).within == spec.within;
                 faults.check(agrees && is_name(spec.kind) && !RESERVED.contains(&spec.kind), "resource", spec.kind);
             }
             for spec in schema.actions {
@@ -87,9 +94,13 @@ impl Vocabulary {
             }
         }
         let mut kinds = BTreeMap::new();
-        for (kind, within) in &withins {
+        for (kind, spec) in &withins {
+            let alone = spec.within == Resource::TARGET && withins.values().all(|other| other.within != *kind);
             match (depth(kind, &withins), EntityTypeName::from_str(kind)) {
-                (Some(depth), Ok(name)) => drop(kinds.insert(*kind, Kind { name, within, depth })),
+                (Some(depth), Ok(name)) => {
+                    let (within, can_be, doc) = (spec.within, spec.can_be, spec.doc);
+                    kinds.insert(*kind, Kind { name, within, depth, alone, can_be, doc });
+                }
                 _ => faults.check(false, "resource", kind),
             }
         }
@@ -204,10 +215,10 @@ fn is_free(action: &str) -> bool {
     plain && !is_own(action) && Effect::ALL.iter().all(|effect| effect.name() != action)
 }
 
-fn depth(kind: &str, withins: &BTreeMap<&'static str, &'static str>) -> Option<usize> {
+fn depth(kind: &str, withins: &BTreeMap<&'static str, &'static ResourceSpec>) -> Option<usize> {
     let mut at = kind;
     for depth in 1..=withins.len() {
-        at = withins.get(at)?;
+        at = withins.get(at)?.within;
         if at == Resource::TARGET {
             return Some(depth);
         }

@@ -58,10 +58,16 @@ pub const SCHEMA: Schema = Schema {
     version: 1,
     actions: ACTIONS,
     resources: &[
-        ResourceSpec { kind: MODEL, within: TARGET, doc: "A model: Model::\"openai/gpt-5\"." },
+        ResourceSpec {
+            kind: MODEL,
+            within: TARGET,
+            can_be: ResourceSpec::ANY,
+            doc: "A model: Model::\"openai/gpt-5\".",
+        },
         ResourceSpec {
             kind: TOOL,
             within: TARGET,
+            can_be: ResourceSpec::ANY,
             doc: "A tool: Tool::\"openai/lookup_order\"; hosted ones by their type.",
         },
     ],

@@ -56,12 +56,22 @@ pub const SCHEMA: Schema = Schema {
     version: 1,
     actions: ACTIONS,
     resources: &[
-        ResourceSpec { kind: SCHEMA_KIND, within: TARGET, doc: "A schema." },
-        ResourceSpec { kind: TABLE, within: SCHEMA_KIND, doc: "A table, view, materialised view or foreign table." },
-        ResourceSpec { kind: COLUMN, within: TABLE, doc: "A column." },
-        ResourceSpec { kind: FUNCTION, within: SCHEMA_KIND, doc: "A function or procedure, all its overloads." },
-        ResourceSpec { kind: SETTING, within: TARGET, doc: "A run-time setting." },
-        ResourceSpec { kind: CHANNEL, within: TARGET, doc: "A notification channel." },
+        ResourceSpec { kind: SCHEMA_KIND, within: TARGET, can_be: ResourceSpec::ANY, doc: "A schema." },
+        ResourceSpec {
+            kind: TABLE,
+            within: SCHEMA_KIND,
+            can_be: ResourceSpec::ANY,
+            doc: "A table, view, materialised view or foreign table.",
+        },
+        ResourceSpec { kind: COLUMN, within: TABLE, can_be: ResourceSpec::ANY, doc: "A column." },
+        ResourceSpec {
+            kind: FUNCTION,
+            within: SCHEMA_KIND,
+            can_be: ResourceSpec::ANY,
+            doc: "A function or procedure, all its overloads.",
+        },
+        ResourceSpec { kind: SETTING, within: TARGET, can_be: ResourceSpec::ANY, doc: "A run-time setting." },
+        ResourceSpec { kind: CHANNEL, within: TARGET, can_be: ResourceSpec::ANY, doc: "A notification channel." },
     ],
     facts: &[FactGroup { name: STMT, facts: FACTS }],
 };

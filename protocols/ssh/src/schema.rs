@@ -2,6 +2,8 @@
 
 use sluice_model::{Action, ActionSpec, Effect, FactGroup, FactSpec, FactType, Resource, ResourceSpec, Schema};
 
+use crate::files::sftp;
+
 const TARGET: &str = Resource::TARGET;
 
 /// A program, by the name of its entry among the known commands.
@@ -60,15 +62,22 @@ pub const SCHEMA: Schema = Schema {
     version: 1,
     actions: ACTIONS,
     resources: &[
-        ResourceSpec { kind: PROGRAM, within: TARGET, doc: "A known command: Program::\"web/systemctl\"." },
+        ResourceSpec {
+            kind: PROGRAM,
+            within: TARGET,
+            can_be: ResourceSpec::ANY,
+            doc: "A known command by its entry or template: Program::\"web/journalctl\".",
+        },
         ResourceSpec {
             kind: FILE,
             within: TARGET,
+            can_be: |name| sftp::Path::canonical(name.as_bytes()).is_some(),
             doc: "A file or folder by its canonical path: File::\"web//etc/motd\".",
         },
         ResourceSpec {
             kind: REFERENCE,
             within: TARGET,
+            can_be: is_reference,
             doc: "A reference of git: Reference::\"web/refs/heads/main\".",
         },
     ],
@@ -78,6 +87,12 @@ pub const SCHEMA: Schema = Schema {
         FactGroup { name: GIT, facts: GIT_FACTS },
     ],
 };
+
+/// Whether a reference that is pushed can be called so.
+fn is_reference(name: &str) -> bool {
+    let part = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock");
+    name.starts_with("refs/") && name.split('/').all(part)
+}
 
 const fn fact(name: &'static str, of: FactType, doc: &'static str) -> FactSpec {
     FactSpec { name, of, doc }

@@ -26,8 +26,8 @@ pub(crate) static API: Schema = Schema {
         verb("tool.call", Effect::Execute, &["Tool"], "tool"),
     ],
     resources: &[
-        ResourceSpec { kind: "Model", within: Resource::TARGET, doc: "" },
-        ResourceSpec { kind: "Tool", within: Resource::TARGET, doc: "" },
+        ResourceSpec { kind: "Model", within: Resource::TARGET, can_be: ResourceSpec::ANY, doc: "" },
+        ResourceSpec { kind: "Tool", within: Resource::TARGET, can_be: ResourceSpec::ANY, doc: "" },
     ],
     facts: &[
         FactGroup { name: "http", facts: &[fact("method", FactType::Text)] },

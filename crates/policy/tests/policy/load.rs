@@ -165,6 +165,7 @@ fn the_schema_is_printed_in_cedars_own_syntax() {
         };
 
         // Ids below a target are paths: Column::"orders-db/public/customers/email"; a `/` or `%` inside a name is %2F or %25.
+        // Of a kind that lies in a target and in which nothing lies, the name is written as it is.
 
         // Effects: groups that hold the actions of every protocol.
         action "connect", "read", "write", "define", "administer", "execute", "unknown";

@@ -10,6 +10,7 @@ mod exposures;
 mod groups;
 mod laws;
 mod load;
+mod names;
 mod packs;
 mod traps;
 mod verbs;

@@ -17,7 +17,7 @@ const fn verb(name: &'static str, effect: Effect, on: &'static [&'static str], f
 }
 
 const fn kind(kind: &'static str, within: &'static str) -> ResourceSpec {
-    ResourceSpec { kind, within, doc: "A kind." }
+    ResourceSpec { kind, within, can_be: ResourceSpec::ANY, doc: "A kind." }
 }
 
 const fn fact(name: &'static str, of: FactType) -> FactSpec {
@@ -103,7 +103,11 @@ pub(crate) static WEB: Schema = Schema {
         verb("llm.embed", Effect::Execute, &["Model"], "llm"),
         verb("tool.call", Effect::Execute, &["Tool"], "tool"),
     ],
-    resources: &[kind("Endpoint", TARGET), kind("Model", TARGET), kind("Tool", TARGET)],
+    resources: &[
+        ResourceSpec { kind: "Endpoint", within: TARGET, can_be: |name| name.starts_with('/'), doc: "A kind." },
+        kind("Model", TARGET),
+        kind("Tool", TARGET),
+    ],
     facts: &[
         group("http", &[fact("path", FactType::Text), fact("parsed", FactType::Bool)]),
         group("llm", &[fact("stream", FactType::Bool), fact("tags", FactType::Set), fact("parsed", FactType::Bool)]),

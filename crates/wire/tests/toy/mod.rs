@@ -47,7 +47,7 @@ pub static SCHEMA: Schema = Schema {
         ActionSpec { action: READ, on: &["Item"], facts: "toy", doc: "Read an item." },
         ActionSpec { action: WRITE, on: &["Item"], facts: "toy", doc: "Write an item." },
     ],
-    resources: &[ResourceSpec { kind: "Item", within: Resource::TARGET, doc: "An item." }],
+    resources: &[ResourceSpec { kind: "Item", within: Resource::TARGET, can_be: ResourceSpec::ANY, doc: "An item." }],
     facts: &[FactGroup {
         name: "toy",
         facts: &[FactSpec { name: "name", of: FactType::Text, doc: "The item's name." }],
