@@ -32,7 +32,7 @@ macro_rules! actions {
 actions! {
     CONNECT = "ssh.connect" Connect SSH on [TARGET] "Use the host at all.";
     INSPECT = "ssh.inspect" Read SSH on [PROGRAM] "Run a known command that only reads, decided by its text.";
-    EXEC = "ssh.exec" Execute SSH on [PROGRAM] "Run a known command that changes something, decided by its text.";
+    EXEC = "ssh.exec" Execute SSH on [PROGRAM] "Run a known command that changes something, runs as another user or sends to other machines, decided by its text.";
     SCRIPT = "ssh.script" Unknown SSH on [TARGET] "Run a command that its text does not decide: whoever may do this may do anything the login can.";
     SHELL = "ssh.shell" Unknown SSH on [TARGET] "Use an interactive shell: what is typed into it is recorded, not decided.";
     PTY = "ssh.pty" Execute SSH on [TARGET] "Have a terminal.";

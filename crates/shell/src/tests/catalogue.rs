@@ -20,7 +20,7 @@ fn schema(command: &Command) -> &str {
 
 #[test]
 fn daily_commands_are_known() {
-    use Effect::{Administer, Read, Write};
+    use Effect::{Administer, Execute, Read, Write};
     let cases = [
         ("ls -la /var/log/", "ls", Read),
         ("ls", "ls", Read),
@@ -71,8 +71,8 @@ fn daily_commands_are_known() {
         ("ip -br addr show dev eth0", "ip address show", Read),
         ("ip route get 10.0.0.1", "ip route get", Read),
         ("ss -tlnp", "ss", Read),
-        ("ping -c 3 db1.example", "ping ping6", Read),
-        ("dig +short example.org @10.0.0.2 AAAA", "dig", Read),
+        ("ping -c 3 db1.example", "ping ping6", Execute),
+        ("dig +short example.org @10.0.0.2 AAAA", "dig", Execute),
         ("find /var/log -name '*.log' -mtime -1 -type f", "find", Read),
         ("find /tmp/x -delete", "find", Write),
         ("docker ps -a", "docker podman ps", Read),
@@ -89,8 +89,8 @@ fn daily_commands_are_known() {
         ("sed -n 10,20p /etc/hosts", "sed print", Read),
         ("git -C /srv/app log --oneline -5", "git log", Read),
         ("crontab -l -u web", "crontab list", Read),
-        ("curl -sS https://example.org/health", "curl", Read),
-        ("curl -s -o /tmp/x https://example.org/", "curl", Write),
+        ("curl -sS https://example.org/health", "curl", Execute),
+        ("curl -s -o /tmp/x https://example.org/", "curl", Execute),
         ("env", "env", Read),
         ("kill -9 4711", "kill", Administer),
         ("kill -s HUP 4711", "kill", Administer),
@@ -323,6 +323,50 @@ fn operands_say_what_is_done_to_them() {
     assert!(!only(&book, "journalctl -u x --no-pager").0.pager);
     assert!(!only(&book, "systemctl --no-pager status x").0.pager);
     assert!(only(&book, "git log").0.pager);
+}
+
+/// What becomes another user, outlives its session, or talks to other machines is more than reading, whatever it runs or says.
+#[test]
+fn what_goes_beyond_its_session_does_not_only_read() {
+    use Effect::{Administer, Execute, Read, Write};
+    let cases = [
+        ("sudo cat /etc/shadow", Execute),
+        ("sudo -n -u web ls", Execute),
+        ("nice -n 5 sudo ls", Execute),
+        ("nohup ls", Write),
+        ("setsid ls", Execute),
+        ("setsid -f tail -f /x", Execute),
+        ("setsid --fork ls", Execute),
+        ("curl -sI https://example.org/", Execute),
+        ("dig example.org", Execute),
+        ("host example.org", Execute),
+        ("nslookup example.org", Execute),
+        ("ping -c 1 example.org", Execute),
+        ("traceroute example.org", Execute),
+        ("tracepath example.org", Execute),
+        ("resolvectl query example.org", Execute),
+        ("resolvectl status", Read),
+        ("getent hosts example.org", Execute),
+        ("getent ahostsv4 example.org", Execute),
+        ("getent passwd root", Read),
+        ("tcpdump -c 1", Administer),
+        ("timeout 5 nice env -i ls", Read),
+    ];
+    let book = catalogue();
+    for (text, effect) in cases {
+        assert_eq!(only(&book, text).0.effect, effect, "{text}");
+    }
+    // The pack that keeps agents from it names entries that there are.
+    let pack = include_str!("../../../../policies/ssh.cedar");
+    let (_, listed) = pack.split_once("containsAny([").unwrap();
+    let listed: Vec<&str> = listed.split("])").next().unwrap().split('"').skip(1).step_by(2).collect();
+    let sends = cases.iter().filter(|(text, effect)| *effect == Execute && text.contains("example.org"));
+    let sends: Vec<String> = sends.map(|(text, _)| schema(&only(&book, text).0).to_owned()).collect();
+    assert_eq!(sends.iter().filter(|name| !listed.contains(&name.as_str())).collect::<Vec<_>>(), Vec::<&String>::new());
+    assert_eq!(
+        listed.iter().filter(|name| !sends.iter().any(|known| known == *name)).collect::<Vec<_>>(),
+        Vec::<&&str>::new()
+    );
 }
 
 #[test]
