@@ -5,6 +5,7 @@ mod encoding;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use sluice_wire as wire;
 
+use crate::address;
 use crate::origin::{Bind, Origin, X11};
 pub(crate) use encoding::{Reader, Writer};
 
@@ -143,11 +144,15 @@ pub enum Place {
 }
 
 impl Place {
-    /// Whether it can only be read as what it is: policies see a socket as its path and the port 0.
-    pub(crate) fn is_plain(&self) -> bool {
+    /// The same place in the form in which it is decided on and sent; `None` where it can be read as another one, too:
+    /// policies see a socket as its path and the port 0.
+    pub(crate) fn canonical(self) -> Option<Self> {
         match self {
-            Self::Tcp { host, port, .. } => (1..=65_535).contains(port) && !host.is_empty() && !host.contains('/'),
-            Self::Socket { path } => path.starts_with('/'),
+            Self::Tcp { host, port: port @ 1..=65_535, from, from_port } if address::is_word(&from) => {
+                Some(Self::Tcp { host: address::destination(&host)?, port, from, from_port })
+            }
+            Self::Socket { path } if address::is_socket(&path) => Some(Self::Socket { path }),
+            Self::Tcp { .. } | Self::Socket { .. } => None,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! russh carries the transport on both sides, below `Link`; each channel is a flow with a machine and a server
 //! connection of its own, and a client's connection is one session.
 
+mod address;
 mod algorithms;
 mod arrival;
 mod authority;

@@ -1,6 +1,6 @@
 //! What a host listens on for a client: one flow for each address, from its request to its end.
 
-use sluice_model::{Code, Obligations, OpId, Refusal, Ruling};
+use sluice_model::{Obligations, OpId, Refusal, Ruling};
 use sluice_wire::{HoldNotice, Input, Machine, Outbox, Side, Violation, Wants};
 
 use crate::frame::{Frame, Message};
@@ -46,9 +46,8 @@ impl ListenMachine {
     fn hear_client(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
         match (&self.state, frame) {
             (State::New, Frame::Message(Message::Listen(bind), _)) => {
-                if !bind.is_plain() {
-                    let refusal = Refusal::builtin(Code::NotUnderstood, "place", "it is no place");
-                    self.refuse(&refusal::line(&refusal), out);
+                if !bind.is_canonical() {
+                    self.refuse(&refusal::line(&refusal::unplaced()), out);
                     return Ok(());
                 }
                 out.ask(self.op, self.setup.scene.listens(&bind));

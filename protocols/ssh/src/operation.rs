@@ -8,6 +8,7 @@ use sluice_model::{
     Access, Action, Exposure, Fact, Facts, Meaning, Operation, Resource, Shape, Spend, Stage, Tag, Text, Usage,
 };
 
+use crate::address::is_everywhere;
 use crate::files::git;
 use crate::files::sftp::{self, OpenFlags, Question, Verb};
 use crate::frame::Place;
@@ -221,8 +222,7 @@ pub(crate) fn address(bind: &Bind) -> String {
 
 fn listened(bind: &Bind) -> Told {
     let (host, port) = match bind {
-        // Both are every address (RFC 4254 §7.1; the star is OpenSSH's).
-        Bind::Tcp { host, port } if host.is_empty() => ("*".into(), i64::from(*port)),
+        Bind::Tcp { host, port } if is_everywhere(host) => ("*".into(), i64::from(*port)),
         Bind::Tcp { host, port } => (host.clone(), i64::from(*port)),
         Bind::Socket { path } => (path.clone(), 0),
     };

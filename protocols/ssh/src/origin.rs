@@ -1,5 +1,6 @@
 //! What a client has a host do for connections that come back, and what then comes.
 
+use crate::address;
 use crate::frame::{Reader, Writer};
 
 /// What a client has a host listen on.
@@ -35,13 +36,11 @@ pub struct X11 {
 }
 
 impl Bind {
-    /// Whether it can only be read as what it is: policies see a socket as its path and the port 0.
-    pub(crate) fn is_plain(&self) -> bool {
+    /// Whether it is in the one form in which it is decided on: policies see a socket as its path and the port 0.
+    pub(crate) fn is_canonical(&self) -> bool {
         match self {
-            Self::Tcp { host, port } => {
-                *port <= 65_535 && host.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/')
-            }
-            Self::Socket { path } => path.starts_with('/'),
+            Self::Tcp { host, port } => *port <= 65_535 && address::is_bind(host),
+            Self::Socket { path } => address::is_socket(path),
         }
     }
 

@@ -64,6 +64,14 @@ pub(crate) const fn status(refusal: &Refusal) -> u32 {
     }
 }
 
+/// It is not in the one form in which places are decided on.
+pub(crate) fn unplaced() -> Refusal {
+    Refusal::builtin(Code::NotUnderstood, "place", "it is no place, or written as places are not written here").with_hint(
+        "Write a name in small letters, an address as `127.0.0.1` or `::1`, and the path of a socket whole, without \
+         `.`, `..` and `//`.",
+    )
+}
+
 /// Nobody looks into it.
 pub(crate) fn unmaskable() -> Refusal {
     let why = "values are masked here, and what is sent here cannot be looked into";

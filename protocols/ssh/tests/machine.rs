@@ -373,15 +373,45 @@ fn what_a_policy_says_of_one_question_is_kept_to() {
     }
 }
 
+fn tcp(host: &str, port: u32) -> Place {
+    Place::Tcp { host: host.into(), port, from: "::1".into(), from_port: 1 }
+}
+
+fn socket(path: &str) -> Place {
+    Place::Socket { path: path.into() }
+}
+
 #[test]
 fn a_place_is_either_an_address_or_a_path() {
-    let tcp = |host: &str, port| Place::Tcp { host: host.into(), port, from: "::1".into(), from_port: 1 };
-    let odd = [tcp("/run/x.sock", 1), tcp("db", 0), tcp("db", 65_536), tcp("", 1), Place::Socket { path: "db".into() }];
+    let hosts = [
+        "/run/x.sock",
+        "",
+        ".",
+        "..",
+        "a..b",
+        ".a",
+        "a b",
+        "a\n",
+        "a\0.b",
+        "a\u{1b}[m",
+        "\u{e4}.example",
+        "127.0.0.256",
+    ];
+    let numbers = ["1.2.3.4.5", "256.1", "08", "0x", "0xg.0x1g.1", "4294967296", "1.16777216", "127.0.0.0x"];
+    let six =
+        ["::1%1", "::ffff:127.0.0.1%lo", "[::1", "::1]", "[127.0.0.1]", "[::1]:80", ":::", "fe80::1%", "fe80::1%a b"];
+    let long = [format!("/{}", "a".repeat(103)), "a.".repeat(129)];
+    let mut odd: Vec<Place> = hosts.iter().chain(&numbers).chain(&six).map(|host| tcp(host, 1)).collect();
+    odd.extend([tcp("db", 0), tcp("db", 65_536), tcp(&long[1], 1), socket(&long[0])]);
+    let paths =
+        ["", "db", "/run/ok/../secret", "/run/./x", "/run//x", "//run/x", "/run/x/", "/run/x\n", "/run/x\0y", "/.."];
+    odd.extend(paths.map(socket));
+    odd.push(Place::Tcp { host: "db".into(), port: 1, from: "a\0".into(), from_port: 1 });
     for place in odd {
         let mut bench = Bench::new();
-        bench.client(Message::Open(place));
-        assert!(bench.asked.is_empty() && bench.closed);
-        assert!(matches!(*bench.told(), [Message::OpenFailed { code: 1, .. }]));
+        bench.client(Message::Open(place.clone()));
+        assert!(bench.asked.is_empty() && bench.closed, "{place:?}");
+        assert!(matches!(*bench.told(), [Message::OpenFailed { code: 1, .. }]), "{place:?}");
     }
 }
 
@@ -407,6 +437,42 @@ fn a_value_of_a_variable_names_no_file() {
         bench.client(Message::Env { name: "LC_ALL".into(), value: value.into() });
         assert_eq!(bench.asked.len(), 1, "{value:?}");
     }
+}
+
+#[test]
+fn policy_and_the_host_are_given_a_place_in_the_same_one_form() {
+    let loopback = ["127.0.0.1", "127.1", "127.0.1", "0x7f.1", "0X7F.0.0.1", "0177.0.0.01", "2130706433", "0x7f000001"];
+    let mapped =
+        ["::ffff:127.0.0.1", "[::ffff:7f00:1]", "0:0:0:0:0:FFFF:127.0.0.1", "0", "0.0.0.0", "00.0x0", "::ffff:0:0"];
+    let rest = [
+        ("::1", "::1"),
+        ("[::1]", "::1"),
+        ("0:0::0001", "::1"),
+        ("::", "::1"),
+        ("LocalHost", "localhost"),
+        ("localhost.", "localhost"),
+        ("DB.Example.NET.", "db.example.net"),
+        ("127.0.0.1.", "127.0.0.1"),
+        ("10.1", "10.0.0.1"),
+        ("FE80::1%Eth0", "fe80::1%Eth0"),
+        ("1.2.3.4a", "1.2.3.4a"),
+        ("0x7f.db", "0x7f.db"),
+    ];
+    let loops = loopback.iter().chain(&mapped).map(|written| (*written, "127.0.0.1"));
+    for (written, form) in loops.chain(rest) {
+        let mut bench = Bench::new();
+        bench.client(Message::Open(tcp(written, 80)));
+        let (_, operation) = bench.asked.last().unwrap_or_else(|| panic!("{written} is refused"));
+        assert_eq!(operation.text.content(), &format!("{form}:80"), "{written}");
+        let facts = format!("{:?}", operation.shape.meaning().facts);
+        assert!(facts.contains(&format!("(\"host\", Text(\"{form}\"))")), "{written}: {facts}");
+        bench.allow();
+        assert_eq!(messages(&bench.to_server), [&Message::Open(tcp(form, 80))], "{written}");
+    }
+    let mut bench = Bench::new();
+    bench.client(Message::Open(socket("/run/ok/x.sock")));
+    bench.allow();
+    assert_eq!(messages(&bench.to_server), [&Message::Open(socket("/run/ok/x.sock"))]);
 }
 
 #[test]

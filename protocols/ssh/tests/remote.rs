@@ -219,6 +219,35 @@ fn who_breaks_the_rules_of_listening_is_named() {
 }
 
 #[test]
+fn an_address_to_listen_on_has_one_form() {
+    let hosts =
+        ["127.1", "0x7f000001", "2130706433", "::ffff:127.0.0.1", "[::1]", "0:0::1", "0", "LOCALHOST", "localhost."];
+    let bytes = ["a b", "a\n", "a\0", "/run/x", "a..b", "\u{e4}", "**"];
+    let paths = ["x", "", "/run/ok/../x", "/run//x", "/run/x/", "/run/x\0", "/run/\u{1b}"];
+    let binds = hosts.iter().chain(&bytes).map(|host| bind(host, 80)).chain([bind("localhost", 65_536)]);
+    for odd in binds.chain(paths.map(|path| Bind::Socket { path: path.into() })) {
+        let mut bench = listen();
+        bench.client(Message::Listen(odd.clone()));
+        assert!(bench.asked.is_empty() && bench.to_server.is_empty() && bench.closed, "{odd:?}");
+        assert!(
+            matches!(&bench.to_client[..], [Message::NotListening(words)] if words.contains("127.0.0.1")),
+            "{odd:?}"
+        );
+    }
+    // Every address, of one family or of both, is one thing to policy.
+    let all = [("", "*"), ("*", "*"), ("0.0.0.0", "*"), ("::", "*")];
+    let plain =
+        [("localhost", "localhost"), ("127.0.0.1", "127.0.0.1"), ("::1", "::1"), ("web-1.example", "web-1.example")];
+    for (written, form) in all.into_iter().chain(plain) {
+        let mut bench = listen();
+        bench.client(Message::Listen(bind(written, 80)));
+        let asked = bench.allow();
+        assert_eq!(asked.text.content(), &format!("listen {form}:80"), "{written}");
+        assert_eq!(bench.to_server, [Message::Listen(bind(written, 80))]);
+    }
+}
+
+#[test]
 fn a_channel_of_a_host_is_asked_about_before_its_client_hears_of_it() {
     let mut bench = arrival();
     bench.server(Message::Arrive(origin()));

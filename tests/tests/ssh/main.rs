@@ -5,6 +5,7 @@ mod corpus;
 mod denied;
 mod files;
 mod flow_control;
+mod forwards;
 mod holds;
 mod hosts;
 mod kept;

@@ -51,15 +51,15 @@ impl ChannelMachine {
                 speaks = Speaks::Opaque;
                 (scene.asks(schema::SUBSYSTEM, told(name), name.to_string()), message)
             }
-            Message::Open(ref place) if !place.is_plain() => {
-                let reason = refusal::line(&Refusal::builtin(Code::NotUnderstood, "place", "it is no place")).into();
-                let failed = Message::OpenFailed { code: Message::PROHIBITED, reason };
-                out.to_client(OpId::CONNECT, failed.into());
-                return self.end(out);
-            }
-            Message::Open(ref place) => {
+            Message::Open(place) => {
+                let Some(place) = place.canonical() else {
+                    let reason = refusal::line(&refusal::unplaced()).into();
+                    let failed = Message::OpenFailed { code: Message::PROHIBITED, reason };
+                    out.to_client(OpId::CONNECT, failed.into());
+                    return self.end(out);
+                };
                 speaks = Speaks::Opaque;
-                (scene.forwards(place), message)
+                (scene.forwards(&place), Message::Open(place))
             }
             Message::Eof | Message::Signal(_) => return,
             Message::Env { ref name, .. } => {
