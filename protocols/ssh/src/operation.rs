@@ -157,8 +157,8 @@ impl Scene {
             ("deletes", Fact::Bool(deletes)),
         ];
         let facts = Facts { group: schema::GIT, values };
-        // What is fetched is packed: values in it cannot be seen.
-        self.operation(action, accesses, facts, Vec::new(), format!("{repository} {question:?}").into())
+        // What is fetched is packed, so a mask on it is kept to by refusing.
+        self.operation(action, accesses, facts, self.values(), format!("{repository} {question:?}").into())
     }
 
     fn file_facts(&self, path: &str, other: &str, flags: Vec<Box<str>>) -> Facts {
@@ -171,10 +171,11 @@ impl Scene {
         Facts { group: schema::SFTP, values }
     }
 
-    /// What is seen of the host's output, where there is any that is looked into.
+    /// What is seen of what the host says. Where it cannot be looked into, it is exposed all the same: whoever may not see a
+    /// value may not have a way around its mask.
     fn shown(&self, action: Action) -> Vec<Exposure> {
-        let looked_into = [schema::INSPECT, schema::EXEC, schema::SCRIPT, schema::SHELL].contains(&action);
-        if looked_into { self.values() } else { Vec::new() }
+        let says_nothing = [schema::CONNECT, schema::PTY, schema::ENV].contains(&action);
+        if says_nothing { Vec::new() } else { self.values() }
     }
 
     /// Values of every class that may be in what the host says.

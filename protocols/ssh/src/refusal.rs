@@ -76,6 +76,14 @@ pub(crate) fn unplaced() -> Refusal {
 pub(crate) fn unmaskable() -> Refusal {
     let why = "values are masked here, and what is sent here cannot be looked into";
     Refusal::builtin(Code::Unsupported, "unmaskable", why)
+        .with_hint("It is for whoever a policy permits to `reveal` all values of this target.")
+}
+
+/// The same of a copy by a protocol that is not looked into.
+pub(crate) fn unmaskable_copy() -> Refusal {
+    unmaskable().with_hint(
+        "Use sftp, or scp without -O; this is for whoever a policy permits to `reveal` all values of this target.",
+    )
 }
 
 /// Nothing here counts rows or bytes of a result.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use sluice_model::{
     Code, HoldId, Mask, Obligations, OpId, Operation, Refusal, Resource, Ruling, Tag, Transform, UnixMicros,
 };
-use sluice_ssh::{ChannelMachine, Frame, Message, Place, Setup, Size, Target};
+use sluice_ssh::{ChannelMachine, Frame, Message, Place, Setup, Size, Target, X11};
 use sluice_wire::{HoldNotice, Input, Machine as _, Outbox, Side, Step, Violation};
 
 static SETUP: LazyLock<Setup> = LazyLock::new(|| {
@@ -298,7 +298,7 @@ fn what_is_not_looked_into_is_not_allowed_with_masks() {
         bench.rule(Ruling::Allow(masks().into()));
         assert!(bench.to_server.is_empty(), "{message:?}");
         let told = format!("{}{:?}", bench.words(), bench.told());
-        assert!(told.contains("rule unmaskable"), "{told}");
+        assert!(told.contains("rule unmaskable") && told.contains("`reveal` all values"), "{told}");
         let mut bench = Bench::new();
         bench.client(message);
         bench.allow();
@@ -309,6 +309,37 @@ fn what_is_not_looked_into_is_not_allowed_with_masks() {
         bench.client(message);
         bench.rule(Ruling::Allow(masks().into()));
         assert_eq!(bench.to_server.len(), 1);
+    }
+}
+
+#[test]
+fn whatever_leads_back_to_the_client_exposes_the_values_of_the_target() {
+    let exposes = |message: Message| {
+        let mut bench = Bench::new();
+        bench.client(message);
+        let meaning = bench.asked.pop().unwrap().1.shape;
+        meaning.meaning().exposures.iter().map(|exposure| exposure.resource.to_string()).collect::<Vec<_>>()
+    };
+    let x11 = X11 { once: false, protocol: "MIT-MAGIC-COOKIE-1".into(), cookie: "c0".into(), screen: 0 };
+    let open = [
+        exec("cat /srv/a"),
+        exec("$x"),
+        exec("scp -f /srv/a"),
+        exec("rsync --server --sender -logDtpre.iLsfxCIvu . /srv"),
+        exec("git-upload-pack '/srv/a.git'"),
+        Message::Shell,
+        Message::Subsystem("netconf".into()),
+        Message::Open(tcp("db", 5432)),
+        Message::Open(socket("/run/x")),
+        Message::Agent,
+        Message::X11(x11),
+    ];
+    for message in open {
+        assert_eq!(exposes(message.clone()), ["Value:pii.contact.email"], "{message:?}");
+    }
+    // Each file of sftp is asked about by itself, and the rest says nothing.
+    for message in [Message::Subsystem("sftp".into()), pty(), Message::Env { name: "LANG".into(), value: "C".into() }] {
+        assert!(exposes(message.clone()).is_empty(), "{message:?}");
     }
 }
 

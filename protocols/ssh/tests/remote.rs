@@ -284,6 +284,23 @@ fn each_kind_of_channel_is_a_verb() {
 }
 
 #[test]
+fn what_comes_back_exposes_the_values_of_the_target() {
+    let exposed = |operation: &Operation| {
+        let meaning = operation.shape.meaning();
+        meaning.exposures.iter().map(|exposure| exposure.resource.to_string()).collect::<Vec<_>>()
+    };
+    let mut bench = listen();
+    bench.client(Message::Listen(bind("localhost", 80)));
+    assert_eq!(exposed(&bench.allow()), ["Value:pii.contact.email"]);
+    let x11 = Origin::X11 { from: "::1".into(), from_port: 1 };
+    for origin in [origin(), Origin::Socket { path: "/run/x".into() }, Origin::Agent, x11] {
+        let mut bench = arrival();
+        bench.server(Message::Arrive(origin.clone()));
+        assert_eq!(exposed(&bench.allow()), ["Value:pii.contact.email"], "{origin:?}");
+    }
+}
+
+#[test]
 fn a_channel_that_may_not_be_reaches_nobody() {
     let mut denied = arrival();
     denied.server(Message::Arrive(origin()));

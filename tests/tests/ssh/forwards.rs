@@ -4,8 +4,10 @@
 use std::net::TcpListener;
 
 use sluice_tests::run::run;
+use sluice_tests::ssh::{Sshd, free_port};
 use sluice_tests::wait::SOON;
 
+use crate::remote::{echo, permit};
 use crate::stand::{OPERATORS, Stand};
 
 /// Nobody reaches the host itself.
@@ -64,4 +66,44 @@ for path in \"in\", \"out\":
         x -O exit web@broker 2>/dev/null";
     let said = run(stand.script(text).env("there", stand.server.folder()), SOON);
     assert_eq!(said.done().stdout, "in reached\nout nothing\n");
+}
+
+/// Who may do everything, with values masked.
+fn unsighted() -> String {
+    let (work, _see) = OPERATORS.split_once("@id(\"operators-see\")").expect("the policy has it");
+    let lent = ["ssh.listen", "ssh.agent", "ssh.x11"].map(|action| permit(action, ""));
+    format!("{work}\n{}", lent.join("\n"))
+}
+
+/// What a forward there and one back carry, how a subsystem, an agent and a display fare, and what was said about it.
+fn ways(stand: &Stand) -> ([bool; 5], String) {
+    let (to, back) = (echo(), free_port());
+    let there = format!("printf hello | x -o LogLevel=INFO -W 127.0.0.1:{to} web@broker");
+    let there = run(&mut stand.script(&there), SOON);
+    let spec = format!("{back}:127.0.0.1:{to}");
+    let dial = format!("bash -c 'exec 3<>/dev/tcp/127.0.0.1/{back}; echo there >&3; head -n 1 <&3'");
+    let back = stand.ssh(&["-R", &spec, "web@broker", &dial]);
+    let subsystem = stand.ssh(&["-s", "web@broker", "echo"]);
+    let agent = "eval \"$(ssh-agent -s)\" >/dev/null; trap 'ssh-agent -k >/dev/null' EXIT
+        x -o IdentityAgent=\"$SSH_AUTH_SOCK\" -A web@broker '[ -S \"$SSH_AUTH_SOCK\" ] && echo lent'";
+    let agent = run(&mut stand.script(agent), SOON);
+    let mut display = stand.person.ssh(&["-Y", "web@broker", "[ -n \"$DISPLAY\" ] && echo lent"]);
+    let display = run(display.env("DISPLAY", ":77"), SOON);
+    let all = [(there, "hello"), (back, "there\n"), (subsystem, "sub\n"), (agent, "lent\n"), (display, "lent\n")];
+    let said = all.iter().map(|(way, _)| way.stderr.as_str()).collect();
+    (all.map(|(way, expected)| way.stdout == expected), said)
+}
+
+#[test]
+fn nothing_that_is_not_looked_into_leads_around_a_mask() {
+    let server = || Sshd::arranged(|_| "X11Forwarding yes\nSubsystem echo /bin/echo sub".to_owned());
+    let (fared, said) = ways(&Stand::before(server(), &unsighted()));
+    assert_eq!(fared, [false; 5], "{said}");
+    // A display is refused without words.
+    assert_eq!(said.matches("rule unmaskable").count(), 4, "{said}");
+    assert_eq!(said.matches("permits to `reveal` all values of this target").count(), 4, "{said}");
+
+    let sighted = format!("{}\n{}", unsighted(), permit("reveal", ""));
+    let (fared, said) = ways(&Stand::before(server(), &sighted));
+    assert_eq!(fared, [true; 5], "{said}");
 }

@@ -156,8 +156,7 @@ impl ChannelMachine {
         let masked = !self.setup.screens.watch(obligations).is_empty();
         if masked && !matches!(asked.speaks, Speaks::Text) {
             let copies = matches!(asked.message, Message::Exec(_));
-            let refusal = refusal::unmaskable();
-            return Some(if copies { refusal.with_hint("Use sftp, or scp without -O.") } else { refusal });
+            return Some(if copies { refusal::unmaskable_copy() } else { refusal::unmaskable() });
         }
         refusal::unlimitable(obligations)
     }
