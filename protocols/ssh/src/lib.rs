@@ -31,6 +31,7 @@ mod refusal;
 mod schema;
 mod screen;
 mod serve;
+mod spill;
 mod target;
 mod visit;
 mod welcome;

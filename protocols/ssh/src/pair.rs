@@ -11,19 +11,18 @@
 //! none of them is waited for while the client's callback waits for any of them.
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use sluice_wire::Side;
 use tokio::sync::{Notify, oneshot};
 
 use crate::frame::Frame;
+use crate::spill::Spill;
 
 /// Bytes of a client that are kept in memory.
 const CLIENT_MEMORY: usize = 4 << 20;
@@ -109,14 +108,6 @@ enum Stored {
     Here(Item),
     /// So many bytes of the main stream, in the file.
     There(usize),
-}
-
-/// Bytes in a file that vanishes with the process.
-#[derive(Debug)]
-struct Spill {
-    file: File,
-    written: u64,
-    read: u64,
 }
 
 /// Both sides send more than either takes.
@@ -303,10 +294,9 @@ impl Queue {
         let bytes = payload.bytes();
         let spill = match &mut self.spill {
             Some(spill) => spill,
-            empty @ None => empty.insert(Spill { file: tempfile::tempfile()?, written: 0, read: 0 }),
+            empty @ None => empty.insert(Spill::new()?),
         };
-        spill.file.write_all_at(&bytes, spill.written)?;
-        spill.written = spill.written.saturating_add(bytes.len() as u64);
+        spill.write(&bytes)?;
         match self.items.back_mut() {
             // Single bytes must not cost an entry each.
             Some(Stored::There(last)) if *last < PIECE => *last = last.saturating_add(bytes.len()),
@@ -327,17 +317,15 @@ impl Queue {
 
     fn read_back(&mut self, length: usize) -> io::Result<Bytes> {
         let spill = self.spill.as_mut().ok_or(io::ErrorKind::NotFound)?;
-        let mut bytes = BytesMut::zeroed(length);
-        spill.file.read_exact_at(&mut bytes, spill.read)?;
-        spill.read = spill.read.saturating_add(length as u64);
-        if spill.read == spill.written {
+        let bytes = spill.take(length)?;
+        if spill.waiting() == 0 {
             self.spill = None;
         }
-        Ok(bytes.freeze())
+        Ok(bytes)
     }
 
     fn waiting_in_file(&self) -> u64 {
-        self.spill.as_ref().map_or(0, |spill| spill.written.saturating_sub(spill.read))
+        self.spill.as_ref().map_or(0, Spill::waiting)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 
+use bytes::BytesMut;
 use futures_util::FutureExt as _;
 
 use super::*;
@@ -40,6 +41,23 @@ async fn what_does_not_fit_into_memory_comes_back_in_order() {
     }
     pair.end(Side::Client);
     assert!(next(&pair, Side::Client).await.is_none());
+}
+
+#[tokio::test]
+async fn a_file_that_is_never_empty_does_not_grow_with_what_passes_through_it() {
+    let pair = Pair::default();
+    let most = 16 << 20;
+    let (mut sent, mut largest) = (0_u64, 0);
+    while sent < CLIENT_FILE {
+        pair.push(Side::Client, data(u8::try_from(sent >> 16 & 0xff).unwrap(), 65_536));
+        sent += 65_536;
+        while pair.lock().client.waiting_in_file() > most {
+            next(&pair, Side::Client).await.unwrap();
+        }
+        largest = largest.max(pair.lock().client.spill.as_ref().map_or(0, Spill::size));
+    }
+    assert!((most..most + (4 << 20)).contains(&largest), "{largest}");
+    assert_eq!(bytes(next(&pair, Side::Client).await).len(), 65_536);
 }
 
 #[tokio::test]
