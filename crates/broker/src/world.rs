@@ -105,9 +105,10 @@ impl World {
         wrong.map_err(|wrong| config::issuer_mistakes(&config.file, &wrong))?;
         self.identity.trust(authorities);
         self.identity.trust_clients(client_authorities);
-        self.vault.reload(lendings(config));
         self.kernel.replace(laws(config, policies));
         self.point_servers(config);
+        // Last: whoever is lent a new credential finds the new target.
+        self.vault.reload(lendings(config));
         Ok(())
     }
 

@@ -30,6 +30,7 @@ mod porter;
 mod refusal;
 mod schema;
 mod screen;
+mod seat;
 mod serve;
 mod spill;
 mod target;

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 
+use russh::ChannelOpenFailure;
 use sluice_model::{Code, Refusal};
 use sluice_wire::Side;
 
@@ -13,6 +14,8 @@ use crate::refusal;
 #[derive(Debug)]
 pub(crate) struct Notice {
     words: Frame,
+    /// Why a forward is not opened.
+    reason: String,
     /// The exit status of a shell that was asked for.
     shell: u32,
     /// The exit status of a command, which has not run.
@@ -22,8 +25,8 @@ pub(crate) struct Notice {
 impl Notice {
     /// Why there is no session.
     pub(crate) fn refused(refusal: &Refusal) -> Self {
-        let status = refusal::status(refusal);
-        Self { words: refusal::lines([&refusal::line(refusal)]), shell: status, command: status }
+        let (status, reason) = (refusal::status(refusal), refusal::line(refusal));
+        Self { words: refusal::lines([&reason]), reason, shell: status, command: status }
     }
 
     /// The names of targets.
@@ -36,7 +39,8 @@ impl Notice {
             let lines: String = list.iter().map(|name| format!("  {name}\r\n")).collect();
             format!("Hosts that you may use, as ssh LOGIN+HOST@BROKER:\r\n{lines}")
         };
-        Self { words: Frame::data(text.as_bytes()), shell: 0, command: refusal::REFUSED }
+        let reason = "sluice: the connection is to no host".to_owned();
+        Self { words: Frame::data(text.as_bytes()), reason, shell: 0, command: refusal::REFUSED }
     }
 
     /// Everything that is said to a shell or a command.
@@ -58,10 +62,18 @@ pub(crate) fn no_such_login(login: &str) -> Refusal {
         .with_hint("Leave the login out, or ask an administrator which ones there are.")
 }
 
-/// Says it to whoever asks for a command or a shell; a forward is refused by dropping it.
+/// The target is another host by now than the one that the session is at, or is signed in to in another way.
+pub(crate) fn moved() -> Refusal {
+    Refusal::builtin(Code::Unavailable, "target-changed", "the target has changed since this connection began")
+        .with_hint("Connect again.")
+}
+
+/// Says it to whoever asks for a command, a shell or a forward.
 pub(crate) async fn show(notice: &Notice, opened: Opened) {
     let Opened { pair, wire, opening } = opened;
-    if opening.is_some() {
+    if let Some(opening) = opening {
+        let reason = notice.reason.clone();
+        opening.reject(ChannelOpenFailure::Other { code: Message::PROHIBITED, reason }).await;
         return pair.end(Side::Client);
     }
     let mut told = false;

@@ -141,6 +141,12 @@ impl Target {
             })
     }
 
+    /// Whether it is the same host as another one, known by the same keys and signed in to in the same way.
+    pub(crate) fn is_reached_as(&self, other: &Self) -> bool {
+        let keys = |target: &Self| (target.host_keys.clone(), target.host_authorities.clone());
+        (&self.host, self.port, self.auth) == (&other.host, other.port, other.auth) && keys(self) == keys(other)
+    }
+
     /// What sftp is governed by.
     ///
     /// # Errors

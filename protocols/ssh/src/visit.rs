@@ -2,7 +2,6 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use futures_util::StreamExt as _;
@@ -10,7 +9,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use russh::Disconnect;
 use russh::server::{self, Handle};
-use sluice_model::{Principal, Refusal, TargetName, UnixMicros};
+use sluice_model::{Principal, Refusal, TargetName};
 use sluice_wire::{Broker, FlowError, Grant, Io, Peer, Stream, Targets};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -18,17 +17,17 @@ use tokio::time::timeout;
 use crate::arrival::ArrivalMachine;
 use crate::call::{Call, Calls, Jumps, Opened};
 use crate::cut::cuttable;
-use crate::dial::Dial;
 use crate::door::Door;
 use crate::hub::{Hub, Nowhere, Presence};
 use crate::link::{Asker, Caller, ClientLink, Landing, Listener, ServerLink};
 use crate::listen::ListenMachine;
 use crate::listens::Ask;
-use crate::machine::{ChannelMachine, Setup};
+use crate::machine::ChannelMachine;
 use crate::notice::{Notice, show};
-use crate::operation::Scene;
 use crate::porter::{self, Berth, Errand};
-use crate::serve::{Served, Ssh};
+use crate::refusal;
+use crate::seat::{Room, Seat};
+use crate::serve::Ssh;
 use crate::target::Target;
 use crate::welcome::{Arrival, Lobby, Welcome};
 
@@ -155,8 +154,7 @@ enum Stay<'a, S> {
 /// A session at a target.
 struct At<S> {
     stem: S,
-    served: Arc<Served>,
-    login: Box<str>,
+    seat: Seat,
 }
 
 /// Where a channel is to be carried.
@@ -189,17 +187,16 @@ impl<'a, B: Broker> Visit<'a, B> {
 
     /// Opens the session that the user name asks for.
     async fn enter(&self, user: &str, who: &Principal) -> Stay<'a, B::Stem> {
-        let targets = self.targets.load();
         if let Some(host) = &self.host {
-            return self.open(Some(user), host, who, &targets).await.unwrap_or_else(|refusal| told(&refusal));
+            return self.open(Some(user), host, who).await.unwrap_or_else(|refusal| told(&refusal));
         }
-        let Some((login, name)) = address(user) else { return Stay::Told(Arc::new(self.list(who, &targets))) };
+        let Some((login, name)) = address(user) else { return Stay::Told(Arc::new(self.list(who))) };
         // Without a login, a target that may not be used is told apart from none at all by nothing.
         let asked = |name: &TargetName| login.is_some() || self.broker.admits(who, name, self.peer);
         let Some(name) = TargetName::new(name).ok().filter(asked) else {
-            return Stay::Told(Arc::new(self.list(who, &targets)));
+            return Stay::Told(Arc::new(self.list(who)));
         };
-        self.open(login, &name, who, &targets).await.unwrap_or_else(|refusal| told(&refusal))
+        self.open(login, &name, who).await.unwrap_or_else(|refusal| told(&refusal))
     }
 
     async fn open(
@@ -207,25 +204,17 @@ impl<'a, B: Broker> Visit<'a, B> {
         login: Option<&str>,
         name: &TargetName,
         who: &Principal,
-        targets: &Targets<Target>,
     ) -> Result<Stay<'a, B::Stem>, Refusal> {
         let grant = self.broker.open(who, name, self.peer).await?;
-        let served = targets.get(name).and_then(|target| self.ssh.served(name, target));
-        let own = grant.credential().user.clone();
-        let login = login.unwrap_or(&own);
-        let refused = match &served {
-            None => Some(crate::notice::unserved()),
-            Some(served) if login != own && !served.target.logins.iter().any(|allowed| allowed == login) => {
-                Some(crate::notice::no_such_login(login))
+        let seat = Seat::take(self.ssh, &self.targets.load(), (login, name), grant.credential());
+        let seat = match seat {
+            Ok(seat) => seat,
+            Err(refusal) => {
+                self.broker.abandon(grant, &refusal).await;
+                return Err(refusal);
             }
-            Some(_) => None,
         };
-        let (Some(served), None) = (served, &refused) else {
-            let refusal = refused.unwrap_or_else(crate::notice::unserved);
-            self.broker.abandon(grant, &refusal).await;
-            return Err(refusal);
-        };
-        let place = Arc::new(At { stem: self.broker.stem(&grant), served, login: login.into() });
+        let place = Arc::new(At { stem: self.broker.stem(&grant), seat });
         let (presence, gone) = oneshot::channel();
         let broker = self.broker;
         let hub = Box::pin(async move { broker.carry(grant, Hub, Presence::new(gone), Nowhere).await });
@@ -233,7 +222,8 @@ impl<'a, B: Broker> Visit<'a, B> {
     }
 
     /// What somebody may connect to.
-    fn list(&self, who: &Principal, targets: &Targets<Target>) -> Notice {
+    fn list(&self, who: &Principal) -> Notice {
+        let targets = self.targets.load();
         let reachable = targets.iter().map(|(name, _)| name).filter(|name| self.broker.admits(who, name, self.peer));
         Notice::targets(reachable.map(TargetName::as_str))
     }
@@ -251,40 +241,52 @@ impl<'a, B: Broker> Visit<'a, B> {
 
     /// Carries one channel to its end.
     fn carry(&self, whereto: Whereto<B::Stem>, opened: Opened) -> BoxFuture<'a, ()> {
-        let (broker, lobby) = (self.broker, self.lobby.clone());
+        let (desk, lobby) = (self.desk(), self.lobby.clone());
         Box::pin(async move {
             let at = match whereto {
                 Whereto::At(at) => at,
                 Whereto::Told(notice) => return show(&notice, opened).await,
             };
-            match broker.branch(&at.stem).await {
-                Ok(grant) => ended(channel(broker, &at, grant, opened, lobby).await),
+            match desk.branch(&at).await {
+                Ok((grant, room)) => ended(channel(desk.broker, &room, grant, opened, lobby).await),
                 Err(refusal) => show(&Notice::refused(&refusal), opened).await,
             }
         })
     }
 
     /// Has a host listen for as long as the client wants.
-    fn listen(&self, whereto: Whereto<B::Stem>, asks: mpsc::Receiver<Ask>) -> BoxFuture<'a, ()> {
-        let (broker, lobby) = (self.broker, self.lobby.clone());
+    fn listen(&self, whereto: Whereto<B::Stem>, mut asks: mpsc::Receiver<Ask>) -> BoxFuture<'a, ()> {
+        let (desk, lobby) = (self.desk(), self.lobby.clone());
         Box::pin(async move {
             // Where there is no session, the requests are refused by dropping them.
             let Whereto::At(at) = whereto else { return };
-            let Ok(grant) = broker.branch(&at.stem).await else { return };
-            let listener = Listener::new(at.dial(&grant, lobby));
-            ended(broker.carry(grant, ListenMachine::new(at.setup()), Asker::new(asks), listener).await);
+            match desk.branch(&at).await {
+                Ok((grant, room)) => {
+                    let listener = Listener::new(room.dial(lobby));
+                    let machine = ListenMachine::new(room.setup());
+                    ended(desk.broker.carry(grant, machine, Asker::new(asks), listener).await);
+                }
+                Err(refusal) => {
+                    let Some(ask) = asks.recv().await else { return };
+                    let _gone = ask.answer.send(Err(refusal::line(&refusal).into()));
+                }
+            }
         })
     }
 
     /// Carries a channel that a host has opened.
     fn arrive(&self, whereto: Whereto<B::Stem>, arrival: Box<Arrival>) -> BoxFuture<'a, ()> {
-        let (broker, errands) = (self.broker, self.errands.clone());
+        let (desk, errands) = (self.desk(), self.errands.clone());
         Box::pin(async move {
             let landing = Landing::new(Arc::clone(&arrival.pair), errands);
             let Whereto::At(at) = whereto else { return };
-            let Ok(grant) = broker.branch(&at.stem).await else { return };
-            ended(broker.carry(grant, ArrivalMachine::new(at.setup()), landing, Caller::new(*arrival)).await);
+            let Ok((grant, room)) = desk.branch(&at).await else { return };
+            ended(desk.broker.carry(grant, ArrivalMachine::new(room.setup()), landing, Caller::new(*arrival)).await);
         })
+    }
+
+    const fn desk(&self) -> Desk<'a, B> {
+        Desk { ssh: self.ssh, targets: self.targets, broker: self.broker }
     }
 
     async fn leave(&self, result: &Result<(), FlowError>) {
@@ -306,42 +308,40 @@ fn ended(result: Result<(), FlowError>) {
     }
 }
 
-impl<S> At<S> {
-    fn dial(&self, grant: &impl Grant, lobby: Lobby) -> Dial {
-        Dial {
-            target: Arc::clone(&self.served.target),
-            keys: Arc::clone(&self.served.keys),
-            credential: Arc::clone(grant.credential()),
-            login: self.login.clone(),
-            lobby,
-        }
-    }
+/// Who gives channels of a session what they are served with.
+struct Desk<'a, B> {
+    ssh: &'a Ssh,
+    targets: &'a ArcSwap<Targets<Target>>,
+    broker: &'a B,
+}
 
-    fn setup(&self) -> Setup {
-        let Served { target, commands, screens, files, tags, .. } = &*self.served;
-        Setup {
-            target: Arc::clone(target),
-            commands: Arc::clone(commands),
-            screens: Arc::clone(screens),
-            files: Arc::clone(files),
-            clock: now,
-            scene: Scene { login: self.login.clone(), tags: Arc::clone(tags) },
+impl<B: Broker> Desk<'_, B> {
+    /// One more flow of a session, with what is in force when it begins.
+    async fn branch(&self, at: &At<B::Stem>) -> Result<(B::Grant, Room), Refusal> {
+        let grant = self.broker.branch(&at.stem).await?;
+        let room = at.seat.room(self.ssh, &self.targets.load(), grant.credential());
+        match room {
+            Ok(room) => Ok((grant, room)),
+            Err(refusal) => {
+                self.broker.abandon(grant, &refusal).await;
+                Err(refusal)
+            }
         }
     }
 }
 
 async fn channel<B: Broker>(
     broker: &B,
-    at: &At<B::Stem>,
+    room: &Room,
     grant: B::Grant,
     opened: Opened,
     lobby: Lobby,
 ) -> Result<(), FlowError> {
     let Opened { pair, wire, opening } = opened;
-    let dialler = at.dial(&grant, lobby.clone()).dialler();
+    let dialler = room.dial(lobby.clone()).dialler();
     let client = ClientLink::new(Arc::clone(&pair), wire, opening, grant.interrupt());
     let server = ServerLink::new(pair, dialler, Welcome::new(lobby));
-    broker.carry(grant, ChannelMachine::new(at.setup()), client, server).await
+    broker.carry(grant, ChannelMachine::new(room.setup()), client, server).await
 }
 
 /// A login and a target, of a user name such as `root+web`; of one without a mark the whole is a target.
@@ -350,9 +350,4 @@ fn address(user: &str) -> Option<(Option<&str>, &str)> {
         Some((login, target)) => Some((Some(login).filter(|login| !login.is_empty()), target)),
         None => (!user.is_empty()).then_some((None, user)),
     }
-}
-
-fn now() -> UnixMicros {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixMicros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }

@@ -11,6 +11,7 @@ mod hosts;
 mod kept;
 mod programs;
 mod regress;
+mod reloads;
 mod remote;
 mod replay;
 mod run;

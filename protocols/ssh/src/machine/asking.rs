@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sluice_model::{Code, Obligations, OpId, Operation, Refusal, Ruling};
+use sluice_model::{Obligations, OpId, Operation, Refusal, Ruling};
 use sluice_shell::is_plain_value;
 use sluice_wire::{HoldNotice, Outbox, Violation};
 
