@@ -1,5 +1,5 @@
 //! How fast text passes a terminal and a sieve with every built-in class on:
-//! `cargo run --release -p sluice-mask --example throughput`.
+//! `cargo run --release -p sluice-mask --example throughput`, with the names of texts behind it to measure only those.
 //!
 //! Beside it one automaton looks for `@` with a letter on both sides in the same text, which is the least that any
 //! search of text with one table costs. All take turns, and the time is the thread's own (`/proc/thread-self/schedstat`).
@@ -31,7 +31,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "MiB per second of processor time; medians of {ROUNDS} interleaved rounds of {} MiB\n", SIZE >> 20)?;
     writeln!(out, "{:<12}{:>10}{:>10}{:>10}{:>12}", "", "automaton", "pipe", "terminal", "sieve")?;
-    for (name, text) in texts() {
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    let asked = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
+    for (name, text) in texts().into_iter().filter(|(name, _)| asked(name)) {
         let mut times: [Vec<f64>; 4] = Default::default();
         for _ in 0..ROUNDS {
             let [walk, pipe, screen, sieve] = &mut times;

@@ -16,8 +16,8 @@ use escape::Escape;
 use starts::Starts;
 
 pub(crate) use class::{LETTER, SYMBOL, fold};
-pub(crate) use plain::{blanks, graphic, is_all_plain, is_strange, singles};
-use plain::{plain, plain_or_lone};
+pub(crate) use plain::{blanks, graphic, is_all_plain, is_strange, printable, shown};
+use plain::{plain, told};
 
 /// How many invisible characters may follow a visible one; the rest of such a run is left out of the text, so that
 /// what is held back has a bound.
@@ -213,17 +213,17 @@ impl View {
         self.raw.len()
     }
 
-    /// Folds a run of bytes that stand for themselves; tells how many.
+    /// Folds a run of bytes that take a place each; tells how many.
     fn run(&mut self) -> usize {
         let text = self.raw.as_bytes().get(self.folded.saturating_sub(self.raw_base)..).unwrap_or_default();
         let (plain, seen) = (plain(text), self.bytes.len());
-        let has_lone = self.excess == Excess::Seen && text.get(plain) == Some(&LONE);
-        let length = if has_lone { plain_or_lone(text) } else { plain };
+        let rest = if self.excess == Excess::Seen { text.get(plain..).unwrap_or_default() } else { &[] };
+        let length = plain.saturating_add(told(rest));
         if length > 0 {
             self.starts.extend(self.end(), self.folded);
             self.bytes.extend_from_slice(text.get(..length).unwrap_or_default());
-            let lone = self.bytes.get_mut(seen.saturating_add(plain)..).unwrap_or_default();
-            lone.iter_mut().for_each(|byte| *byte = if *byte == LONE { SYMBOL } else { *byte });
+            let told = self.bytes.get_mut(seen.saturating_add(plain)..).unwrap_or_default();
+            told.iter_mut().for_each(|byte| *byte = as_told(*byte));
             self.folded = self.folded.saturating_add(length);
             self.unseen = 0;
         }
@@ -244,6 +244,15 @@ impl View {
         self.raw.replace_range(low..high, "");
         self.folded = from;
         self.starts.join(self.base.saturating_add(index), self.end(), from);
+    }
+}
+
+/// What a byte folds to that takes a place in a faithful view.
+const fn as_told(byte: u8) -> u8 {
+    match byte {
+        LONE => SYMBOL,
+        0x0b | 0x0c => b'\n',
+        _ => byte,
     }
 }
 

@@ -17,6 +17,7 @@ mod findings;
 mod head;
 mod kind;
 mod raw;
+mod stretch;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -29,10 +30,11 @@ use smallvec::SmallVec;
 use unicode_width::UnicodeWidthChar as _;
 
 use crate::detect::{Detectors, Watch};
-use crate::fold::{Rest, blanks, graphic, singles};
+use crate::fold::{Rest, blanks, graphic, printable, shown};
 use cursor::{Cursor, Effect};
 use head::{Head, Motion};
 use raw::Raw;
+use stretch::{Stretch, unprinted};
 use token::{Part, Token, Tokeniser, decode};
 use track::Track;
 
@@ -41,6 +43,8 @@ pub use kind::{Kind, Kinds};
 
 /// What is held is looked at each time the stream has come to a multiple of this many bytes.
 const BLOCK: usize = 1024;
+/// So many bytes that are alike are read as what they are; fewer as a [`Stretch`] of whatever it is.
+const ALIKE: usize = 16;
 
 /// Who prints.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -64,6 +68,9 @@ pub struct Terminal {
     said: Track,
     cursor: Cursor,
     string: Drop,
+    /// Reads each byte by itself, to check that reading many at once changes no result.
+    #[cfg(test)]
+    slow: bool,
 }
 
 /// Whether a string is left out.
@@ -88,7 +95,19 @@ impl Terminal {
         };
         let (printed, said) = (Track::new(&set), Track::new(&set));
         let (refused, tokens, raw) = (Kinds::NONE, Tokeniser::default(), Raw::default());
-        Self { set, watch, refused, tokens, raw, printed, said, cursor: Cursor::new(columns), string: Drop::No }
+        Self {
+            set,
+            watch,
+            refused,
+            tokens,
+            raw,
+            printed,
+            said,
+            cursor: Cursor::new(columns),
+            string: Drop::No,
+            #[cfg(test)]
+            slow: false,
+        }
     }
 
     /// The same terminal, which leaves out control sequences of these kinds, and with them those that are too long to
@@ -191,35 +210,63 @@ impl Terminal {
 
     /// Reads bytes that are alike at once; tells how many.
     fn quick(&mut self, first: u8, rest: &[u8]) -> usize {
-        let piped = !self.cursor.has_columns();
-        let length = match first {
-            b' '..=b'~' | b'\t' | b'\n' | b'\r' | 0x80.. if piped => singles(rest),
-            b' '..=b'~' => graphic(rest),
-            0x80.. => 0,
-            _ => blanks(rest),
-        };
-        let bytes = rest.get(..length).unwrap_or_default();
+        #[cfg(test)]
+        if self.slow {
+            return 0;
+        }
+        if !self.cursor.has_columns() {
+            return self.piped(rest);
+        }
         match first {
-            0x80.. if bytes.is_empty() => return self.wide(rest),
-            _ if bytes.is_empty() => {}
-            b'\t' | b'\n' | b'\r' | b' '..=b'~' | 0x80.. => self.print(bytes),
-            _ => {
-                self.raw.push(bytes);
-                self.tokens.pass(length);
-                self.string = Drop::No;
-            }
+            b' '..=b'~' => self.print(rest.get(..graphic(rest)).unwrap_or_default()),
+            0x80.. => self.wide(rest),
+            _ => self.pass(blanks(rest), rest),
+        }
+    }
+
+    /// Reads the next bytes of a pipe; tells how many.
+    fn piped(&mut self, rest: &[u8]) -> usize {
+        let shown = shown(rest);
+        if shown >= ALIKE || rest.get(shown).is_none_or(|byte| *byte == 0x1b) {
+            return self.print(rest.get(..shown).unwrap_or_default());
+        }
+        let blanks = blanks(rest);
+        if blanks >= ALIKE {
+            return self.pass(blanks, rest);
+        }
+        let text = printable(rest);
+        let at = self.raw.end();
+        if text.len() >= ALIKE {
+            self.printed.text(text, at);
+            return self.pass(text.len(), rest);
+        }
+        let stretch = Stretch::read(rest);
+        let Some(text) = stretch.text() else { return 0 };
+        let bytes = rest.get(..stretch.length).unwrap_or_default();
+        let first = unprinted(bytes);
+        self.printed.stretch(text, at.saturating_add(first), stretch.length.saturating_sub(first));
+        self.pass(stretch.length, rest)
+    }
+
+    /// Takes so many bytes that need nothing more; tells how many.
+    fn pass(&mut self, length: usize, rest: &[u8]) -> usize {
+        if length > 0 {
+            self.raw.push(rest.get(..length).unwrap_or_default());
+            self.tokens.pass(length);
+            self.string = Drop::No;
         }
         length
     }
 
-    fn print(&mut self, run: &[u8]) {
-        let at = self.raw.end();
-        self.raw.push(run);
-        self.tokens.pass(run.len());
-        self.owe(at);
-        self.cursor.print(run.len());
-        self.string = Drop::No;
-        self.printed.run(run, at);
+    /// Prints a run of ASCII; tells how long it is.
+    fn print(&mut self, run: &[u8]) -> usize {
+        if !run.is_empty() {
+            let at = self.raw.end();
+            self.owe(at);
+            self.cursor.print(run.len());
+            self.printed.run(run, at);
+        }
+        self.pass(run.len(), run)
     }
 
     /// Prints the next characters as long as they are none of ASCII; tells how many bytes.
@@ -227,7 +274,6 @@ impl Terminal {
         let (at, mut length) = (self.raw.end(), 0_usize);
         while let Some((character, count)) = decode(bytes.get(length..).unwrap_or_default())
             && !matches!(character, '\u{80}'..='\u{9f}')
-            && (count > 1 || length == 0 || self.cursor.has_columns())
         {
             let cells = if character == '\u{fffd}' { 1 } else { character.width().unwrap_or_default() };
             let from = at.saturating_add(length);
@@ -236,12 +282,7 @@ impl Terminal {
             self.printed.cell(character, from, count, cells);
             length = length.saturating_add(count);
         }
-        if length > 0 {
-            self.raw.push(bytes.get(..length).unwrap_or_default());
-            self.tokens.pass(length);
-            self.string = Drop::No;
-        }
-        length
+        self.pass(length, bytes)
     }
 
     /// Reads a carriage return that was no part of a wrap.

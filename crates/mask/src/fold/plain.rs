@@ -1,35 +1,28 @@
 //! Runs of bytes that are alike, such as those that stand for themselves.
 
+use std::str::Utf8Error;
+
 use super::LONE;
 
 const GRAPHIC: u8 = 1;
 const SHOWN: u8 = 2;
 const PLAIN: u8 = 4;
 const BLANK: u8 = 8;
-/// Stands for a byte that is no text.
-const STANDS: u8 = 16;
-/// Beyond ASCII, and no text whatever follows.
-const ALONE: u8 = 32;
-/// Beyond ASCII, and no text before a byte that is [`FRESH`].
-const LEADS: u8 = 64;
-/// Goes on with no character.
-const FRESH: u8 = LEADS << 1;
+/// Takes a place in a faithful view that one byte tells: it is plain, a line break, or stands for a byte that is no text.
+const TOLD: u8 = 16;
+/// Shown, or beyond ASCII.
+const PRINTS: u8 = 32;
 
 /// What each byte is, as bits: one look takes one guess of the processor, where comparisons take one each.
 const TRAITS: [u8; 256] = {
     let mut all = [0; 256];
     let (mut rest, mut byte) = (all.as_mut_slice(), 0_u8);
     while let Some((first, tail)) = rest.split_first_mut() {
-        let beyond = match byte {
-            0x80..0xc0 => ALONE,
-            0xc0..0xc2 | 0xf5.. => ALONE | FRESH,
-            0xc2..0xf5 => LEADS | FRESH,
-            LONE => STANDS | FRESH,
-            _ => FRESH,
-        };
         let (graphic, shown) = (if is_graphic(byte) { GRAPHIC } else { 0 }, if is_shown(byte) { SHOWN } else { 0 });
         let (plain, blank) = (if is_plain(byte) { PLAIN } else { 0 }, if is_blank(byte) { BLANK } else { 0 });
-        *first = beyond | graphic | shown | plain | blank;
+        let told = if is_plain(byte) || matches!(byte, 0x0b | 0x0c | LONE) { TOLD } else { 0 };
+        let prints = if is_printed(byte) { PRINTS } else { 0 };
+        *first = graphic | shown | plain | blank | told | prints;
         (rest, byte) = (tail, byte.wrapping_add(1));
     }
     all
@@ -63,6 +56,10 @@ const fn is_blank(byte: u8) -> bool {
     (byte < 0x08) | ((byte > 0x0d) & (byte < 0x20) & (byte != 0x1b))
 }
 
+const fn is_printed(byte: u8) -> bool {
+    is_shown(byte) | (byte >= 0x80)
+}
+
 /// Whether all bytes of a text stand for themselves.
 pub(crate) fn is_all_plain(text: &[u8]) -> bool {
     plain(text) == text.len()
@@ -73,9 +70,9 @@ pub(super) fn plain(text: &[u8]) -> usize {
     run(text, PLAIN, is_plain)
 }
 
-/// How many bytes a text begins with that stand for themselves or are [`LONE`].
-pub(super) fn plain_or_lone(text: &[u8]) -> usize {
-    text.iter().position(|byte| traits(*byte) & (PLAIN | STANDS) == 0).unwrap_or(text.len())
+/// How many bytes a text begins with of which each takes a place in a faithful view.
+pub(super) fn told(text: &[u8]) -> usize {
+    text.iter().position(|byte| traits(*byte) & TOLD == 0).unwrap_or(text.len())
 }
 
 /// How many bytes a text begins with that are characters of ASCII which take a cell of a screen.
@@ -88,19 +85,23 @@ pub(crate) fn blanks(text: &[u8]) -> usize {
     run(text, BLANK, is_blank)
 }
 
-/// How many bytes a text begins with that are ASCII that prints, white space, or no text whatever stands beside them.
-pub(crate) fn singles(text: &[u8]) -> usize {
-    let shown = run(text, SHOWN, is_shown);
-    let rest = text.get(shown..).unwrap_or_default();
-    if rest.first().is_none_or(u8::is_ascii) {
-        return shown;
+/// How many bytes a text begins with that are ASCII that prints, or white space.
+pub(crate) fn shown(text: &[u8]) -> usize {
+    run(text, SHOWN, is_shown)
+}
+
+/// The text that bytes begin with and that has no controls but white space.
+pub(crate) fn printable(bytes: &[u8]) -> &str {
+    let bytes = bytes.get(..run(bytes, PRINTS, is_printed)).unwrap_or_default();
+    let valid = |error: Utf8Error| bytes.get(..error.valid_up_to()).and_then(|valid| str::from_utf8(valid).ok());
+    let text = str::from_utf8(bytes).or_else(|error| valid(error).ok_or(error)).unwrap_or_default();
+    let is_control = |[first, second]: &[u8; 2]| (*first == 0xc2) & (*second < 0xa0);
+    let pairs = text.as_bytes().array_windows();
+    if pairs.fold(false, |any, pair| any | is_control(pair)) {
+        let at = text.as_bytes().array_windows().position(is_control);
+        return at.and_then(|at| text.get(..at)).unwrap_or_default();
     }
-    let other = rest.array_windows().position(|[byte, next]| {
-        let (traits, next) = (traits(*byte), traits(*next));
-        (traits & (SHOWN | ALONE)) | (((traits & LEADS) << 1) & next) == 0
-    });
-    let last = rest.last().is_some_and(|byte| traits(*byte) & (SHOWN | ALONE) == 0);
-    shown.saturating_add(other.unwrap_or_else(|| rest.len().saturating_sub(last.into())))
+    text
 }
 
 /// How many bytes a text begins with that have a trait; the same as a test of a byte, of which many take place at once.
@@ -159,30 +160,31 @@ mod tests {
     }
 
     #[test]
-    fn runs_of_bytes_that_are_no_text_end_where_text_begins() {
-        for (text, length) in [
-            (&b""[..], 0),
-            (b"a\t\xff\x80b", 5),
-            (b"a\0", 1),
-            (b"\xffa\x1b[", 2),
-            (b"\xff\xc3\xa9", 1),
-            (b"\x80\xc3a", 3),
-            (b"\x80\xe2\xe2\x1b", 3),
-            (b"\x80\xf5\xc0\xf4", 3),
-            (b"\xc3", 0),
-            (b"\x80\x1a", 1),
-        ] {
-            assert_eq!(singles(text), length, "{text:?}");
-        }
-        assert_eq!(plain_or_lone(b"a\x1ab \x1a\x80"), 5);
+    fn each_byte_is_what_its_traits_say() {
+        assert_eq!(told(b"a\x1ab\x0b \x1a\x80"), 6);
         for byte in 0..=u8::MAX {
-            for (bit, test) in
-                [(GRAPHIC, is_graphic as fn(u8) -> bool), (SHOWN, is_shown), (PLAIN, is_plain), (BLANK, is_blank)]
-            {
+            for (bit, test) in [
+                (GRAPHIC, is_graphic as fn(u8) -> bool),
+                (SHOWN, is_shown),
+                (PLAIN, is_plain),
+                (BLANK, is_blank),
+                (PRINTS, is_printed),
+            ] {
                 assert_eq!(traits(byte) & bit != 0, test(byte), "{byte}");
             }
-            assert_eq!(plain_or_lone(&[byte]) == 1, is_plain(byte) || byte == LONE);
-            assert_eq!(singles(&[0xff, byte, b'a']) > 1, is_shown(byte) || byte >= 0x80, "{byte}");
+            assert_eq!(told(&[byte]) == 1, is_plain(byte) || matches!(byte, LONE | 0x0b | 0x0c));
+        }
+    }
+
+    #[test]
+    fn printable_text_ends_before_controls_and_what_is_none() {
+        let long = "Größe und Weiß\r\n\u{a0}".repeat(9);
+        for end in ["\0", "\u{1b}[m", "\u{9b}m", "\u{7f}", "\u{8}"] {
+            assert_eq!(printable(format!("{long}{end}{long}").as_bytes()), long);
+        }
+        for end in [&b"\xc3"[..], b"\xe2\x82", b"\x80a", b"\xc3(", b""] {
+            assert_eq!(printable(&[long.as_bytes(), end].concat()), long);
+            assert_eq!(printable(end), "");
         }
     }
 

@@ -66,7 +66,8 @@ impl Raw {
         self.holes.retain(|(_, until)| *until > end);
     }
 
-    fn between(&self, from: usize, to: usize) -> &[u8] {
+    /// The bytes between two places.
+    pub(super) fn between(&self, from: usize, to: usize) -> &[u8] {
         self.bytes.get(from.saturating_sub(self.base)..to.saturating_sub(self.base)).unwrap_or_default()
     }
 }

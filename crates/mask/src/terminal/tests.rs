@@ -553,3 +553,79 @@ fn any_bytes_pass_a_terminal_unchanged_where_nothing_is_found() {
         }
     }
 }
+
+/// Bytes of a kind that changes every now and then, with values in them that other bytes stand inside of.
+fn binary(numbers: &mut Numbers, program: &[u8]) -> Vec<u8> {
+    const VALUES: &[&str] = &[
+        EMAIL,
+        KEY,
+        TOKEN,
+        "4111 1111 1111 1111",
+        "900-55-0001",
+        "ssn 900\u{1f600}55\u{2028}0001",
+        "tel. 5550123 4",
+        "+1 212 555 0123",
+        "z\u{e9}q@lea\u{301}k.example",
+        "\u{ff5a}q\u{ff17}x@le\u{ad}ak.example",
+        "AKIA\\u0049OSFODNN7EXAMPLE",
+        "secret-abc-7",
+    ];
+    const BETWEEN: &[&[u8]] =
+        &[b"", b"\0", b"\x01\x7f", b"\x1b[1m", b"\xff", b"\xc3", b"\xe2\x82", b"\x08", b"\xc2\x9bm"];
+    const FEW: &[u8] = b"\0\x01a9@.-+ \xff\x80\xc2\xc3\xe2\x82\xf0\x9f\x0b\x1a";
+    let mut stream = Vec::new();
+    for _ in 0..numbers.next(8) {
+        let from = numbers.next(program.len());
+        match numbers.next(5) {
+            0 => stream.extend((0..numbers.next(150)).map(|_| u8::try_from(numbers.next(256)).unwrap())),
+            1 => stream.extend(program.iter().skip(from).take(numbers.next(300))),
+            2 => stream.extend((0..numbers.next(100)).map(|_| FEW[numbers.next(FEW.len())])),
+            3 => stream.extend(PARTS[numbers.next(PARTS.len())].repeat(numbers.next(20))),
+            _ => {
+                let (between, often) = (BETWEEN[numbers.next(BETWEEN.len())], numbers.next(30) + 1);
+                for byte in VALUES[numbers.next(VALUES.len())].bytes() {
+                    stream.push(byte);
+                    stream.extend_from_slice(if numbers.next(often) == 0 { between } else { b"" });
+                }
+            }
+        }
+    }
+    stream
+}
+
+#[test]
+fn reading_many_bytes_of_a_pipe_at_once_changes_no_result() {
+    let program = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+    let mut specs: Vec<Spec> = BUILTINS.iter().map(|name| Spec::builtin(name).unwrap()).collect();
+    specs.push(Spec::custom("word", Tag::new("x").unwrap(), "secret-[a-z]+-[0-9]"));
+    specs.push(Spec::custom("symbols", Tag::new("y").unwrap(), r"[\x80-\x82]{4,9}z"));
+    let set = Arc::new(Detectors::compile(&specs).unwrap());
+    let (mut fast, mut slow) = (terminal(&set, Mode::Pipe), terminal(&set, Mode::Pipe));
+    slow.slow = true;
+    let (mut numbers, mut found) = (Numbers(0xb17_e5ee), 0);
+    for round in 0..4000 {
+        if round % 1000 == 999 {
+            (fast, slow) = (fast.refusing(Kinds::HAZARDS), slow.refusing(Kinds::HAZARDS));
+        }
+        let (stream, size) = (binary(&mut numbers, &program), numbers.next(700) + 1);
+        let (mut quick, mut plain) = (Vec::new(), Vec::new());
+        let mut rest = stream.as_slice();
+        while let Some((piece, tail)) = rest.split_at_checked((numbers.next(size) + 1).min(rest.len()))
+            && !piece.is_empty()
+        {
+            let findings = fast.push(piece, &mut quick);
+            assert_eq!(findings, slow.push(piece, &mut plain), "{stream:?}");
+            if numbers.next(40) == 0 {
+                fast.expire(&mut quick);
+                slow.expire(&mut plain);
+            }
+            assert!(quick == plain, "{stream:?}");
+            assert_eq!((fast.held(), fast.suspects()), (slow.held(), slow.suspects()), "{stream:?}");
+            found += findings.counts().count();
+            rest = tail;
+        }
+        assert_eq!(fast.finish(&mut quick), slow.finish(&mut plain), "{stream:?}");
+        assert!(quick == plain, "{stream:?}");
+    }
+    assert!(found > 800, "{found}");
+}

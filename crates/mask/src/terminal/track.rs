@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 
 use super::findings::Findings;
 use super::raw::Raw;
+use super::stretch::{unit, unprinted};
 use crate::detect::{Detectors, Watch};
-use crate::fold::{LONE, Rest};
+use crate::fold::Rest;
 use crate::sieve::{Exit, Found, Scan};
 
 /// A text on its way through a scan.
@@ -28,29 +29,27 @@ enum Flood {
     Yes,
 }
 
-/// Characters of the text that follow each other and are alike.
+/// Characters of the text that follow each other.
 #[derive(Clone, Copy, Debug)]
 struct Mark {
+    /// How many; how many bytes of text where they are not all alike.
     count: usize,
     /// Where they begin in the stream.
     raw: usize,
     form: Form,
 }
 
-/// How a character stands in the text and in the stream.
+/// How characters stand in the text and in the stream.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Form {
-    /// How many bytes of text.
-    text: usize,
-    /// How many of the stream.
-    bytes: usize,
-    /// How many cells, if it prints.
-    cells: Option<usize>,
-}
-
-impl Form {
-    /// Byte by byte.
-    const RUN: Self = Self { text: 1, bytes: 1, cells: Some(1) };
+enum Form {
+    /// Byte by byte, each of one cell.
+    Run,
+    /// Both times the same text.
+    Text,
+    /// So many bytes of the stream have to be read again to tell.
+    Stretch { bytes: usize },
+    /// Each has so many bytes of text, so many of the stream, and so many cells, if it prints.
+    Each { text: usize, bytes: usize, cells: Option<usize> },
 }
 
 impl Track {
@@ -69,15 +68,24 @@ impl Track {
         !self.marks.is_empty() && (self.flood == Flood::Yes || self.scan.suspects(set))
     }
 
-    /// Adds ASCII that prints itself, and bytes beyond it of which each is no text.
+    /// Adds ASCII that prints itself.
     pub(super) fn run(&mut self, bytes: &[u8], raw: usize) {
-        match str::from_utf8(bytes) {
-            Ok(text) => self.batch.push_str(text),
-            Err(_) => {
-                self.batch.extend(bytes.iter().map(|byte| if byte.is_ascii() { *byte } else { LONE }).map(char::from))
-            }
+        self.batch.push_str(str::from_utf8(bytes).unwrap_or_default());
+        self.mark(bytes.len(), raw, Form::Run);
+    }
+
+    /// Adds text that prints itself.
+    pub(super) fn text(&mut self, text: &str, raw: usize) {
+        self.batch.push_str(text);
+        self.mark(text.len(), raw, Form::Text);
+    }
+
+    /// Adds the text of a stretch of so many bytes, the first of which prints.
+    pub(super) fn stretch(&mut self, text: &str, raw: usize, bytes: usize) {
+        if !text.is_empty() {
+            self.batch.push_str(text);
+            self.marks.push_back(Mark { count: text.len(), raw, form: Form::Stretch { bytes } });
         }
-        self.mark(bytes.len(), raw, Form::RUN);
     }
 
     /// Adds a character that takes some cells.
@@ -92,7 +100,7 @@ impl Track {
 
     fn add(&mut self, character: char, raw: usize, bytes: usize, cells: Option<usize>) {
         self.batch.push(character);
-        self.mark(1, raw, Form { text: character.len_utf8(), bytes, cells });
+        self.mark(1, raw, Form::Each { text: character.len_utf8(), bytes, cells });
     }
 
     fn mark(&mut self, count: usize, raw: usize, form: Form) {
@@ -150,7 +158,7 @@ impl Track {
 
     fn hide(&mut self, raw: &mut Raw) {
         for mark in self.marks.drain(..) {
-            mark.hide(mark.count, raw);
+            mark.hide(raw);
             self.gone = self.gone.saturating_add(mark.text());
         }
     }
@@ -159,23 +167,78 @@ impl Track {
 impl Mark {
     /// How many bytes of text.
     const fn text(&self) -> usize {
-        self.count.saturating_mul(self.form.text)
+        match self.form {
+            Form::Run | Form::Text | Form::Stretch { .. } => self.count,
+            Form::Each { text, .. } => self.count.saturating_mul(text),
+        }
     }
 
     /// The place in the stream after the last one.
     const fn end(&self) -> usize {
-        self.raw.saturating_add(self.count.saturating_mul(self.form.bytes))
+        self.raw.saturating_add(match self.form {
+            Form::Run | Form::Text => self.count,
+            Form::Stretch { bytes } => bytes,
+            Form::Each { bytes, .. } => self.count.saturating_mul(bytes),
+        })
     }
 
-    /// Hides the first ones.
-    fn hide(self, count: usize, raw: &mut Raw) {
+    /// Takes the characters out that make the first bytes of text.
+    fn split(&mut self, text: usize, raw: &Raw) -> Self {
+        let whole = *self;
+        if text >= whole.text() {
+            self.count = 0;
+            return whole;
+        }
+        let (count, form, end) = match whole.form {
+            Form::Run | Form::Text => (text, whole.form, self.raw.saturating_add(text)),
+            Form::Stretch { .. } => return self.split_stretch(text, raw),
+            Form::Each { text: each, bytes, .. } => {
+                let count = text.div_ceil(each.max(1));
+                (count, whole.form, self.raw.saturating_add(count.saturating_mul(bytes)))
+            }
+        };
+        self.count = self.count.saturating_sub(count);
+        self.raw = end;
+        Self { count, form, ..whole }
+    }
+
+    /// The same for a stretch, of which some is left: it begins where the next character does.
+    fn split_stretch(&mut self, text: usize, raw: &Raw) -> Self {
+        let (from, end) = (self.raw, self.end());
+        let (mut at, mut count) = (from, 0_usize);
+        while count < text && at < end {
+            let unit = unit(raw.between(at, end));
+            (at, count) = (at.saturating_add(unit.bytes), count.saturating_add(unit.text));
+        }
+        let first = Self { count, raw: from, form: Form::Stretch { bytes: at.saturating_sub(from) } };
+        let next = at.saturating_add(unprinted(raw.between(at, end)));
+        let form = Form::Stretch { bytes: end.saturating_sub(next) };
+        *self = Self { count: self.count.saturating_sub(count), raw: next, form };
+        first
+    }
+
+    fn hide(self, raw: &mut Raw) {
         match self.form {
-            Form::RUN => raw.star(self.raw, count),
-            Form { bytes, cells: Some(cells), .. } => {
-                let places = (0..count).map(|index| self.raw.saturating_add(index.saturating_mul(bytes)));
+            Form::Run => raw.star(self.raw, self.count),
+            Form::Text | Form::Stretch { .. } => self.hide_each(raw),
+            Form::Each { bytes, cells: Some(cells), .. } => {
+                let places = (0..self.count).map(|index| self.raw.saturating_add(index.saturating_mul(bytes)));
                 places.for_each(|place| raw.blot(place, bytes, cells));
             }
-            Form { cells: None, .. } => {}
+            Form::Each { cells: None, .. } => {}
+        }
+    }
+
+    fn hide_each(self, raw: &mut Raw) {
+        let (mut at, end) = (self.raw, self.end());
+        while at < end {
+            let unit = unit(raw.between(at, end));
+            if unit.bytes == 1 {
+                raw.star(at, 1);
+            } else {
+                raw.blot(at, unit.bytes, unit.cells);
+            }
+            at = at.saturating_add(unit.bytes.max(1));
         }
     }
 }
@@ -192,28 +255,26 @@ struct Judge<'a> {
 
 impl Judge<'_> {
     /// Decides the next bytes of text.
-    fn decide(&mut self, text: usize, mut each: impl FnMut(Mark, usize, &mut Raw)) {
+    fn decide(&mut self, text: usize, mut each: impl FnMut(Mark, &mut Raw)) {
         let out = text.min(*self.gone);
         *self.gone = self.gone.saturating_sub(out);
         let mut left = text.saturating_sub(out);
         while left > 0
             && let Some(mark) = self.marks.front_mut()
         {
-            let count = left.div_ceil(mark.form.text.max(1)).min(mark.count);
-            each(*mark, count, self.raw);
-            left = left.saturating_sub(count.saturating_mul(mark.form.text));
-            mark.count = mark.count.saturating_sub(count);
-            mark.raw = mark.raw.saturating_add(count.saturating_mul(mark.form.bytes));
+            let first = mark.split(left, self.raw);
+            left = left.saturating_sub(first.text());
             if mark.count == 0 {
                 self.marks.pop_front();
             }
+            each(first, self.raw);
         }
     }
 }
 
 impl Exit for Judge<'_> {
     fn keep(&mut self, text: &str) {
-        self.decide(text.len(), |_, _, _| {});
+        self.decide(text.len(), |_, _| {});
     }
 
     fn cover(&mut self, found: &Found<'_>) {
@@ -229,6 +290,6 @@ impl Exit for Judge<'_> {
     }
 
     fn hide(&mut self, text: &str) {
-        self.decide(text.len(), |mark, count, raw| mark.hide(count, raw));
+        self.decide(text.len(), Mark::hide);
     }
 }
