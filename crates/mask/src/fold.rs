@@ -8,6 +8,7 @@
 mod class;
 mod escape;
 mod plain;
+mod stand;
 mod starts;
 
 use std::fmt;
@@ -15,18 +16,18 @@ use std::fmt;
 use escape::Escape;
 use starts::Starts;
 
+use class::Pairs;
 pub(crate) use class::{LETTER, SYMBOL, fold};
 pub(crate) use plain::{blanks, graphic, is_all_plain, is_strange, printable, shown};
 use plain::{plain, told};
+pub(crate) use stand::{LONE, stand_in};
+use stand::{as_told, pair};
 
 /// How many invisible characters may follow a visible one; the rest of such a run is left out of the text, so that
 /// what is held back has a bound.
 const UNSEEN: usize = 32;
 /// How many folded bytes before the oldest needed one stay readable.
 pub(crate) const CONTEXT: usize = 64;
-
-/// What stands in a faithful view for a byte that is no text: a symbol of one byte. Such a text holds no controls.
-pub(crate) const LONE: u8 = 0x1a;
 
 /// How many folded bytes are forgotten at a time.
 const STALE: usize = 512;
@@ -213,17 +214,36 @@ impl View {
         self.raw.len()
     }
 
-    /// Folds a run of bytes that take a place each; tells how many.
+    /// Folds characters that take a place each and are found in a table; tells how many bytes.
     fn run(&mut self) -> usize {
         let text = self.raw.as_bytes().get(self.folded.saturating_sub(self.raw_base)..).unwrap_or_default();
-        let (plain, seen) = (plain(text), self.bytes.len());
-        let rest = if self.excess == Excess::Seen { text.get(plain..).unwrap_or_default() } else { &[] };
-        let length = plain.saturating_add(told(rest));
+        let (pairs, faithful, mut length) = (Pairs::get(), self.excess == Excess::Seen, 0_usize);
+        loop {
+            let rest = text.get(length..).unwrap_or_default();
+            let plain = plain(rest);
+            let stand = if faithful { told(rest.get(plain..).unwrap_or_default()) } else { 0 };
+            let (told, seen) = (plain.saturating_add(stand), self.bytes.len());
+            if told > 0 {
+                self.starts.extend(self.base.saturating_add(seen), self.folded.saturating_add(length));
+                self.bytes.extend_from_slice(rest.get(..told).unwrap_or_default());
+                let told = self.bytes.get_mut(seen.saturating_add(plain)..).unwrap_or_default();
+                told.iter_mut().for_each(|byte| *byte = as_told(*byte));
+            }
+            length = length.saturating_add(told);
+            let rest = rest.get(told..).unwrap_or_default();
+            let other = match rest.first() {
+                None => break,
+                Some(byte @ (b'\\' | b'%' | b'&')) if escape::read(rest) == Escape::Absent => Some((*byte, 1)),
+                Some(0x80..) => pairs.first(rest),
+                Some(_) if faithful => pair(rest),
+                Some(_) => None,
+            };
+            let Some((byte, taken)) = other else { break };
+            self.starts.add(self.end(), self.folded.saturating_add(length));
+            self.bytes.push(byte);
+            length = length.saturating_add(taken);
+        }
         if length > 0 {
-            self.starts.extend(self.end(), self.folded);
-            self.bytes.extend_from_slice(text.get(..length).unwrap_or_default());
-            let told = self.bytes.get_mut(seen.saturating_add(plain)..).unwrap_or_default();
-            told.iter_mut().for_each(|byte| *byte = as_told(*byte));
             self.folded = self.folded.saturating_add(length);
             self.unseen = 0;
         }
@@ -244,15 +264,6 @@ impl View {
         self.raw.replace_range(low..high, "");
         self.folded = from;
         self.starts.join(self.base.saturating_add(index), self.end(), from);
-    }
-}
-
-/// What a byte folds to that takes a place in a faithful view.
-const fn as_told(byte: u8) -> u8 {
-    match byte {
-        LONE => SYMBOL,
-        0x0b | 0x0c => b'\n',
-        _ => byte,
     }
 }
 

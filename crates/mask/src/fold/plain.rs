@@ -2,13 +2,13 @@
 
 use std::str::Utf8Error;
 
-use super::LONE;
+use super::stand::stands;
 
 const GRAPHIC: u8 = 1;
 const SHOWN: u8 = 2;
 const PLAIN: u8 = 4;
 const BLANK: u8 = 8;
-/// Takes a place in a faithful view that one byte tells: it is plain, a line break, or stands for a byte that is no text.
+/// Takes a place in a faithful view by itself.
 const TOLD: u8 = 16;
 /// Shown, or beyond ASCII.
 const PRINTS: u8 = 32;
@@ -20,7 +20,7 @@ const TRAITS: [u8; 256] = {
     while let Some((first, tail)) = rest.split_first_mut() {
         let (graphic, shown) = (if is_graphic(byte) { GRAPHIC } else { 0 }, if is_shown(byte) { SHOWN } else { 0 });
         let (plain, blank) = (if is_plain(byte) { PLAIN } else { 0 }, if is_blank(byte) { BLANK } else { 0 });
-        let told = if is_plain(byte) || matches!(byte, 0x0b | 0x0c | LONE) { TOLD } else { 0 };
+        let told = if is_plain(byte) || stands(byte) { TOLD } else { 0 };
         let prints = if is_printed(byte) { PRINTS } else { 0 };
         *first = graphic | shown | plain | blank | told | prints;
         (rest, byte) = (tail, byte.wrapping_add(1));
@@ -172,7 +172,7 @@ mod tests {
             ] {
                 assert_eq!(traits(byte) & bit != 0, test(byte), "{byte}");
             }
-            assert_eq!(told(&[byte]) == 1, is_plain(byte) || matches!(byte, LONE | 0x0b | 0x0c));
+            assert_eq!(told(&[byte]) == 1, is_plain(byte) || stands(byte));
         }
     }
 

@@ -1,18 +1,18 @@
 //! Stretches of what a pipe prints, whatever their bytes are, as text.
 //!
 //! In binary data a byte says little about the next one, so a processor that has to guess what becomes of it guesses
-//! wrong each few bytes. Here it is looked up, from what a byte is and what its neighbours are. Only sequences, and
-//! characters of three bytes or more, take a guess.
+//! wrong each few bytes. Here it is looked up, from what a byte is and what stands behind it. Only characters of
+//! several bytes and sequences take a guess.
 
 use unicode_width::UnicodeWidthChar as _;
 
 use super::token::decode;
-use crate::fold::LONE;
+use crate::fold::{LONE, stand_in};
 
 /// The most bytes of a stretch, but for the end of its last character: to find a place in it, it is read again.
 const MOST: usize = 64;
-/// The room for its text: bytes that are no text take more room as text, three for two.
-const ROOM: usize = 128;
+/// The room for its text: no character takes more there than in the stream.
+const ROOM: usize = 72;
 
 /// Stands for itself.
 const SHOWN: u16 = 0;
@@ -65,26 +65,24 @@ const TAKEN: u16 = 1 << 9;
 /// Nothing is known without a closer look.
 const ASK: u16 = 1 << 10;
 
-/// What becomes of a byte, for what stands before it, what it is, and what stands behind it, four bits each.
-const ACTIONS: [u16; 4096] = {
-    let mut all = [0; 4096];
+/// What becomes of a byte, for what it is and what stands behind it, four bits each.
+const ACTIONS: [u16; 256] = {
+    let mut all = [0; 256];
     let (mut rest, mut key) = (all.as_mut_slice(), 0_u16);
     while let Some((first, tail)) = rest.split_first_mut() {
-        *first = action(key >> 8, (key >> 4) & 0xf, key & 0xf);
+        *first = action(key >> 4, key & 0xf);
         (rest, key) = (tail, key.wrapping_add(1));
     }
     all
 };
 
-const fn action(before: u16, kind: u16, next: u16) -> u16 {
-    const ALONE: u16 = TAKEN | LONE as u16;
-    match (before, kind, next) {
-        (_, SHOWN, _) | (FIRST | TWO, HIGH, _) | (TWO, LOW, _) => TAKEN | SAME,
-        (_, FIRST, HIGH) | (_, TWO, LOW | HIGH) => TAKEN | SAME,
-        (_, BLANK, _) => 0,
-        (_, BACK, _) => TAKEN | b'\n' as u16,
-        (_, ESCAPE, _) | (_, FIRST | TWO | MORE, END) | (_, FIRST, LOW) | (_, MORE, LOW | HIGH) => ASK,
-        _ => ALONE,
+const fn action(kind: u16, next: u16) -> u16 {
+    match (kind, next) {
+        (SHOWN, _) => TAKEN | SAME,
+        (BLANK, _) => 0,
+        (BACK, _) => TAKEN | b'\n' as u16,
+        (ESCAPE, _) | (FIRST | TWO | MORE, LOW | HIGH | END) => ASK,
+        _ => TAKEN | LONE as u16,
     }
 }
 
@@ -101,13 +99,13 @@ impl Stretch {
     pub(super) fn read(bytes: &[u8]) -> Self {
         let (mut text, mut filled, mut length) = ([0; ROOM], 0_usize, 0_usize);
         let mut key = kind(bytes.first());
-        while length < MOST || goes_on(key) {
+        while length < MOST {
             let Some(byte) = bytes.get(length) else { break };
-            key = ((key << 4) | kind(bytes.get(length.wrapping_add(1)))) & 0xfff;
+            key = ((key << 4) | kind(bytes.get(length.wrapping_add(1)))) & 0xff;
             let action = ACTIONS.get(usize::from(key)).copied().unwrap_or(ASK);
             if action & ASK != 0 {
-                let place = text.get_mut(filled..).unwrap_or_default();
-                let Some((written, taken)) = ask(bytes.get(length..).unwrap_or_default(), place) else { break };
+                let rest = bytes.get(length..).unwrap_or_default();
+                let Some((written, taken)) = text.get_mut(filled..).and_then(|place| ask(rest, place)) else { break };
                 (filled, length) = (filled.wrapping_add(written), length.wrapping_add(taken));
                 key = kind(bytes.get(length));
                 continue;
@@ -124,24 +122,18 @@ impl Stretch {
         Self { length, text, filled }
     }
 
-    /// What it prints: what is no text is [`LONE`], or U+FFFD for several bytes.
+    /// What it prints, with stand-ins for characters beyond ASCII.
     pub(super) fn text(&self) -> Option<&str> {
         self.text.get(..self.filled).and_then(|text| str::from_utf8(text).ok())
     }
 }
 
-/// Writes the text of a character of some bytes; tells how much it is, and how many bytes. None if there is none.
+/// Writes what stands for a character of some bytes; tells how much that is, and how many bytes. None if there is none.
 fn ask(bytes: &[u8], place: &mut [u8]) -> Option<(usize, usize)> {
     let (character, length) = decode(bytes).filter(|(read, _)| !matches!(read, '\u{80}'..='\u{9f}'))?;
-    let mut written = [LONE; 4];
-    let text = if length == 1 { 1 } else { character.encode_utf8(&mut written).len() };
-    place.get_mut(..text)?.copy_from_slice(written.get(..text)?);
+    let (written, text) = stand_in(character);
+    *place.first_chunk_mut()? = written;
     Some((text, length))
-}
-
-/// Whether the last byte that was looked at goes on with a character of two bytes.
-const fn goes_on(key: u16) -> bool {
-    matches!((key >> 4) & 0xf, FIRST | TWO) && matches!(key & 0xf, LOW | HIGH)
 }
 
 #[inline]
@@ -168,9 +160,11 @@ pub(super) fn unit(bytes: &[u8]) -> Unit {
         Some(byte) if byte.is_ascii() => Unit { bytes: 1, text: usize::from(kind(Some(byte)) != BLANK), cells: 1 },
         // What the end of the stretch cuts was no character.
         _ => match decode(bytes).unwrap_or(('\u{fffd}', bytes.len())) {
-            (_, 1) => Unit { bytes: 1, text: 1, cells: 1 },
-            ('\u{fffd}', bytes) => Unit { bytes, text: '\u{fffd}'.len_utf8(), cells: 1 },
-            (character, bytes) => Unit { bytes, text: bytes, cells: character.width().unwrap_or_default().min(bytes) },
+            ('\u{fffd}', bytes) => Unit { bytes, text: 1, cells: 1 },
+            (character, bytes) => {
+                let (cells, (_, text)) = (character.width().unwrap_or_default().min(bytes), stand_in(character));
+                Unit { bytes, text, cells }
+            }
         },
     }
 }
@@ -219,7 +213,8 @@ mod tests {
             (b"a\xc2\x9bm", 1, "a"),
             (b"a\xc3", 1, "a"),
             (b"a\xe2\x82", 1, "a"),
-            (b"\xe2\x82a", 3, "\u{fffd}a"),
+            (b"\xe2\x82a", 3, "\x1aa"),
+            ("é\u{451}\u{4e00}\u{301}€№.".as_bytes(), 16, "\x1ee\x1c\x1d\x1f€№."),
             (b"\x80\xffz\xc3(", 5, "\x1a\x1az\x1a("),
             (b"\x7f\x1a\x18", 3, ""),
         ] {
