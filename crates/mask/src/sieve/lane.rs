@@ -85,6 +85,11 @@ impl Lane {
         self.last
     }
 
+    /// The last end of a value on the way, if no continuation makes another one.
+    pub(super) fn decided(&self) -> Option<usize> {
+        (self.ending == Ending::Dead).then_some(self.last)
+    }
+
     /// Ends the way before a position, with the last end of a value on it.
     pub(super) fn close(&mut self, position: usize, last: usize, ending: Ending) {
         self.states.truncate(position.saturating_sub(self.base));

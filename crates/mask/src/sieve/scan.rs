@@ -271,6 +271,7 @@ impl Scan {
             let loops = looping & bit(index) != 0;
             let vain = match lane.known(self.at, next) {
                 Known::Vain => true,
+                Known::Way if adds_nothing(self.cluster.as_ref(), index, detector, lane) => continue,
                 Known::Way => false,
                 Known::Nothing if loops => word_dies(set, index, next, ahead),
                 Known::Nothing => dies_soon(detector, next, ahead),
@@ -335,6 +336,13 @@ impl Scan {
         exit.redact(among);
         self.covered = self.covered.saturating_add(1);
     }
+}
+
+/// Whether the value that a candidate finds on a known way lies in one of the same detector that is covered anyway.
+fn adds_nothing(cluster: Option<&Cluster>, index: usize, detector: &Detector, lane: &Lane) -> bool {
+    let covered =
+        |cluster: &Cluster| cluster.among & bit(index) != 0 && lane.decided().is_some_and(|end| end <= cluster.end);
+    detector.check.forgets_beginnings() && cluster.is_some_and(covered)
 }
 
 /// Whether one of the next bytes kills a candidate before it has found anything.
