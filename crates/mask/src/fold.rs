@@ -7,6 +7,7 @@
 
 mod class;
 mod escape;
+mod pages;
 mod plain;
 mod stand;
 mod starts;
@@ -16,18 +17,20 @@ use std::fmt;
 use escape::Escape;
 use starts::Starts;
 
-use class::Pairs;
 pub(crate) use class::{LETTER, SYMBOL, fold};
 pub(crate) use plain::{blanks, graphic, is_all_plain, is_strange, printable, shown};
-use plain::{plain, told};
+use plain::{plain, tell};
+use stand::pair;
 pub(crate) use stand::{LONE, stand_in};
-use stand::{as_told, pair};
 
 /// How many invisible characters may follow a visible one; the rest of such a run is left out of the text, so that
 /// what is held back has a bound.
 const UNSEEN: usize = 32;
 /// How many folded bytes before the oldest needed one stay readable.
 pub(crate) const CONTEXT: usize = 64;
+
+/// Where a run is shorter than this, so is the next one, as far as can be foreseen.
+const RAGGED: usize = 64;
 
 /// How many folded bytes are forgotten at a time.
 const STALE: usize = 512;
@@ -217,24 +220,26 @@ impl View {
     /// Folds characters that take a place each and are found in a table; tells how many bytes.
     fn run(&mut self) -> usize {
         let text = self.raw.as_bytes().get(self.folded.saturating_sub(self.raw_base)..).unwrap_or_default();
-        let (pairs, faithful, mut length) = (Pairs::get(), self.excess == Excess::Seen, 0_usize);
+        let (faithful, mut length) = (self.excess == Excess::Seen, 0_usize);
+        let mut is_ragged = false;
         loop {
             let rest = text.get(length..).unwrap_or_default();
-            let plain = plain(rest);
-            let stand = if faithful { told(rest.get(plain..).unwrap_or_default()) } else { 0 };
-            let (told, seen) = (plain.saturating_add(stand), self.bytes.len());
-            if told > 0 {
-                self.starts.extend(self.base.saturating_add(seen), self.folded.saturating_add(length));
-                self.bytes.extend_from_slice(rest.get(..told).unwrap_or_default());
-                let told = self.bytes.get_mut(seen.saturating_add(plain)..).unwrap_or_default();
-                told.iter_mut().for_each(|byte| *byte = as_told(*byte));
+            let (position, seen) = (self.end(), self.bytes.len());
+            let mut told = if is_ragged { 0 } else { plain(rest) };
+            self.bytes.extend_from_slice(rest.get(..told).unwrap_or_default());
+            if faithful {
+                told = told.saturating_add(tell(rest.get(told..).unwrap_or_default(), &mut self.bytes));
             }
+            if told > 0 {
+                self.starts.extend(position, self.folded.saturating_add(length));
+            }
+            is_ragged = faithful && self.bytes.len().saturating_sub(seen) < RAGGED;
             length = length.saturating_add(told);
             let rest = rest.get(told..).unwrap_or_default();
             let other = match rest.first() {
                 None => break,
                 Some(byte @ (b'\\' | b'%' | b'&')) if escape::read(rest) == Escape::Absent => Some((*byte, 1)),
-                Some(0x80..) => pairs.first(rest),
+                Some(0x80..) => pages::first(rest),
                 Some(_) if faithful => pair(rest),
                 Some(_) => None,
             };
@@ -252,7 +257,7 @@ impl View {
 
     fn hide(&mut self, character: char) {
         let position = self.end();
-        if !matches!(character, '\u{fe0f}' | '\u{20e3}') && self.hidden.last() != Some(&position) {
+        if !decorates(character) && self.hidden.last() != Some(&position) {
             self.hidden.push(position);
         }
     }
@@ -265,6 +270,11 @@ impl View {
         self.folded = from;
         self.starts.join(self.base.saturating_add(index), self.end(), from);
     }
+}
+
+/// Whether a character makes a keycap of the one before it, which hides nothing.
+const fn decorates(character: char) -> bool {
+    matches!(character, '\u{fe0f}' | '\u{20e3}')
 }
 
 impl fmt::Debug for View {

@@ -68,6 +68,8 @@ pub struct Terminal {
     said: Track,
     cursor: Cursor,
     string: Drop,
+    /// Whether the last stretch of a pipe was no plain text, so that the next one is likely to be none.
+    is_ragged: bool,
     /// Reads each byte by itself, to check that reading many at once changes no result.
     #[cfg(test)]
     slow: bool,
@@ -105,6 +107,7 @@ impl Terminal {
             said,
             cursor: Cursor::new(columns),
             string: Drop::No,
+            is_ragged: false,
             #[cfg(test)]
             slow: false,
         }
@@ -226,6 +229,21 @@ impl Terminal {
 
     /// Reads the next bytes of a pipe; tells how many.
     fn piped(&mut self, rest: &[u8]) -> usize {
+        let alike = if self.is_ragged { 0 } else { self.alike(rest) };
+        if alike > 0 {
+            return alike;
+        }
+        let stretch = Stretch::read(rest);
+        let Some(text) = stretch.text() else { return 0 };
+        let bytes = rest.get(..stretch.length).unwrap_or_default();
+        let (at, first) = (self.raw.end(), unprinted(bytes));
+        self.printed.stretch(text, at.saturating_add(first), stretch.length.saturating_sub(first));
+        self.is_ragged = !text.is_empty() && text.as_bytes() != bytes;
+        self.pass(stretch.length, rest)
+    }
+
+    /// Reads the next bytes of a pipe if enough of them are alike; tells how many.
+    fn alike(&mut self, rest: &[u8]) -> usize {
         let shown = shown(rest);
         if shown >= ALIKE || rest.get(shown).is_none_or(|byte| *byte == 0x1b) {
             return self.print(rest.get(..shown).unwrap_or_default());
@@ -235,17 +253,11 @@ impl Terminal {
             return self.pass(blanks, rest);
         }
         let text = printable(rest);
-        let at = self.raw.end();
-        if text.len() >= ALIKE {
-            self.printed.text(text, at);
-            return self.pass(text.len(), rest);
+        if text.len() < ALIKE {
+            return 0;
         }
-        let stretch = Stretch::read(rest);
-        let Some(text) = stretch.text() else { return 0 };
-        let bytes = rest.get(..stretch.length).unwrap_or_default();
-        let first = unprinted(bytes);
-        self.printed.stretch(text, at.saturating_add(first), stretch.length.saturating_sub(first));
-        self.pass(stretch.length, rest)
+        self.printed.text(text, self.raw.end());
+        self.pass(text.len(), rest)
     }
 
     /// Takes so many bytes that need nothing more; tells how many.

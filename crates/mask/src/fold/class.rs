@@ -1,7 +1,5 @@
 //! Which byte of the folded alphabet a character becomes.
 
-use std::sync::LazyLock;
-
 use unicode_normalization::char::decompose_compatible;
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory as _};
 
@@ -11,59 +9,6 @@ pub(crate) const LETTER: u8 = 0x80;
 pub(super) const IDEOGRAPH: u8 = 0x81;
 /// A symbol, an emoji, a character nobody has assigned.
 pub(crate) const SYMBOL: u8 = 0x82;
-
-/// What each character of two bytes folds to.
-static PAIRS: LazyLock<Pairs> = LazyLock::new(|| {
-    let mut all = [OTHER; 0x780];
-    for (character, place) in ('\u{80}'..='\u{7ff}').zip(&mut all) {
-        let (mut count, mut last) = (0_usize, NONE);
-        fold(character, &mut |byte| (count, last) = (count.saturating_add(1), byte));
-        *place = if count < 2 { last } else { OTHER };
-    }
-    Pairs(all)
-});
-
-/// In the place of what folds to nothing.
-pub(super) const NONE: u8 = 0xfe;
-/// In the place of what folds to several bytes.
-const OTHER: u8 = 0xff;
-
-/// What characters fold to that need no other tables: those of two bytes, from U+0080 on, and what is frequent.
-pub(super) struct Pairs([u8; 0x780]);
-
-impl Pairs {
-    /// The table, which is made when it is first asked for.
-    pub(super) fn get() -> &'static Self {
-        &PAIRS
-    }
-
-    /// What a character beyond ASCII folds to: one byte, or [`NONE`].
-    pub(super) fn of(&self, character: char) -> Option<u8> {
-        let code = usize::try_from(u32::from(character)).unwrap_or(usize::MAX);
-        match self.0.get(code.wrapping_sub(0x80)) {
-            Some(byte) => Some(*byte).filter(|byte| *byte != OTHER),
-            None => frequent(character),
-        }
-    }
-
-    /// What the character of two or three bytes folds to that a text begins with, if it is one byte; and how many it has.
-    #[inline]
-    pub(super) fn first(&self, text: &[u8]) -> Option<(u8, usize)> {
-        match *text {
-            [lead @ 0xc2..=0xdf, next, ..] => {
-                let code = (usize::from(lead & 0x1f) << 6) | usize::from(next & 0x3f);
-                self.0.get(code.wrapping_sub(0x80)).filter(|byte| **byte < NONE).map(|byte| (*byte, 2))
-            }
-            [lead @ 0xe3..=0xed, next, last, ..] => {
-                let code = [lead & 0xf, next & 0x3f, last & 0x3f]
-                    .into_iter()
-                    .fold(0, |code, part| (code << 6) | u32::from(part));
-                char::from_u32(code).and_then(frequent).map(|byte| (byte, 3))
-            }
-            _ => None,
-        }
-    }
-}
 
 /// Emits the bytes that a character folds to; none if it cannot be seen or only decorates the one before it.
 ///
@@ -261,25 +206,6 @@ mod tests {
                 let mut bytes = Vec::new();
                 decomposed(character, &mut |byte| bytes.push(byte));
                 assert_eq!(bytes, [byte], "{character}");
-                seen += 1;
-            }
-        }
-        assert!(seen > 30_000, "{seen}");
-    }
-
-    #[test]
-    fn what_the_table_says_of_a_character_is_what_it_folds_to() {
-        let mut seen = 0;
-        for character in '\u{80}'..='\u{20000}' {
-            let (text, bytes) = (character.to_string(), folded(&character.to_string()));
-            let (known, first) = (Pairs::get().of(character), Pairs::get().first(text.as_bytes()));
-            match known {
-                Some(NONE) => assert!(bytes.is_empty() && first.is_none(), "{character}"),
-                Some(byte) => assert_eq!(bytes, [byte], "{character}"),
-                None => assert!(text.len() > 2 || bytes.len() > 1, "{character}"),
-            }
-            if let Some((byte, length)) = first {
-                assert_eq!((bytes, length), (vec![byte], text.len()), "{character}");
                 seen += 1;
             }
         }

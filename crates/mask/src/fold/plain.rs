@@ -2,7 +2,7 @@
 
 use std::str::Utf8Error;
 
-use super::stand::stands;
+use super::stand::{as_told, stands};
 
 const GRAPHIC: u8 = 1;
 const SHOWN: u8 = 2;
@@ -20,7 +20,7 @@ const TRAITS: [u8; 256] = {
     while let Some((first, tail)) = rest.split_first_mut() {
         let (graphic, shown) = (if is_graphic(byte) { GRAPHIC } else { 0 }, if is_shown(byte) { SHOWN } else { 0 });
         let (plain, blank) = (if is_plain(byte) { PLAIN } else { 0 }, if is_blank(byte) { BLANK } else { 0 });
-        let told = if is_plain(byte) || stands(byte) { TOLD } else { 0 };
+        let told = if is_told(byte) { TOLD } else { 0 };
         let prints = if is_printed(byte) { PRINTS } else { 0 };
         *first = graphic | shown | plain | blank | told | prints;
         (rest, byte) = (tail, byte.wrapping_add(1));
@@ -35,8 +35,8 @@ fn traits(byte: u8) -> u8 {
 
 /// How many bytes are looked at together.
 const LANE: usize = 32;
-/// How many are looked at one by one before that: most runs that are short end there.
-const LEAD: usize = 4;
+/// How many are looked at together where one of them ends a run.
+const HALF: usize = 16;
 
 // Without a way out in the middle, so that many bytes are looked at together.
 
@@ -50,6 +50,10 @@ const fn is_shown(byte: u8) -> bool {
 
 const fn is_plain(byte: u8) -> bool {
     is_shown(byte) & (byte != b'\\') & (byte != b'%') & (byte != b'&')
+}
+
+const fn is_told(byte: u8) -> bool {
+    is_plain(byte) | stands(byte)
 }
 
 const fn is_blank(byte: u8) -> bool {
@@ -70,9 +74,22 @@ pub(super) fn plain(text: &[u8]) -> usize {
     run(text, PLAIN, is_plain)
 }
 
-/// How many bytes a text begins with of which each takes a place in a faithful view.
-pub(super) fn told(text: &[u8]) -> usize {
-    text.iter().position(|byte| traits(*byte) & TOLD == 0).unwrap_or(text.len())
+/// Folds the bytes that a text begins with of which each takes a place in a faithful view; tells how many.
+pub(super) fn tell(text: &[u8], out: &mut Vec<u8>) -> usize {
+    let (before, mut rest) = (out.len(), text);
+    while let Some((half, tail)) = rest.split_first_chunk::<HALF>() {
+        let mut told = *half;
+        told.iter_mut().for_each(|byte| *byte = as_told(*byte));
+        out.extend_from_slice(&told);
+        let end = first_other(half, is_told);
+        if end < HALF {
+            out.truncate(out.len().saturating_sub(HALF.saturating_sub(end)));
+            return out.len().saturating_sub(before);
+        }
+        rest = tail;
+    }
+    out.extend(rest.iter().take_while(|byte| traits(**byte) & TOLD != 0).map(|byte| as_told(*byte)));
+    out.len().saturating_sub(before)
 }
 
 /// How many bytes a text begins with that are characters of ASCII which take a cell of a screen.
@@ -107,17 +124,32 @@ pub(crate) fn printable(bytes: &[u8]) -> &str {
 /// How many bytes a text begins with that have a trait; the same as a test of a byte, of which many take place at once.
 #[inline]
 fn run(text: &[u8], bit: u8, test: impl Fn(u8) -> bool) -> usize {
-    let other = |byte: &u8| traits(*byte) & bit == 0;
-    if let Some(end) = text.iter().take(LEAD).position(other) {
+    let Some(first) = text.first_chunk() else {
+        return text.iter().position(|byte| traits(*byte) & bit == 0).unwrap_or(text.len());
+    };
+    let end = first_other(first, &test);
+    if end < HALF {
         return end;
     }
     let is_whole = |lane: &[u8; LANE]| lane.iter().fold(true, |all, byte| all & test(*byte));
-    let whole = text.as_chunks().0.iter().take_while(|lane| is_whole(lane)).count().saturating_mul(LANE);
-    let rest = text.get(whole..).unwrap_or_default();
-    if rest.len() < LANE && text.last_chunk().is_some_and(is_whole) {
-        return text.len();
+    let mut at = text.as_chunks().0.iter().take_while(|lane| is_whole(lane)).count().saturating_mul(LANE);
+    while let Some(half) = text.get(at..).and_then(<[u8]>::first_chunk) {
+        let end = first_other(half, &test);
+        at = at.saturating_add(end);
+        if end < HALF {
+            return at;
+        }
     }
-    whole.saturating_add(rest.iter().position(other).unwrap_or(rest.len()))
+    // What is left is the end of the last half, and what lies before it in there is known.
+    text.last_chunk().map_or(at, |half| text.len().saturating_sub(HALF).saturating_add(first_other(half, &test)))
+}
+
+/// How many bytes of some pass a test before the first one that does not, without a guess at where that is.
+#[inline]
+fn first_other(half: &[u8; HALF], test: impl Fn(u8) -> bool) -> usize {
+    let mut others = [0; HALF];
+    others.iter_mut().zip(half).for_each(|(other, byte)| *other = if test(*byte) { 0 } else { 0xff });
+    usize::try_from(u128::from_le_bytes(others).trailing_zeros() / 8).unwrap_or(HALF)
 }
 
 /// Whether a text holds escapes (as [`super::escape`] reads them), controls, or anything beyond ASCII.
@@ -161,7 +193,16 @@ mod tests {
 
     #[test]
     fn each_byte_is_what_its_traits_say() {
-        assert_eq!(told(b"a\x1ab\x0b \x1a\x80"), 6);
+        for (text, told) in [(&b"a\x1ab\x0b \x1c\x80"[..], &b"a\x82b\n \x80"[..]), (b"\x1d%", b"\x81"), (b"", b"")] {
+            for more in [0, 20, 40] {
+                let (mut text, mut out) = (text.to_vec(), b"-".to_vec());
+                text.splice(0..0, vec![b'.'; more]);
+                assert_eq!(tell(&text, &mut out), more + told.len());
+                assert_eq!(out, [b"-", vec![b'.'; more].as_slice(), told].concat());
+                text.extend([b'\\'; HALF]);
+                assert_eq!(tell(&text, &mut Vec::new()), more + told.len());
+            }
+        }
         for byte in 0..=u8::MAX {
             for (bit, test) in [
                 (GRAPHIC, is_graphic as fn(u8) -> bool),
@@ -169,10 +210,11 @@ mod tests {
                 (PLAIN, is_plain),
                 (BLANK, is_blank),
                 (PRINTS, is_printed),
+                (TOLD, is_told),
             ] {
                 assert_eq!(traits(byte) & bit != 0, test(byte), "{byte}");
+                assert_eq!(first_other(&[byte; HALF], test), if test(byte) { HALF } else { 0 });
             }
-            assert_eq!(told(&[byte]) == 1, is_plain(byte) || stands(byte));
         }
     }
 

@@ -3,7 +3,8 @@
 //! A text of which a faithful view is made holds no controls but white space, so other controls are free for this. They
 //! are no part of any escape, as characters beyond ASCII are none.
 
-use super::class::{IDEOGRAPH, LETTER, NONE, Pairs, SYMBOL};
+use super::class::{IDEOGRAPH, LETTER, SYMBOL};
+use super::pages::{NONE, single};
 
 /// Stands for a byte that is no text, or for any other symbol.
 pub(crate) const LONE: u8 = 0x1a;
@@ -17,7 +18,7 @@ const UNSEEN: u8 = 0x1f;
 /// What stands for a character beyond ASCII, itself if nothing does; and how many bytes that is.
 pub(crate) fn stand_in(character: char) -> ([u8; 4], usize) {
     let mut own = [0; 4];
-    match Pairs::get().of(character) {
+    match single(character) {
         Some(SYMBOL) => ([LONE, 0, 0, 0], 1),
         Some(LETTER) => ([WORD, 0, 0, 0], 1),
         Some(IDEOGRAPH) => ([SIGN, 0, 0, 0], 1),
@@ -30,20 +31,19 @@ pub(crate) fn stand_in(character: char) -> ([u8; 4], usize) {
     }
 }
 
+// Without a way out in the middle, so that many bytes are looked at together.
+
 /// Whether a byte takes a place of a faithful view by itself, though it does not stand for itself.
 pub(super) const fn stands(byte: u8) -> bool {
-    matches!(byte, LONE | WORD | SIGN | 0x0b | 0x0c)
+    (byte == LONE) | (byte == WORD) | (byte == SIGN) | (byte == 0x0b) | (byte == 0x0c)
 }
 
 /// What it folds to.
 pub(super) const fn as_told(byte: u8) -> u8 {
-    match byte {
-        LONE => SYMBOL,
-        WORD => LETTER,
-        SIGN => IDEOGRAPH,
-        0x0b | 0x0c => b'\n',
-        _ => byte,
-    }
+    let byte = if byte == LONE { SYMBOL } else { byte };
+    let byte = if byte == WORD { LETTER } else { byte };
+    let byte = if byte == SIGN { IDEOGRAPH } else { byte };
+    if (byte == 0x0b) | (byte == 0x0c) { b'\n' } else { byte }
 }
 
 /// What a stand-in of two bytes folds to, if a text begins with one.

@@ -214,7 +214,7 @@ mod tests {
             (b"a\xc3", 1, "a"),
             (b"a\xe2\x82", 1, "a"),
             (b"\xe2\x82a", 3, "\x1aa"),
-            ("é\u{451}\u{4e00}\u{301}€№.".as_bytes(), 16, "\x1ee\x1c\x1d\x1f€№."),
+            ("é\u{451}\u{4e00}\u{301}€№.".as_bytes(), 16, "\x1ee\x1c\x1d\x1f\x1a№."),
             (b"\x80\xffz\xc3(", 5, "\x1a\x1az\x1a("),
             (b"\x7f\x1a\x18", 3, ""),
         ] {
