@@ -14,6 +14,7 @@ mod cluster;
 mod exit;
 mod glance;
 mod lane;
+mod lookout;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ use exit::Written;
 use glance::glance;
 
 pub(crate) use exit::Exit;
+pub use lookout::Lookout;
 pub(crate) use scan::Scan;
 
 /// What a value becomes if nobody may see anything of it.
@@ -147,9 +149,15 @@ impl fmt::Debug for Sieve {
     }
 }
 
+/// Whether a whole text is seen at a glance to hold no value; most are that hold none.
+#[must_use]
+pub fn is_clear(set: &Detectors, watch: Watch, text: &[u8]) -> bool {
+    glance(set, watch, text).is_empty()
+}
+
 /// Masks a whole text and tells how many times it was covered.
 pub fn scrub(set: &Detectors, watch: Watch, text: &str, cover: &mut dyn Cover, out: &mut String) -> u64 {
-    let watch = glance(set, watch, text);
+    let watch = glance(set, watch, text.as_bytes());
     if watch.is_empty() {
         out.push_str(text);
         return 0;

@@ -7,13 +7,13 @@ use crate::fold::is_all_plain;
 const STEPS: usize = 16;
 
 /// The detectors that may find something in a whole text; none if it holds no value.
-pub(super) fn glance(set: &Detectors, watch: Watch, text: &str) -> Watch {
-    if !is_all_plain(text.as_bytes()) {
+pub(super) fn glance(set: &Detectors, watch: Watch, text: &[u8]) -> Watch {
+    if !is_all_plain(text) {
         return watch;
     }
-    let able = set.signs().map_or(u64::MAX, |signs| signs.shown(text.as_bytes()) | !signs.signed);
+    let able = set.signs().map_or(u64::MAX, |signs| signs.shown(text) | !signs.signed);
     let watch = Watch(watch.0 & able);
-    if watch.is_empty() || is_clean(set, watch, text.as_bytes()) { Watch(0) } else { watch }
+    if watch.is_empty() || is_clean(set, watch, text) { Watch(0) } else { watch }
 }
 
 /// Whether every candidate dies soon, and none was a value before.

@@ -323,6 +323,80 @@ fn every_cutting_gives_what_the_whole_text_gives() {
     runner.run(&(text(), cuttings), law).unwrap();
 }
 
+/// Puts stars in the place of values.
+struct Stars;
+
+impl Cover for Stars {
+    fn cover(&mut self, found: &Found<'_>, out: &mut String) {
+        out.extend(std::iter::repeat_n('*', found.text().len()));
+    }
+}
+
+/// Where the parts of a text lie that a lookout does not suspect, those that follow each other as one.
+fn unsuspected(set: &Arc<Detectors>, parts: &[&str]) -> Vec<std::ops::Range<usize>> {
+    let mut lookout = Lookout::new(Arc::clone(set), set.everything());
+    let (mut at, mut all) = (0, Vec::<std::ops::Range<usize>>::new());
+    for part in parts {
+        let end = at + part.len();
+        match all.last_mut() {
+            _ if lookout.suspects(part.as_bytes()) => {}
+            Some(last) if last.end == at => last.end = end,
+            _ => all.push(at..end),
+        }
+        at = end;
+    }
+    all
+}
+
+#[test]
+fn no_value_lies_in_parts_that_a_lookout_does_not_suspect() {
+    // No value of these texts is as long.
+    const AROUND: usize = 512;
+    let filler =
+        prop::sample::select(vec!["the quick brown fox\n", "a word, and one more; ", "12 apples (3 of them red) "]);
+    let filler = (filler, 0usize..80).prop_map(|(words, count)| words.repeat(count));
+    let text = prop::collection::vec((filler, text()), 1..4);
+    let text = text.prop_map(|parts| parts.into_iter().map(|(filler, text)| filler + &text).collect::<String>());
+    let (set, seen) = (Arc::new(all()), std::cell::Cell::new([0_usize; 2]));
+    let mut runner = proptest::test_runner::TestRunner::new(cases());
+    let law = |(text, cuts): (String, Vec<usize>)| {
+        let covered = scrubbed(&set, &text, &mut Stars);
+        // Of what outgrew a limit, or holds too much that cannot be seen, no place is known.
+        prop_assume!(covered.len() == text.len());
+        for parts in [pieces(&text, &cuts), pieces(&text, &[]), characters(&text)] {
+            for clear in unsuspected(&set, &parts) {
+                let (from, to) = (clear.start + AROUND, clear.end.saturating_sub(AROUND));
+                let from = if clear.start == 0 { 0 } else { from };
+                let to = if clear.end == text.len() { clear.end } else { to };
+                if from < to {
+                    prop_assert_eq!(&covered.as_bytes()[from..to], &text.as_bytes()[from..to]);
+                    let [clear, values] = seen.get();
+                    seen.set([clear + 1, values + usize::from(covered != text)]);
+                }
+            }
+        }
+        Ok(())
+    };
+    runner.run(&(text, prop::collection::vec(any::<usize>(), 0..12)), law).unwrap();
+    assert!(seen.get().iter().all(|count| *count > 500), "{:?}", seen.get());
+}
+
+#[test]
+fn a_lookout_suspects_what_shows_a_sign_and_what_has_none_to_show() {
+    let set = Arc::new(all());
+    let plain = "the quick brown fox jumps over a lazy dog\n".repeat(100);
+    for (text, suspected) in [(&*plain, false), ("x@", true), ("caf\u{e9}", true), ("100 %", true), ("AKI", false)] {
+        let mut lookout = Lookout::new(Arc::clone(&set), set.everything());
+        assert_eq!(lookout.suspects(text.as_bytes()), suspected, "{text:?}");
+        assert!(suspected || lookout.suspects(b"A") == (text == "AKI"), "{text:?}");
+        assert_eq!(is_clear(&set, set.everything(), text.as_bytes()), !suspected, "{text:?}");
+    }
+    let custom = Arc::new(Detectors::compile(&custom(&["zz"])).unwrap());
+    assert!(Lookout::new(Arc::clone(&custom), custom.everything()).suspects(b"a"));
+    assert!(is_clear(&custom, custom.everything(), b"a"));
+    assert!(!Lookout::new(custom, Watch(0)).suspects("caf\u{e9} zz".as_bytes()));
+}
+
 #[test]
 fn neither_lanes_nor_looking_ahead_change_a_result() {
     let sets = sets();
