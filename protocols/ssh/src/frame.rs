@@ -2,7 +2,7 @@
 
 mod encoding;
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use sluice_wire as wire;
 
 use crate::address;
@@ -57,6 +57,12 @@ impl Payload {
         self.wire.slice(1..)
     }
 
+    /// The bytes of the stream, which nobody else holds if nobody held the payload.
+    pub(crate) fn into_bytes(mut self) -> Bytes {
+        self.wire.advance(1);
+        self.wire
+    }
+
     fn new(number: u8, content: &[u8]) -> Self {
         let mut wire = BytesMut::with_capacity(content.len().saturating_add(1));
         wire.put_u8(number);
@@ -66,6 +72,33 @@ impl Payload {
 
     const fn read(wire: Bytes) -> Self {
         Self { wire, kept: wire::Kept::UpToLimit }
+    }
+}
+
+/// The bytes of a frame as they are written: it takes them over without a copy.
+#[derive(Debug)]
+pub(crate) struct Draft(Vec<u8>);
+
+impl Draft {
+    /// A draft of no bytes, with room for some.
+    pub(crate) fn with_room(bytes: usize) -> Self {
+        let mut wire = Vec::with_capacity(bytes.saturating_add(1));
+        wire.push(number::DATA);
+        Self(wire)
+    }
+
+    /// Where bytes are added.
+    pub(crate) const fn bytes(&mut self) -> &mut Vec<u8> {
+        &mut self.0
+    }
+
+    /// How many bytes it holds.
+    pub(crate) const fn len(&self) -> usize {
+        self.0.len().saturating_sub(1)
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 }
 
@@ -173,6 +206,17 @@ impl Frame {
     /// Bytes of the main stream that nobody reads as text.
     pub(crate) fn packet(content: &[u8]) -> Self {
         Self::data(content).kept_as(wire::Kept::Bulk)
+    }
+
+    /// Bytes of the main stream, which a draft holds.
+    pub(crate) fn drafted(draft: Draft) -> Self {
+        Self::Data(Payload::read(draft.0.into()))
+    }
+
+    /// Bytes of the error stream, which a draft holds.
+    pub(crate) fn drafted_error(mut draft: Draft) -> Self {
+        draft.0.first_mut().into_iter().for_each(|first| *first = number::EXTENDED_DATA);
+        Self::Stderr(Payload::read(draft.0.into()))
     }
 
     /// The same frame, recorded whole if a terminal shows it.

@@ -10,7 +10,7 @@ use sluice_model::{Code, OpId, Refusal};
 use sluice_wire::{Input, Machine, Outbox, Side, Violation, Wants};
 
 use crate::commands::Speaks;
-use crate::frame::{Frame, Message, Size};
+use crate::frame::{Frame, Message, Payload, Size};
 use crate::refusal;
 use work::{Tools, Work};
 
@@ -101,18 +101,15 @@ impl ChannelMachine {
 
     fn hear_client(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
         match frame {
-            Frame::Data(_) => self.bytes(&frame, out),
+            Frame::Data(payload) => self.bytes(payload, out),
             Frame::Stderr(_) | Frame::Quiet => Err(Violation::client("clients have no error stream")),
             Frame::Message(message, _) => self.request(message, out),
         }
     }
 
-    fn bytes(&mut self, frame: &Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
+    fn bytes(&mut self, payload: Payload, out: &mut Outbox<Frame>) -> Result<(), Violation> {
         match &self.state {
-            State::Running(_) => self.work(out, |work, tools| match frame {
-                Frame::Data(payload) => work.client(payload.bytes(), frame.clone(), tools),
-                Frame::Stderr(_) | Frame::Message(..) | Frame::Quiet => Ok(()),
-            }),
+            State::Running(_) => self.work(out, |work, tools| work.client(payload, tools)),
             // What was on its way when the end was told.
             State::Told => Ok(()),
             State::Ready | State::Asking(_) => Err(Violation::client("bytes came before a command")),
@@ -170,27 +167,18 @@ impl ChannelMachine {
 
     fn hear_server(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
         let ended = matches!(&self.state, State::Running(running) if running.drained);
-        match &frame {
+        match frame {
             Frame::Data(_) | Frame::Stderr(_) if ended => Err(Violation::server("bytes came after their end")),
-            Frame::Data(payload) => {
-                let bytes = payload.bytes();
-                self.work(out, |work, tools| work.stdout(bytes, frame, tools))
-            }
-            Frame::Stderr(payload) => {
-                let bytes = payload.bytes();
-                self.work(out, |work, tools| {
-                    work.stderr(&bytes, frame, tools);
-                    Ok(())
-                })
-            }
+            Frame::Data(payload) => self.work(out, |work, tools| work.stdout(payload, tools)),
+            Frame::Stderr(payload) => self.work(out, |work, tools| {
+                work.stderr(payload, tools);
+                Ok(())
+            }),
             Frame::Quiet => self.work(out, |work, tools| {
                 work.quiet(tools);
                 Ok(())
             }),
-            Frame::Message(message, _) => {
-                let message = message.clone();
-                self.server_says(message, out)
-            }
+            Frame::Message(message, _) => self.server_says(message, out),
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sluice_mask::{Detectors, Findings, Mode, Terminal, Watch};
 use sluice_model::{Obligations, Resource};
 
-use crate::frame::{Frame, Size};
+use crate::frame::{Draft, Frame, Size};
 use crate::target::Target;
 
 /// The screens of a target.
@@ -67,16 +67,16 @@ impl Screens {
 
 impl Pair {
     pub(crate) fn stdout(&mut self, bytes: &[u8]) -> Option<Frame> {
-        let mut out = Vec::with_capacity(bytes.len());
-        self.found.absorb(self.stdout.push(bytes, &mut out));
-        (!out.is_empty()).then(|| Frame::data(&out).shown_on(self.terminal))
+        let mut out = Draft::with_room(bytes.len());
+        self.found.absorb(self.stdout.push(bytes, out.bytes()));
+        (!out.is_empty()).then(|| Frame::drafted(out).shown_on(self.terminal))
     }
 
     pub(crate) fn stderr(&mut self, bytes: &[u8]) -> Option<Frame> {
-        let mut out = Vec::with_capacity(bytes.len());
+        let mut out = Draft::with_room(bytes.len());
         let stderr = self.stderr.get_or_insert_with(|| Box::new(self.blank.stream()));
-        self.found.absorb(stderr.push(bytes, &mut out));
-        (!out.is_empty()).then(|| Frame::stderr(&out).shown_on(self.terminal))
+        self.found.absorb(stderr.push(bytes, out.bytes()));
+        (!out.is_empty()).then(|| Frame::drafted_error(out).shown_on(self.terminal))
     }
 
     /// Lets what is held back go, because a person waits for it.

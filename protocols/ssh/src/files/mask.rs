@@ -1,7 +1,8 @@
 //! Covers values in what is read from a file, in whatever order and sizes it is read.
 //!
 //! **Invariant:** what is read is what the whole file covered at once gives. A read is widened by the cover's reach on both
-//! sides, covered, and cut to what was asked; the stand-in is as long as the value, so no offset moves.
+//! sides, covered, and cut to what was asked; the stand-in is as long as the value, so no offset moves. Where nothing in that
+//! is suspected it need not be covered, and is shown as it came.
 //!
 //! **Limit:** who may write to a file can change a value until no detector knows it. A handle for both is refused; that a
 //! covered file is not written to through another handle is for policy to say.
@@ -10,7 +11,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use sluice_mask::{Detectors, Found, Watch, scrub};
+use sluice_mask::{Detectors, Found, Watch, is_clear, scrub};
 use sluice_model::Tag;
 
 /// Covers values in place.
@@ -20,6 +21,23 @@ pub trait Cover: fmt::Debug + Send + Sync {
 
     /// Covers every value of a window, and tells the classes of what was found.
     fn cover(&self, window: &mut [u8]) -> BTreeSet<Tag>;
+
+    /// A look at what is read in order, which tells where windows need be covered.
+    fn lookout(&self) -> Box<dyn Lookout>;
+}
+
+/// Looks at each byte of what is read in order once.
+///
+/// **Invariant:** of every byte that is covered, a part within the cover's reach is suspected, however parts are cut.
+pub trait Lookout: fmt::Debug + Send {
+    /// Reads the next part; tells whether there is a reason to cover what lies around it.
+    fn suspects(&mut self, part: &[u8]) -> bool;
+}
+
+impl Lookout for sluice_mask::Lookout {
+    fn suspects(&mut self, part: &[u8]) -> bool {
+        Self::suspects(self, part)
+    }
 }
 
 /// Half as much again as the longest value of a detector, a private key of 16 KiB.
@@ -65,25 +83,41 @@ impl Cover for Stars {
 
     fn cover(&self, window: &mut [u8]) -> BTreeSet<Tag> {
         let mut tags = BTreeSet::new();
-        let mut covered: Vec<u8> = Vec::with_capacity(window.len());
-        let mut text = String::new();
-        // Bytes that are no text are no part of a value either.
-        for chunk in window.utf8_chunks() {
-            text.clear();
-            scrub(&self.set, self.watch, chunk.valid(), &mut Same(&mut tags), &mut text);
-            if text.len() == chunk.valid().len() {
-                covered.extend_from_slice(text.as_bytes());
-            } else {
-                // A value outgrew every limit and was cut short: nothing of this text is shown.
-                covered.extend(std::iter::repeat_n(b'*', chunk.valid().len()));
-            }
-            covered.extend_from_slice(chunk.invalid());
+        if is_clear(&self.set, self.watch, window) {
+            return tags;
         }
-        // INVARIANT: each chunk was taken over with its length.
+        let mut covered: Vec<u8> = Vec::with_capacity(window.len());
+        match str::from_utf8(window) {
+            Ok(text) => self.add(text, &mut tags, &mut covered),
+            // Bytes that are no text are no part of a value either.
+            Err(_) => window.utf8_chunks().for_each(|chunk| {
+                self.add(chunk.valid(), &mut tags, &mut covered);
+                covered.extend_from_slice(chunk.invalid());
+            }),
+        }
+        // INVARIANT: each text was taken over with its length.
         debug_assert_eq!(covered.len(), window.len());
         for (place, byte) in window.iter_mut().zip(covered) {
             *place = byte;
         }
         tags
+    }
+
+    fn lookout(&self) -> Box<dyn Lookout> {
+        Box::new(sluice_mask::Lookout::new(Arc::clone(&self.set), self.watch))
+    }
+}
+
+impl Stars {
+    /// Appends a text with its values covered.
+    fn add(&self, text: &str, tags: &mut BTreeSet<Tag>, covered: &mut Vec<u8>) {
+        let mut out = String::with_capacity(text.len());
+        scrub(&self.set, self.watch, text, &mut Same(tags), &mut out);
+        if out.len() == text.len() {
+            covered.extend_from_slice(out.as_bytes());
+        } else {
+            // A value outgrew every limit and was cut short: nothing of this text is shown.
+            covered.extend(std::iter::repeat_n(b'*', text.len()));
+        }
     }
 }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sluice_model::{Obligations, OpId, Refusal, Ruling};
-use sluice_wire::Violation;
+use sluice_wire::{Kept, Violation};
 
 use crate::files::git::{self, Git};
 use crate::files::mask::Stars;
 use crate::files::sftp::{self, AskId, Sftp, Terms, Under};
-use crate::frame::Frame;
+use crate::frame::{Draft, Frame};
 use crate::machine::notes;
 use crate::machine::work::Tools;
 use crate::refusal;
@@ -73,27 +73,36 @@ impl Files {
     }
 
     fn step(&mut self, tools: &mut Tools<'_>) {
+        let mut run = Run::default();
         while let Some(step) = self.sftp.step() {
             match step {
                 sftp::Step::Ask(ask, question) => {
                     let op = tools.next();
                     self.ops.insert(ask, op);
                     self.asked = Some((op, ask));
+                    run.end(tools);
                     tools.out.ask(op, tools.scene.touches(&question));
                 }
                 sftp::Step::Withdraw(ask) => {
+                    run.end(tools);
                     if let Some(op) = self.ops.remove(&ask) {
                         tools.out.withdraw(op);
                     }
                 }
-                sftp::Step::ToServer(Under::Channel, packet) => tools.tell_server(Frame::packet(&packet)),
+                sftp::Step::ToServer(Under::Channel, packet) => run.add(To::Server(tools.op), &packet, tools),
                 sftp::Step::ToServer(Under::Ask(ask), packet) => {
                     // INVARIANT: the filter sends under questions that were allowed; the kernel checks it once more.
                     let op = self.ops.get(&ask).copied().unwrap_or(OpId(u64::MAX));
-                    tools.out.to_server(op, Frame::packet(&packet));
+                    run.add(To::Server(op), &packet, tools);
                 }
-                sftp::Step::ToClient(packet) => tools.tell_client(Frame::packet(&packet)),
+                sftp::Step::ToClient(bytes) => {
+                    if run.draft.is_none() {
+                        run.expected = self.sftp.client_bytes().saturating_add(bytes.len());
+                    }
+                    run.add(To::Client, &bytes, tools);
+                }
                 sftp::Step::File(_, event) => {
+                    run.end(tools);
                     if !event.covered.is_empty() {
                         // A file that is not what the host has must not pass for it.
                         tools.tell_client(refusal::lines([&notes::covered(&event)]));
@@ -101,11 +110,59 @@ impl Files {
                     tools.out.note("file", notes::file(&event));
                 }
                 sftp::Step::Done(ask) => {
+                    run.end(tools);
                     if let Some(op) = self.ops.remove(&ask) {
                         tools.out.done(op);
                     }
                 }
             }
+        }
+        run.end(tools);
+    }
+}
+
+/// The most bytes of packets that share a frame: a multiple of what a packet of SSH takes, so that few of those are small.
+const RUN: usize = 128 << 10;
+
+/// Packets that follow each other to the same side and under the same operation.
+#[derive(Default)]
+struct Run {
+    draft: Option<(To, Draft)>,
+    /// How many bytes more are known to come.
+    expected: usize,
+}
+
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum To {
+    Client,
+    Server(OpId),
+}
+
+impl Run {
+    fn add(&mut self, to: To, mut bytes: &[u8], tools: &mut Tools<'_>) {
+        if self.draft.as_ref().is_some_and(|(other, _)| *other != to) {
+            self.end(tools);
+        }
+        while !bytes.is_empty() {
+            let expected = self.expected.max(bytes.len()).min(RUN);
+            let (_, draft) = self.draft.get_or_insert_with(|| (to, Draft::with_room(expected)));
+            let room = RUN.saturating_sub(draft.len());
+            let (now, later) = bytes.split_at_checked(room).unwrap_or((bytes, &[]));
+            draft.bytes().extend_from_slice(now);
+            self.expected = self.expected.saturating_sub(now.len());
+            bytes = later;
+            if draft.len() >= RUN {
+                self.end(tools);
+            }
+        }
+    }
+
+    fn end(&mut self, tools: &mut Tools<'_>) {
+        let Some((to, draft)) = self.draft.take() else { return };
+        let frame = Frame::drafted(draft).kept_as(Kept::Bulk);
+        match to {
+            To::Client => tools.tell_client(frame),
+            To::Server(op) => tools.out.to_server(op, frame),
         }
     }
 }

@@ -1,11 +1,10 @@
 //! What runs in a channel, and what it and its client say to each other.
 
-use bytes::Bytes;
 use sluice_model::{OpId, Ruling, UnixMicros};
 use sluice_wire::{Kept, Outbox, Violation};
 
 use crate::files::scp::{self, Scp};
-use crate::frame::{Frame, Size};
+use crate::frame::{Frame, Payload, Size};
 use crate::machine::copies::{Files, Repository};
 use crate::machine::notes;
 use crate::operation::Scene;
@@ -57,44 +56,50 @@ impl Tools<'_> {
 
 impl Work {
     /// Bytes of the client.
-    pub(super) fn client(&mut self, bytes: Bytes, frame: Frame, tools: &mut Tools<'_>) -> Result<(), Violation> {
+    pub(super) fn client(&mut self, payload: Payload, tools: &mut Tools<'_>) -> Result<(), Violation> {
         match self {
             Self::Text(_) | Self::Plain => match tools.typed {
-                Typed::Counted => tools.tell_server(frame.kept_as(Kept::Counted)),
-                Typed::Recorded => tools.tell_server(frame),
+                Typed::Counted => tools.tell_server(Frame::Data(payload).kept_as(Kept::Counted)),
+                Typed::Recorded => tools.tell_server(Frame::Data(payload)),
             },
-            Self::Opaque => tools.tell_server(frame.kept_as(Kept::Bulk)),
-            Self::Files(files) => files.client(bytes, tools)?,
+            Self::Opaque => tools.tell_server(Frame::Data(payload).kept_as(Kept::Bulk)),
+            Self::Files(files) => files.client(payload.into_bytes(), tools)?,
             Self::Copy(scp) => {
-                scp.client(&bytes, tools.now)?;
+                scp.client(&payload.into_bytes(), tools.now)?;
                 copied(scp, tools);
             }
-            Self::Git(git) => git.client(&bytes, tools)?,
+            Self::Git(git) => git.client(&payload.into_bytes(), tools)?,
         }
         Ok(())
     }
 
     /// Bytes of the host's main stream.
-    pub(super) fn stdout(&mut self, bytes: Bytes, frame: Frame, tools: &mut Tools<'_>) -> Result<(), Violation> {
+    pub(super) fn stdout(&mut self, payload: Payload, tools: &mut Tools<'_>) -> Result<(), Violation> {
         match self {
-            Self::Text(screen) => screen.stdout(&bytes).into_iter().for_each(|frame| tools.tell_client(frame)),
-            Self::Plain => tools.tell_client(frame),
-            Self::Opaque => tools.tell_client(frame.kept_as(Kept::Bulk)),
-            Self::Files(files) => files.server(bytes, tools)?,
+            Self::Text(screen) => {
+                screen.stdout(&payload.into_bytes()).into_iter().for_each(|frame| tools.tell_client(frame));
+            }
+            Self::Plain => tools.tell_client(Frame::Data(payload)),
+            Self::Opaque => tools.tell_client(Frame::Data(payload).kept_as(Kept::Bulk)),
+            Self::Files(files) => files.server(payload.into_bytes(), tools)?,
             Self::Copy(scp) => {
-                scp.server(&bytes, tools.now)?;
+                scp.server(&payload.into_bytes(), tools.now)?;
                 copied(scp, tools);
             }
-            Self::Git(git) => git.server(bytes, tools),
+            Self::Git(git) => git.server(payload.into_bytes(), tools),
         }
         Ok(())
     }
 
     /// Bytes of the host's error stream.
-    pub(super) fn stderr(&mut self, bytes: &[u8], frame: Frame, tools: &mut Tools<'_>) {
+    pub(super) fn stderr(&mut self, payload: Payload, tools: &mut Tools<'_>) {
         match self {
-            Self::Text(screen) => screen.stderr(bytes).into_iter().for_each(|frame| tools.tell_client(frame)),
-            Self::Plain | Self::Opaque | Self::Files(_) | Self::Copy(_) | Self::Git(_) => tools.tell_client(frame),
+            Self::Text(screen) => {
+                screen.stderr(&payload.into_bytes()).into_iter().for_each(|frame| tools.tell_client(frame));
+            }
+            Self::Plain | Self::Opaque | Self::Files(_) | Self::Copy(_) | Self::Git(_) => {
+                tools.tell_client(Frame::Stderr(payload));
+            }
         }
     }
 

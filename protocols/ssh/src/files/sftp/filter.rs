@@ -23,6 +23,7 @@ mod plan;
 mod replies;
 mod requests;
 mod resolve;
+mod stretch;
 #[cfg(test)]
 mod tests;
 
@@ -33,14 +34,14 @@ use bytes::{Bytes, BytesMut};
 use sluice_model::UnixMicros;
 use sluice_wire::{Side, Violation};
 
-use super::frame::packet;
+use super::frame::{packet, whole};
 use super::path::Path;
 use super::question::{AskId, Question, Ruled};
-use super::reply::{Code, Reply};
+use super::reply::{Code, DATA_HEAD, Reply};
 use super::request::Extended;
 use crate::files::event::FileEvent;
 use files::Files;
-use masked::Windows;
+use masked::Reads;
 use plan::{Plan, State};
 use replies::Pending;
 
@@ -48,6 +49,9 @@ use replies::Pending;
 const MAX_PENDING: usize = 1024;
 /// The most bytes of a client that wait while it is not listened to.
 const MAX_WAITING: usize = 4 << 20;
+
+/// The field that tells how long a packet is.
+const LENGTH: usize = 4;
 
 /// What a channel is governed by.
 #[derive(Clone, Debug, Default)]
@@ -76,7 +80,7 @@ pub enum Step {
     Withdraw(AskId),
     /// A whole packet for the server.
     ToServer(Under, Bytes),
-    /// A whole packet for the client.
+    /// Bytes for the client: whole packets one after the other, cut anywhere.
     ToClient(Bytes),
     /// A file was opened under this question, and has ended.
     File(AskId, Box<FileEvent>),
@@ -108,7 +112,7 @@ pub struct Sftp {
     /// Requests under way that may change which place a path is.
     changing: usize,
     files: Files,
-    windows: Windows,
+    reads: Reads,
     extensions: Vec<&'static [u8]>,
     last_id: u32,
     last_ask: u64,
@@ -139,7 +143,7 @@ impl Sftp {
             pending: HashMap::new(),
             changing: 0,
             files: Files::default(),
-            windows: Windows::default(),
+            reads: Reads::default(),
             extensions: Vec::new(),
             last_id: 0,
             last_ask: 0,
@@ -161,14 +165,35 @@ impl Sftp {
     /// Takes bytes of the server; they are cut anywhere.
     ///
     /// Errors: what is no packet, and what answers nothing that was asked. Both end the channel.
-    pub fn server(&mut self, bytes: Bytes, now: UnixMicros) -> Result<(), Violation> {
-        feed(&mut self.from_server, bytes);
-        while let Some(packet) = packet(Side::Server, &mut self.from_server)? {
-            self.reply(packet, now)?;
+    pub fn server(&mut self, mut bytes: Bytes, now: UnixMicros) -> Result<(), Violation> {
+        while self.hear_server(&mut bytes, now)? {
             // What waited is read on before the next answer, so that the steps do not depend on how bytes are cut.
             self.read_client(now)?;
         }
         Ok(())
+    }
+
+    /// Takes the next answer of the server; `false` if all bytes are taken before it ends.
+    fn hear_server(&mut self, bytes: &mut Bytes, now: UnixMicros) -> Result<bool, Violation> {
+        if !self.is_flowing() {
+            if !fill(&mut self.from_server, bytes, LENGTH) {
+                return Ok(false);
+            }
+            let whole = whole(Side::Server, &self.from_server)?.unwrap_or(LENGTH);
+            if !fill(&mut self.from_server, bytes, whole.min(DATA_HEAD)) {
+                return Ok(false);
+            }
+            // Bytes of a covered file are taken as they come, so that they need not be copied.
+            if whole < DATA_HEAD || !self.begins_flow()? {
+                if !fill(&mut self.from_server, bytes, whole) {
+                    return Ok(false);
+                }
+                let packet = std::mem::take(&mut self.from_server);
+                self.reply(packet, now)?;
+                return Ok(true);
+            }
+        }
+        Ok(self.flow(bytes))
     }
 
     /// Takes the answer to a question; one to a question that is over changes nothing.
@@ -200,6 +225,7 @@ impl Sftp {
             }
         }
         self.abandon_pending();
+        self.reads.forget();
         for (ask, event) in self.files.cut(now) {
             self.end_file(ask, event);
         }
@@ -208,6 +234,14 @@ impl Sftp {
     /// Takes the oldest step.
     pub fn step(&mut self) -> Option<Step> {
         self.steps.pop_front()
+    }
+
+    /// How many bytes for the client the next steps have, before one of another kind.
+    #[must_use]
+    pub fn client_bytes(&self) -> usize {
+        let bytes =
+            self.steps.iter().map_while(|step| if let Step::ToClient(bytes) = step { Some(bytes.len()) } else { None });
+        bytes.sum()
     }
 
     /// Whether bytes of the client are taken at the moment: never while a question is open.
@@ -219,7 +253,7 @@ impl Sftp {
     /// Whether the next packet of the client can be looked at.
     fn is_ready(&self) -> bool {
         let phase = matches!(self.phase, Phase::Fresh | Phase::Open);
-        phase && self.plan.is_none() && self.pending.len() < MAX_PENDING && self.windows.have_room()
+        phase && self.plan.is_none() && self.pending.len() < MAX_PENDING && self.reads.have_room()
     }
 
     fn read_client(&mut self, now: UnixMicros) -> Result<(), Violation> {
@@ -264,6 +298,14 @@ impl Sftp {
     fn offers(&self, extended: &Extended) -> bool {
         self.extensions.contains(&extended.name())
     }
+}
+
+/// Moves bytes until a buffer holds so many; tells whether it does.
+fn fill(buffer: &mut BytesMut, bytes: &mut Bytes, count: usize) -> bool {
+    let lacks = count.saturating_sub(buffer.len());
+    buffer.reserve(lacks);
+    buffer.extend_from_slice(&bytes.split_to(lacks.min(bytes.len())));
+    buffer.len() >= count
 }
 
 /// Appends bytes; without a copy where nothing is left of earlier ones and nobody else holds these.

@@ -13,7 +13,15 @@ const HEAD: usize = 5;
 ///
 /// Errors: a packet that is empty or longer than [`MAX_PACKET`].
 pub fn packet(side: Side, buf: &mut BytesMut) -> Result<Option<BytesMut>, Violation> {
-    let Some(length) = buf.first_chunk::<4>() else { return Ok(None) };
+    let whole = whole(side, buf)?;
+    Ok(whole.filter(|whole| buf.len() >= *whole).map(|whole| buf.split_to(whole)))
+}
+
+/// How long the packet at the front is, with its length field, once that is there.
+///
+/// Errors: as [`packet`].
+pub(crate) fn whole(side: Side, bytes: &[u8]) -> Result<Option<usize>, Violation> {
+    let Some(length) = bytes.first_chunk::<4>() else { return Ok(None) };
     let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
     if length == 0 {
         return Err(Violation { side, what: "empty packet" });
@@ -21,8 +29,7 @@ pub fn packet(side: Side, buf: &mut BytesMut) -> Result<Option<BytesMut>, Violat
     if length > MAX_PACKET {
         return Err(Violation { side, what: "packet is larger than its limit" });
     }
-    let whole = length.saturating_add(4);
-    Ok((buf.len() >= whole).then(|| buf.split_to(whole)))
+    Ok(Some(length.saturating_add(4)))
 }
 
 /// The type of a whole packet.

@@ -1,6 +1,6 @@
 //! What a server answers (<https://datatracker.ietf.org/doc/html/draft-ietf-secsh-filexfer-02#section-7>).
 
-use bytes::Bytes;
+use bytes::{BufMut as _, Bytes, BytesMut};
 use sluice_wire::{Side, Violation};
 
 use super::attrs::Attrs;
@@ -80,6 +80,35 @@ impl Code {
             Self::Unsupported => 8,
         }
     }
+}
+
+/// The length of what stands before the bytes of a [`Reply::Data`] packet.
+pub(crate) const DATA_HEAD: usize = 13;
+
+/// What stands before so many bytes in a [`Reply::Data`] packet.
+pub(crate) fn data_head(id: u32, bytes: u32) -> Bytes {
+    let mut head = BytesMut::with_capacity(DATA_HEAD);
+    head.put_u32(bytes.saturating_add(9));
+    head.put_u8(DATA);
+    head.put_u32(id);
+    head.put_u32(bytes);
+    head.freeze()
+}
+
+/// How many bytes follow the head of a packet, if it is a [`Reply::Data`]; the whole head has to be there.
+///
+/// Errors: a packet that is longer or shorter than they are.
+pub(crate) fn data_length(head: &[u8]) -> Result<Option<u32>, Violation> {
+    if frame::kind(head) != DATA {
+        return Ok(None);
+    }
+    let (length, bytes) = (head.first_chunk::<4>(), head.get(DATA_HEAD - 4..).and_then(<[u8]>::first_chunk::<4>));
+    let (Some(length), Some(bytes)) = (length, bytes) else { return Ok(None) };
+    let bytes = u32::from_be_bytes(*bytes);
+    if bytes.checked_add(9) != Some(u32::from_be_bytes(*length)) {
+        return Err(Violation::server("data that does not fill its packet"));
+    }
+    Ok(Some(bytes))
 }
 
 impl Reply {

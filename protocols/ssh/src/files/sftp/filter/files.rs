@@ -78,8 +78,8 @@ pub(super) struct File {
     since: UnixMicros,
     /// Answers that the server owes.
     pub(super) owed: usize,
-    /// Reads that are being covered.
-    pub(super) windows: usize,
+    /// Stretches in which reads are being covered.
+    pub(super) stretches: usize,
     closed: bool,
     read: Tally,
     written: Tally,
@@ -131,7 +131,7 @@ impl Files {
             length,
             since: now,
             owed: 0,
-            windows: 0,
+            stretches: 0,
             closed: false,
             read: Tally::default(),
             written: Tally::default(),

@@ -1,20 +1,23 @@
 //! Reads of files whose values are covered.
 //!
-//! Each read becomes several: from the cover's reach before what was asked to its reach behind it. What comes back is
-//! put together, covered, and cut to what was asked. A read that goes on where one under way ends joins it, so that what
-//! lies on both sides is looked at once for many reads of a client that asks ahead.
+//! The server is asked for more than the client: from the cover's reach before a read to its reach behind it. A read that
+//! goes on where one under way ends joins it, so that what lies on both sides is read and looked at once, however long the
+//! client goes on. What has been written or opened meanwhile parts them: a read never shows what was there before.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use sluice_wire::Violation;
 
-use super::super::reply::{Code, Reply};
+use super::super::frame;
+use super::super::reply::{self, Code, Reply};
 use super::super::request::Request;
 use super::files::FileNo;
 use super::replies::Pending;
-use super::{Sftp, Step, Under};
+use super::stretch::{Answer, Block, Stretch};
+use super::{Phase, Sftp, Step, Under};
 use crate::files::mask::Cover;
 
 const UNFIT: Violation = Violation::server("an answer that does not fit");
@@ -23,60 +26,76 @@ const UNFIT: Violation = Violation::server("an answer that does not fit");
 const MAX_READ: u32 = 255 << 10;
 /// What every server gives at once, in bytes (section 3 of the draft). One that gives less is asked for the rest.
 const PIECE: u32 = 32 << 10;
-/// The most that is covered at once for reads that join, without the reach on both sides.
-const JOINED: u64 = 256 << 10;
 /// The memory for reads under way, in bytes.
-const ROOM: usize = 16 << 20;
+const ROOM: u64 = 16 << 20;
 
 /// Reads under way.
 #[derive(Debug)]
-pub(super) struct Windows {
-    open: BTreeMap<u64, Window>,
+pub(super) struct Reads {
+    open: BTreeMap<u64, Stretch>,
     last: u64,
-    held: usize,
+    held: u64,
     /// The most that the server gives at once.
     piece: u32,
+    /// The answer of which not everything has come.
+    flow: Option<Flow>,
 }
 
-impl Default for Windows {
+impl Default for Reads {
     fn default() -> Self {
-        Self { open: BTreeMap::new(), last: 0, held: 0, piece: PIECE }
+        Self { open: BTreeMap::new(), last: 0, held: 0, piece: PIECE, flow: None }
     }
-}
-
-impl Windows {
-    pub(super) const fn have_room(&self) -> bool {
-        self.held < ROOM
-    }
-}
-
-/// Reads of the client that follow each other.
-#[derive(Debug)]
-struct Window {
-    /// The client's ids, and how much each asked for, in the order of the file.
-    asked: Vec<(u32, u64)>,
-    file: FileNo,
-    handle: Bytes,
-    under: Under,
-    cover: Arc<dyn Cover>,
-    /// What was asked, altogether.
-    offset: u64,
-    length: u64,
-    /// Where the bytes begin.
-    start: u64,
-    bytes: Vec<u8>,
-    /// Where the server said that the file ends.
-    end: Option<u64>,
-    owed: usize,
-    failed: Option<(Code, Bytes)>,
 }
 
 /// One read of the filter.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Piece {
-    window: u64,
+    stretch: u64,
     offset: u64,
     length: u32,
+}
+
+/// The bytes of an answer, which are taken as they come.
+#[derive(Debug)]
+struct Flow {
+    /// What has not come.
+    piece: Piece,
+    /// How much of it this answer gives.
+    left: u32,
+}
+
+impl Reads {
+    pub(super) const fn have_room(&self) -> bool {
+        self.held < ROOM
+    }
+
+    /// What the server is asked to do may change files: nothing that is read from now on may be older.
+    pub(super) fn part(&mut self) {
+        self.open.values_mut().for_each(Stretch::part);
+    }
+
+    /// The channel ends: nothing is answered any more.
+    pub(super) fn forget(&mut self) {
+        self.open.clear();
+        self.held = 0;
+    }
+
+    /// Changes a stretch, and counts what it keeps.
+    fn change<T>(&mut self, number: u64, change: impl FnOnce(&mut Stretch) -> T) -> Option<T> {
+        let stretch = self.open.get_mut(&number)?;
+        let before = stretch.held();
+        let changed = change(stretch);
+        self.held = self.held.saturating_sub(before).saturating_add(stretch.held());
+        Some(changed)
+    }
+
+    /// Ends a stretch of which everything is answered; tells its file.
+    fn settle(&mut self, number: u64) -> Option<FileNo> {
+        self.open.get(&number).filter(|stretch| stretch.is_over())?;
+        let stretch = self.open.remove(&number)?;
+        self.held = self.held.saturating_sub(stretch.held());
+        Some(stretch.file)
+    }
 }
 
 impl Sftp {
@@ -89,142 +108,150 @@ impl Sftp {
     ) {
         let length = u64::from(length.min(MAX_READ));
         let reach = u64::try_from(cover.reach()).unwrap_or(u64::MAX);
-        let Some(stop) = offset.checked_add(length).and_then(|stop| stop.checked_add(reach)).filter(|_| length > 0)
-        else {
+        if length == 0 || offset.checked_add(length).and_then(|end| end.checked_add(reach)).is_none() {
             return self.answer_status(id, Code::Eof, "nothing is there");
-        };
-        if self.join((id, file), (offset, length), stop) {
-            return;
         }
-        let start = offset.saturating_sub(reach);
-        let Some(opened) = self.files.get(file) else { return };
-        opened.windows = opened.windows.saturating_add(1);
-        let window = Window {
-            asked: vec![(id, length)],
-            file,
-            handle: Bytes::copy_from_slice(&handle),
-            under: Under::Ask(opened.ask),
-            cover,
-            offset,
-            length,
-            start,
-            bytes: Vec::new(),
-            end: None,
-            owed: 0,
-            failed: None,
+        let joined = self.reads.open.iter().rev().find(|(_, stretch)| stretch.joins(file, offset));
+        let number = match joined {
+            Some((number, _)) => *number,
+            None => {
+                let Some(opened) = self.files.get(file) else { return };
+                opened.stretches = opened.stretches.saturating_add(1);
+                // A copy, because a slice would keep the whole packet that it came in.
+                let stretch =
+                    Stretch::new((file, Bytes::copy_from_slice(&handle)), Under::Ask(opened.ask), offset, cover);
+                self.reads.last = self.reads.last.wrapping_add(1);
+                self.reads.open.insert(self.reads.last, stretch);
+                self.reads.last
+            }
         };
-        self.windows.last = self.windows.last.wrapping_add(1);
-        self.widen(self.windows.last, window, stop);
+        if let Some(more) = self.reads.change(number, |stretch| stretch.add(id, length)) {
+            self.ask_for(number, more);
+        }
     }
 
-    /// Adds a read to the newest window, if that ends where the read begins and nothing is known to be wrong with it.
-    fn join(&mut self, (id, file): (u32, FileNo), (offset, length): (u64, u64), stop: u64) -> bool {
-        let number = self.windows.last;
-        let Some(mut window) = self.windows.open.remove(&number) else { return false };
-        let joins = window.file == file
-            && window.offset.checked_add(window.length) == Some(offset)
-            && window.length.saturating_add(length) <= JOINED
-            && window.end.is_none()
-            && window.failed.is_none();
-        if joins {
-            window.asked.push((id, length));
-            window.length = window.length.saturating_add(length);
-            self.widen(number, window, stop);
-        } else {
-            self.windows.open.insert(number, window);
-        }
-        joins
-    }
-
-    /// Asks for what a window lacks up to an offset.
-    fn widen(&mut self, number: u64, mut window: Window, stop: u64) {
-        let before = window.bytes.len();
-        let mut at = window.start.saturating_add(u64::try_from(before).unwrap_or(u64::MAX));
-        let more = usize::try_from(stop.saturating_sub(at)).unwrap_or(usize::MAX);
-        window.bytes.resize(before.saturating_add(more), 0);
-        self.windows.held = self.windows.held.saturating_add(more);
-        let step = u64::from(self.windows.piece);
-        while at < stop {
-            let length = u32::try_from(step.min(stop - at)).unwrap_or(PIECE);
-            window.owed = window.owed.saturating_add(1);
-            self.ask_piece(&window, Piece { window: number, offset: at, length });
+    /// Asks the server for a part of a file.
+    fn ask_for(&mut self, stretch: u64, Range { start: mut at, end }: Range<u64>) {
+        while at < end {
+            let length = u32::try_from(u64::from(self.reads.piece).min(end - at)).unwrap_or(PIECE);
+            self.ask_piece(Piece { stretch, offset: at, length });
             at = at.saturating_add(u64::from(length));
         }
-        self.windows.open.insert(number, window);
     }
 
-    fn ask_piece(&mut self, window: &Window, piece: Piece) {
-        let request = Request::Read { handle: window.handle.clone(), offset: piece.offset, length: piece.length };
+    fn ask_piece(&mut self, piece: Piece) {
         let wire = self.next_id();
+        let Some(stretch) = self.reads.open.get_mut(&piece.stretch) else { return };
+        stretch.owed = stretch.owed.saturating_add(1);
+        let request = Request::Read { handle: stretch.handle.clone(), offset: piece.offset, length: piece.length };
         self.pending.insert(wire, Pending::Piece(piece));
-        self.steps.push_back(Step::ToServer(window.under, request.encode(wire)));
+        self.steps.push_back(Step::ToServer(stretch.under, request.encode(wire)));
     }
 
-    /// Takes the server's answer to a part of a read.
-    pub(super) fn piece(&mut self, piece: Piece, reply: Reply) -> Result<(), Violation> {
-        let Some(mut window) = self.windows.open.remove(&piece.window) else { return Ok(()) };
-        window.owed = window.owed.saturating_sub(1);
+    /// Whether what stands at the front of the server's bytes, as far as it has come, begins an answer whose bytes are
+    /// taken as they come. That needs the head of it.
+    pub(super) fn begins_flow(&mut self) -> Result<bool, Violation> {
+        let head = &self.from_server;
+        let piece = frame::id(head).and_then(|id| Some((id, self.pending.get(&id)?)));
+        let Some((id, Pending::Piece(piece))) = piece.filter(|_| self.phase == Phase::Open) else { return Ok(false) };
+        let Some(bytes) = reply::data_length(head)? else { return Ok(false) };
+        if !(1..=piece.length).contains(&bytes) {
+            return Err(Violation::server("more data than was asked for, or none"));
+        }
+        self.reads.flow = Some(Flow { piece: *piece, left: bytes });
+        self.pending.remove(&id);
+        self.from_server.clear();
+        Ok(true)
+    }
+
+    /// Whether an answer has begun whose bytes are taken as they come.
+    pub(super) const fn is_flowing(&self) -> bool {
+        self.reads.flow.is_some()
+    }
+
+    /// Takes what belongs to that answer; tells whether it was the rest.
+    pub(super) fn flow(&mut self, bytes: &mut Bytes) -> bool {
+        let Some(Flow { piece, left }) = &mut self.reads.flow else { return false };
+        let count = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+        let part = bytes.split_to(count);
+        let count = u32::try_from(count).unwrap_or(*left);
+        let (number, offset) = (piece.stretch, piece.offset);
+        piece.offset = offset.saturating_add(u64::from(count));
+        piece.length = piece.length.saturating_sub(count);
+        *left = left.saturating_sub(count);
+        let rest = (*left == 0).then_some(*piece);
+        if count > 0 {
+            self.reads.change(number, |stretch| stretch.take(offset, part));
+        }
+        let Some(rest) = rest else { return false };
+        self.reads.flow = None;
+        if rest.length > 0 {
+            self.ask_piece(rest);
+        }
+        self.answered(number);
+        true
+    }
+
+    /// Takes an answer of the server that gives no bytes of a file.
+    pub(super) fn piece(&mut self, piece: Piece, reply: &Reply) -> Result<(), Violation> {
+        let Some(stretch) = self.reads.open.get_mut(&piece.stretch) else { return Ok(()) };
         match reply {
-            Reply::Data(data) => {
-                if let Some(rest) = window.take(piece, &data)? {
-                    window.owed = window.owed.saturating_add(1);
-                    self.ask_piece(&window, rest);
+            Reply::Status { code: Code::Eof, .. } => {
+                stretch.ends(piece.offset);
+                if let Some(file) = self.files.get(stretch.file) {
+                    file.tell_end(piece.offset);
                 }
             }
-            Reply::Status { code: Code::Eof, .. } => {
-                window.end = Some(window.end.map_or(piece.offset, |end| end.min(piece.offset)));
-            }
-            Reply::Status { code: Code::Ok, .. } => return Err(UNFIT),
-            Reply::Status { code, message, .. } => window.failed = Some((code, message)),
-            Reply::Version { .. } | Reply::Handle(_) | Reply::Name(_) | Reply::Attrs(_) | Reply::Extended(_) => {
-                return Err(UNFIT);
-            }
+            Reply::Status { code: Code::Ok, .. }
+            | Reply::Data(_)
+            | Reply::Version { .. }
+            | Reply::Handle(_)
+            | Reply::Name(_)
+            | Reply::Attrs(_)
+            | Reply::Extended(_) => return Err(UNFIT),
+            Reply::Status { code, .. } => stretch.fail(*code),
         }
-        if window.owed > 0 {
-            self.windows.open.insert(piece.window, window);
-        } else {
-            self.windows.held = self.windows.held.saturating_sub(window.bytes.len());
-            self.show(window);
-        }
+        self.answered(piece.stretch);
         Ok(())
     }
 
-    /// Covers what was read and answers with what was asked.
-    fn show(&mut self, mut window: Window) {
-        let Some(file) = self.files.get(window.file) else { return };
-        file.windows = file.windows.saturating_sub(1);
-        if let Some((code, _)) = window.failed {
-            for (id, _) in window.asked {
-                self.answer_status(id, code, "the file cannot be read");
-            }
-            return;
+    /// One answer less is owed: gives those that can be given now.
+    fn answered(&mut self, number: u64) {
+        if let Some(stretch) = self.reads.open.get_mut(&number) {
+            stretch.owed = stretch.owed.saturating_sub(1);
         }
-        if let Some(end) = window.end {
-            file.tell_end(end);
-            window.bytes.truncate(usize::try_from(end.saturating_sub(window.start)).unwrap_or(usize::MAX));
+        while let Some(block) = self.reads.change(number, Stretch::next).flatten() {
+            self.show(number, block);
         }
-        let from = usize::try_from(window.offset - window.start).unwrap_or(usize::MAX);
-        if from < window.bytes.len() {
-            file.covered.extend(window.cover.cover(&mut window.bytes));
-        }
-        let (bytes, mut at) = (Bytes::from(window.bytes), window.offset);
-        for (id, length) in window.asked {
-            self.show_part((id, window.file), at, window.start, length, &bytes);
-            at = at.saturating_add(length);
+        if let Some(file) = self.reads.settle(number).and_then(|file| self.files.get(file)) {
+            file.stretches = file.stretches.saturating_sub(1);
         }
     }
 
-    /// Answers one read out of a covered window that begins at an offset.
-    fn show_part(&mut self, (id, file): (u32, FileNo), offset: u64, start: u64, length: u64, bytes: &Bytes) {
-        let from = usize::try_from(offset.saturating_sub(start)).unwrap_or(usize::MAX);
-        let to = from.saturating_add(usize::try_from(length).unwrap_or(usize::MAX)).min(bytes.len());
-        if from >= to {
-            return self.answer_status(id, Code::Eof, "the file ends here");
+    fn show(&mut self, number: u64, block: Block) {
+        let Some(file) = self.reads.open.get(&number).map(|stretch| stretch.file) else { return };
+        if let Some(file) = self.files.get(file) {
+            file.covered.extend(block.tags);
         }
-        let Some((file, room)) = self.files.with_room(file) else { return };
-        let data = bytes.slice(from..to);
-        file.count_read(offset, &data, room);
-        self.answer(id, &Reply::Data(data));
+        for answer in block.answers {
+            match answer {
+                Answer::Data { id, offset, bytes } => self.show_data(id, file, offset, bytes),
+                Answer::End { id } => self.answer_status(id, Code::Eof, "the file ends here"),
+                Answer::Failed { id, code } => self.answer_status(id, code, "the file cannot be read"),
+            }
+        }
+    }
+
+    fn show_data(&mut self, id: u32, file: FileNo, mut offset: u64, bytes: Vec<Bytes>) {
+        let length = bytes.iter().map(Bytes::len).sum::<usize>();
+        self.steps.push_back(Step::ToClient(reply::data_head(id, u32::try_from(length).unwrap_or(u32::MAX))));
+        for part in bytes {
+            if let Some((file, room)) = self.files.with_room(file) {
+                file.count_read(offset, &part, room);
+            }
+            offset = offset.saturating_add(u64::try_from(part.len()).unwrap_or(u64::MAX));
+            self.steps.push_back(Step::ToClient(part));
+        }
     }
 
     /// Takes what the server says of its limits (`limits@openssh.com`): packet, read, write, handles.
@@ -232,20 +259,7 @@ impl Sftp {
         if data.len() >= 16 {
             data.advance(8);
             let most = u32::try_from(data.get_u64()).unwrap_or(u32::MAX);
-            self.windows.piece = most.clamp(PIECE, MAX_READ);
+            self.reads.piece = most.clamp(PIECE, MAX_READ);
         }
-    }
-}
-
-impl Window {
-    /// Takes a part, and tells what is missing of it.
-    fn take(&mut self, piece: Piece, data: &[u8]) -> Result<Option<Piece>, Violation> {
-        let got = u32::try_from(data.len()).ok().filter(|got| (1..=piece.length).contains(got));
-        let got = got.ok_or(Violation::server("more data than was asked for, or none"))?;
-        let from = usize::try_from(piece.offset.saturating_sub(self.start)).unwrap_or(usize::MAX);
-        let place = self.bytes.get_mut(from..from.saturating_add(data.len()));
-        place.ok_or(UNFIT)?.copy_from_slice(data);
-        let offset = piece.offset.saturating_add(u64::from(got));
-        Ok((got < piece.length).then_some(Piece { offset, length: piece.length - got, ..piece }))
     }
 }

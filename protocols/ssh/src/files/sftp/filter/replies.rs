@@ -66,6 +66,21 @@ impl What {
     pub(super) const fn changes(&self) -> bool {
         matches!(self, Self::Change)
     }
+
+    /// Whether it may change what files hold, or where they are.
+    pub(super) const fn may_write(&self) -> bool {
+        match self {
+            Self::Status | Self::Change | Self::Open(_) | Self::Write { .. } => true,
+            Self::Close
+            | Self::Attrs
+            | Self::FileAttrs
+            | Self::Link
+            | Self::Names
+            | Self::Space
+            | Self::Limits
+            | Self::Read { .. } => false,
+        }
+    }
 }
 
 impl Owed {
@@ -95,7 +110,7 @@ impl Sftp {
         match pending {
             Pending::Plan => self.resolved(reply, now),
             Pending::Above => self.looked_above(&reply, now),
-            Pending::Piece(piece) => self.piece(piece, reply),
+            Pending::Piece(piece) => self.piece(piece, &reply),
             Pending::Client(owed) => self.take(owed, reply, packet, now),
         }
     }

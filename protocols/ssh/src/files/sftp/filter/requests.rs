@@ -73,7 +73,7 @@ impl Sftp {
         }
         let (_, request) = Request::parse(&Bytes::copy_from_slice(packet))?;
         let file = self.file_of(&request).flatten();
-        Ok(file.and_then(|file| self.files.get(file)).is_some_and(|file| file.windows > 0))
+        Ok(file.and_then(|file| self.files.get(file)).is_some_and(|file| file.stretches > 0))
     }
 
     /// The file of a request on a handle; `Some(None)` if the handle means nothing.
@@ -213,6 +213,9 @@ impl Sftp {
     }
 
     pub(super) fn send(&mut self, wire: u32, packet: Bytes, owed: Owed) {
+        if owed.what.may_write() {
+            self.reads.part();
+        }
         if owed.what.changes() {
             self.changing = self.changing.saturating_add(1);
         }

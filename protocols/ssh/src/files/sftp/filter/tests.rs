@@ -15,4 +15,5 @@ mod cuts;
 mod decisions;
 mod masks;
 mod real;
+mod stretches;
 mod transfers;

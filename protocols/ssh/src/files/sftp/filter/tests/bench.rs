@@ -29,6 +29,8 @@ pub(super) struct Bench {
     /// Questions that were allowed and are not over.
     pub(super) allowed: Vec<AskId>,
     version: Option<Reply>,
+    /// What has come of the next answer.
+    shown: BytesMut,
     /// Packets for the client as they are, if a real one takes them.
     pub(super) raw: Option<Vec<u8>>,
 }
@@ -48,6 +50,7 @@ impl Bench {
             withdrawn: Vec::new(),
             allowed: Vec::new(),
             version: None,
+            shown: BytesMut::new(),
             raw: None,
         }
     }
@@ -96,10 +99,15 @@ impl Bench {
                 Step::ToClient(bytes) if self.raw.is_some() => {
                     self.raw.iter_mut().for_each(|raw| raw.extend_from_slice(&bytes));
                 }
-                Step::ToClient(bytes) => match Reply::parse(&bytes).unwrap() {
-                    (Some(id), reply) => self.replies.entry(id).or_default().push(reply),
-                    (None, version) => self.version = Some(version),
-                },
+                Step::ToClient(bytes) => {
+                    self.shown.extend_from_slice(&bytes);
+                    while let Some(whole) = packet(Side::Server, &mut self.shown).unwrap() {
+                        match Reply::parse(&whole.freeze()).unwrap() {
+                            (Some(id), reply) => self.replies.entry(id).or_default().push(reply),
+                            (None, version) => self.version = Some(version),
+                        }
+                    }
+                }
                 Step::File(_, event) => self.events.push(*event),
                 Step::Done(ask) => {
                     self.allowed.retain(|open| *open != ask);

@@ -11,7 +11,7 @@ use sluice_wire::Side;
 
 use super::bench::*;
 use crate::files::event::{Content, End};
-use crate::files::mask::{Cover, Stars};
+use crate::files::mask::{Cover, Lookout, Stars};
 use crate::files::sftp::*;
 
 /// Covers every run of at least three letters `x`, and reaches no farther than eight bytes.
@@ -35,16 +35,35 @@ impl Cover for Runs {
         }
         tags
     }
+
+    fn lookout(&self) -> Box<dyn Lookout> {
+        Box::new(Count(0))
+    }
 }
 
-fn stars() -> Stars {
+/// How many letters `x` came last.
+#[derive(Debug)]
+struct Count(usize);
+
+impl Lookout for Count {
+    fn suspects(&mut self, part: &[u8]) -> bool {
+        let mut suspected = false;
+        for byte in part {
+            self.0 = if *byte == b'x' { self.0 + 1 } else { 0 };
+            suspected |= self.0 >= 3;
+        }
+        suspected
+    }
+}
+
+pub(super) fn stars() -> Stars {
     let set: Vec<Spec> = BUILTINS.iter().map(|name| Spec::builtin(name).unwrap()).collect();
     let set = Arc::new(Detectors::compile(&set).unwrap());
     let watch = set.everything();
     Stars::new(set, watch)
 }
 
-fn covering(cover: &Arc<dyn Cover>) -> impl FnMut(&Question) -> Option<Ruled> + 'static {
+pub(super) fn covering(cover: &Arc<dyn Cover>) -> impl FnMut(&Question) -> Option<Ruled> + 'static {
     let terms = Terms { cover: Some(Arc::clone(cover)), inspect: None };
     move |_| Some(Ruled::Allow(terms.clone()))
 }
@@ -92,13 +111,13 @@ fn check(cover: &Arc<dyn Cover>, content: &[u8], reads: &[(usize, usize)], (most
 }
 
 /// A private key of so many lines.
-fn key(lines: usize) -> Vec<u8> {
+pub(super) fn key(lines: usize) -> Vec<u8> {
     let line = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj\n";
     format!("-----BEGIN PRIVATE KEY-----\n{}-----END PRIVATE KEY-----\n", line.repeat(lines)).into_bytes()
 }
 
 /// A text with values in it, some of them side by side.
-fn content() -> impl Strategy<Value = Vec<u8>> {
+pub(super) fn content() -> impl Strategy<Value = Vec<u8>> {
     let part = prop_oneof![
         3 => "[a-z \n]{0,40}".prop_map(String::into_bytes),
         2 => Just(b"zq7x.k1@leak.example.com".to_vec()),
@@ -280,6 +299,9 @@ fn a_cover_that_reaches_too_far_refuses_the_file() {
         }
         fn cover(&self, _: &mut [u8]) -> BTreeSet<Tag> {
             BTreeSet::new()
+        }
+        fn lookout(&self) -> Box<dyn Lookout> {
+            Runs.lookout()
         }
     }
     let cover: Arc<dyn Cover> = Arc::new(Far);
