@@ -29,12 +29,17 @@ const PIECE: u32 = 32 << 10;
 /// The memory for reads under way, in bytes.
 const ROOM: u64 = 16 << 20;
 
+/// The most reads under way.
+const MOST: usize = 1024;
+
 /// Reads under way.
 #[derive(Debug)]
 pub(super) struct Reads {
     open: BTreeMap<u64, Stretch>,
     last: u64,
+    /// How many bytes are kept for them, and how many there are.
     held: u64,
+    waiting: usize,
     /// The most that the server gives at once.
     piece: u32,
     /// The answer of which not everything has come.
@@ -43,7 +48,7 @@ pub(super) struct Reads {
 
 impl Default for Reads {
     fn default() -> Self {
-        Self { open: BTreeMap::new(), last: 0, held: 0, piece: PIECE, flow: None }
+        Self { open: BTreeMap::new(), last: 0, held: 0, waiting: 0, piece: PIECE, flow: None }
     }
 }
 
@@ -66,7 +71,7 @@ struct Flow {
 
 impl Reads {
     pub(super) const fn have_room(&self) -> bool {
-        self.held < ROOM
+        self.held < ROOM && self.waiting < MOST
     }
 
     /// What the server is asked to do may change files: nothing that is read from now on may be older.
@@ -77,15 +82,16 @@ impl Reads {
     /// The channel ends: nothing is answered any more.
     pub(super) fn forget(&mut self) {
         self.open.clear();
-        self.held = 0;
+        (self.held, self.waiting) = (0, 0);
     }
 
     /// Changes a stretch, and counts what it keeps.
     fn change<T>(&mut self, number: u64, change: impl FnOnce(&mut Stretch) -> T) -> Option<T> {
         let stretch = self.open.get_mut(&number)?;
-        let before = stretch.held();
+        let (held, waiting) = (stretch.held(), stretch.waiting());
         let changed = change(stretch);
-        self.held = self.held.saturating_sub(before).saturating_add(stretch.held());
+        self.held = self.held.saturating_sub(held).saturating_add(stretch.held());
+        self.waiting = self.waiting.saturating_sub(waiting).saturating_add(stretch.waiting());
         Some(changed)
     }
 

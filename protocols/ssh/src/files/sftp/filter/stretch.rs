@@ -45,7 +45,7 @@ pub(super) struct Stretch {
     /// Where what has come ends.
     came: u64,
     /// What came before what stands in front of it.
-    early: BTreeMap<u64, Bytes>,
+    early: BTreeMap<u64, BytesMut>,
     /// Up to where the server was asked.
     stop: u64,
     /// Where the server said that the file ends.
@@ -152,6 +152,11 @@ impl Stretch {
         self.stop.saturating_sub(self.start)
     }
 
+    /// How many reads are not answered.
+    pub(super) fn waiting(&self) -> usize {
+        self.asked.len()
+    }
+
     /// Whether all is answered.
     pub(super) fn is_over(&self) -> bool {
         self.asked.is_empty() && self.owed == 0
@@ -160,13 +165,21 @@ impl Stretch {
     /// Takes bytes of the file.
     pub(super) fn take(&mut self, offset: u64, bytes: Bytes) {
         if offset > self.came {
-            // A copy, because a slice would keep the whole buffer that it came in.
-            self.early.insert(offset, Bytes::copy_from_slice(&bytes));
-            return;
+            return self.keep(offset, &bytes);
         }
         self.follow(bytes);
         while let Some(bytes) = self.early.remove(&self.came) {
-            self.follow(bytes);
+            self.follow(bytes.freeze());
+        }
+    }
+
+    /// Keeps what came early: a copy, because a slice would keep the whole buffer that it came in.
+    fn keep(&mut self, offset: u64, bytes: &[u8]) {
+        let before = self.early.range_mut(..offset).next_back();
+        match before.filter(|(start, known)| start.saturating_add(length(known)) == offset) {
+            // However small the pieces are that a part comes in, it is one.
+            Some((_, known)) => known.extend_from_slice(bytes),
+            None => drop(self.early.insert(offset, bytes.into())),
         }
     }
 

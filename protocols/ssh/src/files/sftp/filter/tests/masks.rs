@@ -69,7 +69,7 @@ pub(super) fn covering(cover: &Arc<dyn Cover>) -> impl FnMut(&Question) -> Optio
 }
 
 /// Answers in an order that a number decides.
-fn settle_mixed(bench: &mut Bench, toy: &mut Toy, mut order: u64) {
+pub(super) fn settle_mixed(bench: &mut Bench, toy: &mut Toy, mut order: u64) {
     while !bench.to_server.is_empty() {
         order = order.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let at = (order >> 33) as usize % bench.to_server.len();
@@ -80,7 +80,7 @@ fn settle_mixed(bench: &mut Bench, toy: &mut Toy, mut order: u64) {
     }
 }
 
-fn data(reply: &Reply) -> &[u8] {
+pub(super) fn data(reply: &Reply) -> &[u8] {
     match reply {
         Reply::Data(data) => data,
         Reply::Status { code: Code::Eof, .. } => b"",

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::bench::*;
-use super::masks::{content, covering, key, stars};
+use super::masks::{content, covering, data, key, settle_mixed, stars};
 use crate::files::mask::Cover;
 use crate::files::sftp::*;
 
@@ -143,6 +143,42 @@ fn two_files_that_are_fetched_in_turns_are_read_once_each() {
     }
     let (sum, _) = asked(&toy);
     assert_eq!(sum, 2 * ((16 << 15) + (24 << 10)));
+}
+
+#[test]
+fn reads_that_wait_for_one_answer_have_a_bound() {
+    let content = lines(2000);
+    let (mut bench, mut toy, handle, covered) = opened(&content);
+    let mut taken = 0;
+    let mut first = None;
+    while bench.sftp.wants_client() {
+        bench.client(read(&handle, taken, 1).encode(taken as u32));
+        taken += 1;
+        // All is answered but the first.
+        first = first.or_else(|| bench.to_server.pop_front());
+        bench.settle(&mut toy);
+    }
+    assert_eq!(taken, 1024);
+    bench.to_server.extend(first);
+    bench.settle(&mut toy);
+    for id in 0..taken {
+        assert_eq!(data(&bench.take(id as u32).unwrap()), &covered[id as usize..=id as usize]);
+    }
+    assert!(bench.sftp.wants_client());
+}
+
+#[test]
+fn pieces_of_one_byte_in_any_order_give_the_file() {
+    let content = [lines(30), key(8), lines(30)].concat();
+    let (mut bench, mut toy, handle, covered) = opened(&content);
+    toy.most = Some(1);
+    for (id, part) in (0..).zip(covered.chunks(700)) {
+        bench.client(read(&handle, id * 700, part.len() as u32).encode(id as u32));
+    }
+    settle_mixed(&mut bench, &mut toy, 7);
+    for (id, part) in (0..).zip(covered.chunks(700)) {
+        assert_eq!(data(&bench.take(id).unwrap()), part);
+    }
 }
 
 #[test]
