@@ -142,6 +142,10 @@ impl Answer {
         if head.status.is_redirection() && head.status != StatusCode::NOT_MODIFIED {
             return Some(bad_answer("redirect", "the server answered with a redirect, which is not followed"));
         }
+        // RFC 9110 §15.3.7: nobody asked for a part, which could begin or end in the middle of a value.
+        if head.status == StatusCode::PARTIAL_CONTENT && !self.veil.is_open() {
+            return Some(bad_answer("partial-answer", "the server answered with a part that nobody asked for"));
+        }
         let coding = head.headers.get(CONTENT_ENCODING).map(|coding| coding.as_bytes().to_ascii_lowercase());
         if coding.is_some_and(|coding| coding != b"identity") {
             return Some(bad_answer("content-encoding", "the server encoded its answer although it was told not to"));

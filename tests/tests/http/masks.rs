@@ -341,3 +341,20 @@ fn a_whole_answer_is_masked_in_every_place() {
         assert_eq!(Views::of(&response.body).leaks(), Vec::<String>::new(), "{}", response.text());
     }
 }
+
+#[test]
+fn a_part_of_a_body_that_nobody_asked_for_is_not_shown() {
+    for (dialect, path) in [("rest", "/shop/a"), ("openai", "/shop/v1/files/file-1/content")] {
+        let part = |_: &Told, peer: &mut Peer| peer.answer("206 Partial Content", "text/plain", b"k1@leak.example.com");
+        let mock = Mock::start(part);
+        let target = match dialect {
+            "rest" => Target::rest("shop", "prod", mock.port()),
+            _ => Target::openai("shop", "prod", mock.port()),
+        };
+        let broker = Broker::start(&Setup::http(vec![target], STAFF));
+        let request = Request::get(path, &broker.token("ann", "staff")).header("range", "bytes=7-");
+        let response = broker.http().ask(&request).with(502);
+        assert!(!response.text().contains("leak"), "{}", response.text());
+        assert!(mock.take().iter().all(|told| told.header("range").is_none()), "{dialect}");
+    }
+}

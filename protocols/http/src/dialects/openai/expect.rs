@@ -35,6 +35,8 @@ pub(crate) struct Expectation {
     pub(super) answers: Vec<Answer>,
     pub(super) firewall: Firewall,
     pub(super) usage_chunk: UsageChunk,
+    /// The number of the last event that the client has heard already.
+    pub(super) after: Option<i64>,
     /// The model as the client names it, and what the server calls it.
     pub(super) model: Option<String>,
     pub(super) real_model: Option<String>,
@@ -89,6 +91,7 @@ impl Expectation {
         let event_bytes = usize::try_from(self.served.limits.event_bytes).unwrap_or(usize::MAX);
         let options = Options {
             usage_chunk: self.usage_chunk,
+            after: self.after,
             firewall: self.firewall,
             max_call_bytes: Options::MAX_BYTES.min(event_bytes),
             max_event_bytes: event_bytes.max(usize::try_from(self.served.limits.response_bytes).unwrap_or(usize::MAX)),

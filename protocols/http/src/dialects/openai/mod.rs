@@ -13,6 +13,7 @@ mod multipart;
 mod owned;
 mod parts;
 mod request;
+mod resume;
 mod routes;
 mod rules;
 mod screen;

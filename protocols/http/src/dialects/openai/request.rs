@@ -17,6 +17,7 @@ use super::made;
 use super::multipart::Form;
 use super::owned;
 use super::parts::Parts;
+use super::resume::Resumed;
 use super::routes::{Answer, Body as Kind, Found, Route};
 use super::screen::{Firewall, Shape, UsageChunk};
 use super::tools::{Kind as Runs, Offered};
@@ -286,6 +287,7 @@ impl<'a> Call<'a> {
         told.objects = owned(head, told.objects, served)?;
         let (mut tags, inside) = body.tags(served);
         let (path, query) = address(head);
+        let Resumed { query, after } = Resumed::of(query).map_err(unfit)?;
         let path = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
         let outward = Outward::of(head, &path, served);
         tags.extend(outward.tags);
@@ -311,6 +313,7 @@ impl<'a> Call<'a> {
             answers: Answer::KINDS.into_iter().filter(|answer| route.answers(*answer)).collect(),
             firewall: firewall(route.action()),
             usage_chunk: if told.injected { UsageChunk::Swallow } else { UsageChunk::Pass },
+            after,
             model: told.model,
             real_model: told.real_model,
             priced,

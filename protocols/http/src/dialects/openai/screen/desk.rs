@@ -33,8 +33,8 @@ impl Desk {
     pub(super) fn new(cover: Cover, options: Options) -> Self {
         Self {
             cover,
+            outlet: Outlet::beginning_after(options.after),
             options,
-            outlet: Outlet::default(),
             ledger: Ledger::default(),
             usage: None,
             notes: Notes::default(),

@@ -28,7 +28,11 @@ pub(super) fn send_refusal(index: i64, words: &str, named: Named, outlet: &mut O
         ("response.content_part.done", format!(r#"{at_part},"part":{}"#, part(words))),
         ("response.output_item.done", format!(r#"{at_item},"item":{}"#, refusal_item(index, words))),
     ] {
-        let number = outlet.number_new().map(|number| format!(r#","sequence_number":{number}"#)).unwrap_or_default();
+        let number = outlet.number_new();
+        if number.is_some() && outlet.was_heard() {
+            continue;
+        }
+        let number = number.map(|number| format!(r#","sequence_number":{number}"#)).unwrap_or_default();
         let data = format!(r#"{{"type":"{kind}"{number},{body}}}"#);
         let name = match named {
             Named::Yes => Some(kind.into()),

@@ -32,6 +32,8 @@ pub(crate) enum Firewall {
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub(crate) usage_chunk: UsageChunk,
+    /// The number of the last event that the client has heard already; none up to that one leaves again.
+    pub(crate) after: Option<i64>,
     pub(crate) firewall: Firewall,
     /// Bytes of the arguments of one call.
     pub(crate) max_call_bytes: usize,

@@ -17,9 +17,16 @@ pub(super) struct Outlet {
     last: Option<i64>,
     /// An event was dropped, put in or overtaken, so that the server's numbers have gaps or do not ascend.
     disturbed: bool,
+    /// The number of the last event that the client has heard already.
+    heard: Option<i64>,
 }
 
 impl Outlet {
+    /// An outlet for a client that has heard the events up to that number.
+    pub(super) fn beginning_after(heard: Option<i64>) -> Self {
+        Self { heard, ..Self::default() }
+    }
+
     pub(super) fn pop(&mut self) -> Option<Next> {
         self.queue.pop_front()
     }
@@ -38,7 +45,7 @@ impl Outlet {
         {
             edits.replace_raw(number, &other.to_string())?;
         }
-        self.send(name, edits.apply());
+        self.send_numbered(name, root, &edits);
         Ok(())
     }
 
@@ -49,8 +56,20 @@ impl Outlet {
         {
             edits.replace_raw(number, &other.to_string())?;
         }
-        self.send(name, edits.apply());
+        self.send_numbered(name, root, &edits);
         Ok(())
+    }
+
+    /// Sends an event that has its number, unless the client has heard it.
+    fn send_numbered(&mut self, name: Option<Box<str>>, root: Node<'_>, edits: &Edits<'_>) {
+        if root.get("sequence_number").and_then(|number| number.as_i64()).is_none() || !self.was_heard() {
+            self.send(name, edits.apply());
+        }
+    }
+
+    /// Tells whether the client has heard the event whose number was given out last.
+    pub(super) fn was_heard(&self) -> bool {
+        self.heard.is_some() && self.last <= self.heard
     }
 
     /// Sends a body.

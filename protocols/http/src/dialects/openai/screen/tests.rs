@@ -39,6 +39,7 @@ fn closed() -> Veil {
 fn options(firewall: Firewall) -> Options {
     Options {
         usage_chunk: UsageChunk::Pass,
+        after: None,
         firewall,
         max_call_bytes: Options::MAX_BYTES,
         max_event_bytes: Options::MAX_BYTES,
