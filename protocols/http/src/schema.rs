@@ -68,7 +68,8 @@ pub const SCHEMA: Schema = Schema {
             kind: TOOL,
             within: TARGET,
             can_be: ResourceSpec::ANY,
-            doc: "A tool: Tool::\"openai/lookup_order\"; hosted ones by their type.",
+            doc: "A tool: Tool::\"openai/lookup_order\"; hosted ones by their type. A call of one of a namespace or of a server \
+                  of tools is asked about by both names: Tool::\"openai/crm.lookup_order\" too.",
         },
     ],
     facts: &[
@@ -115,7 +116,8 @@ const LLM_FACTS: &[FactSpec] = &[
 ];
 
 const TOOL_FACTS: &[FactSpec] = &[
-    fact("name", FactType::Text, "The tool's name."),
+    fact("name", FactType::Text, "The tool's name, as the client runs it."),
+    fact("scope", FactType::Text, "The namespace or the server of tools that it is one of; empty where there is none."),
     fact("kind", FactType::Text, "function, custom, shell, apply_patch, computer or mcp_approval."),
     fact("parsed", FactType::Bool, "The arguments are JSON; only then `args` and `keys` say anything."),
     fact(

@@ -137,3 +137,49 @@ fn offers_are_decided_on_too() {
         assert!(stand.mock.told().is_empty(), "{}", mcp.text());
     }
 }
+
+/// A model's side that calls a tool of a namespace.
+fn scoped(_: &Told, peer: &mut Peer) {
+    let call = json!({ "type": "function_call", "id": "fc", "call_id": "call_1", "namespace": "crm", "name": "look", "arguments": "{}" });
+    peer.json(&json!({ "id": "resp_1", "object": "response", "status": "completed", "output": [call] }).to_string());
+}
+
+#[test]
+fn a_tool_of_a_namespace_goes_by_its_own_name_too() {
+    for (rule, refused) in [
+        (r#"resource == Tool::"openai/look""#, true),
+        (r#"resource == Tool::"openai/crm.look""#, true),
+        (r#"resource == Tool::"openai/crm""#, false),
+    ] {
+        let policy = format!(r#"@id("not-this") forbid (principal, action == Action::"tool.call", {rule});"#);
+        let stand = Stand::with(scoped, &policy, |api| api, |setup| setup);
+        let text = stand.ask(&stand.post("/openai/v1/responses", &Api::Responses.question("\"x\""))).with(200).text();
+        assert_eq!(text.contains("(rule not-this)"), refused, "{rule}: {text}");
+        assert_eq!(text.contains("call_1"), !refused, "{rule}: {text}");
+    }
+    let fact = r#"context.tool.name == "look" && context.tool.scope == "crm""#;
+    let policy =
+        format!(r#"@id("not-this") forbid (principal, action == Action::"tool.call", resource) when {{ {fact} }};"#);
+    let stand = Stand::with(scoped, &policy, |api| api, |setup| setup);
+    let text = stand.ask(&stand.post("/openai/v1/responses", &Api::Responses.question("\"x\""))).with(200).text();
+    assert!(text.contains("(rule not-this)") && !text.contains("call_1"), "{text}");
+}
+
+#[test]
+fn a_call_that_reads_in_two_ways_is_refused() {
+    let body = |call: Value| {
+        json!({ "id": "c", "object": "chat.completion", "choices": [{ "index": 0, "finish_reason": "tool_calls",
+            "message": { "role": "assistant", "content": null, "tool_calls": call } }] })
+    };
+    let function = json!({ "name": "look", "arguments": "{}" });
+    let custom = json!({ "name": "delete_customer", "input": "x" });
+    for (calls, status) in [
+        (json!([{ "id": "call_1", "type": "custom", "function": function, "custom": custom }]), 200),
+        (json!({ "0": { "id": "call_1", "type": "function", "function": function } }), 502),
+    ] {
+        let answer = body(calls).to_string();
+        let stand = stand(move |_: &Told, peer: &mut Peer| peer.json(&answer));
+        let text = stand.ask(&stand.chat("x")).with(status).text();
+        assert!(!text.contains("call_1") && !text.contains("delete_customer"), "{text}");
+    }
+}

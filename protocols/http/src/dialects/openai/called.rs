@@ -36,8 +36,10 @@ struct Arguments {
 /// its digest covers its exact name and arguments.
 pub(super) fn operation(call: &ToolCall, model: &str, rules: &Rules, classes: &Veils) -> Operation {
     let exact = full_name(call);
+    let scope = call.scope.as_deref().unwrap_or_default();
     // A model can name a call after a value.
-    let name = classes.everything().scrub(&exact).into_owned();
+    let shown_of = |text: &str| classes.everything().scrub(text).into_owned();
+    let (name, full) = (shown_of(&call.name), shown_of(&exact));
     let mut arguments = arguments(&call.arguments, classes);
     arguments.tags.extend(classes.found_in(&exact));
     let exposures = arguments.tags.iter().map(|tag| Exposure::found(tag.clone(), Usage::Reveal)).collect();
@@ -45,6 +47,7 @@ pub(super) fn operation(call: &ToolCall, model: &str, rules: &Rules, classes: &V
         group: CALL,
         values: vec![
             ("name", Fact::Text(name.as_str().into())),
+            ("scope", Fact::Text(shown_of(scope).into())),
             ("kind", Fact::Text(kind(call.kind).into())),
             ("parsed", Fact::Bool(arguments.parsed)),
             ("args", Fact::Set(arguments.values)),
@@ -54,20 +57,23 @@ pub(super) fn operation(call: &ToolCall, model: &str, rules: &Rules, classes: &V
             ("tags", tag_fact(&arguments.tags)),
         ],
     };
-    let access = Access { action: CALL_TOOL, resource: Resource::new(TOOL, [name.as_str()]) };
+    // A rule about the tool counts wherever it is from, and so does one about that of a namespace or server.
+    let names = std::iter::once(&name).chain((full != name).then_some(&full));
+    let accesses = names.map(|name| Access { action: CALL_TOOL, resource: Resource::new(TOOL, [name.as_str()]) });
     let meaning = Meaning {
         action: CALL_TOOL,
-        accesses: std::iter::once(access).collect(),
+        accesses: accesses.collect(),
         exposures,
         facts,
         // What is known to no rule is no call that anybody can judge.
         understood: call.kind != CallKind::Unknown && !call.name.is_empty() && is_readable(call, classes),
     };
-    let shape = Shape::new(meaning, [kind(call.kind).as_bytes(), exact.as_bytes(), &call.arguments]);
+    let parts = [kind(call.kind).as_bytes(), scope.as_bytes(), call.name.as_bytes(), &call.arguments];
+    let shape = Shape::new(meaning, parts);
     let shown = shown(&call.arguments, classes.everything());
     let text = match shown.split_at(shown.floor_char_boundary(TEXT_BYTES)) {
-        (shown, "") => Text::new(format!("{name}({shown})")),
-        (shown, rest) => Text::beginning(format!("{name}({shown}"), rest.len()),
+        (shown, "") => Text::new(format!("{full}({shown})")),
+        (shown, rest) => Text::beginning(format!("{full}({shown}"), rest.len()),
     };
     Operation { shape: shape.into(), text, stage: Stage::Perform, bound: None, spend: Spend::REQUEST }
 }
@@ -243,5 +249,47 @@ mod path_tests {
             };
             prop_assert_eq!(one == other, path(&one) == path(&other));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use crate::classes::Classes;
+    use crate::target::Target;
+
+    use super::*;
+
+    /// A call of that tool, as policies see it.
+    fn asked(scope: Option<&str>, name: &str) -> Operation {
+        let target = r#"{"url":"https://api.example.com/v1","dialect":"openai","destructive_tools":["delete_*"]}"#;
+        let target: Target = serde_json::from_str(target).unwrap();
+        let classes = Veils::new(Classes::of(&target).unwrap(), [7; 32]);
+        let call = ToolCall {
+            id: "c".to_owned(),
+            kind: CallKind::Function,
+            name: name.to_owned(),
+            scope: scope.map(str::to_owned),
+            arguments: Bytes::from_static(b"{}"),
+        };
+        operation(&call, "m", &Rules::of(&target), &classes)
+    }
+
+    #[test]
+    fn a_tool_of_a_namespace_is_asked_about_by_either_name() {
+        for (scope, name, names) in
+            [(None, "delete_all", &["delete_all"][..]), (Some("x"), "delete_all", &["delete_all", "x.delete_all"])]
+        {
+            let operation = asked(scope, name);
+            let meaning = operation.shape.meaning();
+            let tools: Vec<Resource> = names.iter().map(|name| Resource::new(TOOL, [*name])).collect();
+            assert_eq!(meaning.accesses.iter().map(|access| access.resource.clone()).collect::<Vec<_>>(), tools);
+            let fact = |name: &str| meaning.facts.values.iter().find(|(other, _)| *other == name).map(|(_, fact)| fact);
+            assert_eq!(fact("name"), Some(&Fact::Text("delete_all".into())));
+            assert_eq!(fact("scope"), Some(&Fact::Text(scope.unwrap_or_default().into())));
+            assert_eq!(fact("destructive"), Some(&Fact::Bool(true)));
+        }
+        let digest = |scope, name| asked(scope, name).shape.digest().0;
+        assert_ne!(digest(Some("a"), "b"), digest(None, "a.b"));
     }
 }

@@ -42,7 +42,7 @@ pub(crate) use notes::Notes;
 pub(crate) use options::{Firewall, Options, Shape, UsageChunk};
 pub(crate) use usage::Usage;
 
-use body::is_run_with_calls;
+use body::strays;
 use chat::Chat;
 use cover::Cover;
 use desk::{Desk, Question, Stage, Then};
@@ -255,18 +255,33 @@ impl Screen {
             self.pass(event, document)?;
             return Ok(None);
         }
-        if self.desk.asks() && is_run_with_calls(root) {
-            return Err(Fault::UnknownEvent);
+        let form = form_of(self.shape, event.name.as_deref(), root)?;
+        if self.desk.asks() {
+            let unruled = self.elsewhere(&form, root)?;
+            if !unruled.is_empty() {
+                return Ok(Some(Question::new(unruled, Then::Event(event))));
+            }
         }
-        match form_of(self.shape, event.name.as_deref(), root) {
-            Ok(Form::Chunk) => self.chat.chunk(&event, document, &mut self.desk),
-            Ok(Form::Typed(kind)) => self.responses.event(&kind, event, document, &mut self.desk),
-            Ok(Form::Error) => {
+        match form {
+            Form::Chunk => self.chat.chunk(&event, document, &mut self.desk),
+            Form::Typed(kind) => self.responses.event(&kind, event, document, &mut self.desk),
+            Form::Error => {
                 self.refused(root)?;
                 Ok(None)
             }
-            Err(fault) => Err(fault),
         }
+    }
+
+    /// The calls that stand elsewhere in an event than where events have them, and on which nobody ruled. What comes in
+    /// pieces may have nothing but a part of one.
+    fn elsewhere(&self, form: &Form<'_>, root: Node<'_>) -> Result<Vec<ToolCall>, Fault> {
+        let calls = strays::calls_of_event(root)?;
+        let in_pieces = match form {
+            Form::Chunk => true,
+            Form::Typed(kind) => kind.ends_with(".delta"),
+            Form::Error => false,
+        };
+        if in_pieces && !calls.is_empty() { Err(Fault::Contradiction) } else { self.desk.unruled(calls) }
     }
 
     /// Sends an event of an answer in which there is nothing to hide and nothing to ask about.

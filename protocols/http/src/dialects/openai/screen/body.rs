@@ -1,6 +1,6 @@
 //! Answers that are one JSON document: completions, responses, lists of them, errors, and everything else.
 
-mod strays;
+pub(super) mod strays;
 
 use bytes::Bytes;
 use sluice_mask::json::{Document, Edits, Kind, Node};
@@ -22,7 +22,7 @@ pub(super) fn body(bytes: Bytes, desk: &mut Desk) -> Result<Option<Question>, Fa
         }
         let mut edits = Edits::new(&document);
         settle(&document, &desk.ledger, &mut edits)?;
-        let mut elsewhere = desk.ledger.look_up(strays::calls(&document))?.into_iter();
+        let mut elsewhere = desk.ledger.look_up(strays::calls(&document)?)?.into_iter();
         if elsewhere.any(|(_, ruling)| ruling != Some(CallRuling::Allow)) {
             return Err(Fault::Refused);
         }
@@ -32,11 +32,6 @@ pub(super) fn body(bytes: Bytes, desk: &mut Desk) -> Result<Option<Question>, Fa
     let covered = desk.cover.apply(settled)?;
     desk.outlet.send_body(covered);
     Ok(None)
-}
-
-/// Tells whether a run of Assistants waits for the client to carry calls out, which nobody could refuse for it.
-pub(super) fn is_run_with_calls(root: Node<'_>) -> bool {
-    root.get("required_action").is_some_and(|action| !action.is_null())
 }
 
 /// The objects of a body that can have calls in them: itself, or the entries of a list.
@@ -50,8 +45,11 @@ fn unruled(document: &Document, ledger: &Ledger) -> Result<Vec<ToolCall>, Fault>
     for object in objects(document) {
         calls.extend(ledger.unruled(object)?);
     }
-    let chat = objects(document).flat_map(messages).flat_map(|(_, message)| calls_of(message));
-    for some in [chat.map(|(_, call)| call).collect(), strays::calls(document)] {
+    let mut chat = Vec::new();
+    for (_, message) in objects(document).flat_map(messages) {
+        chat.extend(calls_of(message)?.into_iter().map(|(_, call)| call));
+    }
+    for some in [chat, strays::calls(document)?] {
         let looked_up = ledger.look_up(some)?;
         calls.extend(looked_up.into_iter().filter(|(_, ruling)| ruling.is_none()).map(|(call, _)| call));
     }
@@ -63,12 +61,16 @@ fn settle(document: &Document, ledger: &Ledger, edits: &mut Edits<'_>) -> Result
     for object in objects(document) {
         ledger.replace(object, edits)?;
     }
-    let sites: Vec<_> = objects(document).flat_map(messages).collect();
-    let calls = sites.iter().flat_map(|(_, message)| calls_of(*message)).map(|(_, call)| call).collect();
+    let mut sites = Vec::new();
+    let mut calls = Vec::new();
+    for (choice, message) in objects(document).flat_map(messages) {
+        let (nodes, own): (Vec<Node<'_>>, Vec<ToolCall>) = calls_of(message)?.into_iter().unzip();
+        calls.extend(own);
+        sites.push((choice, message, nodes));
+    }
     let mut rulings = ledger.look_up(calls)?.into_iter().map(|(_, ruling)| ruling);
-    for (choice, message) in sites {
-        let calls: Vec<Node<'_>> = calls_of(message).map(|(node, _)| node).collect();
-        let ruled: Vec<_> = calls.iter().map(|node| (*node, rulings.next().flatten())).collect();
+    for (choice, message, nodes) in sites {
+        let ruled: Vec<_> = nodes.into_iter().map(|node| (node, rulings.next().flatten())).collect();
         take_out(choice, message, &ruled, edits)?;
     }
     Ok(())
@@ -128,8 +130,19 @@ fn messages(object: Node<'_>) -> impl Iterator<Item = (Node<'_>, Node<'_>)> {
 }
 
 /// The calls of a message, each with its place.
-fn calls_of(message: Node<'_>) -> impl Iterator<Item = (Node<'_>, ToolCall)> {
-    let calls = message.get("tool_calls").into_iter().flat_map(|calls| calls.items());
-    let old = message.get("function_call").filter(|call| call.kind() == Kind::Object);
-    calls.chain(old).map(|call| (call, ToolCall::of_message(call)))
+fn calls_of(message: Node<'_>) -> Result<Vec<(Node<'_>, ToolCall)>, Fault> {
+    let calls = listed(message)?.into_iter().flat_map(|calls| calls.items()).chain(single(message)?);
+    Ok(calls.map(|call| (call, ToolCall::of_message(call))).collect())
+}
+
+/// The list of calls of a message. What is no list could be read as one by some client.
+pub(super) fn listed(message: Node<'_>) -> Result<Option<Node<'_>>, Fault> {
+    let calls = message.get("tool_calls").filter(|calls| !calls.is_null());
+    if calls.is_some_and(|calls| calls.kind() != Kind::Array) { Err(Fault::Contradiction) } else { Ok(calls) }
+}
+
+/// The one call of an old message.
+pub(super) fn single(message: Node<'_>) -> Result<Option<Node<'_>>, Fault> {
+    let call = message.get("function_call").filter(|call| !call.is_null());
+    if call.is_some_and(|call| call.kind() != Kind::Object) { Err(Fault::Contradiction) } else { Ok(call) }
 }

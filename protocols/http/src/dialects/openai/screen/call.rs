@@ -60,10 +60,11 @@ impl ToolCall {
             "shell_call" => (CallKind::Shell, "shell", item.get("action")),
             "local_shell_call" => (CallKind::LocalShell, "local_shell", item.get("action")),
             "apply_patch_call" => (CallKind::ApplyPatch, "apply_patch", item.get("operation")),
-            "computer_call" => {
-                let actions = item.get("actions").filter(|actions| !actions.is_null());
-                (CallKind::Computer, "computer", actions.or_else(|| item.get("action")))
+            // Which of the two a client carries out, nobody can tell.
+            "computer_call" if has(item, "action") && actions(item).is_some() => {
+                return Some(Self::unknown("computer_call", item));
             }
+            "computer_call" => (CallKind::Computer, "computer", actions(item).or_else(|| item.get("action"))),
             "tool_search_call" if is_of_server(item) => return None,
             "tool_search_call" => (CallKind::ToolSearch, "tool_search", item.get("arguments")),
             hosted if HOSTED.contains(&hosted) || hosted.ends_with("_output") => return None,
@@ -74,25 +75,33 @@ impl ToolCall {
             id: text("call_id").or_else(|| text("id")).unwrap_or_default().into_owned(),
             kind,
             name: name.into_owned(),
-            scope: text("namespace").or_else(|| text("server_label")).map(Cow::into_owned),
+            scope: scope_member(kind).and_then(text).filter(|scope| !scope.is_empty()).map(Cow::into_owned),
             arguments: arguments.map(content).unwrap_or_default(),
         })
     }
 
-    /// The call that an entry of `tool_calls` in a whole message is.
+    /// The call that an entry of `tool_calls` in a whole message is, or the old `function_call`, which is a body itself.
+    ///
+    /// A client reads the body that the type names. One with another beside it is a call that nobody can judge.
     pub(super) fn of_message(call: Node<'_>) -> Self {
-        let sort = call.get("type").and_then(|sort| sort.text()).unwrap_or_default();
-        let kind = match &*sort {
-            "custom" => CallKind::Custom,
-            "" if call.get("custom").is_some() => CallKind::Custom,
-            "" | "function" => CallKind::Function,
-            unknown => return Self::unknown(unknown, call),
+        let present = |name: &str| call.get(name).filter(|value| !value.is_null());
+        let sort = present("type").map_or(Some(Cow::Borrowed("")), |sort| sort.text());
+        let sort = sort.as_deref().unwrap_or("?");
+        let (kind, body) = match (sort, present("function"), present("custom")) {
+            ("" | "function", Some(body), None) => (CallKind::Function, body),
+            ("" | "custom", None, Some(body)) => (CallKind::Custom, body),
+            ("" | "function", None, None) => (CallKind::Function, call),
+            ("custom", None, None) => (CallKind::Custom, call),
+            _ => return Self::unknown(sort, call),
         };
+        let (member, other) = if kind == CallKind::Custom { ("input", "arguments") } else { ("arguments", "input") };
+        let beside = body.span() != call.span() && BODY.iter().any(|name| has(call, name));
+        if beside || has(body, other) {
+            return Self::unknown(sort, call);
+        }
         let id = call.get("id").and_then(|id| id.text()).unwrap_or_default().into_owned();
-        let body = call.get("function").or_else(|| call.get("custom")).unwrap_or(call);
-        let arguments = body.get("arguments").or_else(|| body.get("input"));
         let name = body.get("name").and_then(|name| name.text()).unwrap_or_default().into_owned();
-        Self { id, kind, name, scope: None, arguments: arguments.map(content).unwrap_or_default() }
+        Self { id, kind, name, scope: None, arguments: body.get(member).map(content).unwrap_or_default() }
     }
 
     fn unknown(name: &str, item: Node<'_>) -> Self {
@@ -230,6 +239,32 @@ fn content(node: Node<'_>) -> Bytes {
         None => Bytes::copy_from_slice(node.raw()),
     }
 }
+
+/// Where a call says what its tool is one of: the namespace of functions, the server of tools.
+const fn scope_member(kind: CallKind) -> Option<&'static str> {
+    match kind {
+        CallKind::Function | CallKind::Custom => Some("namespace"),
+        CallKind::McpApproval => Some("server_label"),
+        CallKind::Shell
+        | CallKind::LocalShell
+        | CallKind::ApplyPatch
+        | CallKind::Computer
+        | CallKind::ToolSearch
+        | CallKind::Unknown => None,
+    }
+}
+
+/// Several actions in one call; an empty list is none.
+fn actions(item: Node<'_>) -> Option<Node<'_>> {
+    item.get("actions").filter(|actions| !actions.is_null() && actions.raw() != b"[]")
+}
+
+fn has(object: Node<'_>, name: &str) -> bool {
+    object.get(name).is_some_and(|value| !value.is_null())
+}
+
+/// The members of a body.
+pub(super) const BODY: [&str; 3] = ["name", "arguments", "input"];
 
 fn is_of_server(search: Node<'_>) -> bool {
     search.get("execution").and_then(|side| side.text()).is_some_and(|side| side == "server")

@@ -2,7 +2,8 @@
 
 use sluice_mask::json::{Kind, Node};
 
-use super::call::{CallKind, CallRuling, ToolCall};
+use super::body::{listed, single};
+use super::call::{BODY, CallKind, CallRuling, ToolCall};
 use super::words::{push_string, quoted};
 use super::{Fault, Firewall};
 
@@ -28,8 +29,11 @@ struct Assembly {
     name: String,
     /// Its `type`.
     sort: String,
-    /// Its name and input stand in `custom`, and not in `function`.
+    /// It has a body of that name, with its name and arguments or input.
+    function: bool,
     custom: bool,
+    /// It says of itself that it is one thing, and has the members of another.
+    odd: bool,
     arguments: String,
     /// Further members of its first piece, each after a comma.
     extras: String,
@@ -50,11 +54,11 @@ impl Choice {
     /// Takes the pieces of calls in a delta and gives the bytes that they add.
     pub(super) fn absorb(&mut self, delta: Node<'_>, max_bytes: usize) -> Result<usize, Fault> {
         let mut added = 0_usize;
-        for piece in delta.get("tool_calls").into_iter().flat_map(|calls| calls.items()) {
+        for piece in listed(delta)?.into_iter().flat_map(|calls| calls.items()) {
             let at = self.place(piece)?;
             added = added.saturating_add(self.append(at, piece, max_bytes)?);
         }
-        if let Some(piece) = delta.get("function_call").filter(|call| call.kind() == Kind::Object) {
+        if let Some(piece) = single(delta)? {
             let at = match self.calls.iter().position(|assembly| assembly.index.is_none()) {
                 Some(at) => at,
                 None => self.begin(None)?,
@@ -146,25 +150,46 @@ impl Choice {
 impl Assembly {
     fn new(index: Option<i64>) -> Self {
         let [id, name, sort, arguments, extras] = std::array::from_fn(|_| String::new());
-        Self { index, id, name, sort, custom: false, arguments, extras, begun: false, ruling: None }
+        Self {
+            index,
+            id,
+            name,
+            sort,
+            function: false,
+            custom: false,
+            odd: false,
+            arguments,
+            extras,
+            begun: false,
+            ruling: None,
+        }
     }
 
     fn append(&mut self, piece: Node<'_>) {
         let first = !std::mem::replace(&mut self.begun, true);
         if self.index.is_none() {
-            return self.append_body(piece);
+            return self.append_body(piece, "input");
         }
         for (name, value) in piece.members() {
             match &*name {
                 "index" => {}
                 "id" if self.id.is_empty() => self.id = value.text().unwrap_or_default().into_owned(),
-                "type" if self.sort.is_empty() => self.sort = value.text().unwrap_or_default().into_owned(),
-                "id" | "type" => {}
-                "function" => self.append_body(value),
-                "custom" => {
-                    self.custom = true;
-                    self.append_body(value);
+                "type" if self.sort.is_empty() && value.kind() == Kind::String => {
+                    self.sort = value.text().unwrap_or_default().into_owned();
                 }
+                "type" if value.text().is_some_and(|sort| sort == self.sort) => {}
+                "type" => self.odd |= !value.is_null(),
+                "id" => {}
+                "function" => {
+                    self.function |= !value.is_null();
+                    self.append_body(value, "input");
+                }
+                "custom" => {
+                    self.custom |= !value.is_null();
+                    self.append_body(value, "arguments");
+                }
+                // What stands beside the body is read by some clients only.
+                _ if BODY.contains(&&*name) => self.odd |= !value.is_null(),
                 _ if first => {
                     self.extras.push(',');
                     push_string(&name, &mut self.extras);
@@ -176,8 +201,10 @@ impl Assembly {
         }
     }
 
-    fn append_body(&mut self, body: Node<'_>) {
+    /// Appends a body, whose sort has no member of that other name.
+    fn append_body(&mut self, body: Node<'_>, other: &str) {
         for (name, value) in body.members() {
+            self.odd |= name == other && !value.is_null();
             match (&*name, value.kind()) {
                 ("name", Kind::String) => self.name.push_str(&value.text().unwrap_or_default()),
                 ("arguments" | "input", Kind::String) => self.arguments.push_str(&value.text().unwrap_or_default()),
@@ -195,11 +222,10 @@ impl Assembly {
     }
 
     fn kind(&self) -> CallKind {
-        match &*self.sort {
-            "custom" => CallKind::Custom,
-            "function" => CallKind::Function,
-            "" if self.custom => CallKind::Custom,
-            "" => CallKind::Function,
+        match (&*self.sort, self.function, self.custom) {
+            _ if self.odd => CallKind::Unknown,
+            ("" | "function", _, false) => CallKind::Function,
+            ("" | "custom", false, true) | ("custom", false, false) => CallKind::Custom,
             _ => CallKind::Unknown,
         }
     }

@@ -56,6 +56,16 @@ impl Desk {
         self.cover.is_open() && !self.asks()
     }
 
+    /// Those of these calls that nobody ruled on. Nothing can stand in the place of one that was refused.
+    pub(super) fn unruled(&self, calls: Vec<ToolCall>) -> Result<Vec<ToolCall>, Fault> {
+        let looked_up = if calls.is_empty() { Vec::new() } else { self.ledger.look_up(calls)? };
+        let unruled: Vec<ToolCall> =
+            looked_up.iter().filter(|(_, ruling)| ruling.is_none()).map(|(call, _)| call.clone()).collect();
+        let allowed =
+            looked_up.iter().all(|(_, ruling)| ruling.as_ref().is_none_or(|ruling| *ruling == CallRuling::Allow));
+        if unruled.is_empty() && !allowed { Err(Fault::Refused) } else { Ok(unruled) }
+    }
+
     /// Counts the calls of a question.
     pub(super) fn count(&mut self, question: &Question) -> Result<(), Fault> {
         self.questions = self.questions.saturating_add(question.calls.len());

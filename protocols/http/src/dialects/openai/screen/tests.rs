@@ -9,6 +9,7 @@ mod endings;
 mod firewall;
 mod law;
 mod responses;
+mod shapes;
 
 use std::sync::LazyLock;
 
