@@ -4,6 +4,7 @@
 //! can tell what they are; calls of tools are kept until somebody ruled on them; what is known by no rule ends the
 //! stream with an error of the API. Nothing of the server's leaves as it came without having been parsed.
 
+mod beside;
 mod body;
 mod call;
 mod chat;

@@ -24,7 +24,8 @@ impl Frame {
             json.pop();
         }
         json.push('}');
-        let mut covered = cover.apply(json)?.to_vec();
+        let document = Document::parse(json, LIMITS)?;
+        let mut covered = cover.edits_beside(&document)?.apply().to_vec();
         covered.pop();
         if covered.len() > 1 {
             covered.push(b',');

@@ -1,13 +1,14 @@
 //! What is changed in any document on its way to the client.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use bytes::Bytes;
 use sluice_mask::json::{Document, Edits, Kind, Limits, Node};
 
 use crate::veil::{Strainer, Veil};
 
-use super::{Fault, words::quoted};
+use super::{Fault, beside, words::quoted};
 
 /// Of whole bodies, and of what is made here out of events; whoever reads a body has its own limit on the size.
 pub(super) const LIMITS: Limits = Limits { size_bytes: 64 << 20, ..Limits::STANDARD };
@@ -40,6 +41,24 @@ impl Cover {
     pub(super) fn edits<'d>(&self, document: &'d Document) -> Result<Edits<'d>, Fault> {
         let mut edits = self.veiled(document)?;
         self.rename(document.root(), &mut edits)?;
+        Ok(edits)
+    }
+
+    /// Everything that is changed in a document of which some strings may be pieces of texts.
+    pub(super) fn edits_beside<'d>(&self, document: &'d Document) -> Result<Edits<'d>, Fault> {
+        let mut edits = self.veiled_beside(document, &[])?;
+        self.rename(document.root(), &mut edits)?;
+        Ok(edits)
+    }
+
+    /// What is changed to hide something in such a document, but for texts that are joined, which stand at those places.
+    pub(super) fn veiled_beside<'d>(&self, document: &'d Document, texts: &[Range<usize>]) -> Result<Edits<'d>, Fault> {
+        if self.is_open() {
+            return Ok(Edits::new(document));
+        }
+        let mut edits = self.veil.edits(document);
+        beside::cover(document, texts, &mut edits)?;
+        conceal(document.root(), &mut edits)?;
         Ok(edits)
     }
 

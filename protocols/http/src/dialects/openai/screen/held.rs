@@ -7,6 +7,7 @@ use sluice_mask::json::{Document, Edits, Kind, Node};
 use crate::sse::Event;
 
 use super::cover::{Cover, LIMITS};
+use super::kinds::is_whole;
 use super::outlet::Outlet;
 use super::{Fault, QUEUE_BYTES};
 
@@ -86,7 +87,8 @@ impl Held {
         for event in &self.events {
             let document = Document::parse(event.data.clone(), LIMITS)?;
             let root = document.root();
-            let mut edits = cover.edits(&document)?;
+            let kind = root.get("type").and_then(|kind| kind.text()).unwrap_or_default();
+            let mut edits = if is_whole(&kind) { cover.edits(&document)? } else { cover.edits_beside(&document)? };
             if self.agree(root, item, &mut edits)? {
                 outlet.relay(event.name.clone(), root, edits)?;
             } else {

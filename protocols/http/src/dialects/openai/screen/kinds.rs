@@ -46,6 +46,17 @@ pub(super) fn form_of<'a>(shape: Shape, name: Option<&str>, root: Node<'a>) -> R
     }
 }
 
+/// Tells whether the strings of an event of that kind are whole. Those of a delta are pieces, and those of a kind that is
+/// not listed may be.
+pub(super) fn is_whole(kind: &str) -> bool {
+    match kind.split_once('.') {
+        Some(("response", rest)) => OF_RESPONSES.contains(&rest),
+        Some(("thread", rest)) => OF_THREADS.contains(&rest.rsplit('.').next().unwrap_or(rest)),
+        Some(_) => OF_OTHERS.contains(&kind),
+        None => KINDS.contains(&kind),
+    }
+}
+
 /// How far a stream is after an event of that kind, if that is news.
 pub(super) fn stage_after(kind: &str) -> Option<Stage> {
     // More images may come after one.
@@ -95,7 +106,8 @@ pub(super) fn scope_of(base: Option<&str>, kind: &str, root: Node<'_>) -> String
     scope
 }
 
-fn is_kind(kind: &str) -> bool {
+/// Tells whether events can be of that kind.
+pub(super) fn is_kind(kind: &str) -> bool {
     kind.len() <= MAX_KIND_BYTES
         && kind.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'_' | b'.'))
         && (KINDS.contains(&kind) || PREFIXES.iter().any(|prefix| kind.starts_with(prefix)))
@@ -116,6 +128,87 @@ const TERMINAL: [&str; 9] = [
     "response.incomplete",
     "speech.audio.done",
     "transcript.text.done",
+];
+
+/// Kinds of events whose strings are whole, after `response.`.
+const OF_RESPONSES: [&str; 51] = [
+    "apply_patch_call_operation_diff.done",
+    "audio.done",
+    "audio.transcript.done",
+    "cancelled",
+    "code_interpreter_call.completed",
+    "code_interpreter_call.in_progress",
+    "code_interpreter_call.interpreting",
+    "code_interpreter_call_code.done",
+    "compaction.compacting",
+    "completed",
+    "content_part.added",
+    "content_part.done",
+    "created",
+    "custom_tool_call_input.done",
+    "failed",
+    "file_search_call.completed",
+    "file_search_call.in_progress",
+    "file_search_call.searching",
+    "function_call_arguments.done",
+    "image_generation_call.completed",
+    "image_generation_call.generating",
+    "image_generation_call.in_progress",
+    "image_generation_call.partial_image",
+    "in_progress",
+    "incomplete",
+    "mcp_call.completed",
+    "mcp_call.failed",
+    "mcp_call.in_progress",
+    "mcp_call_arguments.done",
+    "mcp_list_tools.completed",
+    "mcp_list_tools.failed",
+    "mcp_list_tools.in_progress",
+    "output_item.added",
+    "output_item.done",
+    "output_text.annotation.added",
+    "output_text.done",
+    "queued",
+    "reasoning_summary_part.added",
+    "reasoning_summary_part.done",
+    "reasoning_summary_text.done",
+    "reasoning_text.done",
+    "refusal.done",
+    "shell_call_command.added",
+    "shell_call_command.done",
+    "shell_call_output_content.done",
+    "steer.accepted",
+    "steer.failed",
+    "steer.pending",
+    "web_search_call.completed",
+    "web_search_call.in_progress",
+    "web_search_call.searching",
+];
+
+/// The last words of such kinds after `thread.`.
+const OF_THREADS: [&str; 11] = [
+    "cancelled",
+    "cancelling",
+    "completed",
+    "created",
+    "deleted",
+    "expired",
+    "failed",
+    "in_progress",
+    "incomplete",
+    "queued",
+    "requires_action",
+];
+
+/// Other such kinds.
+const OF_OTHERS: [&str; 7] = [
+    "image_edit.completed",
+    "image_edit.partial_image",
+    "image_generation.completed",
+    "image_generation.partial_image",
+    "speech.audio.done",
+    "transcript.text.done",
+    "transcript.text.segment",
 ];
 
 /// Things that hold several texts; the event of the end of one ends all of them.

@@ -6,6 +6,7 @@ use std::ops::Range;
 use sluice_mask::json::{Document, Edits, Kind};
 
 use super::Fault;
+use super::beside::{COVERED, is_name};
 use super::cover::Cover;
 
 /// How many kinds of events are remembered: a few texts can be told at once.
@@ -25,7 +26,8 @@ const NUMBER_DIGITS: usize = 13;
 pub(super) struct Known(VecDeque<Vec<Box<[u8]>>>);
 
 impl Known {
-    /// Everything that is changed in an event but for its texts in pieces, which stand at those spans.
+    /// Everything that is changed in an event but for its texts in pieces, which stand at those spans. Strings beside
+    /// them leave if they are names.
     pub(super) fn edits<'d>(
         &mut self,
         document: &'d Document,
@@ -44,23 +46,21 @@ impl Known {
         texts.sort_unstable_by_key(|span| span.start);
         let rest = || around(document.bytes(), &texts);
         let mut edits = if self.0.iter().any(|known| known.iter().map(|part| &**part).eq(rest())) {
-            let mut edits = Edits::new(document);
-            if let Some(padding) = padding
-                && let Some(text) = padding.text()
-                && let scrubbed = cover.scrub(&text)
-                && scrubbed != text
-            {
-                edits.replace_text(padding, &scrubbed)?;
-            }
-            edits
+            Edits::new(document)
         } else {
-            let edits = cover.veiled(document)?;
+            let edits = cover.veiled_beside(document, &texts)?;
             if edits.is_empty() && document.bytes().len() <= MAX_BYTES {
                 self.0.truncate(MAX_KNOWN - 1);
                 self.0.push_front(rest().map(Into::into).collect());
             }
             edits
         };
+        if let Some(padding) = padding
+            && let Some(text) = padding.text()
+            && !(is_name("obfuscation", &text) && cover.scrub(&text) == text)
+        {
+            edits.replace_text(padding, COVERED)?;
+        }
         cover.rename(root, &mut edits)?;
         Ok(edits)
     }

@@ -11,7 +11,7 @@ use super::cover::{LIMITS, erase};
 use super::desk::{Desk, Question, Then};
 use super::held::{Held, tells_call};
 use super::items::{Named, send_refusal};
-use super::kinds::{ended_by, scope_of, stage_after};
+use super::kinds::{ended_by, is_whole, scope_of, stage_after};
 use super::known::Known;
 use super::text::{Place, Rest, Texts, nest, spans_of, texts_of};
 use super::{Fault, QUEUE_BYTES};
@@ -173,13 +173,14 @@ impl Responses {
                 send_rest(&rest, desk)?;
             }
         }
-        let mut edits = match root.get("delta").filter(|_| kind.ends_with(".delta")) {
-            Some(delta) => {
-                let mut spans = Vec::new();
+        let mut edits = if is_whole(kind) {
+            desk.cover.edits(document)?
+        } else {
+            let mut spans = Vec::new();
+            if let Some(delta) = delta_of(kind, root) {
                 spans_of(delta, &mut spans)?;
-                self.known.edits(document, spans, &desk.cover)?
             }
-            None => desk.cover.edits(document)?,
+            self.known.edits(document, spans, &desk.cover)?
         };
         if desk.asks()
             && let Some(response) = root.get("response")
@@ -201,12 +202,11 @@ impl Responses {
         edits: &mut Edits<'_>,
         desk: &Desk,
     ) -> Result<(), Fault> {
-        if let Some(sound) = SOUNDS.iter().find(|(sounds, _)| *sounds == kind).and_then(|(_, member)| root.get(member))
-        {
-            return erase(sound, edits);
+        if let Some(member) = sound_of(kind) {
+            return root.get(member).map_or(Ok(()), |sound| erase(sound, edits));
         }
         let Some(base) = kind.strip_suffix(".delta") else { return Ok(()) };
-        let Some(delta) = root.get("delta") else { return Ok(()) };
+        let Some(delta) = delta_of(kind, root) else { return Ok(()) };
         let scope = scope_of(Some(base), kind, root);
         let untouched = edits.is_empty();
         texts_of(delta, &mut Vec::new(), &mut |node, steps| {
@@ -222,12 +222,22 @@ impl Responses {
     }
 }
 
+/// The texts in pieces of an event.
+fn delta_of<'d>(kind: &str, root: Node<'d>) -> Option<Node<'d>> {
+    if kind.ends_with(".delta") && sound_of(kind).is_none() { root.get("delta") } else { None }
+}
+
+/// The member of an event with a piece of sound.
+fn sound_of(kind: &str) -> Option<&'static str> {
+    SOUNDS.iter().find(|(sounds, _)| *sounds == kind).map(|(_, member)| *member)
+}
+
 /// Sends a delta with what was held of a text, in the form of the last one.
 fn send_rest(rest: &Rest, desk: &mut Desk) -> Result<(), Fault> {
     let Some(skeleton) = &rest.skeleton else { return Ok(()) };
     let document = Document::parse(skeleton.data.clone(), LIMITS)?;
     let root = document.root();
-    let mut edits = desk.cover.edits(&document)?;
+    let mut edits = desk.cover.edits_beside(&document)?;
     if let Some(delta) = root.get("delta") {
         edits.replace_raw(delta, &nest(&rest.steps, &rest.text))?;
     }

@@ -11,6 +11,7 @@ use sluice_mask::json::{Document, Fault as Malformed, Kind, Node};
 use crate::sse::Event;
 use crate::veil::Strainer;
 
+use super::beside::is_naming;
 use super::cover::{Cover, LIMITS};
 use super::words::{push_string, quoted};
 use super::{Fault, QUEUE_BYTES};
@@ -26,6 +27,8 @@ const TOKEN_BYTES: usize = 16;
 #[derive(Clone, Eq, PartialEq)]
 pub(super) enum Step<'a> {
     Member(Cow<'a, str>),
+    /// Into a list of strings or lists.
+    Entry,
     /// Into the item whose `index` and `type` say so.
     Item {
         index: Option<i64>,
@@ -134,6 +137,7 @@ impl Texts {
         for step in place.steps {
             match step {
                 Step::Member(name) => write!(self.key, "{}.{name}", name.len()),
+                Step::Entry => write!(self.key, "[]"),
                 Step::Item { index, kind } => write!(self.key, "[{index:?}{kind:?}]"),
             }
             .map_err(|_| Fault::TooLarge)?;
@@ -176,6 +180,7 @@ impl Step<'_> {
     fn owned(&self, cover: &Cover) -> Step<'static> {
         match self {
             Self::Member(name) => Step::Member(cover.scrub(name).into_owned().into()),
+            Self::Entry => Step::Entry,
             Self::Item { index, kind } => {
                 Step::Item { index: *index, kind: kind.as_ref().map(|kind| cover.scrub(kind).into_owned().into()) }
             }
@@ -194,6 +199,7 @@ pub(super) fn nest(steps: &[Step<'_>], text: &str) -> String {
             outer.push('}');
             outer
         }
+        Step::Entry => format!("[{inner}]"),
         Step::Item { index, kind } => {
             let mut outer = String::from("[{");
             if let Some(index) = index {
@@ -209,8 +215,9 @@ pub(super) fn nest(steps: &[Step<'_>], text: &str) -> String {
     })
 }
 
-/// Visits the texts of a delta that clients join to what they have: every string but those that name or sort things.
-/// Items of a list are joined by their `index`. Without one each is a thing of its own, but for parts of a content.
+/// Visits the texts of a delta that clients may join to what they have: every string but names.
+/// Items of a list are joined by their `index`, and without one by their `type`; only sources of a text are each a thing
+/// of its own.
 ///
 /// `INVARIANT:` a document has a limit on its depth, and so has this recursion.
 pub(super) fn texts_of<'d, F>(node: Node<'d>, steps: &mut Vec<Step<'d>>, visit: &mut F) -> Result<(), Fault>
@@ -220,7 +227,10 @@ where
     match node.kind() {
         Kind::String => visit(node, steps),
         Kind::Object => {
-            for (name, value) in node.members().filter(|(name, _)| !NAMING.contains(&&**name)) {
+            for (name, value) in node.members() {
+                if name.ends_with("logprobs") || value.kind() == Kind::String && is_naming(&name) {
+                    continue;
+                }
                 // Sound is no text.
                 if name == "data" && steps.last() == Some(&Step::Member("audio".into())) {
                     continue;
@@ -232,15 +242,19 @@ where
             Ok(())
         }
         Kind::Array => {
-            let parts = matches!(steps.last(), Some(Step::Member(name)) if PARTS.contains(&&**name));
-            for item in node.items().filter(|item| item.kind() == Kind::Object) {
+            let whole = matches!(steps.last(), Some(Step::Member(name)) if name == "annotations");
+            for item in node.items() {
                 let index = item.get("index").and_then(|index| index.as_i64());
-                if index.is_some() || parts {
-                    let kind = if index.is_none() { item.get("type").and_then(|kind| kind.text()) } else { None };
-                    steps.push(Step::Item { index, kind });
-                    texts_of(item, steps, visit)?;
-                    steps.pop();
+                if whole && index.is_none() {
+                    continue;
                 }
+                steps.push(match item.kind() {
+                    Kind::Object if index.is_some() => Step::Item { index, kind: None },
+                    Kind::Object => Step::Item { index, kind: item.get("type").and_then(|kind| kind.text()) },
+                    Kind::Null | Kind::Bool | Kind::Number | Kind::String | Kind::Name | Kind::Array => Step::Entry,
+                });
+                texts_of(item, steps, visit)?;
+                steps.pop();
             }
             Ok(())
         }
@@ -255,12 +269,6 @@ pub(super) fn spans_of(node: Node<'_>, spans: &mut Vec<Range<usize>>) -> Result<
         Ok(())
     })
 }
-
-/// Members that come whole, if at all.
-const NAMING: [&str; 9] = ["call_id", "file_id", "format", "id", "index", "logprobs", "object", "role", "type"];
-
-/// Lists whose items are pieces of one text.
-const PARTS: [&str; 2] = ["content", "thinking"];
 
 struct Entry {
     text: Text,
