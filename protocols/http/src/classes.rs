@@ -8,6 +8,7 @@ use sluice_mask::{DetectorError, Detectors, Tokens};
 use sluice_model::{Obligations, Resource, Tag, Transform};
 use thiserror::Error;
 
+use crate::dialects::openai;
 use crate::dialects::rest::JSON_LIMITS;
 use crate::target::{Dialect, Target};
 use crate::veil::{Cloth, Shelf, Veil, Weave, begins_container, looked_at, notice, reads_as_object};
@@ -26,8 +27,7 @@ pub(crate) struct Classes {
     tokens: Arc<Detectors>,
     rules: KeyRules,
     tags: BTreeSet<Tag>,
-    /// Whether strings are what programs put together. Those that read like objects are; the prose of models, which is
-    /// also shown in pieces, is not.
+    /// Whether all strings are what programs put together. The prose of models and people is not.
     by_programs: bool,
 }
 
@@ -121,7 +121,10 @@ impl Classes {
 
     /// Whether a string reads like an object and could not be read as one: what could is masked by its leaves.
     pub(crate) fn is_unread(&self, leaf: &Leaf<'_>, text: &str) -> bool {
-        self.by_programs && leaf.node().kind() == Kind::String && leaf.tag().is_none() && reads_as_object(text)
+        leaf.node().kind() == Kind::String
+            && leaf.tag().is_none()
+            && reads_as_object(text)
+            && (self.by_programs || openai::wrote(leaf, text))
     }
 
     /// The classes of the values in a document.

@@ -299,6 +299,12 @@ pub(crate) fn begins_container(text: &str) -> bool {
     text.trim_start_matches(BLANK).starts_with(['{', '['])
 }
 
+/// Whether a text begins like an object, or like a list of them.
+pub(crate) fn begins_object(text: &str) -> bool {
+    let text = text.trim_start_matches(BLANK);
+    text.strip_prefix('[').map_or(text, |text| text.trim_start_matches(BLANK)).starts_with('{')
+}
+
 /// Whether a text reads like JSON with members, to a reader that is not strict.
 pub(crate) fn reads_as_object(text: &str) -> bool {
     begins_container(text) && text.contains('{') && text.contains(':')
@@ -402,5 +408,56 @@ mod tests {
         let nested = Document::parse(r#"{"t":"{\"score\": NaN, \"api_key\":\"RCAN1\"}"}"#, JSON_LIMITS).unwrap();
         assert_eq!(&everything.edits(&nested).apply()[..], br#"{"t":"***"}"#);
         assert!(!veils.found_within(&nested).is_empty());
+    }
+
+    #[test]
+    fn outputs_of_tools_are_what_programs_write() {
+        let (veils, everything) = veil("openai");
+        let lax = [
+            "{'api_key': 'RCAN1'}",
+            r#"{"api_key":"RCAN1"} ok"#,
+            r#"{"x": NaN, "api_key":"RCAN1"}"#,
+            "\u{feff}{\"api_key\":\"RCAN1\"}",
+            r#"[{api_key: "RCAN1"}]"#,
+        ];
+        let lines = "{\"a\":1}\n{\"api_key\":\"RCAN1\"}";
+        for place in [
+            r#"{"input":TEXT}"#,
+            r#"{"input":[TEXT]}"#,
+            r#"{"input":[{"type":"function_call_output","call_id":"c","output":TEXT}]}"#,
+            r#"{"input":[{"type":"custom_tool_call_output","call_id":"c","output":[{"type":"input_text","text":TEXT}]}]}"#,
+            r#"{"output":[{"type":"mcp_call","output":TEXT}]}"#,
+            r#"{"output":[{"type":"shell_call_output","output":[{"stdout":TEXT}]}]}"#,
+            r#"{"output":[{"type":"code_interpreter_call","outputs":[{"type":"logs","logs":TEXT}]}]}"#,
+            r#"{"output":[{"type":"file_search_call","results":[{"text":TEXT}]}]}"#,
+            r#"{"type":"response.output_item.done","item":{"type":"mcp_call","output":TEXT}}"#,
+            r#"{"messages":[{"role":"tool","tool_call_id":"c","content":TEXT}]}"#,
+            r#"{"messages":[{"role":"tool","content":[{"type":"text","text":TEXT}]}]}"#,
+            r#"{"messages":[{"role":"function","name":"f","content":TEXT}]}"#,
+            r#"{"tool_outputs":[{"tool_call_id":"c","output":TEXT}]}"#,
+        ] {
+            for text in lax.iter().copied().chain([lines]) {
+                let body = place.replace("TEXT", &serde_json::Value::from(text).to_string());
+                let body = Document::parse(body, JSON_LIMITS).unwrap();
+                let shown = String::from_utf8(everything.edits(&body).apply().to_vec()).unwrap();
+                assert!(!shown.contains("RCAN1") && shown.contains("***"), "{shown}");
+                assert_eq!(shown.contains("\\\"a\\\":1"), text == lines, "{shown}");
+                assert!(!veils.found_within(&body).is_empty(), "{shown}");
+            }
+            let plain = Document::parse(place.replace("TEXT", r#""[INFO] all {is: fine""#), JSON_LIMITS).unwrap();
+            let is_input = place.starts_with(r#"{"input":T"#) || place.starts_with(r#"{"input":[T"#);
+            assert_eq!(everything.edits(&plain).is_empty(), is_input, "{place}");
+        }
+        for place in [
+            r#"{"output":[{"type":"message","role":"assistant","content":[{"type":"output_text","text":TEXT}]}]}"#,
+            r#"{"choices":[{"message":{"role":"assistant","content":TEXT}}]}"#,
+            r#"{"messages":[{"role":"user","content":TEXT}]}"#,
+        ] {
+            let body = place.replace("TEXT", &serde_json::Value::from(lax[0]).to_string());
+            let body = Document::parse(body, JSON_LIMITS).unwrap();
+            assert!(everything.edits(&body).is_empty(), "prose: {place}");
+            let body = Document::parse(place.replace("TEXT", &serde_json::Value::from(lines).to_string()), JSON_LIMITS);
+            assert!(!everything.edits(&body.unwrap()).is_empty(), "lines: {place}");
+        }
     }
 }

@@ -1,5 +1,9 @@
 //! Masks on the text of a document, also where that text is itself JSON.
 
+use std::borrow::Cow;
+
+use bytes::Bytes;
+
 use super::document::Document;
 use super::edit::Edits;
 use super::entry::{Kind, text};
@@ -16,8 +20,8 @@ const NESTED: u8 = 3;
 /// boolean that a rule covers; [`Leaf::tag`] is the class of the rule. `None` leaves a leaf as it is, even if it has a
 /// tag: whether a class is masked is for the caller to say.
 ///
-/// A string that is a JSON object or array is masked inside, at most three levels deep, and keeps the other bytes of
-/// its text. Rules go on into it as if it were the object or array itself, and `$` is its root as well. Repeated names
+/// A string that is a JSON object or array, or several of them, one a line, is masked inside, at most three levels deep,
+/// and keeps the other bytes of its text. Rules go on into it as if it were the object or array itself, and `$` is its root as well. Repeated names
 /// and halves of surrogate pairs do not stop that. A string that a rule covers is one value first, and is masked inside
 /// if `mask` leaves it. One that is no JSON within the document's limits, and one below the third level, is text: `mask`
 /// sees all of it.
@@ -74,8 +78,36 @@ where
             (!edits.is_empty()).then(|| String::from_utf8_lossy(&edits.apply()).into_owned())
         }
         Err(_) if leaf.tag().is_some() => None,
-        Err(whole) => changed(&whole, mask(leaf, &whole)),
+        Err(whole) => match lines(&whole, leaf) {
+            Some(lines) => {
+                let masked = lines.iter().map(|line| match line {
+                    Line::Json(inner) => scrub(inner, Some(leaf), trail.inside(), nested - 1, mask).apply(),
+                    Line::Blank(text) => Bytes::copy_from_slice(text.as_bytes()),
+                });
+                let masked: Vec<u8> = masked.collect::<Vec<Bytes>>().concat();
+                changed(&whole, Some(String::from_utf8_lossy(&masked).into_owned()))
+            }
+            None => changed(&whole, mask(leaf, &whole)),
+        },
     }
+}
+
+/// A line of a text, with its end.
+enum Line<'t> {
+    Json(Document),
+    Blank(&'t str),
+}
+
+/// A text of which each line is a document, and none goes over more than one.
+fn lines<'t>(text: &'t str, leaf: &Leaf<'_>) -> Option<Vec<Line<'t>>> {
+    text.contains('\n').then_some(())?;
+    let line = |line: &'t str| {
+        if line.trim().is_empty() {
+            return Some(Line::Blank(line));
+        }
+        Document::parse_lax(Cow::Borrowed(line), leaf.node().document().limits()).ok().map(Line::Json)
+    };
+    text.split_inclusive('\n').map(line).collect()
 }
 
 fn changed(text: &str, masked: Option<String>) -> Option<String> {

@@ -50,6 +50,34 @@ fn covered_values_become_strings() {
 }
 
 #[test]
+fn lines_of_json_in_strings_are_masked_inside_each() {
+    for (text, expected) in [
+        (r#"{"out":"{\"a\":1}\n{\"apiKey\": \"k\"}\n"}"#, r#"{"out":"{\"a\":1}\n{\"apiKey\": \"[secret]\"}\n"}"#),
+        (r#"{"out":"{\"a\":1}\r\n\n [\"a@b\"] "}"#, r#"{"out":"{\"a\":1}\r\n\n [\"[mail]\"] "}"#),
+        (r#"{"out":"{\"a\":1}\n{\"a\":2}"}"#, r#"{"out":"{\"a\":1}\n{\"a\":2}"}"#),
+        // Prose, and JSON of several lines that breaks off.
+        (r#"{"out":"{\"a\":1}\nthen a@b"}"#, r#"{"out":"{\"a\":1}\nthen [mail]"}"#),
+        (r#"{"out":"{\"a\":\n\"a@b\""}"#, r#"{"out":"{\"a\":\n\"[mail]\""}"#),
+        // What a rule covers is one value.
+        (r#"{"apiKey":"{\"a\":1}\n{\"b\":2}"}"#, r#"{"apiKey":"[secret]"}"#),
+    ] {
+        assert_eq!(masked(&["**.api_key"], text), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_leaf_knows_what_it_is_in() {
+    let document = parse(r#"{"a":[{"role":"tool","b":["x"]}]}"#);
+    let mut seen = Vec::new();
+    document.walk(|leaf| {
+        if leaf.node().text().as_deref() == Some("x") {
+            seen = leaf.containers().map(|node| (node.kind(), node.raw().len())).collect();
+        }
+    });
+    assert_eq!(seen, [(Kind::Array, 5), (Kind::Object, 25), (Kind::Array, 27), (Kind::Object, 33)]);
+}
+
+#[test]
 fn json_in_strings_is_masked_inside_and_keeps_its_other_bytes() {
     for (text, expected) in [
         (

@@ -31,6 +31,7 @@ pub struct Leaf<'a> {
 /// A container that a walk is in.
 #[derive(Clone, Copy)]
 struct Level {
+    start: u32,
     /// The entry after it.
     end: u32,
     place: Place,
@@ -81,6 +82,12 @@ impl<'a> Leaf<'a> {
         self.tag
     }
 
+    /// The objects and arrays of its own document around it, from the inside out.
+    pub fn containers(&self) -> impl Iterator<Item = Node<'a>> {
+        let document = self.node.document();
+        self.levels.iter().rev().map(move |level| Node::new(document, level.start))
+    }
+
     /// The string whose text is the document that this is a leaf of.
     #[must_use]
     pub fn outer(&self) -> Option<&'a Self> {
@@ -125,7 +132,7 @@ pub(super) enum Reference<'a> {
 impl Level {
     fn new(entry: &Entry, index: u32) -> Self {
         let place = if entry.kind == Kind::Object { Place::Member(index + 1) } else { Place::Items(0) };
-        Self { end: entry.next, place }
+        Self { start: index, end: entry.next, place }
     }
 
     fn step(self, document: &Document) -> Reference<'_> {

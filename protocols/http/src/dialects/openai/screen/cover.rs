@@ -29,6 +29,11 @@ impl Cover {
         self.veil.is_open()
     }
 
+    /// Whether members of JSON are covered by their names.
+    pub(super) fn has_keys(&self) -> bool {
+        self.veil.has_keys()
+    }
+
     pub(super) fn strainer(&self) -> Strainer {
         self.veil.strainer()
     }

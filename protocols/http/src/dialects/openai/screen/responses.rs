@@ -208,11 +208,12 @@ impl Responses {
         let Some(base) = kind.strip_suffix(".delta") else { return Ok(()) };
         let Some(delta) = delta_of(kind, root) else { return Ok(()) };
         let scope = scope_of(Some(base), kind, root);
+        let frame = if base == OF_SHELL { FRAME_OF_OUTPUT } else { FRAME };
         let untouched = edits.is_empty();
         texts_of(delta, &mut Vec::new(), &mut |node, steps| {
             let piece = node.text().unwrap_or_default();
             let mut released = String::with_capacity(piece.len());
-            self.texts.push(Place { scope: &scope, frame: FRAME, steps }, &piece, &desk.cover, &mut released)?;
+            self.texts.push(Place { scope: &scope, frame, steps }, &piece, &desk.cover, &mut released)?;
             self.texts.keep(event);
             if !untouched || released != piece {
                 edits.replace_text(node, &released)?;
@@ -246,6 +247,10 @@ fn send_rest(rest: &Rest, desk: &mut Desk) -> Result<(), Fault> {
 
 /// What stands around the steps of a text in a typed event.
 const FRAME: [&str; 2] = [r#"{"delta":"#, "}"];
+
+/// What a shell says in pieces, and where it stands as a whole.
+const OF_SHELL: &str = "response.shell_call_output_content";
+const FRAME_OF_OUTPUT: [&str; 2] = [r#"{"output":["#, "]}"];
 
 /// Pieces of sound, which nobody can look into: the kind of their events and the member.
 const SOUNDS: [(&str, &str); 3] =

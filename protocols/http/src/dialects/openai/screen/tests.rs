@@ -9,6 +9,7 @@ mod chat;
 mod endings;
 mod firewall;
 mod law;
+mod programs;
 mod responses;
 mod shapes;
 

@@ -9,7 +9,7 @@ use std::ops::Range;
 use sluice_mask::json::{Document, Fault as Malformed, Kind, Node};
 
 use crate::sse::Event;
-use crate::veil::Strainer;
+use crate::veil::{BLANK, Strainer};
 
 use super::beside::is_naming;
 use super::cover::{Cover, LIMITS};
@@ -282,7 +282,7 @@ struct Entry {
 impl Entry {
     fn finish(self, cover: &Cover, out: &mut String) -> Result<(), Fault> {
         match self.text {
-            Text::Blank(blank) => out.push_str(&blank),
+            Text::Blank { text, .. } => out.push_str(&text),
             Text::Gather { text, .. } => {
                 out.push_str(&in_place(self.frame, &self.steps, &text, cover)?);
             }
@@ -295,7 +295,10 @@ impl Entry {
 /// A text under way.
 enum Text {
     /// White space so far.
-    Blank(String),
+    Blank {
+        text: String,
+        by: Author,
+    },
     /// May be a JSON object or array, in which escapes and the names of members count; so it is looked at as a whole.
     Gather {
         text: String,
@@ -304,24 +307,37 @@ enum Text {
     Strain(Strainer),
 }
 
+/// Who writes a text, and so what one is that may not be JSON after all.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Author {
+    /// It is prose.
+    Anybody,
+    /// It is covered as a whole.
+    Program,
+}
+
 impl Text {
     /// A text of which nothing is known but its place. What a key rule covers is covered as a whole.
     fn new(place: Place<'_>, cover: &Cover) -> Result<Self, Fault> {
-        if in_place(place.frame, place.steps, PROBE, cover)? == PROBE {
-            Ok(Self::Blank(String::new()))
+        let shows = |text: &str| Ok::<_, Fault>(in_place(place.frame, place.steps, text, cover)? == text);
+        Ok(if !shows(PROBE)? {
+            Self::Gather { text: String::new(), check_at: usize::MAX }
+        } else if cover.has_keys() && !shows(LAX)? {
+            Self::Blank { text: String::new(), by: Author::Program }
         } else {
-            Ok(Self::Gather { text: String::new(), check_at: usize::MAX })
-        }
+            Self::Blank { text: String::new(), by: Author::Anybody }
+        })
     }
 
     fn push(&mut self, piece: &str, cover: &Cover, out: &mut String) {
         match self {
-            Self::Blank(text) => {
+            Self::Blank { text, by } => {
                 text.push_str(piece);
-                if let Some(first) = text.trim_start_matches([' ', '\n', '\r', '\t']).chars().next() {
+                if let Some(first) = text.trim_start_matches(BLANK).chars().next() {
                     let text = std::mem::take(text);
                     if matches!(first, '{' | '[') {
-                        *self = Self::Gather { text, check_at: TOKEN_BYTES };
+                        let check_at = if *by == Author::Program { usize::MAX } else { TOKEN_BYTES };
+                        *self = Self::Gather { text, check_at };
                         self.push("", cover, out);
                     } else {
                         *self = Self::strain(&text, cover, out);
@@ -349,26 +365,40 @@ impl Text {
 
     fn holds(&self) -> bool {
         match self {
-            Self::Blank(text) | Self::Gather { text, .. } => !text.is_empty(),
+            Self::Blank { text, .. } | Self::Gather { text, .. } => !text.is_empty(),
             Self::Strain(strainer) => strainer.held() > 0,
         }
     }
 
     fn gathered(&self) -> usize {
         match self {
-            Self::Blank(text) | Self::Gather { text, .. } => text.len(),
+            Self::Blank { text, .. } | Self::Gather { text, .. } => text.len(),
             Self::Strain(_) => 0,
         }
     }
 }
 
-/// Tells whether a text can be the start of a JSON document: whether a parser gives up only near its end. A repeated
-/// name or half a surrogate pair stops strict parsers only.
+/// Tells whether a text can be the start of a JSON document, or of several, one a line.
 fn may_become_json(text: &str) -> bool {
+    may_become_document(text)
+        || text.rsplit_once('\n').is_some_and(|(lines, last)| {
+            let is_blank = |line: &str| line.trim().is_empty();
+            (is_blank(last) || may_become_document(last))
+                && lines.lines().all(|line| is_blank(line) || is_document(line))
+        })
+}
+
+/// Tells whether a parser gives up only near the end. A repeated name or half a surrogate pair stops strict parsers
+/// only.
+fn may_become_document(text: &str) -> bool {
     match Document::parse(text.to_owned(), LIMITS) {
         Err(Malformed::Syntax { at, .. }) => at.saturating_add(TOKEN_BYTES) > text.len(),
         Ok(_) | Err(_) => true,
     }
+}
+
+fn is_document(text: &str) -> bool {
+    !matches!(Document::parse(text.to_owned(), LIMITS), Err(Malformed::Syntax { .. }))
 }
 
 /// A whole text as it would look in a document at that place.
@@ -386,6 +416,9 @@ fn in_place(frame: [&str; 2], steps: &[Step<'_>], text: &str, cover: &Cover) -> 
 const PROBE: &str = "a text that is no protected value by itself, of more characters than any stand-in of a value leaves as \
     they are at the end of it: whoever reads this reads the whole of it, and if it is not the same text any more, then \
     it was the place that made it a protected value, and everything that stands there is to be treated in that same way.";
+
+/// A text that reads like an object and is no JSON.
+const LAX: &str = "{'a': 'text that is no protected value either";
 
 fn digest(key: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
