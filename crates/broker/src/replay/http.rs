@@ -21,12 +21,17 @@ impl Replayer for HttpReplay {
     }
 
     fn to_client(&mut self, op: OpId, bytes: &[u8]) -> Vec<String> {
-        shown(&self.answers.entry(op).or_default().to_client(bytes))
+        answered(&self.answers.entry(op).or_default().to_client(bytes))
     }
 
     fn done(&mut self, op: OpId) -> Vec<String> {
-        shown(&self.answers.remove(&op).map(sluice_http::Replay::done).unwrap_or_default())
+        answered(&self.answers.remove(&op).map(sluice_http::Replay::done).unwrap_or_default())
     }
+}
+
+/// Lines of an answer, with a mark that what the broker says has not.
+fn answered(lines: &[String]) -> Vec<String> {
+    shown(lines).into_iter().map(|line| format!("| {line}")).collect()
 }
 
 /// Lines that are harmless for a terminal.

@@ -48,6 +48,21 @@ async fn told(recordings: &[Vec<u8>], form: Form) -> (Vec<String>, Result<()>) {
     (lines, replayed)
 }
 
+/// What the broker says stands below what a client asked for: a text of many lines must not look like both.
+#[tokio::test]
+async fn a_request_of_many_lines_passes_for_nothing_else() {
+    let forged = "select 1\n           allowed by all\nallowed by all\r\n000:00.040 robo> drop table a\n> x";
+    let mut tape = Tape::open("sql", "shop", "postgres", 0);
+    tape.at(30, 0).ask(1, "sql.read", forged, &[]).rule(1, Word::Deny);
+    let (lines, replayed) = told(&[tape.close()], Form::Text { colours: false }).await;
+    replayed.unwrap();
+    let said: Vec<&str> = lines.iter().filter_map(|line| line.split_once(" | ").map(|(_, line)| line)).collect();
+    let (first, rest) = (said.iter().position(|line| line.contains("select 1")).unwrap(), 5);
+    assert!(said[first].starts_with("000:00.030 robo> select 1"), "{said:#?}");
+    let marked = said[first + 1..first + rest].iter().all(|line| line.starts_with("           > "));
+    assert!(marked && said[first + rest].starts_with("           refused by "), "{said:#?}");
+}
+
 #[tokio::test]
 async fn sessions_are_told_on_one_timeline_and_deeds_stand_below_their_calls() {
     let (lines, replayed) = told(&recordings(), Form::Text { colours: false }).await;
@@ -56,14 +71,14 @@ async fn sessions_are_told_on_one_timeline_and_deeds_stand_below_their_calls() {
         openai | session llm
         openai | agent:robo at prod/openai from 127.0.0.1:5000, 2027-01-15T08:00:00Z, in r-1
         openai | 000:00.010 robo> POST /responses (m)
-        openai |            user: hi
+        openai |            > user: hi
         openai |            allowed by all
         openai |     000:00.020 tool> query({"sql":"select 1"})
         openai |                allowed by all
         shop   | session sql
         shop   | agent:robo at prod/shop from 127.0.0.1:5000, 2027-01-15T08:00:01Z, in r-1
         shop   |         000:01.030 robo> select 1
-        shop   |                    -- \x1b[2J
+        shop   |                    > -- \x1b[2J
         shop   |                    called by query (digest)
         shop   |                    allowed by all
         shop   |                    SELECT 1
@@ -71,7 +86,7 @@ async fn sessions_are_told_on_one_timeline_and_deeds_stand_below_their_calls() {
         shop   |            refused by all: no
         shop   | 000:01.031 ended (client)
         openai | 000:02.040 robo> POST /responses (m)
-        openai |            user: hi
+        openai |            > user: hi
         openai |            with the result of query (exact-id)
         openai |            allowed by all
         openai | 000:02.040 ended (client)"#]]

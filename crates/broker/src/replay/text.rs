@@ -120,7 +120,8 @@ impl Text {
             *first = format!("{at} {} {first}", self.styled(&format!("{who}>"), STRONG));
         }
         let rest = lines.split_off(lines.len().min(1));
-        lines.extend(indented(rest));
+        // What stands below a prompt is the broker's own, but for these.
+        lines.extend(rest.into_iter().map(|line| format!("{INDENT}> {line}")));
         lines
     }
 
