@@ -59,15 +59,22 @@ impl Admission {
     /// Takes a place for a connection, if there is one.
     pub(crate) fn admit(&self, address: IpAddr) -> Result<Place, Full> {
         let connection = Arc::clone(&self.connections).try_acquire_owned().map_err(|_| Full::Connections)?;
+        let stranger = Stranger::enter(&self.strangers, address).ok_or(Full::Address)?;
+        Ok(Place { _connection: connection, stranger })
+    }
+}
+
+impl Stranger {
+    /// Takes a place among those of an address, if there is one.
+    fn enter(strangers: &Arc<Strangers>, address: IpAddr) -> Option<Self> {
         let address = neighbourhood(address);
-        let mut counts = self.strangers.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = strangers.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(address).or_insert(0);
-        if *count >= self.strangers.most {
-            return Err(Full::Address);
+        if *count >= strangers.most {
+            return None;
         }
         *count = count.saturating_add(1);
-        let stranger = Stranger { strangers: Arc::clone(&self.strangers), address };
-        Ok(Place { _connection: connection, stranger })
+        Some(Self { strangers: Arc::clone(strangers), address })
     }
 }
 
@@ -95,6 +102,7 @@ const fn neighbourhood(address: IpAddr) -> IpAddr {
 pub(crate) struct Guest {
     kernel: Arc<Kernel>,
     _connection: OwnedSemaphorePermit,
+    strangers: Arc<Strangers>,
     stranger: Mutex<Option<Stranger>>,
 }
 
@@ -102,7 +110,8 @@ impl Guest {
     /// The broker for one admitted connection.
     pub(crate) fn new(kernel: Arc<Kernel>, place: Place) -> Self {
         let Place { _connection, stranger } = place;
-        Self { kernel, _connection, stranger: Mutex::new(Some(stranger)) }
+        let strangers = Arc::clone(&stranger.strangers);
+        Self { kernel, _connection, strangers, stranger: Mutex::new(Some(stranger)) }
     }
 
     fn welcome(&self) {
@@ -144,6 +153,11 @@ impl Broker for Guest {
 
     fn admits(&self, who: &Principal, target: &TargetName, peer: Peer) -> bool {
         self.kernel.admits(who, target, peer)
+    }
+
+    fn stranger(&self, peer: Peer) -> Option<sluice_wire::Stranger> {
+        let place = Stranger::enter(&self.strangers, peer.address.ip())?;
+        Some(sluice_wire::Stranger(Box::new(place)))
     }
 
     async fn carry<M, C, S>(&self, grant: Grant, machine: M, client: C, server: S) -> Result<(), FlowError>

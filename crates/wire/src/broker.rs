@@ -156,6 +156,13 @@ pub trait Broker: Send + Sync + 'static {
     /// Whether a principal may connect to a target now. It opens nothing: a list of targets is made with it.
     fn admits(&self, who: &Principal, target: &TargetName, peer: Peer) -> bool;
 
+    /// A place for one more connection of a client that has not signed in, where it comes through another one; given back
+    /// when it is dropped. `None` where the client's address has too many. Only who accepts connections counts them.
+    fn stranger(&self, peer: Peer) -> Option<Stranger> {
+        let _nobody_counts = peer;
+        Some(Stranger(Box::new(())))
+    }
+
     /// Carries one flow to its end: the only relay loop.
     fn carry<M, C, S>(
         &self,
@@ -171,6 +178,15 @@ pub trait Broker: Send + Sync + 'static {
 
     /// Ends a flow that never began (the server could not be reached), with the reason.
     fn abandon(&self, grant: Self::Grant, reason: &Refusal) -> impl Future<Output = ()> + Send;
+}
+
+/// A place among the connections that have not signed in; given back when dropped.
+pub struct Stranger(pub Box<dyn Send>);
+
+impl std::fmt::Debug for Stranger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stranger").finish_non_exhaustive()
+    }
 }
 
 /// Why a flow ended other than by its peers closing it.

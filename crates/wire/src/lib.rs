@@ -20,7 +20,7 @@ mod violation;
 
 pub use broker::{
     Authenticated, Broker, Claim, Credential, FlowError, Grant, Interrupt, Interrupted, Peer, ScramParameters,
-    TurnedDown,
+    Stranger, TurnedDown,
 };
 pub use codec::Codec;
 pub use frame::{Frame, Kept, Side};

@@ -23,11 +23,16 @@ pub(crate) enum Call {
     Channel(Opened),
     /// Something for a host to listen on.
     Listen(mpsc::Receiver<Ask>),
-    /// A connection to a host behind the broker: what is spoken in it is SSH again.
-    Jump {
-        stream: Box<dyn Stream>,
-        host: TargetName,
-    },
+    Jump(Jump),
+}
+
+/// A connection to a host behind the broker, which a client asks for: what is spoken in it is SSH again.
+pub(crate) struct Jump {
+    pub(crate) stream: Box<dyn Stream>,
+    pub(crate) host: TargetName,
+    pub(crate) reply: ChannelOpenHandle,
+    /// Its place among the channels of the connection.
+    pub(crate) place: Arc<()>,
 }
 
 /// Whether hosts may be reached through the connection (`ssh -J`).

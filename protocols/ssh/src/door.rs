@@ -15,7 +15,7 @@ use sluice_wire::{Claim, Side};
 use tokio::sync::oneshot;
 
 use crate::algorithms::is_modern;
-use crate::call::{Call, Calls, Jumps, Opened};
+use crate::call::{Call, Calls, Jump, Jumps, Opened};
 use crate::frame::{Frame, Message, Place, Size};
 use crate::link::{Wire, signal_name};
 use crate::listens::{LISTENS, Listens, Patience};
@@ -37,8 +37,8 @@ pub(crate) struct Door {
     listens: Listens,
     /// Why hosts do not listen, for the next program's error stream.
     asides: Vec<Box<str>>,
-    /// Somebody reaches another host through the connection.
-    jumped: bool,
+    /// Held by everybody who reaches another host through the connection.
+    jumping: Arc<()>,
     berth: Berth,
 }
 
@@ -71,7 +71,7 @@ impl Door {
             channels: HashMap::new(),
             listens: Listens::default(),
             asides: Vec::new(),
-            jumped: false,
+            jumping: Arc::default(),
             berth,
         }
     }
@@ -93,10 +93,7 @@ impl Door {
     }
 
     async fn open(&mut self, channel: Channel<Msg>, place: Option<Place>, reply: ChannelOpenHandle, handle: Handle) {
-        // russh tells of no close of a client that answers one of ours.
-        self.channels.retain(|_, member| !member.pair.is_over());
-        let own = self.channels.values().filter(|member| member.kind != Kind::Arrival);
-        if own.count() >= CHANNELS {
+        if self.is_full() {
             reply.reject(ChannelOpenFailure::ResourceShortage).await;
             return;
         }
@@ -118,6 +115,29 @@ impl Door {
             }
         };
         let _over = self.calls.make(Call::Channel(Opened { pair, wire, opening })).await;
+    }
+
+    /// Whether the client has opened as many channels as it may.
+    fn is_full(&mut self) -> bool {
+        // russh tells of no close of a client that answers one of ours.
+        self.channels.retain(|_, member| !member.pair.is_over());
+        let own = self.channels.values().filter(|member| member.kind != Kind::Arrival);
+        own.count().saturating_add(self.jumps_open()) >= CHANNELS
+    }
+
+    /// How many reach another host through the connection.
+    fn jumps_open(&self) -> usize {
+        Arc::strong_count(&self.jumping).saturating_sub(1)
+    }
+
+    /// Lets somebody reach a host through the connection, who then signs in there anew.
+    async fn jump(&mut self, channel: Channel<Msg>, host: TargetName, reply: ChannelOpenHandle) {
+        if self.is_full() {
+            reply.reject(ChannelOpenFailure::ResourceShortage).await;
+            return;
+        }
+        let (stream, place) = (Box::new(channel.into_stream()), Arc::clone(&self.jumping));
+        let _over = self.calls.make(Call::Jump(Jump { stream, host, reply, place })).await;
     }
 
     /// A request that is answered here, in its own callback: russh keeps one answer per channel.
@@ -165,7 +185,7 @@ impl Door {
     }
 
     fn patience(&self) -> Patience {
-        let beside = self.jumped || self.channels.values().any(|member| !member.pair.is_over());
+        let beside = self.jumps_open() > 0 || self.channels.values().any(|member| !member.pair.is_over());
         if beside { Patience::Beside } else { Patience::Alone }
     }
 
@@ -281,10 +301,7 @@ impl Handler for Door {
         session: &mut Session,
     ) -> Result<(), russh::Error> {
         if let (Jumps::Let, Some(host)) = (self.jumps, behind(host)) {
-            reply.accept().await;
-            self.jumped = true;
-            let stream = Box::new(channel.into_stream());
-            let _over = self.calls.make(Call::Jump { stream, host }).await;
+            self.jump(channel, host, reply).await;
             return Ok(());
         }
         let place = Place::Tcp { host: host.into(), port, from: from.into(), from_port };

@@ -7,15 +7,15 @@ use arc_swap::ArcSwap;
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use russh::Disconnect;
 use russh::server::{self, Handle};
+use russh::{ChannelOpenFailure, Disconnect};
 use sluice_model::{Principal, Refusal, TargetName};
-use sluice_wire::{Broker, FlowError, Grant, Io, Peer, Stream, Targets};
+use sluice_wire::{Broker, FlowError, Grant, Io, Peer, Stranger, Targets};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::arrival::ArrivalMachine;
-use crate::call::{Call, Calls, Jumps, Opened};
+use crate::call::{Call, Calls, Jump, Jumps, Opened};
 use crate::cut::cuttable;
 use crate::door::Door;
 use crate::hub::{Hub, Nowhere, Presence};
@@ -46,18 +46,26 @@ mod deadline {
     pub(super) const FAREWELL: Duration = Duration::from_secs(2);
 }
 
-/// Serves one connection; `host` is the target that it has asked for already, where it comes through another one.
+/// A connection that comes through another one.
+pub(crate) struct Behind {
+    /// The target that it has asked for already.
+    host: TargetName,
+    stranger: Stranger,
+}
+
+/// Serves one connection, which may be behind another one.
 pub(crate) fn visit<'a, B: Broker>(
     ssh: &'a Ssh,
     io: Io,
     targets: &'a ArcSwap<Targets<Target>>,
     broker: &'a B,
-    host: Option<TargetName>,
+    behind: Option<Behind>,
 ) -> BoxFuture<'a, Result<(), FlowError>> {
     let Io { stream, peer, mut ending } = io;
     Box::pin(async move {
         let (stream, cutter) = cuttable(stream);
         let (calls, mut inbox) = Calls::new(CALLS);
+        let (host, mut stranger) = behind.map(|Behind { host, stranger }| (host, stranger)).unzip();
         let jumps = if host.is_none() { Jumps::Let } else { Jumps::Refused };
         let berth = Berth::default();
         let door = Door::new(calls, peer.address.ip(), jumps, berth.clone());
@@ -74,14 +82,20 @@ pub(crate) fn visit<'a, B: Broker>(
         let result = loop {
             tokio::select! {
                 call = inbox.recv() => match (call.map(|call| *call), stay.as_ref().map(Stay::place)) {
-                    (None, _) | (Some(Call::Channel(_) | Call::Listen(_) | Call::Jump { .. }), None) => break Ok(()),
+                    (None, _) | (Some(Call::Channel(_) | Call::Listen(_) | Call::Jump(_)), None) => break Ok(()),
                     (Some(Call::Claim(claim, answer)), _) => {
                         let _gone = answer.send(visit.identify(claim).await);
                     }
-                    (Some(Call::SignedIn { user, who }), _) => stay = Some(visit.enter(&user, &who).await),
+                    (Some(Call::SignedIn { user, who }), _) => {
+                        let entered = visit.enter(&user, &who).await;
+                        if matches!(entered, Stay::At { .. }) {
+                            drop(stranger.take());
+                        }
+                        stay = Some(entered);
+                    }
                     (Some(Call::Channel(opened)), Some(place)) => flows.push(visit.carry(place, opened)),
                     (Some(Call::Listen(asks)), Some(place)) => flows.push(visit.listen(place, asks)),
-                    (Some(Call::Jump { stream, host }), Some(_)) => flows.push(visit.jump(stream, host)),
+                    (Some(Call::Jump(jump)), Some(_)) => flows.push(visit.jump(jump)),
                 },
                 Some(arrival) = arrivals.recv() => if let Some(stay) = &stay {
                     flows.push(visit.arrive(stay.place(), arrival));
@@ -228,14 +242,22 @@ impl<'a, B: Broker> Visit<'a, B> {
         Notice::targets(reachable.map(TargetName::as_str))
     }
 
-    /// Serves a host that a client reaches through this connection: it signs in there anew.
-    fn jump(&self, stream: Box<dyn Stream>, host: TargetName) -> BoxFuture<'a, ()> {
+    /// Serves a host that a client reaches through this connection: it signs in there anew, and until then it is one more
+    /// of its address that has not.
+    fn jump(&self, jump: Jump) -> BoxFuture<'a, ()> {
+        let Jump { stream, host, reply, place } = jump;
+        let Some(stranger) = self.broker.stranger(self.peer) else {
+            tracing::warn!(client = %self.peer.address, "a connection through another one was refused");
+            return Box::pin(async move { reply.reject(ChannelOpenFailure::ResourceShortage).await });
+        };
         let io = Io { stream, peer: self.peer, ending: Box::pin(std::future::pending()) };
-        let inner = visit(self.ssh, io, self.targets, self.broker, Some(host));
+        let inner = visit(self.ssh, io, self.targets, self.broker, Some(Behind { host, stranger }));
         Box::pin(async move {
+            reply.accept().await;
             if let Err(error) = inner.await {
                 tracing::debug!(error = %error, "a connection through another one ended");
             }
+            drop(place);
         })
     }
 

@@ -8,6 +8,7 @@ mod flow_control;
 mod forwards;
 mod holds;
 mod hosts;
+mod jumps;
 mod kept;
 mod programs;
 mod regress;
