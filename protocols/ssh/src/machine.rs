@@ -413,4 +413,11 @@ impl Machine for ChannelMachine {
         };
         Wants { client, server: true }
     }
+
+    fn weight(&self, input: &Input<Frame>) -> usize {
+        match (&self.state, input) {
+            (State::Running(running), Input::FromServer(frame)) => running.work.looks_at(frame),
+            _ => 0,
+        }
+    }
 }

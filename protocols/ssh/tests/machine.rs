@@ -344,6 +344,22 @@ fn whatever_leads_back_to_the_client_exposes_the_values_of_the_target() {
 }
 
 #[test]
+fn what_is_looked_into_has_a_weight() {
+    let text = || Input::FromServer(Frame::data(&[b'a'; 100_000]));
+    let mut masked = Bench::new();
+    masked.client(exec("cat /srv/a"));
+    assert_eq!(masked.machine.weight(&text()), 0);
+    masked.rule(Ruling::Allow(masks().into()));
+    assert_eq!(masked.machine.weight(&text()), 100_000);
+    assert_eq!(masked.machine.weight(&Input::FromServer(Frame::stderr(&[b'a'; 1_000]))), 1_000);
+    assert_eq!(masked.machine.weight(&Input::FromClient(Frame::data(&[b'a'; 1_000]))), 0);
+    let mut plain = Bench::new();
+    plain.client(exec("cat /srv/a"));
+    plain.allow();
+    assert_eq!(plain.machine.weight(&text()), 0);
+}
+
+#[test]
 fn an_allow_that_limits_results_is_kept_to_by_refusing() {
     let mut obligations = Obligations::default();
     obligations.controls.max_rows = Some(1);

@@ -72,6 +72,11 @@ impl Files {
         self.asked.is_none() && self.sftp.wants_client()
     }
 
+    /// How many bytes of files the host's next words let be looked into.
+    pub(super) fn looks_at(&self) -> usize {
+        self.sftp.due()
+    }
+
     fn step(&mut self, tools: &mut Tools<'_>) {
         let mut run = Run::default();
         while let Some(step) = self.sftp.step() {

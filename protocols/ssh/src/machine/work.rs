@@ -151,6 +151,15 @@ impl Work {
         }
     }
 
+    /// How many bytes are looked into once the host has said this, about.
+    pub(super) fn looks_at(&self, frame: &Frame) -> usize {
+        match (self, frame) {
+            (Self::Text(_), Frame::Data(payload) | Frame::Stderr(payload)) => payload.bytes().len(),
+            (Self::Files(files), Frame::Data(_)) => files.looks_at(),
+            _ => 0,
+        }
+    }
+
     /// Whether bytes of the client are taken at the moment.
     pub(super) fn wants_client(&self) -> bool {
         match self {

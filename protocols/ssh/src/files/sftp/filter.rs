@@ -244,6 +244,12 @@ impl Sftp {
         bytes.sum()
     }
 
+    /// How many bytes of reads are looked into once the server's next answer is there, about.
+    #[must_use]
+    pub fn due(&self) -> usize {
+        self.reads.due()
+    }
+
     /// Whether bytes of the client are taken at the moment: never while a question is open.
     #[must_use]
     pub fn wants_client(&self) -> bool {

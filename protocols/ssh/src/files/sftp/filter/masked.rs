@@ -74,6 +74,11 @@ impl Reads {
         self.held < ROOM && self.waiting < MOST
     }
 
+    /// The bytes that are looked into once the next answer is there, about.
+    pub(super) fn due(&self) -> usize {
+        self.open.values().map(Stretch::due).fold(0, usize::saturating_add)
+    }
+
     /// What the server is asked to do may change files: nothing that is read from now on may be older.
     pub(super) fn part(&mut self) {
         self.open.values_mut().for_each(Stretch::part);

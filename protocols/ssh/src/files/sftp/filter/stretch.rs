@@ -193,6 +193,13 @@ impl Stretch {
         self.failed = Some(code);
     }
 
+    /// The bytes that one more answer lets be looked into, about.
+    pub(super) fn due(&self) -> usize {
+        let there = self.came.saturating_sub(self.span.start);
+        let is_due = self.owed == 1 || there >= BLOCK;
+        if is_due { usize::try_from(there).unwrap_or(usize::MAX) } else { 0 }
+    }
+
     /// The answers to the next reads, if they can be given: either there are many, or no more is on its way.
     pub(super) fn next(&mut self) -> Option<Block> {
         if let Some(code) = self.failed {

@@ -110,6 +110,27 @@ fn check(cover: &Arc<dyn Cover>, content: &[u8], reads: &[(usize, usize)], (most
     }
 }
 
+#[test]
+fn what_is_covered_at_once_is_known_before_its_last_part_comes() {
+    let cover = Arc::new(stars()) as Arc<dyn Cover>;
+    let mut toy = Toy::new(&[("/f", Node::File(vec![b'a'; 1 << 20]))]);
+    let mut bench = Bench::new(&[], covering(&cover));
+    bench.greet(&mut toy);
+    let handle = bench.open(&mut toy, "/f", OpenFlags::READ);
+    bench.client(read(&handle, 0, 100 << 10).encode(1));
+    let mut weights = Vec::new();
+    while let Some((_, packet)) = bench.to_server.pop_front() {
+        weights.push(bench.sftp.due());
+        for answer in toy.take(&packet) {
+            bench.server(answer);
+        }
+    }
+    let (last, before) = weights.split_last().unwrap();
+    assert!(before.iter().all(|weight| *weight == 0) && before.len() >= 3, "{weights:?}");
+    assert!(*last >= 64 << 10, "{weights:?}");
+    assert_eq!(bench.sftp.due(), 0);
+}
+
 /// A private key of so many lines.
 pub(super) fn key(lines: usize) -> Vec<u8> {
     let line = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj\n";
