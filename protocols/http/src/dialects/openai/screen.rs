@@ -48,7 +48,7 @@ use chat::Chat;
 use cover::Cover;
 use desk::{Desk, Question, Stage, Then};
 use kinds::{Form, form_of, is_of_usage, stage_after};
-use responses::Responses;
+use responses::{OF_STEP, Responses, step_calls};
 use words::Failure;
 
 /// Bytes that wait at most: events behind a question, events of calls, texts that are looked at as a whole.
@@ -276,12 +276,12 @@ impl Screen {
     /// The calls that stand elsewhere in an event than where events have them, and on which nobody ruled. What comes in
     /// pieces may have nothing but a part of one.
     fn elsewhere(&self, form: &Form<'_>, root: Node<'_>) -> Result<Vec<ToolCall>, Fault> {
-        let calls = strays::calls_of_event(root)?;
-        let in_pieces = match form {
-            Form::Chunk => true,
-            Form::Typed(kind) => kind.ends_with(".delta"),
-            Form::Error => false,
+        let (in_pieces, is_of_step) = match form {
+            Form::Chunk => (true, false),
+            Form::Typed(kind) => (kind.ends_with(".delta"), kind == OF_STEP),
+            Form::Error => (false, false),
         };
+        let calls = strays::calls_of_event(root, step_calls(root).filter(|_| is_of_step))?;
         if in_pieces && !calls.is_empty() { Err(Fault::Contradiction) } else { self.desk.unruled(calls) }
     }
 

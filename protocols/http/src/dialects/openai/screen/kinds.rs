@@ -36,7 +36,8 @@ pub(super) fn form_of<'a>(shape: Shape, name: Option<&str>, root: Node<'a>) -> R
             }
             Ok(Form::Typed(kind))
         }
-        (Shape::Other, None) if name.is_some_and(|name| name.starts_with("thread.") && is_kind(name)) => {
+        // An object can have a type of its own; events of these streams have names.
+        (Shape::Other, _) if name.is_some_and(|name| name.starts_with("thread.") && is_kind(name)) => {
             Ok(Form::Typed(Cow::Owned(name.unwrap_or_default().to_owned())))
         }
         (Shape::Chat | Shape::Completions | Shape::Other, _) if has("choices") => Ok(Form::Chunk),

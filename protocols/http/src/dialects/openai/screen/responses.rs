@@ -6,6 +6,7 @@ use sluice_mask::json::{Document, Edits, Node};
 
 use crate::sse::Event;
 
+use super::body::strays::is_hosted;
 use super::call::{CallRuling, ToolCall};
 use super::cover::{LIMITS, erase};
 use super::desk::{Desk, Question, Then};
@@ -47,6 +48,9 @@ impl Responses {
         desk: &mut Desk,
     ) -> Result<Option<Question>, Fault> {
         let root = document.root();
+        if desk.asks() && kind == OF_STEP {
+            return self.step(event, document, desk);
+        }
         if desk.asks() {
             match self.route(kind, &event, root, desk)? {
                 Route::Pass => {}
@@ -67,6 +71,28 @@ impl Responses {
         if let Some(stage) = stage_after(kind) {
             self.clear();
             desk.stage = stage;
+        }
+        Ok(None)
+    }
+
+    /// Takes a piece of a step of a run. Calls that the client makes do not leave in pieces: it is told of them as a whole,
+    /// when the run waits for them.
+    fn step(&mut self, event: Event, document: &Document, desk: &mut Desk) -> Result<Option<Question>, Fault> {
+        let mut edits = Edits::new(document);
+        let mut left = 0_usize;
+        for call in step_calls(document.root()) {
+            if is_hosted(call) {
+                left = left.saturating_add(1);
+            } else {
+                edits.remove(call)?;
+            }
+        }
+        if edits.is_empty() {
+            self.pass(OF_STEP, &event, document, desk)?;
+        } else if left > 0 {
+            let rest = Document::parse(edits.apply(), LIMITS)?;
+            let event = Event { data: rest.bytes().clone(), ..event };
+            self.pass(OF_STEP, &event, &rest, desk)?;
         }
         Ok(None)
     }
@@ -232,6 +258,14 @@ fn delta_of<'d>(kind: &str, root: Node<'d>) -> Option<Node<'d>> {
 fn sound_of(kind: &str) -> Option<&'static str> {
     SOUNDS.iter().find(|(sounds, _)| *sounds == kind).map(|(_, member)| *member)
 }
+
+/// The calls in a piece of a step, each of which is a piece itself.
+pub(super) fn step_calls(root: Node<'_>) -> impl Iterator<Item = Node<'_>> {
+    root.at(&["delta", "step_details", "tool_calls"]).into_iter().flat_map(|calls| calls.items())
+}
+
+/// The kind of event that tells a piece of a step of a run.
+pub(super) const OF_STEP: &str = "thread.run.step.delta";
 
 /// Sends a delta with what was held of a text, in the form of the last one.
 fn send_rest(rest: &Rest, desk: &mut Desk) -> Result<(), Fault> {

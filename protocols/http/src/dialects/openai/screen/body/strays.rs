@@ -25,9 +25,13 @@ pub(super) fn calls(document: &Document) -> Result<Vec<ToolCall>, Fault> {
     Ok(found)
 }
 
-/// The calls that stand elsewhere in an event or a chunk.
-pub(in super::super) fn calls_of_event(root: Node<'_>) -> Result<Vec<ToolCall>, Fault> {
+/// The calls that stand elsewhere in an event or a chunk than there.
+pub(in super::super) fn calls_of_event<'d>(
+    root: Node<'d>,
+    there: impl Iterator<Item = Node<'d>>,
+) -> Result<Vec<ToolCall>, Fault> {
     let mut known = Known::default();
+    known.extend(there);
     known.extend(root.get("item"));
     known.extend(root.get("response").into_iter().flat_map(items));
     for choice in root.get("choices").into_iter().flat_map(|choices| choices.items()) {
