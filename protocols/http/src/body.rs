@@ -202,8 +202,13 @@ impl Lines {
 
 impl Form {
     fn read(exact: Bytes) -> Result<Self, Words> {
+        Self::of(exact).ok_or_else(|| Words::of_flaw(FORM))
+    }
+
+    /// The form that these bytes are, if they can be read in one way only.
+    pub(crate) fn of(exact: Bytes) -> Option<Self> {
         let form = Self { exact };
-        if form.read_each().all(|field| field.is_some()) { Ok(form) } else { Err(Words::of_flaw(FORM)) }
+        if form.read_each().all(|field| field.is_some()) { Some(form) } else { None }
     }
 
     fn read_each(&self) -> impl Iterator<Item = Option<Document>> {
@@ -215,7 +220,8 @@ impl Form {
         self.read_each().flatten()
     }
 
-    fn covered(&self, veil: &Veil) -> Bytes {
+    /// The form with what is hidden covered.
+    pub(crate) fn covered(&self, veil: &Veil) -> Bytes {
         if self.fields().all(|field| veil.edits(&field).is_empty()) {
             return self.exact.clone();
         }

@@ -358,3 +358,27 @@ fn a_part_of_a_body_that_nobody_asked_for_is_not_shown() {
         assert!(mock.take().iter().all(|told| told.header("range").is_none()), "{dialect}");
     }
 }
+
+#[test]
+fn a_form_is_covered_in_an_answer_as_in_a_request() {
+    for (form, expect) in [
+        ("api_key=HUNTER2canary&x=1", Some("api_key=***&x=1")),
+        ("x=1&api%5Fkey=HUNTER2canary", Some("x=1&api_key=***")),
+        ("mail=zq7x.k1%40leak.example.com", Some("mail=***")),
+        ("a={\"api_key\":\"HUNTER2canary\"}", None),
+        ("{\"api_key\":\"HUNTER2canary\"}", Some("{\"api_key\":\"***\"}")),
+        ("a=b&&c=%e2%82%ac", Some("a=b&&c=%e2%82%ac")),
+        ("", Some("")),
+        ("api_key=HUNTER2canary&x=%zz", None),
+        ("{api_key:HUNTER2canary}", None),
+    ] {
+        let plain = Plain::before(answering(with_length("application/x-www-form-urlencoded", form.as_bytes())), "");
+        let response = plain.ask(&Request::get("/shop/a", &plain.token));
+        let text = response.text();
+        assert!(!text.contains("HUNTER2") && !text.contains("leak"), "{form}: {text}");
+        match expect {
+            Some(expect) => assert_eq!((response.status(), text.as_str()), (200, expect), "{form}"),
+            None => assert!(response.status() == 502 || text.contains("***"), "{form}: {text}"),
+        }
+    }
+}

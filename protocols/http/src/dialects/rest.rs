@@ -7,11 +7,12 @@ use sluice_mask::json::{Document, Fault, Limits, escape_into};
 
 use super::Sight;
 use crate::answer::{Look, Seen, bad_answer};
+use crate::body::Form;
 use crate::media::Media;
 use crate::refusal::Words;
 use crate::request::Opaque;
 use crate::sse::{Decoder, Event};
-use crate::veil::{BLANK, Strainer, Veil, begins_container};
+use crate::veil::{BLANK, Strainer, Veil, begins_container, reads_as_object};
 
 /// JSON bodies of any API.
 pub(crate) const JSON_LIMITS: Limits = Limits { size_bytes: 64 << 20, depth: 128, nodes: 4_000_000 };
@@ -30,10 +31,11 @@ pub(crate) fn sight(media: Media, veil: &Veil, opaque: Option<Box<Opaque>>, even
             limit: event_bytes,
         })),
         (Media::Events, _) => Look::Pieces(sheet(Of::Events(Box::new(Decoder::new(event_bytes))))),
-        (Media::Text | Media::Form, _) if veil.has_keys() => {
+        (Media::Form, _) => Look::Whole(sheet(Of::Form)),
+        (Media::Text, _) if veil.has_keys() => {
             Look::Pieces(sheet(Of::Beginning { text: String::new(), half: Vec::new(), limit: event_bytes }))
         }
-        (Media::Text | Media::Form, _) => Look::Pieces(sheet(Of::Text { strainer: veil.strainer(), half: Vec::new() })),
+        (Media::Text, _) => Look::Pieces(sheet(Of::Text { strainer: veil.strainer(), half: Vec::new() })),
         (Media::Opaque, Some(opaque)) => Look::Opaque(Box::new(opaque.operation())),
         (Media::Opaque, None) => Look::Refuse(bad_answer("opaque-answer", "the server's answer cannot be looked into")),
     }
@@ -53,6 +55,7 @@ pub(crate) struct Sheet {
 
 enum Of {
     Json,
+    Form,
     Lines {
         rest: BytesMut,
         document: Box<Document>,
@@ -77,6 +80,15 @@ impl Sheet {
     pub(crate) fn whole(&mut self, body: Bytes) {
         if body.is_empty() {
             return self.release(body);
+        }
+        let is_json = |text: &[u8]| str::from_utf8(text).is_ok_and(reads_as_object);
+        if matches!(self.of, Of::Form) && !is_json(&body) {
+            return match Form::of(body) {
+                Some(form) => self.release(form.covered(&self.veil)),
+                None => {
+                    self.refuse(bad_answer("answer-form", "the server's answer is not the form that it says it is"))
+                }
+            };
         }
         match Document::parse(body, JSON_LIMITS) {
             Ok(document) => {
@@ -119,7 +131,7 @@ impl Sheet {
                     self.read_as_prose();
                 }
             }
-            Of::Json | Of::Over => {}
+            Of::Json | Of::Form | Of::Over => {}
         }
     }
 
@@ -157,7 +169,7 @@ impl Sheet {
                 self.release(Bytes::from(masked));
             }
             // An event that is not whole is dropped, as every reader of events does.
-            Of::Events(_) | Of::Json | Of::Over => {}
+            Of::Events(_) | Of::Json | Of::Form | Of::Over => {}
         }
         self.seen.push_back(Seen::Over);
     }
@@ -240,7 +252,7 @@ impl Sheet {
     }
 
     fn release(&mut self, bytes: Bytes) {
-        if !bytes.is_empty() || matches!(self.of, Of::Json) {
+        if !bytes.is_empty() || matches!(self.of, Of::Json | Of::Form) {
             self.seen.push_back(Seen::Bytes(bytes));
         }
     }
