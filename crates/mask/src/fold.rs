@@ -18,8 +18,8 @@ use escape::Escape;
 use starts::Starts;
 
 pub(crate) use class::{LETTER, SYMBOL, fold};
-pub(crate) use plain::{blanks, graphic, is_all_plain, is_strange, printable, shown};
-use plain::{plain, tell};
+use plain::tell;
+pub(crate) use plain::{blanks, graphic, is_all_plain, is_strange, plain, printable, shown};
 use stand::pair;
 pub(crate) use stand::{LONE, stand_in};
 
@@ -52,6 +52,8 @@ pub(crate) struct View {
     unseen: usize,
     /// The positions before which invisible characters stand, keycaps of emoji aside.
     hidden: Vec<usize>,
+    /// The next piece begins with so many bytes that are known to be plain.
+    foreseen: usize,
 }
 
 /// What becomes of invisible characters of which there are too many.
@@ -84,8 +86,20 @@ impl View {
         Self { excess: self.excess, ..Self::default() }
     }
 
+    /// Takes note that the next piece begins with so many bytes that stand for themselves wherever they stand.
+    pub(crate) const fn foresee(&mut self, plain: usize) {
+        self.foreseen = plain;
+    }
+
     /// Adds a piece of text and folds all of it whose meaning no further text can change.
     pub(crate) fn push(&mut self, piece: &str, rest: Rest) {
+        let foreseen = std::mem::take(&mut self.foreseen).min(piece.len());
+        if foreseen > 0 && self.folded == self.raw_end() {
+            self.starts.extend(self.end(), self.folded);
+            self.bytes.extend_from_slice(piece.as_bytes().get(..foreseen).unwrap_or_default());
+            self.folded = self.folded.saturating_add(foreseen);
+            self.unseen = 0;
+        }
         self.raw.push_str(piece);
         let mut excess = None;
         loop {
@@ -224,18 +238,21 @@ impl View {
         let mut is_ragged = false;
         loop {
             let rest = text.get(length..).unwrap_or_default();
-            let (position, seen) = (self.end(), self.bytes.len());
-            let mut told = if is_ragged { 0 } else { plain(rest) };
-            self.bytes.extend_from_slice(rest.get(..told).unwrap_or_default());
-            if faithful {
-                told = told.saturating_add(tell(rest.get(told..).unwrap_or_default(), &mut self.bytes));
+            if rest.first().is_some_and(u8::is_ascii) {
+                let (position, seen) = (self.end(), self.bytes.len());
+                let plain = if is_ragged { 0 } else { plain(rest) };
+                self.bytes.extend_from_slice(rest.get(..plain).unwrap_or_default());
+                if faithful {
+                    tell(rest.get(plain..).unwrap_or_default(), &mut self.bytes);
+                }
+                let told = self.bytes.len().saturating_sub(seen);
+                if told > 0 {
+                    self.starts.extend(position, self.folded.saturating_add(length));
+                }
+                is_ragged = faithful && told < RAGGED;
+                length = length.saturating_add(told);
             }
-            if told > 0 {
-                self.starts.extend(position, self.folded.saturating_add(length));
-            }
-            is_ragged = faithful && self.bytes.len().saturating_sub(seen) < RAGGED;
-            length = length.saturating_add(told);
-            let rest = rest.get(told..).unwrap_or_default();
+            let rest = text.get(length..).unwrap_or_default();
             let other = match rest.first() {
                 None => break,
                 Some(byte @ (b'\\' | b'%' | b'&')) if escape::read(rest) == Escape::Absent => Some((*byte, 1)),

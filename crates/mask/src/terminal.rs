@@ -30,7 +30,7 @@ use smallvec::SmallVec;
 use unicode_width::UnicodeWidthChar as _;
 
 use crate::detect::{Detectors, Watch};
-use crate::fold::{Rest, blanks, graphic, printable, shown};
+use crate::fold::{Rest, blanks, graphic, plain, printable, shown};
 use cursor::{Cursor, Effect};
 use head::{Head, Motion};
 use raw::Raw;
@@ -244,6 +244,11 @@ impl Terminal {
 
     /// Reads the next bytes of a pipe if enough of them are alike; tells how many.
     fn alike(&mut self, rest: &[u8]) -> usize {
+        let plain = plain(rest);
+        if plain >= ALIKE {
+            self.printed.plain(rest.get(..plain).unwrap_or_default(), self.raw.end());
+            return self.pass(plain, rest);
+        }
         let shown = shown(rest);
         if shown >= ALIKE || rest.get(shown).is_none_or(|byte| *byte == 0x1b) {
             return self.print(rest.get(..shown).unwrap_or_default());

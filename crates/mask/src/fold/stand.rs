@@ -40,10 +40,15 @@ pub(super) const fn stands(byte: u8) -> bool {
 
 /// What it folds to.
 pub(super) const fn as_told(byte: u8) -> u8 {
-    let byte = if byte == LONE { SYMBOL } else { byte };
-    let byte = if byte == WORD { LETTER } else { byte };
-    let byte = if byte == SIGN { IDEOGRAPH } else { byte };
-    if (byte == 0x0b) | (byte == 0x0c) { b'\n' } else { byte }
+    byte ^ where_so(byte == LONE, LONE ^ SYMBOL)
+        ^ where_so(byte == WORD, WORD ^ LETTER)
+        ^ where_so(byte == SIGN, SIGN ^ IDEOGRAPH)
+        ^ where_so(byte == 0x0b, 0x0b ^ b'\n')
+        ^ where_so(byte == 0x0c, 0x0c ^ b'\n')
+}
+
+const fn where_so(is: bool, change: u8) -> u8 {
+    0_u8.wrapping_sub(is as u8) & change
 }
 
 /// What a stand-in of two bytes folds to, if a text begins with one.

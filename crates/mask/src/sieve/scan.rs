@@ -73,6 +73,11 @@ impl Scan {
         Self { view: View::faithful(), ..Self::new(set) }
     }
 
+    /// Takes note that the next piece begins with so many bytes that stand for themselves wherever they stand.
+    pub(crate) const fn foresee(&mut self, plain: usize) {
+        self.view.foresee(plain);
+    }
+
     /// Reads on, and lets go of what may leave.
     pub(crate) fn read(&mut self, set: &Detectors, watch: Watch, piece: &str, rest: Rest, exit: &mut impl Exit) {
         self.view.push(piece, rest);

@@ -15,6 +15,8 @@ pub(super) struct Track {
     scan: Scan,
     /// The text that the scan has not been given.
     batch: String,
+    /// So many bytes at its beginning are known to be plain.
+    plain: usize,
     /// The characters that are not decided and not out, in order.
     marks: VecDeque<Mark>,
     /// How many bytes of the text that is not decided are out already.
@@ -55,7 +57,7 @@ enum Form {
 impl Track {
     pub(super) fn new(set: &Detectors) -> Self {
         let (batch, marks) = (String::new(), VecDeque::new());
-        Self { scan: Scan::faithful(set), batch, marks, gone: 0, flood: Flood::No }
+        Self { scan: Scan::faithful(set), batch, plain: 0, marks, gone: 0, flood: Flood::No }
     }
 
     /// Where the first character stands that is not decided, if it is held.
@@ -72,6 +74,14 @@ impl Track {
     pub(super) fn run(&mut self, bytes: &[u8], raw: usize) {
         self.batch.push_str(str::from_utf8(bytes).unwrap_or_default());
         self.mark(bytes.len(), raw, Form::Run);
+    }
+
+    /// Adds bytes that stand for themselves wherever they stand.
+    pub(super) fn plain(&mut self, bytes: &[u8], raw: usize) {
+        if self.plain == self.batch.len() {
+            self.plain = self.plain.saturating_add(bytes.len());
+        }
+        self.run(bytes, raw);
     }
 
     /// Adds text that prints itself.
@@ -115,8 +125,9 @@ impl Track {
         if self.batch.is_empty() && self.marks.is_empty() && rest != Rest::Ends {
             return;
         }
-        let Self { scan, batch, marks, gone, .. } = self;
+        let Self { scan, batch, plain, marks, gone, .. } = self;
         let mut judge = Judge { marks, gone, raw, tally: Some(tally), set };
+        scan.foresee(std::mem::take(plain));
         scan.read(set, watch, batch, rest, &mut judge);
         self.batch.clear();
         if rest == Rest::Ends {
