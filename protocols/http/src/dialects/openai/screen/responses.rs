@@ -192,14 +192,17 @@ impl Responses {
 
     fn pass(&mut self, kind: &str, event: &Event, document: &Document, desk: &mut Desk) -> Result<(), Fault> {
         let root = document.root();
+        let mut whole = is_whole(kind);
         if !desk.cover.is_open()
             && let Some(scope) = ended_by(kind, root)
         {
+            // The end of a text tells all of it, once, of whatever kind it is.
+            whole |= kind.ends_with(".done") && self.texts.has(&scope);
             for rest in self.texts.end(&scope, &desk.cover)? {
                 send_rest(&rest, desk)?;
             }
         }
-        let mut edits = if is_whole(kind) {
+        let mut edits = if whole {
             desk.cover.edits(document)?
         } else {
             let mut spans = Vec::new();

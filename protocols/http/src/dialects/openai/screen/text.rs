@@ -93,11 +93,10 @@ impl Texts {
 
     /// Ends every text whose scope has all those lines, in the order in which they began.
     pub(super) fn end(&mut self, lines: &str, cover: &Cover) -> Result<Vec<Rest>, Fault> {
-        let inside = |entry: &Entry| lines.lines().all(|line| entry.scope.lines().any(|own| own == line));
         let mut keys: Vec<(u64, String)> = self
             .open
             .iter()
-            .filter(|(_, entry)| inside(entry))
+            .filter(|(_, entry)| entry.is_inside(lines))
             .map(|(key, entry)| (entry.order, key.clone()))
             .collect();
         keys.sort_unstable();
@@ -122,6 +121,11 @@ impl Texts {
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.open.is_empty()
+    }
+
+    /// Tells whether a text is under way whose scope has all those lines.
+    pub(super) fn has(&self, lines: &str) -> bool {
+        self.open.values().any(|entry| entry.is_inside(lines))
     }
 
     /// Tells whether something of any text is held.
@@ -280,6 +284,10 @@ struct Entry {
 }
 
 impl Entry {
+    fn is_inside(&self, lines: &str) -> bool {
+        lines.lines().all(|line| self.scope.lines().any(|own| own == line))
+    }
+
     fn finish(self, cover: &Cover, out: &mut String) -> Result<(), Fault> {
         match self.text {
             Text::Blank { text, .. } => out.push_str(&text),

@@ -170,3 +170,16 @@ fn the_events_of_a_call_hold_no_text_that_nobody_looked_at() {
     assert!(!joined(&run, |event| event["text"].clone()).contains("leak"), "{:?}", run.log);
     assert!(run.fault_free());
 }
+
+#[test]
+fn the_end_of_an_unknown_text_tells_all_of_it_once() {
+    let event = |end: &str, member: &str, text: &str| {
+        json!({ "type": format!("response.something_new.{end}"), "output_index": 0, member: text }).to_string()
+    };
+    let mut run = Run::masked(Shape::Responses);
+    run.events(&[event("delta", "delta", "to zq7x.k1@le"), event("delta", "delta", "ak.example.com")]);
+    run.events(&[event("done", "text", &format!("to {EMAIL}")), event("done", "text", "ak.example.com")]);
+    let texts: Vec<Value> = run.data().iter().filter_map(|event| event.get("text").cloned()).collect();
+    assert_eq!(texts, [format!("to {}", covered(EMAIL)), "***".to_owned()]);
+    assert!(run.fault_free());
+}
