@@ -20,17 +20,14 @@ use starts::Starts;
 pub(crate) use class::{LETTER, SYMBOL, fold};
 use plain::tell;
 pub(crate) use plain::{blanks, graphic, is_all_plain, is_strange, plain, printable, shown};
-use stand::pair;
 pub(crate) use stand::{LONE, stand_in};
+use stand::{pair, stands};
 
 /// How many invisible characters may follow a visible one; the rest of such a run is left out of the text, so that
 /// what is held back has a bound.
 const UNSEEN: usize = 32;
 /// How many folded bytes before the oldest needed one stay readable.
 pub(crate) const CONTEXT: usize = 64;
-
-/// Where a run is shorter than this, so is the next one, as far as can be foreseen.
-const RAGGED: usize = 64;
 
 /// How many folded bytes are forgotten at a time.
 const STALE: usize = 512;
@@ -242,20 +239,25 @@ impl View {
                 let (position, seen) = (self.end(), self.bytes.len());
                 let plain = if is_ragged { 0 } else { plain(rest) };
                 self.bytes.extend_from_slice(rest.get(..plain).unwrap_or_default());
-                if faithful {
+                // Where stand-ins come one by one, there are more of them.
+                is_ragged = faithful && rest.get(plain).is_some_and(|byte| stands(*byte) || is_ragged);
+                if is_ragged {
                     tell(rest.get(plain..).unwrap_or_default(), &mut self.bytes);
                 }
                 let told = self.bytes.len().saturating_sub(seen);
                 if told > 0 {
                     self.starts.extend(position, self.folded.saturating_add(length));
                 }
-                is_ragged = faithful && told < RAGGED;
                 length = length.saturating_add(told);
             }
             let rest = text.get(length..).unwrap_or_default();
             let other = match rest.first() {
                 None => break,
-                Some(byte @ (b'\\' | b'%' | b'&')) if escape::read(rest) == Escape::Absent => Some((*byte, 1)),
+                Some(byte @ (b'\\' | b'%' | b'&')) => match escape::read(rest) {
+                    Escape::Absent => Some((*byte, 1)),
+                    Escape::Stands { character, length } => pages::visible(character).map(|byte| (byte, length)),
+                    Escape::Cut => None,
+                },
                 Some(0x80..) => pages::first(rest),
                 Some(_) if faithful => pair(rest),
                 Some(_) => None,

@@ -39,7 +39,7 @@ fn decomposed(character: char, emit: &mut impl FnMut(u8)) {
 }
 
 /// ASCII stands for itself, except that controls which are no white space cannot be seen.
-fn ascii(character: char) -> Option<u8> {
+pub(super) fn ascii(character: char) -> Option<u8> {
     let byte = u8::try_from(character).ok()?;
     match byte {
         b'\t' | b'\n' | b'\r' | b' '..=b'~' => Some(byte),

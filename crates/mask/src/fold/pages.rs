@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use super::class::fold;
+use super::class::{ascii, fold};
 use super::decorates;
 
 type Page = [u8; 256];
@@ -17,6 +17,11 @@ static PAGES: [OnceLock<Box<Page>>; 256] = [const { OnceLock::new() }; 256];
 /// What a character folds to, if that is one byte; [`NONE`] if it is nothing.
 pub(super) fn single(character: char) -> Option<u8> {
     u16::try_from(u32::from(character)).ok().map(look).filter(|byte| *byte != OTHER)
+}
+
+/// What a character folds to, if that is known to be one byte.
+pub(super) fn visible(character: char) -> Option<u8> {
+    if character.is_ascii() { ascii(character) } else { single(character).filter(|byte| *byte < NONE) }
 }
 
 /// What the character of two or three bytes folds to that a text begins with, if it is one byte; and how many it has.
