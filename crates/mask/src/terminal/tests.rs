@@ -449,6 +449,21 @@ fn every_cutting_gives_the_same_bytes_and_only_values_change_them() {
 }
 
 #[test]
+fn a_sequence_that_goes_on_in_controls_is_not_held() {
+    let set = all();
+    for begin in ["\x1b", "\x1b[1;", "\x1b[", "\u{9b}", "\x1bP", "\x1bP1"] {
+        for control in ["\r\n", "\0", "\x7f", "\x08"] {
+            for mode in [Mode::Pipe, PTY] {
+                let stream = format!("{begin}{}m zq7x.k1@leak.example.com", control.repeat(5000));
+                let (out, findings) = masked(&mut terminal(&set, mode), stream.as_bytes().chunks(700));
+                assert_eq!(out.len(), stream.len(), "{begin:?} {control:?}");
+                assert!(!findings.is_empty() && !out.windows(4).any(|four| four == b"leak"), "{begin:?} {control:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_value_shows_through_no_decoration() {
     let set = all();
     let between = prop::sample::select(

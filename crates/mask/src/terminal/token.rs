@@ -208,8 +208,11 @@ impl Tokeniser {
     fn sequence(&mut self, character: char, take: &mut impl FnMut(Token)) {
         let byte = low(character);
         match (self.state, byte) {
-            (_, 0..=0x1f) => self.within(byte, take),
-            (_, 0x7f..) => {}
+            (_, 0..=0x1f) => {
+                self.within(byte, take);
+                self.outgrow(take);
+            }
+            (_, 0x7f..) => self.outgrow(take),
             (State::Escape, b'[') if self.head.is_bare() => (self.state, self.head) = (State::Csi, Head::csi()),
             (State::Escape, b']') if self.head.is_bare() => self.state = State::Number,
             (State::Escape, b'P') if self.head.is_bare() => self.state = State::Device,
@@ -226,11 +229,16 @@ impl Tokeniser {
             (State::Stray, _) => self.emit(Part::Void, take),
             _ => {
                 self.head.add(byte);
-                if self.at.saturating_sub(self.from) > HEAD {
-                    self.state = State::Stray;
-                    self.emit(Part::Void, take);
-                }
+                self.outgrow(take);
             }
+        }
+    }
+
+    /// Whatever a sequence goes on in, it is not kept in one piece for ever.
+    fn outgrow(&mut self, take: &mut impl FnMut(Token)) {
+        if self.state == State::Stray || self.at.saturating_sub(self.from) > HEAD {
+            self.state = State::Stray;
+            self.emit(Part::Void, take);
         }
     }
 
