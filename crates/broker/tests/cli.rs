@@ -374,12 +374,13 @@ impl Drop for Serving {
 }
 
 /// The ids of the documents, each forbidden by a rule of its own, and what they must then forbid.
-const NAMED: [(&str, &str); 5] = [
+const NAMED: [(&str, &str); 6] = [
     (r#"File::"web//etc/motd""#, "sftp.read File:/etc/motd"),
     (r#"Reference::"web/refs/heads/main""#, "git.push Reference:refs/heads/main"),
     (r#"Program::"web/journalctl""#, "ssh.inspect Program:journalctl"),
     (r#"Model::"openai/gpt-5""#, "llm.chat Model:gpt-5"),
     (r#"Tool::"openai/lookup_order""#, "tool.call Tool:lookup_order"),
+    (r#"Tool::"openai/crm.lookup_order""#, "tool.call Tool:crm.lookup_order"),
 ];
 
 #[test]

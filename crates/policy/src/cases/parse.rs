@@ -261,14 +261,16 @@ fn find_verb(vocabulary: &Vocabulary, verb: &str) -> Result<(&'static Schema, &'
     found.ok_or_else(|| format!("`{verb}` is no verb of any protocol"))
 }
 
-/// Reads `[Kind:]a.b.c` as the first of these kinds that lies as deep as the path is long.
+/// Reads `[Kind:]a.b.c` as the first of these kinds that lies as deep as the path is long. What stands alone below its
+/// target may have dots in its name, behind its kind.
 fn resource(
     vocabulary: &Vocabulary,
     path: &str,
     mut kinds: impl Iterator<Item = &'static str>,
 ) -> Result<Resource, String> {
     let (named, path) = path.split_once(':').map_or((None, path), |(kind, path)| (Some(kind), path));
-    let steps: Vec<&str> = path.split('.').collect();
+    let alone = named.and_then(|named| vocabulary.kind(named)).is_some_and(|known| known.alone);
+    let steps: Vec<&str> = if alone { vec![path] } else { path.split('.').collect() };
     let fits = |kind: &&'static str| {
         let deep = vocabulary.kind(kind).is_some_and(|known| known.depth == steps.len());
         deep && named.is_none_or(|named| named == *kind)
