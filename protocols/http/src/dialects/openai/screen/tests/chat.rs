@@ -169,7 +169,7 @@ fn what_a_key_rule_covers_is_covered_in_pieces_too() {
 fn unknown_texts_are_texts_in_lists_too() {
     let mut run = Run::masked(Shape::Chat);
     run.events(&[
-        chunk(0, json!({ "thoughts": { "deep": "zq7x.k1@le" }, "notes": [{ "t": EMAIL }] }), None),
+        chunk(0, json!({ "notes": [{ "t": EMAIL }], "thoughts": { "deep": "zq7x.k1@le" } }), None),
         chunk(0, json!({ "thoughts": { "deep": "ak.example.com" } }), None),
         chunk(0, json!({}), Some("stop")),
     ]);
