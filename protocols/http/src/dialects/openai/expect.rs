@@ -4,22 +4,22 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use http::StatusCode;
-use sluice_model::{Code, Refusal, Ruling, Spend};
+use sluice_model::{Action, Code, Refusal, Ruling, Spend};
 use sluice_wire::Owner;
 use std::sync::Arc;
 
 use super::called;
 use super::deferred::Ticket;
 use super::made::{self, Made};
-use super::routes::{Answer, Yield};
-use super::screen::Firewall;
-use super::screen::{CallRuling, End, Fault, Next, Options, Screen, Shape, UsageChunk};
+use super::routes::{Answer, Route, Yield};
+use super::screen::{CallRuling, End, Fault, Firewall, Next, Options, Screen, Shape, UsageChunk};
 use super::{ask::Model, estimate::cost_micros};
 use crate::answer::{Look, Seen, bad_answer};
 use crate::dialects::{Sight, rest};
 use crate::media::Media;
 use crate::refusal::Words;
 use crate::request::Opaque;
+use crate::schema;
 use crate::served::Served;
 use crate::sse::Decoder;
 use crate::veil::Veil;
@@ -113,6 +113,22 @@ impl Expectation {
             made_id: None,
             made: Made::new(self.served.objects, creates, self.lists).showing_models(self.models.clone()),
         }))
+    }
+}
+
+/// Whether an answer can hold calls of tools.
+pub(super) fn firewall(action: Action) -> Firewall {
+    const SILENT: [Action; 6] =
+        [schema::EMBED, schema::MODERATE, schema::MODELS, schema::IMAGE, schema::AUDIO, schema::FILE];
+    if SILENT.contains(&action) { Firewall::Off } else { Firewall::On }
+}
+
+pub(super) fn shape(route: &Route) -> Shape {
+    match route.template() {
+        "/chat/completions" => Shape::Chat,
+        "/completions" => Shape::Completions,
+        path if path.starts_with("/responses") => Shape::Responses,
+        _ => Shape::Other,
     }
 }
 

@@ -5,21 +5,21 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
-use sluice_model::{Access, Action, Effect, Fact, Facts, Meaning, Operation, Resource, Shape as Asking, Spend, Stage};
+use sluice_model::{Access, Action, Effect, Fact, Facts, Meaning, Operation, Resource, Shape, Spend, Stage};
 use sluice_wire::{Object, Side};
 
 use super::ask::{self, Asked, AskedForm, Mention, Unfit, Usage, When};
 use super::batch;
 use super::deferred::Later;
 use super::estimate::{Bound, cost_micros};
-use super::expect::Expectation;
+use super::expect::{Expectation, firewall, shape};
 use super::made;
 use super::multipart::Form;
 use super::owned;
 use super::parts::Parts;
 use super::resume::Resumed;
 use super::routes::{Answer, Body as Kind, Found, Route};
-use super::screen::{Firewall, Shape, UsageChunk};
+use super::screen::UsageChunk;
 use super::tools::{Kind as Runs, Offered};
 use crate::body::{Body, document, text};
 use crate::classes::Inside;
@@ -397,22 +397,6 @@ fn beta(head: &Request, served: &Served) -> Fact {
     Fact::Set(served.headers.betas(&head.headers).map(|name| everything.scrub(name).into()).collect())
 }
 
-/// Whether an answer can hold calls of tools.
-fn firewall(action: Action) -> Firewall {
-    const SILENT: [Action; 6] =
-        [schema::EMBED, schema::MODERATE, schema::MODELS, schema::IMAGE, schema::AUDIO, schema::FILE];
-    if SILENT.contains(&action) { Firewall::Off } else { Firewall::On }
-}
-
-fn shape(route: &Route) -> Shape {
-    match route.template() {
-        "/chat/completions" => Shape::Chat,
-        "/completions" => Shape::Completions,
-        path if path.starts_with("/responses") => Shape::Responses,
-        _ => Shape::Other,
-    }
-}
-
 /// Traces of an agent: recorded with its session, and sent to nobody.
 fn traces(head: &Request, bytes: Bytes, served: &Arc<Served>) -> Result<Prepared, Words> {
     let body = Body::Json(Box::new(document(bytes)?));
@@ -433,7 +417,7 @@ fn traces(head: &Request, bytes: Bytes, served: &Arc<Served>) -> Result<Prepared
         question.operation(vec![Access { action: TRACE, resource: Resource::target() }], Spend::REQUEST);
     // Nothing flows to the server, whatever the traces hold.
     let meaning = Meaning { exposures: Vec::new(), ..operation.shape.meaning().clone() };
-    let shape = Asking::new(meaning, [&operation.shape.digest().0[..]]);
+    let shape = Shape::new(meaning, [&operation.shape.digest().0[..]]);
     operation = Operation { shape: shape.into(), text: operation.text.clone(), stage: Stage::Perform, ..operation };
     let own = (Response::new(StatusCode::NO_CONTENT, HeaderMap::new()), Bytes::new());
     Ok(Prepared {
