@@ -112,7 +112,7 @@ fn a_remote_reader_that_stalls_blocks_no_other_channel() {
 fn stalled(stand: &Stand, text: &str, has_stalled: impl Fn() -> bool) {
     let _made = finish(stand, "mkfifo go");
     let mut script = Running::start(&mut stand.script(text));
-    until(SOON, "the stalled channel to run", || has_stalled().then_some(()));
+    until(LONG, "the stalled channel to run", || has_stalled().then_some(()));
     for each in 0..20 {
         let said = run(&mut stand.person.ssh(&["web@broker", "echo beside"]), Duration::from_secs(10)).done();
         assert_eq!(said.stdout, "beside\n", "{each}");
