@@ -57,10 +57,13 @@ where
 
     /// A verdict that people are asked about only where they can be shown all that they are asked.
     pub(crate) fn within_sight(&self, operation: &Operation, verdict: Verdict) -> Verdict {
+        // Preparing performs nothing: people are asked when it is performed.
+        if operation.stage == Stage::Prepare || !matches!(verdict, Verdict::Hold(_)) {
+            return verdict;
+        }
         let texts = std::iter::once(&operation.text).chain(&operation.bound);
         let bytes = texts.clone().map(|text| text.content().len()).fold(0, usize::saturating_add);
-        let shown = texts.clone().all(Text::is_whole) && bytes <= self.limits.shown_bytes;
-        if shown || operation.stage == Stage::Prepare || !matches!(verdict, Verdict::Hold(_)) {
+        if texts.clone().all(Text::is_whole) && bytes <= self.limits.shown_bytes {
             return verdict;
         }
         let message = "it needs an approval, and is too long to be shown to people whole";
