@@ -186,6 +186,10 @@ fn what_cannot_be_counted_is_refused_where_tokens_are() {
     assert!(stand.mock.told().is_empty());
     let body = r#"{"model":"gpt-small","input":"Hello.","background":true,"max_output_tokens":100}"#;
     let _firm = stand.ask(&stand.post("/openai/v1/responses", body)).with(200);
+    // What ends such work may be asked for.
+    let hangup = stand.ask(&stand.post("/openai/v1/realtime/calls/rtc_1/hangup", ""));
+    assert_ne!(hangup.code(), "unmetered", "{}", hangup.text());
+    assert_eq!(stand.mock.told().len(), 2);
     let stand = budgeted("@requests(\"100/300d\")", "principal", model);
     let body = r#"{"model":"gpt-small","input":"Hello.","background":true}"#;
     let _counted = stand.ask(&stand.post("/openai/v1/responses", body)).with(200);

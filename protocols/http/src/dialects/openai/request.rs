@@ -332,9 +332,10 @@ impl<'a> Call<'a> {
             reserved: spend,
             event_bytes: usize::try_from(served.limits.event_bytes).unwrap_or(usize::MAX),
         };
-        // What works on after its answer tells nobody here what it used.
+        // What works on after its answer tells nobody here what it used; what ends such work uses nothing.
+        let ends = ["/hangup", "/reject", "/pause"].iter().any(|end| route.template().ends_with(end));
         let metered = match action {
-            RUN | REALTIME if !stream => Metered::Never,
+            RUN | REALTIME if !stream && !ends => Metered::Never,
             CHAT if background && !firm => Metered::Never,
             _ => Metered::ByAnswer,
         };
