@@ -27,13 +27,14 @@ pub(crate) fn sight(media: Media, veil: &Veil, opaque: Option<Box<Opaque>>, even
         (Media::Json, _) => Look::Whole(sheet(Of::Json)),
         (Media::Lines, _) => Look::Pieces(sheet(Of::Lines {
             rest: BytesMut::new(),
+            looked: 0,
             document: Box::new(Document::null(JSON_LIMITS)),
             limit: event_bytes,
         })),
         (Media::Events, _) => Look::Pieces(sheet(Of::Events(Box::new(Decoder::new(event_bytes))))),
         (Media::Form, _) => Look::Whole(sheet(Of::Form)),
         (Media::Text, _) if veil.has_keys() => {
-            Look::Pieces(sheet(Of::Beginning { text: String::new(), half: Vec::new(), limit: event_bytes }))
+            Look::Pieces(sheet(Of::Beginning { text: String::new(), blank: 0, half: Vec::new(), limit: event_bytes }))
         }
         (Media::Text, _) => Look::Pieces(sheet(Of::Text { strainer: veil.strainer(), half: Vec::new() })),
         (Media::Opaque, Some(opaque)) => Look::Opaque(Box::new(opaque.operation())),
@@ -56,15 +57,18 @@ pub(crate) struct Sheet {
 enum Of {
     Json,
     Form,
+    /// No line ends in the first `looked` bytes of `rest`.
     Lines {
         rest: BytesMut,
+        looked: usize,
         document: Box<Document>,
         limit: usize,
     },
     Events(Box<Decoder>),
-    /// Text that may turn out to be JSON.
+    /// Text that may turn out to be JSON; its first `blank` bytes say nothing.
     Beginning {
         text: String,
+        blank: usize,
         half: Vec<u8>,
         limit: usize,
     },
@@ -118,7 +122,7 @@ impl Sheet {
                 }
                 self.release(Bytes::from(out));
             }
-            Of::Beginning { text, half, limit } => {
+            Of::Beginning { text, blank, half, limit } => {
                 half.extend_from_slice(bytes);
                 match whole_characters(half) {
                     Some(piece) => text.push_str(&piece),
@@ -127,7 +131,9 @@ impl Sheet {
                 if text.len() > *limit {
                     return self.refuse(bad_answer("event-size", "a text that may be JSON is larger than the limit"));
                 }
-                if !text.trim_start_matches(BLANK).is_empty() && !begins_container(text) {
+                let said = text.get(*blank..).unwrap_or_default().trim_start_matches(BLANK);
+                *blank = text.len().saturating_sub(said.len());
+                if !said.is_empty() && !begins_container(said) {
                     self.read_as_prose();
                 }
             }
@@ -176,14 +182,17 @@ impl Sheet {
 
     fn lines(&mut self) {
         loop {
-            let Of::Lines { rest, limit, .. } = &mut self.of else { return };
-            let Some(at) = rest.iter().position(|byte| *byte == b'\n') else {
+            let Of::Lines { rest, looked, limit, .. } = &mut self.of else { return };
+            let new = rest.get(*looked..).unwrap_or_default();
+            let Some(at) = new.iter().position(|byte| *byte == b'\n') else {
+                *looked = rest.len();
                 if rest.len() > *limit {
                     self.refuse(bad_answer("event-size", "a line of the server's answer is larger than the limit"));
                 }
                 return;
             };
-            let line = rest.split_to(at.saturating_add(1)).freeze();
+            let line = rest.split_to(looked.saturating_add(at).saturating_add(1)).freeze();
+            *looked = 0;
             let Of::Lines { document, .. } = &mut self.of else { return };
             let mut taken = std::mem::replace(document, Box::new(Document::null(JSON_LIMITS)));
             self.line(line, &mut taken);
@@ -281,4 +290,40 @@ pub(crate) fn unreadable(fault: Fault) -> Words {
 
 fn unreadable_text() -> Words {
     bad_answer("answer-text", "the server's answer is not the text that it says it is")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pushes a text byte by byte, which takes minutes where each push looks at everything before it.
+    fn dripped(of: Of, text: &[u8]) -> Vec<u8> {
+        let mut sheet = Sheet { veil: Veil::open(), of, seen: VecDeque::new() };
+        for byte in text.chunks(1) {
+            sheet.push(byte);
+        }
+        sheet.end();
+        let mut out = Vec::new();
+        while let Some(seen) = sheet.next() {
+            if let Seen::Bytes(bytes) = seen {
+                out.extend_from_slice(&bytes);
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn a_long_line_that_drips_is_looked_at_once() {
+        let text = [b"[\"", "a".repeat(1 << 20).as_bytes(), b"\"]\n[1]\n"].concat();
+        let document = Box::new(Document::null(JSON_LIMITS));
+        let of = Of::Lines { rest: BytesMut::new(), looked: 0, document, limit: 2 << 20 };
+        assert!(dripped(of, &text) == text);
+    }
+
+    #[test]
+    fn blanks_that_drip_are_looked_at_once() {
+        let text = [" ".repeat(1 << 20).as_bytes(), b"[1]"].concat();
+        let of = Of::Beginning { text: String::new(), blank: 0, half: Vec::new(), limit: 2 << 20 };
+        assert!(dripped(of, &text) == text);
+    }
 }
