@@ -1,6 +1,6 @@
 //! A session as its flows share it: who is where, the recording, the rulings, the credential.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -34,7 +34,8 @@ pub(crate) struct Stay {
     pub(crate) registered: Registered,
     credential: ArcSwap<Lent>,
     flows: Mutex<Flows>,
-    standing: Mutex<HashMap<Digest, Standing>>,
+    /// What stands for each operation; several where equal ones were left at one time.
+    standing: Mutex<HashMap<Digest, VecDeque<Standing>>>,
 }
 
 /// A credential and when it was lent.
@@ -127,28 +128,37 @@ impl Stay {
         credential
     }
 
-    /// Keeps a request for approval that its flow has left.
+    /// Keeps a request for approval that its flow has left, behind those that stand for equal operations.
     pub(crate) fn keep_standing(&self, digest: Digest, standing: Standing) {
         let now = clock::now();
         let mut all = lock(&self.standing);
-        all.retain(|_, standing| standing.expires > now);
-        all.insert(digest, standing);
+        all.retain(|_, equal| {
+            equal.retain(|standing| standing.expires > now);
+            !equal.is_empty()
+        });
+        all.entry(digest).or_default().push_back(standing);
     }
 
-    /// Takes the request that stands for an equal operation, if one does.
+    /// Takes the first request that stands for an equal operation, if one does.
     pub(crate) fn take_standing(&self, digest: &Digest) -> Option<Standing> {
-        let standing = lock(&self.standing).remove(digest)?;
-        (standing.expires > clock::now()).then_some(standing)
+        let now = clock::now();
+        let mut all = lock(&self.standing);
+        let equal = all.get_mut(digest)?;
+        let taken = std::iter::from_fn(|| equal.pop_front()).find(|standing| standing.expires > now);
+        if equal.is_empty() {
+            all.remove(digest);
+        }
+        taken
     }
 
     fn has_standing(&self) -> bool {
         let now = clock::now();
-        lock(&self.standing).values().any(|standing| standing.expires > now)
+        lock(&self.standing).values().flatten().any(|standing| standing.expires > now)
     }
 
     /// Every request that still stands.
     pub(crate) fn all_standing(&self) -> Vec<Standing> {
-        lock(&self.standing).drain().map(|(_, standing)| standing).collect()
+        lock(&self.standing).drain().flat_map(|(_, equal)| equal).collect()
     }
 
     /// Writes the closing event and footer.

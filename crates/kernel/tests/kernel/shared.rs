@@ -196,6 +196,31 @@ async fn an_equal_operation_takes_a_standing_request_up() {
     assert!(world.desk.filed.try_recv().is_err(), "nobody is asked twice");
 }
 
+/// Two flows of a session that ask for the same at one time leave a request each, and none of them is lost.
+#[tokio::test]
+async fn equal_requests_that_stand_are_taken_up_in_turn() {
+    let (mut world, _first, one) = left_standing().await;
+    let mut second = world.share(Hasty::default()).await;
+    // It takes the first up, so that a third flow finds none and files its own.
+    second.client.say("put gold x\n").await;
+    second.client.expect(&format!("held {one} gold needs an approval")).await;
+    let mut third = world.share(Hasty::default()).await;
+    third.client.say("put gold x\n").await;
+    let two = patiently(world.desk.filed.recv()).await.unwrap().id;
+    third.client.expect(&format!("held {two} gold needs an approval")).await;
+    for session in [&mut second, &mut third] {
+        session.client.expect("refused hold-pending the request still waits for approval").await;
+    }
+    world.people.approve(&one);
+    world.people.approve(&two);
+    for session in [&mut second, &mut third] {
+        session.client.say("put gold x\n").await;
+        session.server.expect("put gold x").await;
+    }
+    assert_eq!(world.people.used(), 2);
+    assert!(world.desk.filed.try_recv().is_err(), "nobody is asked a third time");
+}
+
 #[tokio::test]
 async fn a_request_that_nobody_has_answered_is_waited_for_by_whoever_comes_back() {
     let (world, mut session, id) = left_standing().await;
