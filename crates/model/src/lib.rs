@@ -20,7 +20,7 @@ pub use id::{DecisionId, Digest, FlowId, HoldId, InvalidId, OpId, RuleId, RunId,
 pub use obligation::{Budget, Controls, Level, Mask, Obligations, Per, Transform, Unit, Withheld};
 pub use operation::{Access, Exposure, Fact, Facts, Meaning, Operation, Resource, Shape, Stage, Usage};
 pub use principal::{Group, Person, Principal, Who};
-pub use schema::{ActionSpec, FactGroup, FactSpec, FactType, ResourceSpec, Schema};
+pub use schema::{ActionSpec, FactGroup, FactSpec, FactType, ResourceSpec, Schema, fact};
 pub use secret::{ExposeSecret, Secret};
 pub use spend::Spend;
 pub use tag::Tag;

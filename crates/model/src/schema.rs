@@ -46,6 +46,26 @@ pub struct ActionSpec {
     pub doc: &'static str,
 }
 
+/// Declares the verbs of a protocol: a constant each, for operations to name, and all of them as `ACTIONS`.
+///
+/// ```
+/// sluice_model::actions! {
+///     READ = "shop.read" Read "item" on ["Target"] "Look at an item.";
+/// }
+/// assert_eq!((READ.name, ACTIONS.len()), ("shop.read", 1));
+/// ```
+#[macro_export]
+macro_rules! actions {
+    ($($name:ident = $text:literal $effect:ident $facts:tt on [$($kind:expr),+] $doc:literal;)+) => {
+        $(
+            #[doc = $doc]
+            pub(crate) const $name: $crate::Action = $crate::Action { name: $text, effect: $crate::Effect::$effect };
+        )+
+        const ACTIONS: &[$crate::ActionSpec] =
+            &[$($crate::ActionSpec { action: $name, on: &[$($kind),+], facts: $facts, doc: $doc }),+];
+    };
+}
+
 /// One kind of resource and the kind it lies in.
 #[derive(Clone, Copy, Debug)]
 pub struct ResourceSpec {
@@ -90,6 +110,12 @@ pub struct FactSpec {
     pub name: &'static str,
     pub of: FactType,
     pub doc: &'static str,
+}
+
+/// A [`FactSpec`], for tables of them.
+#[must_use]
+pub const fn fact(name: &'static str, of: FactType, doc: &'static str) -> FactSpec {
+    FactSpec { name, of, doc }
 }
 
 /// The type of a fact.

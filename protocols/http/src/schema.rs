@@ -1,6 +1,6 @@
 //! The verbs, resources and facts of HTTP and of the LLM APIs, as policies see them.
 
-use sluice_model::{Action, ActionSpec, Effect, FactGroup, FactSpec, FactType, Resource, ResourceSpec, Schema};
+use sluice_model::{FactGroup, FactSpec, FactType, Resource, ResourceSpec, Schema, fact};
 
 const TARGET: &str = Resource::TARGET;
 
@@ -16,15 +16,7 @@ pub(crate) const LLM: &str = "llm";
 /// Facts of a call that a model asks a tool for.
 pub(crate) const CALL: &str = "tool";
 
-macro_rules! actions {
-    ($($name:ident = $text:literal $effect:ident $facts:ident on [$($kind:expr),+] $doc:literal;)+) => {
-        $(#[doc = $doc] pub(crate) const $name: Action = Action { name: $text, effect: Effect::$effect };)+
-        const ACTIONS: &[ActionSpec] =
-            &[$(ActionSpec { action: $name, on: &[$($kind),+], facts: $facts, doc: $doc }),+];
-    };
-}
-
-actions! {
+sluice_model::actions! {
     CONNECT = "http.connect" Connect HTTP on [TARGET] "Use the target at all.";
     READ = "http.read" Read HTTP on [TARGET] "GET and HEAD.";
     WRITE = "http.write" Write HTTP on [TARGET] "POST, PUT and PATCH.";
@@ -78,10 +70,6 @@ pub const SCHEMA: Schema = Schema {
         FactGroup { name: CALL, facts: TOOL_FACTS },
     ],
 };
-
-const fn fact(name: &'static str, of: FactType, doc: &'static str) -> FactSpec {
-    FactSpec { name, of, doc }
-}
 
 const HTTP_FACTS: &[FactSpec] = &[
     fact("method", FactType::Text, "GET, POST, …"),

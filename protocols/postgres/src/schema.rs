@@ -1,6 +1,6 @@
 //! The verbs, resources and facts of SQL, as policies see them.
 
-use sluice_model::{Action, ActionSpec, Effect, FactGroup, FactSpec, FactType, Resource, ResourceSpec, Schema};
+use sluice_model::{FactGroup, FactSpec, FactType, Resource, ResourceSpec, Schema, fact};
 
 const TARGET: &str = Resource::TARGET;
 
@@ -20,34 +20,22 @@ pub(crate) const CHANNEL: &str = "Channel";
 /// The one group of facts: every operation is a statement.
 pub(crate) const STMT: &str = "stmt";
 
-macro_rules! actions {
-    ($($name:ident = $text:literal $effect:ident on [$($kind:expr),+] $doc:literal;)+) => {
-        $(#[doc = $doc] pub(crate) const $name: Action = Action { name: $text, effect: Effect::$effect };)+
-        const ACTIONS: &[ActionSpec] =
-            &[$(ActionSpec { action: $name, on: &[$($kind),+], facts: STMT, doc: $doc }),+];
-    };
-}
-
-actions! {
-    CONNECT = "postgres.connect" Connect on [TARGET] "Open a connection.";
-    READ = "sql.read" Read on [TABLE] "Read rows of a table or view.";
-    DESCRIBE = "sql.describe" Read on [TABLE, TARGET] "Read harmless catalog relations, as `\\d` does.";
-    SESSION = "sql.session" Read on [TARGET] "Transactions, cursors, SHOW, harmless SET.";
-    WRITE = "sql.write" Write on [TABLE] "Insert, update, delete, merge, truncate, or lock rows.";
-    COPY_IN = "sql.copy_in" Write on [TABLE] "COPY … FROM STDIN.";
-    COPY_OUT = "sql.copy_out" Read on [TABLE, TARGET] "COPY … TO STDOUT.";
-    DEFINE = "sql.define" Define on [TARGET, SCHEMA_KIND, TABLE, FUNCTION] "Create, alter, drop, comment.";
-    ADMINISTER = "sql.administer" Administer on [TARGET, TABLE, SCHEMA_KIND, FUNCTION] "Grants, roles, maintenance, extensions, server files.";
-    INSPECT = "sql.inspect" Administer on [TABLE, SETTING, TARGET] "Read catalogs that carry data: statistics, activity, passwords.";
-    CALL = "sql.call" Execute on [FUNCTION] "Call a function or procedure that is not on the safe list.";
-    SET = "sql.set" Administer on [SETTING] "Change a setting that is not on the safe list.";
-    LISTEN = "sql.listen" Execute on [CHANNEL, TARGET] "LISTEN and NOTIFY.";
-    REPLICATE = "postgres.replicate" Administer on [TARGET] "Each command of a replication connection: whole databases pass it, past every other rule.";
-    UNKNOWN = "sql.unknown" Unknown on [TARGET] "What could not be told: DO, and in a database without tagged columns every statement that is not understood.";
-}
-
-const fn fact(name: &'static str, of: FactType, doc: &'static str) -> FactSpec {
-    FactSpec { name, of, doc }
+sluice_model::actions! {
+    CONNECT = "postgres.connect" Connect STMT on [TARGET] "Open a connection.";
+    READ = "sql.read" Read STMT on [TABLE] "Read rows of a table or view.";
+    DESCRIBE = "sql.describe" Read STMT on [TABLE, TARGET] "Read harmless catalog relations, as `\\d` does.";
+    SESSION = "sql.session" Read STMT on [TARGET] "Transactions, cursors, SHOW, harmless SET.";
+    WRITE = "sql.write" Write STMT on [TABLE] "Insert, update, delete, merge, truncate, or lock rows.";
+    COPY_IN = "sql.copy_in" Write STMT on [TABLE] "COPY … FROM STDIN.";
+    COPY_OUT = "sql.copy_out" Read STMT on [TABLE, TARGET] "COPY … TO STDOUT.";
+    DEFINE = "sql.define" Define STMT on [TARGET, SCHEMA_KIND, TABLE, FUNCTION] "Create, alter, drop, comment.";
+    ADMINISTER = "sql.administer" Administer STMT on [TARGET, TABLE, SCHEMA_KIND, FUNCTION] "Grants, roles, maintenance, extensions, server files.";
+    INSPECT = "sql.inspect" Administer STMT on [TABLE, SETTING, TARGET] "Read catalogs that carry data: statistics, activity, passwords.";
+    CALL = "sql.call" Execute STMT on [FUNCTION] "Call a function or procedure that is not on the safe list.";
+    SET = "sql.set" Administer STMT on [SETTING] "Change a setting that is not on the safe list.";
+    LISTEN = "sql.listen" Execute STMT on [CHANNEL, TARGET] "LISTEN and NOTIFY.";
+    REPLICATE = "postgres.replicate" Administer STMT on [TARGET] "Each command of a replication connection: whole databases pass it, past every other rule.";
+    UNKNOWN = "sql.unknown" Unknown STMT on [TARGET] "What could not be told: DO, and in a database without tagged columns every statement that is not understood.";
 }
 
 /// What the PostgreSQL protocol declares.

@@ -1,6 +1,6 @@
 //! The verbs, resources and facts of SSH, as policies see them.
 
-use sluice_model::{Action, ActionSpec, Effect, FactGroup, FactSpec, FactType, Resource, ResourceSpec, Schema};
+use sluice_model::{FactGroup, FactSpec, FactType, Resource, ResourceSpec, Schema, fact};
 
 use crate::files::sftp;
 
@@ -21,15 +21,7 @@ pub(crate) const SFTP: &str = "sftp";
 /// Facts of what a client of git asks for.
 pub(crate) const GIT: &str = "git";
 
-macro_rules! actions {
-    ($($name:ident = $text:literal $effect:ident $facts:ident on [$($kind:expr),+] $doc:literal;)+) => {
-        $(#[doc = $doc] pub(crate) const $name: Action = Action { name: $text, effect: Effect::$effect };)+
-        const ACTIONS: &[ActionSpec] =
-            &[$(ActionSpec { action: $name, on: &[$($kind),+], facts: $facts, doc: $doc }),+];
-    };
-}
-
-actions! {
+sluice_model::actions! {
     CONNECT = "ssh.connect" Connect SSH on [TARGET] "Use the host at all.";
     INSPECT = "ssh.inspect" Read SSH on [PROGRAM] "Run a known command that only reads, decided by its text.";
     EXEC = "ssh.exec" Execute SSH on [PROGRAM] "Run a known command that changes something, runs as another user or sends to other machines, decided by its text.";
@@ -92,10 +84,6 @@ pub const SCHEMA: Schema = Schema {
 fn is_reference(name: &str) -> bool {
     let part = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock");
     name.starts_with("refs/") && name.split('/').all(part)
-}
-
-const fn fact(name: &'static str, of: FactType, doc: &'static str) -> FactSpec {
-    FactSpec { name, of, doc }
 }
 
 const SSH_FACTS: &[FactSpec] = &[
