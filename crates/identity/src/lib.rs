@@ -4,6 +4,7 @@
 //! time enters as an argument; no error carries a token, a claim or a key.
 
 mod algorithm;
+mod authority;
 mod cache;
 mod error;
 mod fetch;

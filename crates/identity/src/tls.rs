@@ -1,7 +1,6 @@
 //! Certificates that TLS clients show (RFC 5280): whose they are, by configured authorities.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,19 +14,17 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::{CertificateError as Invalid, RootCertStore};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sluice_model::{Group, Person, Principal, TokenId, UnixMicros, Who};
+use sluice_model::{Group, Principal, TokenId, UnixMicros};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer as _;
 
+use crate::authority::{self, Configured, Mistake};
 use crate::error::ConfigError;
 use crate::issuer::Kind;
-use crate::mint;
 use crate::ssh::CertificateError;
 
-const MAX_NAME_BYTES: usize = 32;
 const MAX_PRINCIPAL_BYTES: usize = 128;
-const MAX_FILE_BYTES: u64 = 4 << 20;
 /// Certificates that a client may show; chains have two or three.
 const MAX_CHAIN: usize = 8;
 /// Certificates of people are commonly made for a year.
@@ -93,21 +90,7 @@ impl ClientAuthorities {
     /// # Errors
     /// When an authority is configured wrongly; every mistake is reported.
     pub fn open(configs: &[ClientAuthorityConfig]) -> Result<Self, Vec<ConfigError>> {
-        let (mut ready, mut mistakes) = (Vec::<Authority>::new(), Vec::new());
-        for config in configs {
-            let authority = Authority::open(config).and_then(|authority| {
-                let twin = ready.iter().find_map(|other| {
-                    let shared = authority.roots.iter().any(|root| other.roots.contains(root));
-                    (other.config.name == config.name).then_some("name").or(shared.then_some("ca"))
-                });
-                twin.map_or(Ok(authority), |field| Err((field, "is the same as another authority's".to_owned())))
-            });
-            match authority {
-                Ok(authority) => ready.push(authority),
-                Err((field, reason)) => mistakes.push(ConfigError { issuer: config.name.clone(), field, reason }),
-            }
-        }
-        if mistakes.is_empty() { Ok(Self(ready)) } else { Err(mistakes) }
+        authority::open_all(configs).map(Self)
     }
 
     /// Believes the certificates that a client showed at a moment, its own first, or says exactly why not.
@@ -133,9 +116,6 @@ impl ClientAuthorities {
     }
 }
 
-/// Why a field is wrong.
-type Mistake = (&'static str, String);
-
 #[derive(Debug)]
 struct Authority {
     config: ClientAuthorityConfig,
@@ -143,18 +123,20 @@ struct Authority {
     verifier: Arc<dyn ClientCertVerifier>,
 }
 
-impl Authority {
+impl Configured for Authority {
+    type Config = ClientAuthorityConfig;
+
+    fn name(config: &ClientAuthorityConfig) -> &str {
+        &config.name
+    }
+
+    fn twin(&self, other: &Self) -> Option<&'static str> {
+        let shared = self.roots.iter().any(|root| other.roots.contains(root));
+        (other.config.name == self.config.name).then_some("name").or(shared.then_some("ca"))
+    }
+
     fn open(config: &ClientAuthorityConfig) -> Result<Self, Mistake> {
-        let clean = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
-        if config.name.is_empty() || config.name.len() > MAX_NAME_BYTES || !clean(&config.name) {
-            return Err(("name", "is 1 to 32 characters of A-Z a-z 0-9 . _ -".to_owned()));
-        }
-        if config.name == mint::ISSUER {
-            return Err(("name", "is reserved for Sluice's own certificates".to_owned()));
-        }
-        if config.max_lifetime == 0 {
-            return Err(("max_lifetime", "must be at least one second".to_owned()));
-        }
+        authority::check(&config.name, config.max_lifetime)?;
         let hex = |serial: &String| {
             let digits = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
             !serial.is_empty() && serial.bytes().all(digits) && !serial.starts_with('0')
@@ -166,9 +148,11 @@ impl Authority {
         let verifier = Self::verifier(config, &roots)?;
         Ok(Self { config: config.clone(), roots, verifier })
     }
+}
 
+impl Authority {
     fn roots(path: &Path) -> Result<Vec<CertificateDer<'static>>, Mistake> {
-        let text = read("ca", path)?;
+        let text = authority::read("ca", path)?;
         let roots: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
         let roots = roots.ok().filter(|roots| !roots.is_empty());
         roots.ok_or(("ca", format!("cannot be read from `{}` as PEM certificates", path.display())))
@@ -187,7 +171,7 @@ impl Authority {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(store), provider);
         if let Some(path) = &config.crl {
-            let text = read("crl", path)?;
+            let text = authority::read("crl", path)?;
             let lists: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&text).collect();
             let lists = lists.ok().filter(|lists| !lists.is_empty());
             let lists = lists.ok_or(("crl", format!("cannot be read from `{}` as PEM lists", path.display())))?;
@@ -225,12 +209,8 @@ impl Authority {
         if self.config.revoked_serials.contains(serial) {
             return Err(CertificateError::Revoked);
         }
-        let name = format!("{}:{}", self.config.name, subject(&parsed, self.config.subject)?);
-        let groups = self.config.groups.clone();
-        let who = match self.config.kind {
-            Kind::User => Who::User(Person { name, groups }),
-            Kind::Workload => Who::Workload { name, issuer: self.config.name.clone(), groups },
-        };
+        let ClientAuthorityConfig { name, kind, groups, .. } = &self.config;
+        let who = authority::who(name, *kind, &subject(&parsed, self.config.subject)?, groups.clone());
         let token = TokenId::new(format!("tls:{}:{serial}", self.config.name));
         let token = token.map_err(|_| CertificateError::Malformed)?;
         Ok(Principal { who, token, expires: UnixMicros(0).plus_seconds(before), targets: None, run: None })
@@ -276,15 +256,6 @@ fn subject(parsed: &X509Certificate<'_>, place: Subject) -> Result<String, Certi
     let clean = one.bytes().all(|byte| byte.is_ascii_alphanumeric() || extra.contains(&byte));
     let fits = !one.is_empty() && one.len() <= MAX_PRINCIPAL_BYTES;
     if fits && clean { Ok((*one).to_owned()) } else { Err(CertificateError::Principals) }
-}
-
-fn read(field: &'static str, path: &Path) -> Result<Vec<u8>, Mistake> {
-    let failed = |error: std::io::Error| (field, format!("cannot be read from `{}`: {error}", path.display()));
-    let found = fs::metadata(path).map_err(failed)?;
-    if !found.is_file() || found.len() > MAX_FILE_BYTES {
-        return Err((field, format!("cannot be read: `{}` is no file of at most 4 MiB", path.display())));
-    }
-    fs::read(path).map_err(failed)
 }
 
 #[cfg(test)]

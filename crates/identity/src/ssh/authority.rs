@@ -1,23 +1,20 @@
 //! Configured certificate authorities: whose certificates count, and who their principals are here.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sluice_model::{Group, Person, Principal, TokenId, UnixMicros, Who};
+use sluice_model::{Group, Principal, TokenId, UnixMicros};
 use ssh_key::public::KeyData;
 
 use super::certificate::{CertificateError, Shown};
 use super::key::PublicKey;
+use crate::authority::{self, Configured, Mistake};
 use crate::error::ConfigError;
 use crate::issuer::Kind;
-use crate::mint;
 
-const MAX_NAME_BYTES: usize = 32;
-const MAX_FILE_BYTES: u64 = 4 << 20;
 const DAY_SECONDS: u32 = 86_400;
 
 /// An authority whose user certificates are accepted, as the configuration names it.
@@ -64,21 +61,7 @@ impl Authorities {
     /// # Errors
     /// When an authority is configured wrongly; every mistake is reported.
     pub fn open(configs: &[AuthorityConfig]) -> Result<Self, Vec<ConfigError>> {
-        let (mut ready, mut mistakes) = (Vec::<Authority>::new(), Vec::new());
-        for config in configs {
-            let authority = Authority::open(config).and_then(|authority| {
-                let twin = ready.iter().find_map(|other| {
-                    let same = (other.config.name == config.name).then_some("name");
-                    same.or((other.key.data() == authority.key.data()).then_some("key"))
-                });
-                twin.map_or(Ok(authority), |field| Err((field, "is the same as another authority's".to_owned())))
-            });
-            match authority {
-                Ok(authority) => ready.push(authority),
-                Err((field, reason)) => mistakes.push(ConfigError { issuer: config.name.clone(), field, reason }),
-            }
-        }
-        if mistakes.is_empty() { Ok(Self(ready)) } else { Err(mistakes) }
+        authority::open_all(configs).map(Self)
     }
 
     /// Believes a certificate that a client at an address showed at a moment, or says exactly why not.
@@ -94,9 +77,6 @@ impl Authorities {
     }
 }
 
-/// Why a field is wrong.
-type Mistake = (&'static str, String);
-
 #[derive(Debug)]
 struct Authority {
     config: AuthorityConfig,
@@ -104,18 +84,20 @@ struct Authority {
     revoked_keys: Vec<KeyData>,
 }
 
-impl Authority {
+impl Configured for Authority {
+    type Config = AuthorityConfig;
+
+    fn name(config: &AuthorityConfig) -> &str {
+        &config.name
+    }
+
+    fn twin(&self, other: &Self) -> Option<&'static str> {
+        let same = (other.config.name == self.config.name).then_some("name");
+        same.or((other.key.data() == self.key.data()).then_some("key"))
+    }
+
     fn open(config: &AuthorityConfig) -> Result<Self, Mistake> {
-        let clean = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
-        if config.name.is_empty() || config.name.len() > MAX_NAME_BYTES || !clean(&config.name) {
-            return Err(("name", "is 1 to 32 characters of A-Z a-z 0-9 . _ -".to_owned()));
-        }
-        if config.name == mint::ISSUER {
-            return Err(("name", "is reserved for Sluice's own certificates".to_owned()));
-        }
-        if config.max_lifetime == 0 {
-            return Err(("max_lifetime", "must be at least one second".to_owned()));
-        }
+        authority::check(&config.name, config.max_lifetime)?;
         let line = if config.key.contains(' ') { config.key.clone() } else { read("key", Path::new(&config.key))? };
         let key = PublicKey::parse(&line).map_err(|error| ("key", error.to_string()))?;
         if key.data().is_sk_ed25519() || key.data().is_sk_ecdsa_p256() {
@@ -124,18 +106,16 @@ impl Authority {
         let revoked_keys = config.revoked_keys.as_deref().map_or(Ok(Vec::new()), revoked_keys)?;
         Ok(Self { config: config.clone(), key, revoked_keys })
     }
+}
 
+impl Authority {
     fn check(&self, shown: &Shown, client: IpAddr, now: UnixMicros) -> Result<Principal, CertificateError> {
         let (principal, expires) = shown.check(client, now, u64::from(self.config.max_lifetime))?;
         if self.config.revoked_serials.contains(&shown.serial()) || self.revoked_keys.contains(shown.key()) {
             return Err(CertificateError::Revoked);
         }
-        let name = format!("{}:{principal}", self.config.name);
-        let groups = self.config.groups.clone();
-        let who = match self.config.kind {
-            Kind::User => Who::User(Person { name, groups }),
-            Kind::Workload => Who::Workload { name, issuer: self.config.name.clone(), groups },
-        };
+        let AuthorityConfig { name, kind, groups, .. } = &self.config;
+        let who = authority::who(name, *kind, principal, groups.clone());
         Ok(Principal { who, token: self.handle(shown)?, expires, targets: None, run: None })
     }
 
@@ -154,12 +134,8 @@ impl Authority {
 }
 
 fn read(field: &'static str, path: &Path) -> Result<String, Mistake> {
-    let failed = |error: std::io::Error| (field, format!("cannot be read from `{}`: {error}", path.display()));
-    let found = fs::metadata(path).map_err(failed)?;
-    if !found.is_file() || found.len() > MAX_FILE_BYTES {
-        return Err((field, format!("cannot be read: `{}` is no file of at most 4 MiB", path.display())));
-    }
-    fs::read_to_string(path).map_err(failed)
+    String::from_utf8(authority::read(field, path)?)
+        .map_err(|_| (field, format!("cannot be read from `{}`: it is no text", path.display())))
 }
 
 fn revoked_keys(path: &Path) -> Result<Vec<KeyData>, Mistake> {
