@@ -286,7 +286,7 @@ where
         }
         self.tape.asked(op, &operation)?;
         let answer = self.stay.rulings.rule(&self.stay.asker, &operation, clock::now());
-        let verdict = self.within_budgets(op, &operation, self.within_sight(&operation, answer.verdict));
+        let verdict = self.within_budgets(op, &operation, self.worth_asking(op, &operation, answer.verdict));
         let verdict = self.tape.ruled(op, verdict, answer.cached)?;
         match verdict {
             Verdict::Allow(obligations) => self.rule(op, Ruling::Allow(obligations)),

@@ -55,11 +55,16 @@ where
         }
     }
 
-    /// A verdict that people are asked about only where they can be shown all that they are asked.
-    pub(crate) fn within_sight(&self, operation: &Operation, verdict: Verdict) -> Verdict {
+    /// A verdict that people are asked about only where their approval would be of use, and where they can be shown all
+    /// that they are asked.
+    pub(crate) fn worth_asking(&self, op: OpId, operation: &Operation, verdict: Verdict) -> Verdict {
         // Preparing performs nothing: people are asked when it is performed.
-        if operation.stage == Stage::Prepare || !matches!(verdict, Verdict::Hold(_)) {
+        let Verdict::Hold(hold) = &verdict else { return verdict };
+        if operation.stage == Stage::Prepare {
             return verdict;
+        }
+        if let Some(refusal) = self.machine.unkept(op, &hold.obligations) {
+            return Verdict::Deny(Arc::new(refusal));
         }
         let texts = std::iter::once(&operation.text).chain(&operation.bound);
         let bytes = texts.clone().map(|text| text.content().len()).fold(0, usize::saturating_add);

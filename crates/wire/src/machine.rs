@@ -1,6 +1,6 @@
 //! One flow's grammar.
 
-use sluice_model::{HoldId, OpId, Refusal, Ruling, Spend, UnixMicros};
+use sluice_model::{HoldId, Obligations, OpId, Refusal, Ruling, Spend, UnixMicros};
 
 use crate::{Frame, Outbox, Side, Violation};
 
@@ -59,6 +59,13 @@ pub trait Machine: Send {
     fn weight(&self, input: &Input<Self::Frame>) -> usize {
         let _costs_little = input;
         0
+    }
+
+    /// Why an allow with these obligations would be of no use, for an operation that it has asked about. Known before
+    /// people are asked, it saves them the question.
+    fn unkept(&self, op: OpId, obligations: &Obligations) -> Option<Refusal> {
+        let _keeps_them = (op, obligations);
+        None
     }
 
     /// What an operation has used up that is not settled when its flow ends, whyever that is; `None` is all of what was

@@ -1,6 +1,6 @@
 //! A channel that a host opens, because a client had it listen, or lent it an agent or a display.
 
-use sluice_model::{OpId, Ruling};
+use sluice_model::{Obligations, OpId, Refusal, Ruling};
 use sluice_wire::{Input, Machine, Outbox, Side, Violation, Wants};
 
 use crate::frame::{Frame, Message};
@@ -122,6 +122,10 @@ impl Machine for ArrivalMachine {
             Input::Ended(side) => self.part(Some(side), out),
         }
         Ok(())
+    }
+
+    fn unkept(&self, _: OpId, obligations: &Obligations) -> Option<Refusal> {
+        unkept(&self.setup, obligations)
     }
 
     fn wants(&self) -> Wants {

@@ -147,6 +147,10 @@ impl Machine for ListenMachine {
         Ok(())
     }
 
+    fn unkept(&self, _: OpId, obligations: &Obligations) -> Option<Refusal> {
+        unkept(&self.setup, obligations)
+    }
+
     fn wants(&self) -> Wants {
         // A client that waits no longer for the host is heard.
         Wants { client: !matches!(self.state, State::Asking(_) | State::Pending(_)), server: true }

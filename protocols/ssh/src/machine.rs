@@ -6,7 +6,7 @@ mod notes;
 mod setup;
 mod work;
 
-use sluice_model::{Code, OpId, Refusal};
+use sluice_model::{Code, Obligations, OpId, Refusal};
 use sluice_wire::{Input, Machine, Outbox, Side, Violation, Wants};
 
 use crate::commands::Speaks;
@@ -412,6 +412,13 @@ impl Machine for ChannelMachine {
             State::Ready | State::Told => true,
         };
         Wants { client, server: true }
+    }
+
+    fn unkept(&self, op: OpId, obligations: &Obligations) -> Option<Refusal> {
+        match &self.state {
+            State::Asking(asked) if asked.op == op => self.unenforceable(asked, obligations),
+            State::Asking(_) | State::Running(_) | State::Ready | State::Told => None,
+        }
     }
 
     fn weight(&self, input: &Input<Frame>) -> usize {

@@ -295,6 +295,9 @@ fn what_is_not_looked_into_is_not_allowed_with_masks() {
     for message in opaque {
         let mut bench = Bench::new();
         bench.client(message.clone());
+        let op = bench.asked.last().unwrap().0;
+        assert!(bench.machine.unkept(op, &masks()).is_some_and(|refusal| refusal.rule.as_str().contains("unmaskable")));
+        assert!(bench.machine.unkept(op, &Obligations::default()).is_none());
         bench.rule(Ruling::Allow(masks().into()));
         assert!(bench.to_server.is_empty(), "{message:?}");
         let told = format!("{}{:?}", bench.words(), bench.told());
@@ -307,6 +310,7 @@ fn what_is_not_looked_into_is_not_allowed_with_masks() {
     for message in [exec("cat /srv/a"), exec("$x"), Message::Shell, Message::Subsystem("sftp".into())] {
         let mut bench = Bench::new();
         bench.client(message);
+        assert!(bench.machine.unkept(bench.asked.last().unwrap().0, &masks()).is_none());
         bench.rule(Ruling::Allow(masks().into()));
         assert_eq!(bench.to_server.len(), 1);
     }

@@ -1,13 +1,14 @@
 //! Operations that wait for people.
 
 use sluice_kernel::{Limits, Settlement};
-use sluice_model::{HoldId, Stage};
-use sluice_wire::{FlowError, Interrupted};
+use sluice_model::{Code, HoldId, Obligations, OpId, Refusal, Stage};
+use sluice_wire::{FlowError, Input, Interrupted, Machine, Outbox, Violation, Wants};
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Duration, Instant};
 
 use crate::harness::{POLICIES, Session, Setup, World, patiently};
 use crate::recorder::Entry;
+use crate::toy::{Line, Toy};
 
 /// A session whose client waits for an approval.
 async fn held(setup: Setup) -> (World, Session, HoldId) {
@@ -218,6 +219,37 @@ async fn nobody_to_ask_is_a_refusal() {
     session.client.say("put gold x\n").await;
     session.client.expect("refused nobody-home nobody can be asked").await;
     assert!(world.log.has("deny 1 nobody-home"));
+    is_usable(&mut session).await;
+}
+
+/// A toy that can do nothing with an allow.
+#[derive(Default)]
+struct Unable(Toy);
+
+impl Machine for Unable {
+    type Frame = Line;
+
+    fn handle(&mut self, input: Input<Line>, out: &mut Outbox<Line>) -> Result<(), Violation> {
+        self.0.handle(input, out)
+    }
+
+    fn wants(&self) -> Wants {
+        self.0.wants()
+    }
+
+    fn unkept(&self, _: OpId, _: &Obligations) -> Option<Refusal> {
+        Some(Refusal::builtin(Code::Unsupported, "unable", "nothing can be covered here"))
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_asked_for_what_would_be_refused_in_the_end() {
+    let mut world = World::new(Setup::default());
+    let mut session = world.carry(Unable::default()).await;
+    session.client.say("put gold x\n").await;
+    session.client.expect("refused unable nothing can be covered here").await;
+    assert!(world.log.has("deny 1 unable") && !world.log.has("hold 1 gold-gate"));
+    assert!(world.desk.filed.try_recv().is_err());
     is_usable(&mut session).await;
 }
 

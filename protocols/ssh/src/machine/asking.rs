@@ -152,7 +152,7 @@ impl ChannelMachine {
     }
 
     /// Why an allow cannot be kept to: what is not looked into cannot be masked, and nothing here counts rows.
-    fn unenforceable(&self, asked: &Asked, obligations: &Obligations) -> Option<Refusal> {
+    pub(super) fn unenforceable(&self, asked: &Asked, obligations: &Obligations) -> Option<Refusal> {
         let masked = !self.setup.screens.watch(obligations).is_empty();
         if masked && !matches!(asked.speaks, Speaks::Text) {
             let copies = matches!(asked.message, Message::Exec(_));
