@@ -264,6 +264,21 @@ fn the_environment_is_printed_for_a_shell_and_as_json() {
 }
 
 #[test]
+fn what_a_run_signs_in_with_is_revoked_with_the_token_that_began_it() {
+    let site = site();
+    let token = created(site.path(), &["--user", "alice"]);
+    let began = tokens(site.path())[0]["id"].as_str().unwrap().to_owned();
+    let print = ["run", "--print-env", "--output", "json", "--targets", "shop"];
+    let printed = with_token(site.path(), &token, &print);
+    let run: Value = serde_json::from_slice(&printed.stdout).unwrap();
+    let inner = with_token(site.path(), run["variables"]["SLUICE_TOKEN"].as_str().unwrap(), &print);
+    assert_eq!(serde_json::from_slice::<Value>(&inner.stdout).unwrap()["run"], run["run"], "{}", said(&inner));
+    assert_eq!(code(&sluice(site.path(), &["token", "revoke", &began])), 0);
+    let states: Vec<Value> = tokens(site.path()).iter().map(|row| row["state"].clone()).collect();
+    assert_eq!(states, ["revoked", "revoked", "revoked"]);
+}
+
+#[test]
 fn what_cannot_be_reached_is_not_promised() {
     let site = site();
     let file = site.path().join("sluice.yaml");

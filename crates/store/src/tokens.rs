@@ -52,7 +52,12 @@ pub trait Tokens: Send + Sync {
     /// Writes down a minted token.
     fn insert_token<'a>(&'a self, token: &'a TokenRow) -> BoxFuture<'a, Result<(), StoreError>>;
 
-    /// Revokes a token, also one that was minted elsewhere; `false` if it was revoked before.
+    /// Writes down that a credential is made with another, before it is given out: it is revoked with that one, which may
+    /// be one that was minted elsewhere.
+    fn descend<'a>(&'a self, token: &'a TokenId, parent: &'a TokenId) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Revokes a token, also one that was minted elsewhere, and everything that was made with it; `false` if it was revoked
+    /// before.
     fn revoke_token<'a>(&'a self, id: &'a TokenId, now: UnixMicros) -> BoxFuture<'a, Result<bool, StoreError>>;
 
     /// The newest tokens that were minted here.

@@ -109,6 +109,8 @@ pub(super) struct Request {
     pub(super) ttl_seconds: u32,
     pub(super) label: Option<String>,
     pub(super) run: Option<RunId>,
+    /// The token that it is made with, and is revoked with.
+    pub(super) parent: Option<TokenId>,
 }
 
 impl Request {
@@ -119,6 +121,7 @@ impl Request {
             ttl_seconds: seconds(&create.ttl)?,
             label: create.label,
             run: None,
+            parent: None,
         })
     }
 }
@@ -161,7 +164,7 @@ pub(crate) fn seconds(text: &str) -> Result<u32> {
 
 /// Mints a token for every target.
 pub(crate) async fn create_token(paths: &Paths, who: Who, ttl_seconds: u32, label: &str) -> Result<Secret> {
-    let request = Request { who, targets: None, ttl_seconds, label: Some(label.to_owned()), run: None };
+    let request = Request { who, targets: None, ttl_seconds, label: Some(label.to_owned()), run: None, parent: None };
     Ok(mint_token(paths, request).await?.0)
 }
 
@@ -190,6 +193,9 @@ pub(super) async fn mint_token(paths: &Paths, request: Request) -> Result<(Secre
     let row =
         TokenRow { id, kind: "jwt".to_owned(), principal, created: now, expires, label: request.label, revoked: None };
     let store = Sqlite::open(&paths.state()).await.context("the store cannot be opened")?;
+    if let Some(parent) = &request.parent {
+        store.descend(&row.id, parent).await.context("the token could not be written down, so it is not given out")?;
+    }
     store.insert_token(&row).await.context("the token could not be written down, so it is not given out")?;
     store.close().await;
     Ok((token, row))

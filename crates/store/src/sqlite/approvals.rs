@@ -91,6 +91,12 @@ impl Approvals for Sqlite {
         now: UnixMicros,
     ) -> BoxFuture<'a, Result<bool, StoreError>> {
         boxed(async move {
+            let mut change = self.write.begin_with("begin immediate").await?;
+            // Votes may have lost their worth since they were enough.
+            let enough = find(&mut change, id).await?.is_some_and(|hold| hold.tally.complete());
+            if !enough {
+                return Ok(false);
+            }
             let done = sqlx::query(
                 "update holds set state = 'consumed', settled = ?1 \
                  where id = ?2 and state = 'approved' and expires > ?1 and digest = ?3",
@@ -98,8 +104,9 @@ impl Approvals for Sqlite {
             .bind(now.0)
             .bind(id.as_str())
             .bind(&digest.0[..])
-            .execute(&self.write)
+            .execute(&mut *change)
             .await?;
+            change.commit().await?;
             Ok(done.rows_affected() == 1)
         })
     }
@@ -160,14 +167,20 @@ impl Sqlite {
     async fn count(&self, id: &HoldId, approver: &Principal, now: UnixMicros) -> Result<Tally, NotCounted> {
         let mut change = self.write.begin_with("begin immediate").await.map_err(StoreError::from)?;
         let found = answerable(&mut change, id, approver, now, State::Requested).await?;
-        sqlx::query("insert into votes (hold, person, groups, at) values (?, ?, ?, ?) on conflict do nothing")
-            .bind(id.as_str())
-            .bind(&found.person.name)
-            .bind(to_json(&found.person.groups, "vote")?)
-            .bind(now.0)
-            .execute(&mut *change)
-            .await
-            .map_err(StoreError::from)?;
+        // Whoever has another token in the place of one that was revoked votes anew.
+        sqlx::query(
+            "insert into votes (hold, person, groups, at, token) values (?, ?, ?, ?, ?) on conflict (hold, person) do update \
+             set groups = excluded.groups, at = excluded.at, token = excluded.token \
+             where votes.token in (select token from revocations)",
+        )
+        .bind(id.as_str())
+        .bind(&found.person.name)
+        .bind(to_json(&found.person.groups, "vote")?)
+        .bind(now.0)
+        .bind(approver.token.as_str())
+        .execute(&mut *change)
+        .await
+        .map_err(StoreError::from)?;
         let (_, tally) = votes(&mut change, id, &found.hold.approvals).await?;
         if tally.complete() {
             sqlx::query("update holds set state = 'approved' where id = ? and state = 'requested'")
@@ -274,12 +287,16 @@ async fn hold(connection: &mut SqliteConnection, row: &SqliteRow) -> Result<Hold
     })
 }
 
+/// The votes that count: those of tokens that nobody has revoked.
 async fn votes(
     connection: &mut SqliteConnection,
     id: &HoldId,
     approvals: &[Approval],
 ) -> Result<(Vec<Vote>, Tally), StoreError> {
-    let query = sqlx::query("select person, groups, at from votes where hold = ? order by at, person");
+    let query = sqlx::query(
+        "select person, groups, at from votes where hold = ? \
+         and (token is null or token not in (select token from revocations)) order by at, person",
+    );
     let rows = query.bind(id.as_str()).fetch_all(connection).await?;
     let mut votes = Vec::with_capacity(rows.len());
     let mut groups: Vec<BTreeSet<Group>> = Vec::with_capacity(rows.len());

@@ -61,6 +61,9 @@ pub(super) const STEPS: &[&str] = &[
     create index ssh_keys_by_key on ssh_keys (key);",
     "alter table objects add column until integer;
     create index objects_by_end on objects (until) where until is not null;",
+    "create table descents (token text primary key, parent text not null) strict;
+    create index descents_by_parent on descents (parent);
+    alter table votes add column token text;",
 ];
 
 /// Takes the steps that a store has not taken yet, each with its mark in one transaction.

@@ -293,6 +293,52 @@ async fn tokens_are_revoked_once_and_the_cursor_sees_each_revocation_once() {
 }
 
 #[tokio::test]
+async fn what_was_made_with_a_token_is_revoked_with_it() {
+    let (_dir, store) = store().await;
+    let [root, run, key, other] = ["root", "run", "key", "other"].map(|id| TokenId::new(id).unwrap());
+    store.descend(&run, &root).await.unwrap();
+    store.descend(&key, &run).await.unwrap();
+    store.descend(&other, &TokenId::new("elsewhere").unwrap()).await.unwrap();
+    assert!(store.descend(&key, &root).await.is_err(), "it is made once");
+    assert!(store.revoke_token(&run, NOW).await.unwrap());
+    assert!(store.revoke_token(&root, NOW).await.unwrap());
+    assert!(!store.revoke_token(&key, NOW).await.unwrap(), "it was revoked with the run");
+    assert_eq!(store.revoked_since(0).await.unwrap().0.len(), 3);
+    assert!(!store.is_revoked(&other).await.unwrap());
+    // What is made with a token that was revoked a moment ago never counts.
+    let late = TokenId::new("late").unwrap();
+    store.descend(&late, &key).await.unwrap();
+    assert!(store.is_revoked(&late).await.unwrap());
+}
+
+#[tokio::test]
+async fn the_vote_of_a_token_that_was_revoked_does_not_count() {
+    let (_dir, store) = store().await;
+    let voter = |name: &str, token: &str| Principal { token: TokenId::new(token).unwrap(), ..user(name, &["dba"]) };
+    let (bob, carol) = (voter("bob", "t-bob"), voter("carol", "t-carol"));
+    let filed = request("h-1", user("ana", &[]), &[("dba", 2)]);
+    store.request(&filed).await.unwrap();
+    store.approve(&filed.id, &bob, NOW).await.unwrap();
+    store.revoke_token(&bob.token, NOW).await.unwrap();
+    assert_eq!(store.approve(&filed.id, &carol, NOW).await.unwrap(), Tally { given: 1, needed: 2 });
+    let people = async || {
+        let hold = store.show_hold(&filed.id).await.unwrap().unwrap();
+        hold.votes.into_iter().map(|vote| vote.person).collect::<Vec<_>>()
+    };
+    assert_eq!(people().await, ["carol"]);
+    // With another token he votes anew; once.
+    let again = voter("bob", "t-bob-2");
+    assert!(store.approve(&filed.id, &again, NOW).await.unwrap().complete());
+    assert_eq!((people().await.len(), state(&store, "h-1").await), (2, State::Approved));
+    // Nor is what has been approved used up without enough votes.
+    store.revoke_token(&carol.token, NOW).await.unwrap();
+    assert!(!store.consume(&filed.id, &filed.digest, NOW).await.unwrap());
+    store.request(&request("h-2", user("ana", &[]), &[("dba", 1)])).await.unwrap();
+    store.approve(&hold("h-2"), &again, NOW).await.unwrap();
+    assert!(store.consume(&hold("h-2"), &filed.digest, NOW).await.unwrap());
+}
+
+#[tokio::test]
 async fn scram_secrets_are_found_and_follow_their_token() {
     let (_dir, store) = store().await;
     let secret = ScramSecret {

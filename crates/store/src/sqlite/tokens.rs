@@ -24,13 +24,48 @@ impl Tokens for Sqlite {
         })
     }
 
+    fn descend<'a>(&'a self, token: &'a TokenId, parent: &'a TokenId) -> BoxFuture<'a, Result<(), StoreError>> {
+        boxed(async move {
+            let mut change = self.write.begin_with("begin immediate").await?;
+            sqlx::query("insert into descents (token, parent) values (?, ?)")
+                .bind(token.as_str())
+                .bind(parent.as_str())
+                .execute(&mut *change)
+                .await?;
+            // Whoever revoked the parent a moment ago has revoked this one.
+            sqlx::query(
+                "insert into revocations (token, at) select ?1, at from revocations where token = ?2 \
+                 on conflict (token) do nothing",
+            )
+            .bind(token.as_str())
+            .bind(parent.as_str())
+            .execute(&mut *change)
+            .await?;
+            change.commit().await?;
+            Ok(())
+        })
+    }
+
     fn revoke_token<'a>(&'a self, id: &'a TokenId, now: UnixMicros) -> BoxFuture<'a, Result<bool, StoreError>> {
         boxed(async move {
+            let mut change = self.write.begin_with("begin immediate").await?;
             let done = sqlx::query("insert into revocations (token, at) values (?, ?) on conflict (token) do nothing")
                 .bind(id.as_str())
                 .bind(now.0)
-                .execute(&self.write)
+                .execute(&mut *change)
                 .await?;
+            sqlx::query(
+                "with recursive fallen (token) as \
+                 (select token from descents where parent = ?1 \
+                 union select descents.token from descents join fallen on descents.parent = fallen.token) \
+                 insert into revocations (token, at) select token, ?2 from fallen where true \
+                 on conflict (token) do nothing",
+            )
+            .bind(id.as_str())
+            .bind(now.0)
+            .execute(&mut *change)
+            .await?;
+            change.commit().await?;
             Ok(done.rows_affected() == 1)
         })
     }

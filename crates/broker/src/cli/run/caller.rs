@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail};
 use sluice_identity::{Identity, Keys, RevokedTokens, ScramLogins, SshLogins};
 use sluice_kernel::clock;
-use sluice_model::{Principal, RunId, Secret, TargetName, Who};
+use sluice_model::{Principal, RunId, Secret, TargetName, TokenId, Who};
 
 use super::Arguments;
 use crate::cli::token::{Subject, groups, seconds, target_names};
@@ -23,6 +23,8 @@ pub(super) struct Caller {
     pub(super) ttl_seconds: u32,
     /// The run that the caller is in already.
     pub(super) run: Option<RunId>,
+    /// The token that the caller shows.
+    pub(super) token: Option<TokenId>,
 }
 
 impl Caller {
@@ -39,7 +41,7 @@ impl Caller {
                 agent_groups: arguments.agent_groups.clone(),
                 purpose: arguments.purpose.clone(),
             };
-            return Ok(Self { who: subject.who()?, targets, ttl_seconds, run: None });
+            return Ok(Self { who: subject.who()?, targets, ttl_seconds, run: None, token: None });
         };
         if arguments.user.is_some() || !arguments.groups.is_empty() {
             bail!(
@@ -84,7 +86,7 @@ impl Caller {
                 bail!("an agent acts for a person, and this token is none of a person: leave --agent out")
             }
         };
-        Ok(Self { who, targets, ttl_seconds: ttl_seconds.min(left), run: shown.run })
+        Ok(Self { who, targets, ttl_seconds: ttl_seconds.min(left), run: shown.run, token: Some(shown.token) })
     }
 }
 

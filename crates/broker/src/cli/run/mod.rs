@@ -125,6 +125,7 @@ async fn mint(config: &Config, paths: &Paths, arguments: &Arguments) -> Result<M
         ttl_seconds: caller.ttl_seconds,
         label: Some(label(&run, arguments.command.first())),
         run: Some(run.clone()),
+        parent: caller.token,
     };
     let (token, row) = mint_token(paths, request).await?;
     Ok(Minted { run, token, row, ssh: None })

@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result, bail};
 use sluice_identity::NewKey;
 use sluice_kernel::clock;
 use sluice_model::{ExposeSecret as _, Principal, RunId, TokenId};
-use sluice_store::{Added, Sqlite, SshKeyRow, SshKeys as _};
+use sluice_store::{Added, Sqlite, SshKeyRow, SshKeys as _, Tokens as _};
 use tempfile::TempDir;
 
 use super::endpoints::Door;
@@ -31,6 +31,8 @@ use client::Files;
 #[derive(Debug)]
 pub(super) struct Clients {
     row: SshKeyRow,
+    /// The run's token: the key is revoked with it.
+    parent: TokenId,
     folder: TempDir,
     guide: Guide,
 }
@@ -70,13 +72,16 @@ impl Clients {
         let programs = root.join("bin");
         wrap(&programs, &config, &search)?;
         let row = row(&key, principal, run)?;
-        Ok(Some(Self { row, folder, guide: Guide { programs, config, search } }))
+        let parent = principal.token.clone();
+        Ok(Some(Self { row, parent, folder, guide: Guide { programs, config, search } }))
     }
 
     /// Writes the key down and waits until the broker knows it.
     pub(super) async fn register(&self, paths: &Paths) -> Result<()> {
         let store = Sqlite::open(&paths.state()).await.context("the store cannot be opened")?;
-        let added = store.insert_ssh_key(&self.row).await.context("the run's SSH key could not be written down")?;
+        let unwritten = "the run's SSH key could not be written down";
+        store.descend(self.id(), &self.parent).await.context(unwritten)?;
+        let added = store.insert_ssh_key(&self.row).await.context(unwritten)?;
         store.close().await;
         if let Added::Taken(_) = added {
             bail!("the run's SSH key is somebody's already");
