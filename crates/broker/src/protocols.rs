@@ -80,6 +80,9 @@ pub(crate) trait Lane: Send + Sync {
     /// The tags that a target's half puts on its resources.
     fn tags(&self, half: &Half) -> BTreeSet<Tag>;
 
+    /// Everything of a kind that there can be at a target, by its name; `None` where its half does not tell.
+    fn names(&self, half: &Half, kind: &str) -> Option<BTreeSet<String>>;
+
     /// How the broker signs in to its targets.
     fn login(&self) -> Login;
 
@@ -190,6 +193,10 @@ impl Lane for PostgresLane {
         tags::<sluice_postgres::Target>(half)
     }
 
+    fn names(&self, half: &Half, kind: &str) -> Option<BTreeSet<String>> {
+        half.of::<sluice_postgres::Target>()?.names(kind)
+    }
+
     fn login(&self) -> Login {
         Login::Named
     }
@@ -253,6 +260,10 @@ impl Lane for HttpLane {
         tags::<sluice_http::Target>(half)
     }
 
+    fn names(&self, half: &Half, kind: &str) -> Option<BTreeSet<String>> {
+        half.of::<sluice_http::Target>()?.names(kind)
+    }
+
     fn login(&self) -> Login {
         Login::Keyed
     }
@@ -310,6 +321,10 @@ impl Lane for SshLane {
 
     fn tags(&self, half: &Half) -> BTreeSet<Tag> {
         tags::<sluice_ssh::Target>(half)
+    }
+
+    fn names(&self, half: &Half, kind: &str) -> Option<BTreeSet<String>> {
+        half.of::<sluice_ssh::Target>()?.names(kind)
     }
 
     fn login(&self) -> Login {

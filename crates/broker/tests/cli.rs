@@ -113,6 +113,40 @@ fn a_policy_whose_limits_nothing_keeps_is_not_taken() {
 }
 
 #[test]
+fn a_policy_about_what_is_not_there_is_told() {
+    let site = site();
+    change(
+        site.path(),
+        "targets:\n",
+        &format!(
+            "targets:\n  web: {{ protocol: ssh, environment: prod, host: 127.0.0.1, port: 1, host_keys: [\"{KEY}\"], \
+             commands: [\"make deploy\"], credential: {{ user: app, password: \"file:{}\" }}, auth: password }}\n",
+            site.path().join("secret").display()
+        ),
+    );
+    let about = |id: &str| {
+        let rule = format!("@id(\"about\") forbid (principal, action, resource == {id});\n");
+        fs::write(site.path().join("policies/about.cedar"), rule).unwrap();
+        let checked = sluice(site.path(), &["check", "--offline"]);
+        (code(&checked), said(&checked))
+    };
+    for id in ["Target::\"web\"", "Program::\"web/journalctl\"", "Program::\"web/make deploy\"", "File::\"web//etc\""] {
+        let (code, text) = about(id);
+        assert!(code == 0 && !text.contains("rule about"), "{id}: {text}");
+    }
+    for (id, expected) in [
+        ("Program::\"web/jornalctl\"", "the target `web` has no Program `jornalctl`; did you mean `journalctl`?"),
+        ("Target::\"wbe\"", "no target is called `wbe`; did you mean `web`?"),
+        ("Table::\"shopp/public/orders\"", "no target is called `shopp`; did you mean `shop`?"),
+    ] {
+        let (code, text) = about(id);
+        assert!(code == 1 && text.contains(expected) && text.contains("rule about (about.cedar)"), "{id}: {text}");
+    }
+    let (code, text) = about("Target::\"warehouse\"");
+    assert!(code == 0 && text.contains("no target is called `warehouse`"), "{text}");
+}
+
+#[test]
 fn serve_refuses_a_wrong_configuration_and_a_missing_one() {
     let site = site();
     change(site.path(), "data_dir", "data_dirs");

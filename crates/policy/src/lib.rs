@@ -30,7 +30,7 @@ mod vocabulary;
 pub use case::{Approved, Case, Decision, Moment};
 pub use diagnostic::{Diagnostics, Problem};
 pub use explain::{Asked, Explanation, NearMiss, Outcome};
-pub use policies::{Policies, Slice};
+pub use policies::{Named, Policies, Slice};
 pub use schema::schema_text;
 pub use settings::Settings;
 pub use source::Source;

@@ -44,6 +44,18 @@ pub(crate) fn fault(vocabulary: &Vocabulary, uid: &EntityUid) -> Option<(String,
     (!fits).then(|| (format!("nothing can be `{uid}`"), form(kind)))
 }
 
+/// The target that an id is of, and the kind and name of what lies right below it; `None` for an id of nothing at a target.
+pub(crate) fn named(vocabulary: &Vocabulary, uid: &EntityUid) -> Option<(TargetName, Option<(&'static str, String)>)> {
+    let (of, id) = (uid.type_name(), uid.id().unescaped());
+    if *of == vocabulary.types.target {
+        return Some((TargetName::new(id).ok()?, None));
+    }
+    let (name, kind) = vocabulary.kind_of(of)?;
+    let (target, path) = id.split_once('/')?;
+    let below = if kind.alone { Some(path.to_owned()) } else { unescape(path).filter(|_| kind.depth == 1) };
+    Some((TargetName::new(target).ok()?, below.map(|below| (name, below))))
+}
+
 /// Whether what stands below the target names something of a kind.
 fn is_path(kind: &Kind, path: &str) -> bool {
     if kind.alone {

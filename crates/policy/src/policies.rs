@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cedar_policy::EntityUid;
-use sluice_model::{Controls, Principal, RuleId, Schema, Target};
+use sluice_model::{Controls, Principal, RuleId, Schema, Target, TargetName};
 
 use crate::ask::Compiled;
 use crate::case::{Case, Decision};
@@ -11,6 +11,7 @@ use crate::compile::{Output, compile};
 use crate::decide::decide;
 use crate::diagnostic::Diagnostics;
 use crate::entity::{World, lies_in};
+use crate::naming;
 use crate::rule::{Rule, RuleSet};
 use crate::settings::Settings;
 use crate::source::Source;
@@ -66,6 +67,19 @@ impl Policies {
         self.rules.rules().filter(limits).filter(move |rule| !is_kept(rule)).map(|rule| (&rule.id, &*rule.source))
     }
 
+    /// The targets, and the things below them, that rules name, with the rules and the files they stand in.
+    pub fn named(&self) -> impl Iterator<Item = Named<'_>> {
+        let vocabulary = &self.compiled.vocabulary;
+        let rules = self.rules.rules().chain(self.shadowed.iter().flat_map(|shadowed| shadowed.rules()));
+        rules.flat_map(move |rule| {
+            let literals = rule.policy.entity_literals().into_iter();
+            literals.filter_map(move |uid| {
+                let (target, below) = naming::named(vocabulary, &uid)?;
+                Some(Named { rule: &rule.id, source: &rule.source, target, below })
+            })
+        })
+    }
+
     /// The same policies without one rule: what would be if nobody had written it.
     #[must_use]
     pub fn without(&self, rule: &RuleId) -> Option<Self> {
@@ -94,6 +108,18 @@ impl Policies {
         };
         RuleSet::new(self.rules.rules().filter(applies).cloned())
     }
+}
+
+/// What a rule names by its own id.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Named<'a> {
+    pub rule: &'a RuleId,
+    /// The file that the rule stands in.
+    pub source: &'a str,
+    pub target: TargetName,
+    /// Kind and name of what lies right below the target; `None` where the rule names the target itself, or what lies
+    /// deeper.
+    pub below: Option<(&'static str, String)>,
 }
 
 /// The policies that matter for one principal at one target.

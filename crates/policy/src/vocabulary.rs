@@ -115,6 +115,11 @@ impl Vocabulary {
         self.kinds.get(kind)
     }
 
+    /// The kind of a type of entity.
+    pub(crate) fn kind_of(&self, of: &EntityTypeName) -> Option<(&'static str, &Kind)> {
+        self.kinds.iter().find(|(_, kind)| kind.name == *of).map(|(name, kind)| (*name, kind))
+    }
+
     /// Whether an action is declared with this effect, may be done to this kind of resource, and is told with this
     /// group of facts: a rule about it reads no other, and a `has` that is always false would never forbid.
     pub(crate) fn permits_on(&self, action: &Action, kind: &str, facts: &str) -> bool {

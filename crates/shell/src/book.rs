@@ -78,6 +78,11 @@ impl Book {
         self.schemas.iter().map(|schema| (schema.name.as_str(), schema.summary.as_str()))
     }
 
+    /// The templates, in their order.
+    pub fn templates(&self) -> impl Iterator<Item = &Template> {
+        self.templates.iter()
+    }
+
     /// What a text is. Pure and total; linear in the text and in the schemas of the programs that it names.
     pub fn judge(&self, text: &[u8]) -> Judgement {
         match Script::parse(text) {

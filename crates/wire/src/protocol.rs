@@ -80,6 +80,12 @@ pub trait Configured: DeserializeOwned + Send + Sync + 'static {
 
     /// The tags that it puts on resources; none where it has mistakes.
     fn tags(&self) -> BTreeSet<Tag>;
+
+    /// Everything of a kind that there can be at the target, by its name; `None` where the configuration does not tell.
+    fn names(&self, kind: &str) -> Option<BTreeSet<String>> {
+        let _nobody_knows = kind;
+        None
+    }
 }
 
 /// One wire protocol.

@@ -10,6 +10,7 @@ use sluice_model::Tag;
 use sluice_wire::Configured;
 
 use crate::classes::Classes;
+use crate::schema::MODEL;
 
 /// An HTTP API.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -73,6 +74,11 @@ impl Configured for Target {
     /// The classes that values at this target may be of.
     fn tags(&self) -> BTreeSet<Tag> {
         Classes::of(self).map(|classes| classes.tags().cloned().collect()).unwrap_or_default()
+    }
+
+    /// The models, where they are listed.
+    fn names(&self, kind: &str) -> Option<BTreeSet<String>> {
+        (kind == MODEL && !self.models.is_empty()).then(|| self.models.keys().cloned().collect())
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the text of a command decides.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use sluice_model::{Action, Effect};
 use sluice_shell::{Book, By, Class, Command, File, Judgement, Template};
@@ -83,6 +85,12 @@ impl Commands {
         let template = |text: &String| Template::parse(text).map_err(|error| format!("`commands`: `{text}`: {error}"));
         let templates: Result<Vec<Template>, String> = target.commands.iter().map(template).collect();
         Ok(Self(book.with_templates(templates?)))
+    }
+
+    /// What policies call them.
+    pub(crate) fn names(&self) -> BTreeSet<String> {
+        let entries = self.0.index().map(|(name, _)| name);
+        entries.chain(self.0.templates().map(Template::text)).map(str::to_owned).collect()
     }
 
     pub(crate) fn judge(&self, command: &[u8], terminal: bool) -> Judged {

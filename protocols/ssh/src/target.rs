@@ -13,6 +13,7 @@ use sluice_wire::Configured;
 use crate::commands::Commands;
 use crate::files::sftp;
 use crate::hostkeys::HostKeys;
+use crate::schema::PROGRAM;
 
 /// A host that speaks SSH.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -126,6 +127,11 @@ impl Configured for Target {
     /// The classes that values at this target may be of.
     fn tags(&self) -> BTreeSet<Tag> {
         self.detect().map(|detectors| detectors.tags().cloned().collect()).unwrap_or_default()
+    }
+
+    /// The known commands.
+    fn names(&self, kind: &str) -> Option<BTreeSet<String>> {
+        if kind == PROGRAM { Commands::of(self).ok().map(|commands| commands.names()) } else { None }
     }
 }
 

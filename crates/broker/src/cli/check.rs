@@ -8,6 +8,7 @@ use clap::Args;
 use serde_json::json;
 use sluice_identity::{Identity, Keys, RevokedTokens, ScramLogins};
 use sluice_model::{Level, Tag, TargetName};
+use sluice_policy::Named;
 use sluice_vault::{SecretSource, Vault};
 use sluice_wire::{Credential, Finding};
 
@@ -45,6 +46,7 @@ pub(crate) async fn run(global: &Global, arguments: &Arguments) -> Result<u8> {
         Ok(compiled) => {
             let rules = compiled.ids().count();
             lines.push(resolved("policies", format!("{rules} rules in {}", config.policies.display())));
+            lines.extend(compiled.named().filter_map(|named| misnamed(&config, &named)));
         }
         Err(Mistakes(more)) => mistakes.extend(more),
     }
@@ -135,6 +137,29 @@ fn listener(config: &Config) -> Vec<Line> {
         lines.push(resolved("listen", "passwords without TLS are accepted from loopback clients (dangerous)"));
     }
     lines
+}
+
+/// What a rule says of something that is not there: a forbid of it forbids nothing. Rules may be meant for the targets of
+/// another broker too, unless a name is spelt almost like one here.
+fn misnamed(config: &Config, named: &Named<'_>) -> Option<Line> {
+    let about = format!("rule {} ({})", named.rule, named.source);
+    let Some(guarded) = config.targets.get(&named.target) else {
+        let known: Vec<&str> = config.targets.keys().map(TargetName::as_str).collect();
+        let what = format!("no target is called `{}`", named.target);
+        let finding = match nearest(named.target.as_str(), &known) {
+            Some(near) => Finding::Wrong(format!("{what}; did you mean `{near}`?")),
+            None => Finding::Unchecked(what),
+        };
+        return Some(Line { about, finding });
+    };
+    let (kind, name) = named.below.as_ref()?;
+    let known = protocols::named(guarded.target.protocol)?.names(&guarded.half, kind)?;
+    if known.contains(name) {
+        return None;
+    }
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    let hint = nearest(name, &known).map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+    Some(wrong(about, format!("the target `{}` has no {kind} `{name}`{hint}", named.target)))
 }
 
 /// A classified tag that nothing carries is a slip of the pen if another one is spelt almost the same.
