@@ -7,7 +7,7 @@ use sluice_model::Effect;
 use crate::judgement::Operand;
 use crate::schema::{Flag, Schema, Takes};
 use crate::shape::Shape;
-use crate::sheet::{Class, Slot};
+use crate::sheet::{Class, Joins, Slot};
 
 /// Why an argument vector does not match.
 #[derive(Debug)]
@@ -272,6 +272,12 @@ impl<'a> Walk<'a, '_> {
         for slot in slots {
             let more = over.min(slot.max.unwrap_or(1).saturating_sub(slot.min));
             over -= more;
+            if slot.min + more == 0
+                && let Some(missing) = &slot.missing
+                && (slot.missing_with.0.is_empty() || slot.missing_with.0.iter().any(|flag| self.saw(flag)))
+            {
+                self.keep(slot, missing, None);
+            }
             for word in rest.by_ref().take(slot.min + more) {
                 if !slot.kind.accepts_word(word) {
                     return Err(Miss::Arguments(format!("`{word}` is not a {} it may have", slot.kind.kind.name())));
@@ -279,15 +285,50 @@ impl<'a> Walk<'a, '_> {
                 self.keep(slot, word, None);
             }
         }
-        rest.next().map_or(Ok(()), |word| Err(Miss::Arguments(format!("`{word}` is one operand too many"))))
+        if let Some(word) = rest.next() {
+            return Err(Miss::Arguments(format!("`{word}` is one operand too many")));
+        }
+        self.join();
+        Ok(())
+    }
+
+    /// Names what lies in operands that may be folders.
+    fn join(&mut self) {
+        let operands = self.operands.iter().filter(|operand| operand.flag.is_none() && operand.kind.is_path());
+        let operands: Vec<&Operand> = operands.collect();
+        let joined: Vec<Operand> = match (self.schema.joins, operands.as_slice()) {
+            (Some(Joins::Last), [others @ .., last]) => others.iter().filter_map(|other| within(last, other)).collect(),
+            (Some(Joins::Either), [one, other]) => {
+                [within(one, other), within(other, one)].into_iter().flatten().collect()
+            }
+            _ => Vec::new(),
+        };
+        self.operands.extend(joined);
     }
 
     fn keep(&mut self, slot: &Slot, word: &str, flag: Option<String>) {
         let effect = slot.effect.map_or(self.schema.effect, |doing| doing.0);
         // What is done to an operand is part of what the command does.
         self.effect = self.effect.max(slot.effect.map_or(Effect::Connect, |doing| doing.0));
-        self.operands.push(Operand { kind: slot.kind.kind, text: slot.kind.normal(word).to_owned(), effect, flag });
+        let named = Operand { kind: slot.kind.kind, text: slot.kind.normal(word).to_owned(), effect, flag };
+        let suffixes = &slot.suffixes;
+        if named.text != "-" && !suffixes.iter().any(|suffix| named.text.ends_with(suffix.as_str())) {
+            let other = |suffix| Operand { text: format!("{}{suffix}", named.text), ..named.clone() };
+            self.operands.extend(suffixes.iter().map(other));
+        }
+        self.operands.push(named);
     }
+}
+
+/// What is called like another operand, in a folder.
+fn within(folder: &Operand, other: &Operand) -> Option<Operand> {
+    let name = other.text.rsplit('/').next().filter(|name| !matches!(*name, "" | "." | ".." | "-"))?;
+    let text = match folder.text.as_str() {
+        "-" => return None,
+        "/" => format!("/{name}"),
+        folder => format!("{folder}/{name}"),
+    };
+    Some(Operand { text, ..folder.clone() })
 }
 
 fn unfit(flag: &str, shape: &Shape) -> Miss {

@@ -6,7 +6,7 @@ use serde_saphyr::Spanned;
 use sluice_model::Effect;
 
 use crate::shape::Shape;
-use crate::sheet::{Class, Entry, Flags, Slot, Wraps};
+use crate::sheet::{Class, Entry, Flags, Joins, Slot, Wraps};
 
 /// Where programs of the system lie.
 const FOLDERS: [&str; 5] = ["", "/bin/", "/usr/bin/", "/sbin/", "/usr/sbin/"];
@@ -31,6 +31,7 @@ pub(crate) struct Schema {
     pub(crate) options_first: bool,
     pub(crate) requires: Vec<String>,
     pub(crate) slots: Vec<Slot>,
+    pub(crate) joins: Option<Joins>,
     pub(crate) subcommands: Vec<Self>,
     pub(crate) alone: bool,
     pub(crate) wraps: Option<Wraps>,
@@ -115,6 +116,7 @@ impl Schema {
             options_first: entry.options_first || entry.wraps.is_some(),
             requires,
             slots,
+            joins: entry.joins,
             subcommands: Vec::new(),
             alone: entry.alone,
             wraps,
@@ -185,8 +187,9 @@ fn slots(
 ) -> Result<Vec<Slot>, Wrong> {
     let built = entry.operands.iter().map(|slot| {
         let unless = Flags(main(&slot.unless, "unless")?);
+        let missing_with = Flags(main(&slot.missing_with, "missing_with")?);
         let max = slot.max.unwrap_or(slot.min).max(slot.min).max(1);
-        Ok(Slot { max: Some(max), unless, ..slot.clone() })
+        Ok(Slot { max: Some(max), unless, missing_with, ..slot.clone() })
     });
     built.collect()
 }

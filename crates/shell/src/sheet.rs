@@ -78,6 +78,7 @@ pub(crate) struct Entry {
     pub(crate) requires: Flags,
     #[serde(default)]
     pub(crate) operands: Vec<Slot>,
+    pub(crate) joins: Option<Joins>,
     #[serde(default)]
     pub(crate) subcommands: Vec<Spanned<Self>>,
     /// Whether it may stand without a subcommand or a wrapped command.
@@ -122,6 +123,24 @@ pub(crate) struct Slot {
     /// Flags that take this operand's place.
     #[serde(default)]
     pub(crate) unless: Flags,
+    /// What it is where none is there, such as the folder that it is started in.
+    pub(crate) missing: Option<String>,
+    /// Only with one of these flags.
+    #[serde(default)]
+    pub(crate) missing_with: Flags,
+    /// What the program puts behind a name that is not there, unless it ends so.
+    #[serde(default)]
+    pub(crate) suffixes: Vec<String>,
+}
+
+/// Operands that name other files, if they are folders: those of the same name in them.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Joins {
+    /// The last may be a folder for all the others.
+    Last,
+    /// Each of two may be one for the other.
+    Either,
 }
 
 /// A command that runs another.

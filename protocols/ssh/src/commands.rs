@@ -140,6 +140,10 @@ fn speaks(command: &Command) -> Result<Speaks, &'static str> {
     };
     Ok(match command.class {
         Class::Command | Class::Interpreter => Speaks::Text,
+        // The flags of a wrapper would be read as scp's.
+        Class::Transfer if program == "scp" && !command.through.is_empty() => {
+            return Err("scp stands behind another command");
+        }
         Class::Transfer if program == "scp" => Speaks::Scp { source: flag('f'), recursive: flag('r') },
         Class::Transfer => Speaks::Opaque,
         Class::Git => match (program, command.argv.get(1).map(String::as_str)) {

@@ -86,7 +86,7 @@ fn daily_commands_are_known() {
         ("sort -u /etc/hosts", "sort", Read),
         ("sort -o /tmp/x /etc/hosts", "sort", Write),
         ("tar -tzf /srv/a.tgz", "tar list", Read),
-        ("tar -czf /srv/a.tgz -C /srv data", "tar create", Write),
+        ("tar -czf /srv/a.tgz /srv/data", "tar create", Write),
         ("sed -n 10,20p /etc/hosts", "sed print", Read),
         ("git -C /srv/app log --oneline -5", "git log", Read),
         ("crontab -l -u web", "crontab list", Read),
@@ -210,6 +210,13 @@ fn what_is_not_known_to_the_last_word_is_unknown() {
         "tar -cxf",
         "tar -cf host:x /y",
         "tar czf /x /y",
+        "tar I python3 -t -f -",
+        "tar xf /x -t",
+        "tar /x -tf /y",
+        "tar -cf /x -C /etc shadow",
+        "tar -cf /x /y -C /etc shadow",
+        "md5sum -c /x",
+        "sha256sum --check",
         "scp x y",
         "scp -f",
         "scp -f -- -x",
@@ -332,12 +339,53 @@ fn wrappers_leave_what_they_run_and_how() {
     assert_eq!(only(&book, "ls").0.as_user, None);
 }
 
+/// A command is about more than its words where it is started in a folder, takes a folder for what lies in it, or looks for
+/// other names than it is given.
+#[test]
+fn what_a_command_is_about_without_naming_it_is_told() {
+    let book = catalogue();
+    let paths = |text: &str| {
+        let (command, rendering) = only(&book, text);
+        assert!(!rendering.contains("'.'") || text.contains(" ."), "{text}: {rendering}");
+        command.paths().map(|operand| operand.text.clone()).collect::<Vec<_>>()
+    };
+    for (text, expected) in [
+        ("ls -l", &["."][..]),
+        ("ls -l /srv", &["/srv"]),
+        ("du -sh", &["."]),
+        ("find -name x", &["."]),
+        ("tree", &["."]),
+        ("grep x", &[]),
+        ("grep -r x", &["."]),
+        ("grep --recursive x --include=y", &["."]),
+        ("grep -R -e x", &["."]),
+        ("grep -r x /srv", &["/srv"]),
+        ("zcat /srv/dump", &["/srv/dump.gz", "/srv/dump.z", "/srv/dump-z", "/srv/dump.Z", "/srv/dump"]),
+        ("zcat /srv/dump.gz -", &["/srv/dump.gz"]),
+        ("diff /srv/a /etc/b", &["/srv/a", "/etc/b", "/srv/a/b", "/etc/b/a"]),
+        ("cp /srv/a b/c /mnt/d/", &["/srv/a", "b/c", "/mnt/d", "/mnt/d/a", "/mnt/d/c"]),
+        ("mv /srv/a /", &["/srv/a", "/", "/a"]),
+        ("ln -s /srv/a .", &["/srv/a", ".", "./a"]),
+    ] {
+        assert_eq!(paths(text), expected, "{text}");
+    }
+}
+
 #[test]
 fn operands_say_what_is_done_to_them() {
     let book = catalogue();
     let (command, _) = only(&book, "cp -a /srv/a /srv/b/ /mnt/c/");
     let seen: Vec<_> = command.paths().map(|path| (path.text.as_str(), path.effect)).collect();
-    assert_eq!(seen, [("/srv/a", Effect::Read), ("/srv/b", Effect::Read), ("/mnt/c", Effect::Write)]);
+    assert_eq!(
+        seen,
+        [
+            ("/srv/a", Effect::Read),
+            ("/srv/b", Effect::Read),
+            ("/mnt/c", Effect::Write),
+            ("/mnt/c/a", Effect::Write),
+            ("/mnt/c/b", Effect::Write)
+        ]
+    );
     let (command, _) = only(&book, "grep -f /srv/words x /srv/text");
     assert_eq!(command.paths().count(), 3, "with -f every operand is a file");
     assert!(only(&book, "journalctl -u x").0.pager);
