@@ -111,7 +111,7 @@ pub struct Facts {
 /// All that policies see of an operation.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Meaning {
-    /// The headline verb; also the access tried when `accesses` is empty (on the target itself).
+    /// The headline verb, which is always asked about: on the target itself where no access has it.
     pub action: Action,
     pub accesses: SmallVec<[Access; 4]>,
     pub exposures: Vec<Exposure>,

@@ -92,7 +92,8 @@ impl<'a> Scene<'a> {
         let whole = Resource::target();
         let accesses = shape.accesses.iter();
         let mut asked: Vec<_> = accesses.map(|access| (&access.action, Some(&access.resource))).collect();
-        if asked.is_empty() {
+        // INVARIANT: what an operation is called is asked about, whatever else it asks for.
+        if asked.iter().all(|(action, _)| **action != shape.action) {
             asked.push((&shape.action, None));
         }
         let mut deeds = Vec::with_capacity(asked.len());

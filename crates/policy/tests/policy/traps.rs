@@ -152,6 +152,23 @@ fn an_operation_without_accesses_is_asked_about_the_target() {
     assert_eq!(asking.told(&policies(READ)), "deny default-deny");
 }
 
+/// What an operation is called is asked about, whatever its accesses leave out.
+#[test]
+fn an_operation_whose_accesses_lack_its_own_verb_is_asked_about_the_target_too() {
+    let mut asking = asks(&[access("sql.define", Resource::target())]);
+    asking.shape.accesses = std::iter::once(access("sql.read", table("customers"))).collect();
+    let define = r#"@id("d") permit (principal, action == Action::"sql.define", resource == Target::"orders-db");"#;
+    assert_eq!(asking.told(&policies(READ)), "deny default-deny");
+    assert_eq!(asking.told(&policies(define)), "deny default-deny");
+    assert_eq!(asking.told(&policies(&format!("{READ} {define}"))), "allow");
+    let forbid = r#"@id("f") forbid (principal, action == Action::"sql.define", resource);"#;
+    assert_eq!(asking.told(&policies(&format!("{READ} {define} {forbid}"))), "deny f");
+    // A verb that cannot be done to a target as a whole is none that could be asked about.
+    asking.shape.action = access("sql.call", Resource::target()).action;
+    let all = r#"@id("p") permit (principal, action, resource);"#;
+    assert_eq!(asking.told(&policies(all)), "deny policy-error");
+}
+
 #[test]
 fn an_agent_needs_an_allow_for_itself_and_for_its_owner() {
     let policies = policies(
