@@ -28,7 +28,7 @@ use found::Found;
 use walk::Reader;
 
 pub(crate) use form::{AskedForm, read_form};
-pub(crate) use models::{Model, Models};
+pub(crate) use models::{Chosen, Model, Models};
 pub(crate) use outputs::Output;
 pub(super) use parts::is_word;
 
@@ -155,6 +155,7 @@ pub(crate) struct Asked<'d> {
     pub(crate) real_model: Option<String>,
     /// Every model the body names, the top one too, as the client names them: each is used and each is to be allowed.
     pub(crate) models: BTreeSet<String>,
+    pub(crate) chosen: Chosen,
     pub(crate) stream: Stream,
     pub(crate) when: When,
     /// Every tool that is offered, forced or loaded.
@@ -198,13 +199,15 @@ pub(crate) fn read<'d>(route: &Route, document: &'d Document, rules: &Rules<'_>)
     let holds = found.holds();
     let Found { models, tools, fetched, ids, approvals, media, credentials, .. } = found;
     let model = text_of(root, "model")?;
-    models::require(route, root, rules.models, &models)?;
+    let chosen = Chosen::of(route, root, &models);
+    models::require(route, rules.models, chosen)?;
     let known = model.as_deref().and_then(|name| rules.models.find(name));
     let estimate = Estimate::read(root, document.bytes().len(), &holds, known.as_ref().and_then(|known| known.model))?;
     Ok(Asked {
         real_model: known.map(|known| known.real.to_owned()),
         model,
         models,
+        chosen,
         stream,
         when: when(root, shape)?,
         tools,

@@ -8,7 +8,7 @@ use http::{HeaderMap, Method, StatusCode};
 use sluice_model::{Access, Action, Effect, Fact, Facts, Meaning, Operation, Resource, Shape, Spend, Stage};
 use sluice_wire::{Object, Side};
 
-use super::ask::{self, Asked, AskedForm, Mention, Unfit, Usage, When};
+use super::ask::{self, Asked, AskedForm, Chosen, Mention, Unfit, Usage, When};
 use super::batch;
 use super::deferred::Later;
 use super::estimate::{Bound, cost_micros};
@@ -118,7 +118,8 @@ fn unfit(unfit: Unfit) -> Words {
 }
 
 fn without_body(head: &Request, route: &Route, served: &Arc<Served>) -> Result<Prepared, Words> {
-    Call::of(head, route, served, Body::None).prepared(Vec::new(), Told::default())
+    let accesses = vec![whole(route.action())];
+    Call::of(head, route, served, Body::None).prepared(accesses, Told::default())
 }
 
 fn json(head: &Request, route: &Route, bytes: &Bytes, served: &Arc<Served>) -> Result<Prepared, Words> {
@@ -128,7 +129,7 @@ fn json(head: &Request, route: &Route, bytes: &Bytes, served: &Arc<Served>) -> R
     let is_batch = is_batch(route, purpose.as_deref(), served)?;
     let asked = ask::read(route, document, &rules.for_bodies()).map_err(unfit)?;
     let told = Told::of(&asked, is_batch, made::passes(route, document.root()));
-    let accesses = accesses(route.action(), &asked.models, &asked.tools, told.opaque);
+    let accesses = accesses((route.action(), asked.chosen), &asked.models, &asked.tools, told.opaque);
     let edited = if asked.edits.is_empty() { None } else { Some(asked.edits.apply()) };
     let body = match edited {
         Some(bytes) => self::document(bytes)?,
@@ -149,7 +150,7 @@ fn multipart(head: &Request, route: &Route, parts: Parts, served: &Arc<Served>) 
     let asked = ask::read_form(route, form, &rules.for_bodies()).map_err(unfit)?;
     let parts = parts.changed(&asked.changes)?;
     let told = Told::of_form(&asked, is_batch || parts.is_opaque());
-    let accesses = accesses(route.action(), &asked.models, &asked.tools, told.opaque);
+    let accesses = accesses((route.action(), asked.chosen), &asked.models, &asked.tools, told.opaque);
     Call::of(head, route, served, Body::Multipart(Box::new(parts))).prepared(accesses, told)
 }
 
@@ -171,16 +172,30 @@ fn session_description(head: &Request, route: &Route, text: String, served: &Arc
             "model_not_allowed",
             "the request names no model, and only some may be used here",
         ))),
-        Some(_) | None => Call::of(head, route, served, Body::Text(text)).prepared(Vec::new(), Told::default()),
+        Some(_) | None => {
+            let accesses = vec![whole(route.action())];
+            Call::of(head, route, served, Body::Text(text)).prepared(accesses, Told::default())
+        }
     }
 }
 
-/// What is asked for of each thing: the model, the tools that it is offered, what cannot be looked into.
-fn accesses(action: Action, models: &BTreeSet<String>, tools: &BTreeSet<Offered>, opaque: bool) -> Vec<Access> {
+/// What is asked for of each thing: the models, or the target where the server chooses one or there is none; the tools
+/// that they are offered; what cannot be looked into.
+fn accesses(
+    (action, chosen): (Action, Chosen),
+    models: &BTreeSet<String>,
+    tools: &BTreeSet<Offered>,
+    opaque: bool,
+) -> Vec<Access> {
+    let target = (chosen == Chosen::ByServer).then(|| whole(action)).into_iter();
     let models = models.iter().map(|name| Access { action, resource: Resource::new(MODEL, [name.as_str()]) });
     let tools = tools.iter().map(|tool| Access { action: OFFER, resource: Resource::new(TOOL, [tool.family()]) });
-    let opaque = opaque.then(|| Access { action: SEND_LLM_OPAQUE, resource: Resource::target() });
-    models.chain(tools).chain(opaque).collect()
+    target.chain(models).chain(tools).chain(opaque.then(|| whole(SEND_LLM_OPAQUE))).collect()
+}
+
+/// Something that is done to the target as a whole.
+fn whole(action: Action) -> Access {
+    Access { action, resource: Resource::target() }
 }
 
 /// What a body tells policies and budgets.
@@ -414,8 +429,7 @@ fn traces(head: &Request, bytes: Bytes, served: &Arc<Served>) -> Result<Prepared
     }
     let around = Inside::Unclear;
     let question = Question { head, around, body: &body, inside, served, action: TRACE, tags: &tags, facts };
-    let mut operation =
-        question.operation(vec![Access { action: TRACE, resource: Resource::target() }], Spend::REQUEST);
+    let mut operation = question.operation(vec![whole(TRACE)], Spend::REQUEST);
     // Nothing flows to the server, whatever the traces hold.
     let meaning = Meaning { exposures: Vec::new(), ..operation.shape.meaning().clone() };
     let shape = Shape::new(meaning, [&operation.shape.digest().0[..]]);

@@ -8,7 +8,7 @@ use sluice_mask::json::{Document, Kind, Limits};
 use super::found::Found;
 use super::place::{Place, place};
 use super::walk::Reader;
-use super::{Mention, Rules, Shape, Stream, Unfit, is_word, models};
+use super::{Chosen, Mention, Rules, Shape, Stream, Unfit, is_word, models};
 use crate::dialects::openai::estimate::Estimate;
 use crate::dialects::openai::images::{Fetched, What};
 use crate::dialects::openai::multipart::{Change, Form, Part};
@@ -24,6 +24,7 @@ pub(crate) struct AskedForm {
     pub(crate) real_model: Option<String>,
     /// Every model the form names, as the client names them.
     pub(crate) models: BTreeSet<String>,
+    pub(crate) chosen: Chosen,
     pub(crate) stream: Stream,
     pub(crate) tools: BTreeSet<Offered>,
     pub(crate) fetched: BTreeSet<Fetched>,
@@ -49,9 +50,8 @@ pub(crate) fn read_form(route: &Route, form: &Form, rules: &Rules<'_>) -> Result
         }
     }
     let Reader { found, .. } = reader;
-    if models::runs_a_model(route) && !route.models().is_empty() {
-        models::require_some(rules.models, &found.models)?;
-    }
+    let chosen = Chosen::of_form(route, form, &found.models);
+    models::require(route, rules.models, chosen)?;
     let model = field(form, "model").map(str::to_owned);
     let known = model.as_deref().and_then(|name| rules.models.find(name));
     let holds = found.holds();
@@ -64,6 +64,7 @@ pub(crate) fn read_form(route: &Route, form: &Form, rules: &Rules<'_>) -> Result
         real_model: known.map(|known| known.real.to_owned()),
         model,
         models,
+        chosen,
         stream: stream(form)?,
         tools,
         fetched,

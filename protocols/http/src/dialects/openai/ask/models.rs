@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sluice_mask::json::Node;
+use sluice_mask::json::{Document, Limits, Node};
 
 use super::Unfit;
+use crate::dialects::openai::multipart::Form;
 use crate::dialects::openai::routes::{Pointer, Route};
 
 /// The models that clients may name.
@@ -73,28 +74,64 @@ fn is_name(name: &str) -> bool {
 ///
 /// Of an operation that runs a model, the outermost member that names one has to be there. What is stored or run later
 /// may leave it out: the model is then that of an object which was checked when it was made.
-pub(super) fn require(route: &Route, root: Node<'_>, models: &Models, named: &BTreeSet<String>) -> Result<(), Unfit> {
-    if matches!(models, Models::Any) || !runs_a_model(route) {
-        return Ok(());
-    }
-    let outermost = route.models().iter().map(|pointer| pointer.steps().collect::<Vec<_>>()).min_by_key(Vec::len);
-    let Some(path) = outermost.filter(|path| !path.contains(&Pointer::EVERY)) else { return Ok(()) };
-    // A session that only writes down what it hears has no other model than that of the transcription.
-    let transcribes = root.at(&["session", "type"]).and_then(|kind| kind.text()).as_deref() == Some("transcription");
-    let there = root.at(&path).is_some_and(|model| !model.is_null());
-    if there || transcribes && !named.is_empty() { Ok(()) } else { Err(Unfit::missing("model")) }
+pub(super) fn require(route: &Route, models: &Models, choice: Chosen) -> Result<(), Unfit> {
+    let open = matches!(models, Models::Any) || !runs_a_model(route) || outermost(route).is_none();
+    if open || choice == Chosen::ByClient { Ok(()) } else { Err(Unfit::missing("model")) }
 }
 
-/// The same of a form, whose only models are those of its fields.
-pub(super) fn require_some(models: &Models, named: &BTreeSet<String>) -> Result<(), Unfit> {
-    match models {
-        Models::Listed(_) if named.is_empty() => Err(Unfit::missing("model")),
-        Models::Listed(_) | Models::Any => Ok(()),
+/// Who chooses the model that a request is about.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Chosen {
+    ByClient,
+    /// It is named nowhere, or only for a part of the work.
+    ByServer,
+}
+
+impl Chosen {
+    const fn when(by_client: bool) -> Self {
+        if by_client { Self::ByClient } else { Self::ByServer }
     }
+
+    /// Of a JSON body that names these models.
+    pub(super) fn of(route: &Route, root: Node<'_>, named: &BTreeSet<String>) -> Self {
+        let Some(path) = outermost(route) else { return Self::when(!named.is_empty()) };
+        // A session that only writes down what it hears has no other model than that of the transcription.
+        let transcribes = root.at(&["session", "type"]).and_then(|kind| kind.text()).as_deref() == Some(TRANSCRIPTION);
+        Self::when(is_there(root, &path) || transcribes && !named.is_empty())
+    }
+
+    /// The same of a form, in which an object is flattened, or is a part that holds JSON.
+    pub(super) fn of_form(route: &Route, form: &Form, named: &BTreeSet<String>) -> Self {
+        let Some(path) = outermost(route) else { return Self::when(!named.is_empty()) };
+        let Some((first, rest)) = path.split_first() else { return Self::ByServer };
+        let flat = rest.iter().fold((*first).to_owned(), |name, step| format!("{name}[{step}]"));
+        let kind = form.part("session[type]").and_then(|part| form.text(part));
+        if form.part(&flat).is_some() || kind == Some(TRANSCRIPTION) && !named.is_empty() {
+            return Self::ByClient;
+        }
+        let whole = form.part(first).filter(|_| !rest.is_empty()).map(|part| form.content(part));
+        let whole = whole.and_then(|content| Document::parse(content.to_vec(), Limits::STANDARD).ok());
+        Self::when(whole.is_some_and(|whole| {
+            let kind = whole.root().get("type").and_then(|kind| kind.text());
+            is_there(whole.root(), rest) || kind.as_deref() == Some(TRANSCRIPTION) && !named.is_empty()
+        }))
+    }
+}
+
+const TRANSCRIPTION: &str = "transcription";
+
+fn is_there(root: Node<'_>, path: &[&str]) -> bool {
+    root.at(path).is_some_and(|model| !model.is_null())
+}
+
+/// The outermost member in which an operation's model is named, where there is one.
+fn outermost(route: &Route) -> Option<Vec<&'static str>> {
+    let paths = route.models().iter().map(|pointer| pointer.steps().collect::<Vec<_>>());
+    paths.min_by_key(Vec::len).filter(|path| !path.contains(&Pointer::EVERY))
 }
 
 /// Says whether an operation has a model answer at once.
-pub(super) fn runs_a_model(route: &Route) -> bool {
+fn runs_a_model(route: &Route) -> bool {
     const ACTIONS: [&str; 7] =
         ["llm.chat", "llm.embed", "llm.image", "llm.audio", "llm.video", "llm.realtime", "llm.moderate"];
     ACTIONS.contains(&route.action().name)

@@ -1,9 +1,10 @@
 //! What a request becomes: an operation with its accesses, or a refusal.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use http::HeaderValue;
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use sluice_model::TargetName;
 
@@ -51,6 +52,116 @@ fn form(served: &Arc<Served>, path: &str, parts: &[&str]) -> Result<Vec<String>,
 
 fn refused(code: &str) -> Result<Vec<String>, String> {
     Err(code.to_owned())
+}
+
+/// Everything of a line of the table of operations that a body may hold: its fields, and where it names models.
+fn column<'a>(line: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
+    let column = line.split(" | ").find_map(|column| column.strip_prefix(name));
+    column.unwrap_or_default().split(' ').filter(|word| !word.is_empty())
+}
+
+/// `{"a":{"b":"m"}}` for `a.b`; elements of lists are objects in a list.
+fn nested(pointer: &str, value: &str) -> String {
+    pointer.rsplit('.').fold(value.to_owned(), |inner, step| match step {
+        "*" => format!("[{inner}]"),
+        step => format!(r#"{{"{step}":{inner}}}"#),
+    })
+}
+
+/// Bodies of each kind that an operation may take: with a model and without, with tools, with what is opaque.
+fn bodies(line: &str) -> Vec<(&'static str, String)> {
+    const JSON: &str = "application/json";
+    let mut bodies = vec![(JSON, "{}".to_owned())];
+    let models: Vec<String> = column(line, "models: ").map(|pointer| nested(pointer, r#""m""#)).collect();
+    let fields: Vec<&str> = column(line, "body: ").map(|field| field.split('[').next().unwrap()).collect();
+    let mut members: Vec<String> = fields.iter().map(|field| format!(r#""{field}":{{"data":"AAAA"}}"#)).collect();
+    members.extend(fields.iter().filter(|field| **field == "tools").flat_map(|_| {
+        [r#"{"type":"function","name":"f","function":{"name":"f"}}"#, r#"{"type":"code_interpreter"}"#, ""]
+            .map(|tool| format!(r#""tools":[{tool}]"#))
+    }));
+    let image = r#"{"type":"message","role":"user","content":[{"type":"input_image","image_url":"data:image/png;base64,AAAA"}]}"#;
+    let tool = r#""tools":[{"type":"function","name":"f"}]"#;
+    for field in ["input", "items", "messages"] {
+        members.extend([format!(r#""{field}":[{image}]"#), format!(r#""{field}":[{image}],{tool}"#)]);
+    }
+    members.push(
+        r#""metadata":{},"tool_resources":{"x":{"b64_json":"AAAA"}},"tools":[{"type":"code_interpreter"}]"#.to_owned(),
+    );
+    members.push(r#""session":{"tools":[{"type":"function","name":"f"}]}"#.to_owned());
+    bodies.extend(members.iter().map(|member| (JSON, format!("{{{member}}}"))));
+    for model in models {
+        let open = model.strip_suffix('}').unwrap().to_owned();
+        bodies.extend(members.iter().map(|member| (JSON, format!("{open},{member}}}"))));
+        bodies.push((JSON, model));
+    }
+    let model = "--b0\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nm\r\n";
+    for field in fields {
+        for media in ["", "; filename=\"a.png\"\r\nContent-Type: image/png"] {
+            let part = format!("--b0\r\nContent-Disposition: form-data; name=\"{field}\"{media}\r\n\r\n7\r\n");
+            bodies.extend([format!("{part}--b0--"), format!("{model}{part}--b0--")].map(|form| (FORM, form)));
+        }
+    }
+    bodies.push(("application/sdp", "v=0".to_owned()));
+    bodies
+}
+
+const FORM: &str = "multipart/form-data; boundary=b0";
+
+/// Whatever a request names, offers or hides, its own verb is asked about: on the target, unless the client says which
+/// model it is about.
+#[test]
+fn the_verb_of_a_route_is_always_asked_about() {
+    let mut seen = BTreeMap::<_, usize>::new();
+    for line in include_str!("../api.txt").lines().filter(|line| !line.starts_with('#')) {
+        let mut columns = line.split(" | ");
+        let (method, path) = columns.next().unwrap().split_once(' ').unwrap();
+        let verb = columns.next().unwrap();
+        let path = path.replace(['{', '}'], "");
+        for (media, body) in std::iter::once(("", String::new())).chain(bodies(line)) {
+            let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(media))]);
+            let headers = if media.is_empty() { HeaderMap::new() } else { headers };
+            let length = if body.is_empty() { Length::None } else { Length::Known(body.len() as u64) };
+            let head = Request::new(method.parse().unwrap(), path.clone(), headers, length);
+            let Ok(prepared) = prepare(&head, Bytes::from(body.clone()), &OPEN) else { continue };
+            let meaning = prepared.operation.shape.meaning();
+            let of = |kind: &str| {
+                let is = |access: &&Access| access.action.name == verb && access.resource.kind == kind;
+                meaning.accesses.iter().any(|access| is(&access))
+            };
+            let told =
+                |name: &str| meaning.facts.values.iter().find(|(fact, _)| *fact == name).map(|(_, fact)| fact.clone());
+            assert!(of(Resource::TARGET) || of(MODEL), "{line}: {body}");
+            let named = told("model") != Some(Fact::Text("".into()));
+            assert!(of(Resource::TARGET) || named || body.contains("model"), "{line}: {body}");
+            let opaque = told("opaque") == Some(Fact::Bool(true));
+            let offers = meaning.accesses.iter().any(|access| access.action == OFFER);
+            *seen.entry((named, opaque, offers)).or_default() += 1;
+        }
+    }
+    assert_eq!(seen.len(), 8, "{seen:?}");
+}
+
+#[test]
+fn a_model_for_a_part_of_the_work_leaves_the_rest_to_the_server() {
+    let of = |path: &str, media: &'static str, body: &str| {
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(media))]);
+        let head = Request::new(Method::POST, path.to_owned(), headers, Length::Known(body.len() as u64));
+        let prepared = prepare(&head, Bytes::from(body.to_owned()), &OPEN).map_err(|words| words.code).unwrap();
+        let accesses = prepared.operation.shape.meaning().accesses.iter();
+        accesses.map(|access| format!("{} {}", access.action.name, access.resource.kind)).collect::<Vec<_>>().join(", ")
+    };
+    let tool = r#""tools":[{"type":"image_generation","model":"m"}]"#;
+    let json = |path: &str, body: &str| of(path, "application/json", body);
+    assert_eq!(json("/responses", &format!("{{{tool}}}")), "llm.chat Target, llm.chat Model, tool.offer Tool");
+    assert_eq!(json("/responses", &format!(r#"{{"model":"m",{tool}}}"#)), "llm.chat Model, tool.offer Tool");
+    let part = |name: &str| format!("--b0\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\nm\r\n");
+    let form = |names: &[&str]| names.iter().map(|name| part(name)).collect::<String>() + "--b0--";
+    assert_eq!(of("/images/edits", FORM, &form(&["svg[model]"])), "llm.image Target, llm.image Model");
+    assert_eq!(of("/images/edits", FORM, &form(&["svg[model]", "model"])), "llm.image Model");
+    assert_eq!(
+        self::form(&LISTED, "/images/edits", &[r#"name="svg[model]"||gpt-small"#]),
+        refused("missing_required_parameter")
+    );
 }
 
 const BATCH: &str = r#"{"input_file_id":"file-1","endpoint":"/v1/responses","completion_window":"24h"}"#;
