@@ -263,6 +263,7 @@ impl Told {
             input_tokens: asked.estimate.input_tokens,
             output_tokens: asked.estimate.output_tokens,
             objects: objects(&asked.ids),
+            credentials: asked.credentials,
             ..Self::default()
         }
     }

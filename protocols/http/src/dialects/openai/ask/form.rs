@@ -15,6 +15,7 @@ use crate::dialects::openai::multipart::{Change, Form, Part};
 use crate::dialects::openai::routes::Route;
 use crate::dialects::openai::tools::Offered;
 use crate::flaw::Flaw;
+use crate::veil::begins_container;
 
 /// A form that was understood.
 #[derive(Clone, Debug)]
@@ -32,6 +33,8 @@ pub(crate) struct AskedForm {
     /// Files and other content that is in no text.
     pub(crate) inline: usize,
     pub(crate) estimate: Estimate,
+    /// Credentials that the changes take out.
+    pub(crate) credentials: usize,
     /// What makes the form fit for the server, in the order of its parts.
     pub(crate) changes: Vec<Change>,
 }
@@ -59,7 +62,7 @@ pub(crate) fn read_form(route: &Route, form: &Form, rules: &Rules<'_>) -> Result
     let bytes = text.fold(holds.bytes(), usize::saturating_add);
     let answers = field(form, "n").map_or(Ok(1), |n| n.parse()).map_err(|_| Unfit::invalid("n"))?;
     let estimate = Estimate::of_form(bytes, &holds, answers, known.and_then(|known| known.model));
-    let Found { models, tools, fetched, ids, media, .. } = found;
+    let Found { models, tools, fetched, ids, media, credentials, .. } = found;
     Ok(AskedForm {
         real_model: known.map(|known| known.real.to_owned()),
         model,
@@ -71,6 +74,7 @@ pub(crate) fn read_form(route: &Route, form: &Form, rules: &Rules<'_>) -> Result
         ids,
         inline: media.inline(),
         estimate,
+        credentials,
         changes,
     })
 }
@@ -85,15 +89,15 @@ fn read_part(reader: &mut Reader<'_, '_>, form: &Form, part: &Part) -> Result<Op
     if let Some(odd) = steps.iter().find(|step| !is_word(step) || is_structured(place(step))) {
         return Err(Unfit::unknown(odd));
     }
-    // A session is JSON whatever the part says that it is; a file of JSON is a file.
-    let json = part.media.as_ref().is_some_and(|media| media.essence == "application/json");
-    if json && part.file.is_none() || part.name == "session" {
-        return read_json(reader, form, part);
-    }
     let what = match steps.as_slice() {
         [.., holder, "id"] if let Place::Holder(class) | Place::Named(class) = place(holder) => Place::Id(class),
         _ => place(leaf),
     };
+    if is_json(form, part) {
+        // What is a text to the API is one here.
+        let text = leaf == "id" || leaf.ends_with("_references");
+        return if text { Err(Unfit::mistyped(leaf)) } else { read_json(reader, form, part, leaf) };
+    }
     let Some(text) = form.text(part) else {
         // A file where a text belongs is a text to some servers.
         if !matches!(what, Place::Plain | Place::Audio | Place::Inline(_) | Place::Named(_)) {
@@ -132,24 +136,51 @@ fn is_structured(place: Place) -> bool {
     tools || matches!(place, Place::Credential | Place::Network | Place::Service)
 }
 
-fn read_json(reader: &mut Reader<'_, '_>, form: &Form, part: &Part) -> Result<Option<Vec<u8>>, Unfit> {
+/// Fields whose files may be of any kind, of JSON too.
+const FILES: [&str; 4] = ["data", "file", "files", "files[]"];
+
+/// Says whether a server could take a part for an object or a list: some do so whatever the part says that it is. No image,
+/// film or sound begins like one.
+fn is_json(form: &Form, part: &Part) -> bool {
+    let says_so = part.media.as_ref().is_some_and(|media| media.essence == "application/json");
+    let begins = str::from_utf8(form.content(part)).is_ok_and(begins_container);
+    match (&part.file, part.name.as_str()) {
+        (_, "session") => true,
+        (Some(_), name) => begins && !FILES.contains(&name),
+        // What an image or a sound is to be like is prose, unless it could name a stored prompt.
+        (None, "prompt") => says_so || begins && names_an_id(form.content(part)),
+        (None, _) => says_so || begins,
+    }
+}
+
+fn names_an_id(content: &[u8]) -> bool {
+    let document = Document::parse(Bytes::copy_from_slice(content), Limits::STANDARD);
+    document.is_ok_and(|document| document.root().get("id").is_some())
+}
+
+/// Reads a part as the member that it is named after.
+fn read_json(reader: &mut Reader<'_, '_>, form: &Form, part: &Part, name: &str) -> Result<Option<Vec<u8>>, Unfit> {
     let content = Bytes::copy_from_slice(form.content(part));
     let document = Document::parse(content, Limits::STANDARD)
         .map_err(|fault| Unfit::from(Flaw::new(400, fault.code(), "a part of the form is no JSON document")))?;
-    if document.root().kind() != Kind::Object {
+    let root = document.root();
+    let is_list = root.kind() == Kind::Array && part.name != "session";
+    if root.kind() != Kind::Object && !is_list {
         return Err(Unfit::mistyped(&part.name));
     }
     let mut inner = reader.within(&document);
-    inner.top(document.root())?;
+    inner.member(name, root)?;
     let Reader { found, edits, .. } = inner;
     let content = (!edits.is_empty()).then(|| edits.apply().to_vec());
     reader.found.absorb(found)?;
     Ok(content)
 }
 
-/// The names in `session[audio][model]`, from the outside; lists have none: `image[]` is `image`.
+/// The names in `session[audio][model]`, from the outside; elements of lists have none: `image[]` and `image[0]` are
+/// `image`.
 fn steps(name: &str) -> Vec<&str> {
-    name.split(['[', ']']).filter(|step| !step.is_empty()).collect()
+    let is_element = |step: &str| step.bytes().all(|byte| byte.is_ascii_digit());
+    name.split(['[', ']']).filter(|step| !is_element(step)).collect()
 }
 
 fn field<'f>(form: &'f Form, name: &str) -> Option<&'f str> {

@@ -94,7 +94,8 @@ impl<'r, 'd> Reader<'r, 'd> {
         self.approval(object, &kind)
     }
 
-    fn member(&mut self, name: &str, value: Node<'d>) -> Result<(), Unfit> {
+    /// Reads a member by its name.
+    pub(super) fn member(&mut self, name: &str, value: Node<'d>) -> Result<(), Unfit> {
         // Servers that fold case, or fold more than that, would know a name that is unknown here.
         if !parts::is_word(name) {
             return Err(Unfit::unknown(name));

@@ -124,6 +124,7 @@ fn a_session_within_a_form() {
         let fields = [("sdp", "v=0"), (name, session)];
         let asked = asked("/realtime/calls", &fields).unwrap();
         assert_eq!(asked.tools.iter().map(|tool| tool.name.as_str()).collect::<Vec<_>>(), ["delete_user", "mcp"]);
+        assert_eq!(asked.credentials, 1);
         let sent = form(&fields).replace(&asked.changes).unwrap();
         let sent = String::from_utf8(sent.to_vec()).unwrap();
         assert!(
@@ -131,6 +132,85 @@ fn a_session_within_a_form() {
             "{sent}"
         );
     }
+}
+
+/// A part that begins like an object or a list is one to some servers, whatever it says that it is.
+#[test]
+fn json_within_forms_is_read_by_the_name_of_its_part() {
+    let foreign = r#"{"id":"video_1"}"#;
+    let rows: [(&str, &str, &str, &str); 22] = [
+        ("/videos/edits", "video", foreign, "video video_1"),
+        ("/videos/extensions", "video", foreign, "video video_1"),
+        ("/videos/edits", "video", " \r\n{\"id\":\"video_1\"}", "video video_1"),
+        ("/videos/edits", "video[0]", foreign, "video video_1"),
+        ("/videos/edits", "video[id]", foreign, "400 invalid_type id"),
+        ("/videos/edits", "video", "{\"id\":\"video_1\",\"id\":\"video_2\"}", "400 duplicate_key"),
+        ("/videos/edits", "video", "\u{feff}{\"id\":\"video_1\"}", "400 invalid_json"),
+        ("/videos/edits", "video", "{id: video_1}", "400 invalid_json"),
+        ("/videos", "input_reference", r#"{"file_id":"file-1"}"#, "file file-1"),
+        ("/videos", "input_reference", r#"{"image_url":"https://evil.com/x"}"#, "403 host_not_allowed image_url"),
+        ("/images/edits", "svg", r#"{"model":"gpt-huge"}"#, "403 model_not_allowed model"),
+        ("/images/edits", "image[]", r#"{"file_id":"file-1"}"#, "file file-1"),
+        ("/images/edits", "image[]", r#"[{"file_id":"file-1"}]"#, "file file-1"),
+        ("/images/edits", "mask", r#"{"Image_Url":"https://evil.com/x"}"#, "400 unknown_parameter Image_Url"),
+        ("/audio/voices", "consent", r#"{"id":"cons_1"}"#, "400 invalid_type id"),
+        (
+            TRANSCRIBE,
+            "known_speaker_references[]",
+            r#"["https://evil.com/"]"#,
+            "400 invalid_type known_speaker_references",
+        ),
+        (TRANSCRIBE, "prompt", r#"{"id":"pmpt_1"}"#, "prompt pmpt_1"),
+        ("/realtime/calls", "session[prompt]", r#"{"id":"pmpt_1"}"#, "prompt pmpt_1"),
+        (
+            "/realtime/calls",
+            "session[audio]",
+            r#"{"input":{"transcription":{"model":"gpt-huge"}}}"#,
+            "403 model_not_allowed model",
+        ),
+        ("/realtime/calls", "session[tools]", "[]", "400 unknown_parameter tools"),
+        ("/skills", "files[]", r#"{"file_id":"file-1"}"#, "file file-1"),
+        ("/containers/x_1/files", "file", r#"{"file_id":"file-1"}"#, "file file-1"),
+    ];
+    for (path, name, text, expected) in rows {
+        for kind in ["", "||application/json", "||text/plain", "|a.png", "|a.json|application/json"] {
+            let is_file = !kind.starts_with("||") && !kind.is_empty();
+            if is_file && matches!(name, "files[]" | "file" | "prompt") {
+                continue;
+            }
+            let part = format!("{name}{kind}");
+            let model = if path.starts_with("/realtime") { "session[model]" } else { "model" };
+            let mut fields = vec![(part.as_str(), text)];
+            if !["/videos/", "/skills", "/containers"].iter().any(|without| path.starts_with(without)) {
+                fields.push((model, "gpt-small"));
+            }
+            let told = match asked(path, &fields) {
+                Ok(asked) => asked.ids.iter().map(|id| format!("{} {}", id.class, id.id)).collect::<String>(),
+                Err(_) => verdict(path, &fields),
+            };
+            assert_eq!(told, expected, "{path} {fields:?}");
+        }
+    }
+}
+
+/// Prose that begins like JSON is prose, and a file of JSON is a file.
+#[test]
+fn what_is_no_json_to_any_server_stays_what_it_is() {
+    let prompts = [r#"{"Scene":"a cat","model":"noir"}"#, "[a cat]", "{a cat}", r#"{"a":1,"a":2}"#];
+    for prompt in prompts {
+        for path in ["/images/edits", TRANSCRIBE] {
+            assert_eq!(verdict(path, &[("prompt", prompt), ("model", "gpt-small")]), "ok", "{path} {prompt}");
+        }
+    }
+    for (path, name) in
+        [("/files", "file|a.json|application/json"), ("/files", "file|a"), ("/skills", "files[]|a.json")]
+    {
+        let asked = asked(path, &[(name, r#"{"file_id":"file-1","Model":[}"#)]).unwrap();
+        assert_eq!((asked.ids.len(), asked.inline), (0, 1), "{path} {name}");
+    }
+    let fields = [("model", "fast"), ("svg||application/json", r#"{"model":"fast"}"#)];
+    let sent = form(&fields).replace(&asked("/images/edits", &fields).unwrap().changes).unwrap();
+    assert!(String::from_utf8(sent.to_vec()).unwrap().contains(r#"{"model":"gpt-small-2026"}"#));
 }
 
 #[test]
