@@ -17,6 +17,7 @@ use tokio::task::block_in_place;
 
 use crate::clock;
 use crate::hold::Settled;
+use crate::lapses::Lapses;
 use crate::ledger::{Ledger, Reservation};
 use crate::limits::Limits;
 use crate::ports::{Approve, BoxFuture};
@@ -50,6 +51,7 @@ pub(crate) struct Flow<'a, M: Machine, C, S> {
     pub(crate) waiting: Waiting,
     pub(crate) ahead: Ahead<M::Frame>,
     pub(crate) ended: Ended,
+    pub(crate) lapses: Lapses,
     /// Bytes that the machine has looked at since others had their turn.
     pub(crate) looked: usize,
     /// Beats while people are asked.
@@ -331,6 +333,7 @@ where
 
     /// Tells the machine something. While it looks at much, the flows that share this thread go on elsewhere.
     fn inform(&mut self, input: Input<M::Frame>) -> Result<(), FlowError> {
+        self.tell_lapses(&input);
         let Self { machine, outbox, looked, .. } = self;
         let elsewhere = || Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread;
         let weight = machine.weight(&input);

@@ -97,6 +97,11 @@ impl Rulings {
         self.known().in_force.policies.epoch()
     }
 
+    /// The epoch of the policies in force at this moment.
+    pub(crate) fn epoch_in_force(&self) -> u64 {
+        self.laws.load().policies.epoch()
+    }
+
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -16,6 +16,7 @@ use sluice_wire::{
 use crate::clock::{self, Stopwatch};
 use crate::flow::Flow;
 use crate::gate::Rulings;
+use crate::lapses::Lapses;
 use crate::laws::Laws;
 use crate::ledger::Ledger;
 use crate::limits::Limits;
@@ -428,6 +429,7 @@ impl Broker for Kernel {
             waiting: Waiting::Nothing,
             ahead: Ahead::default(),
             ended: Ended::default(),
+            lapses: Lapses::new(grant.stay.rulings.epoch_in_force()),
             looked: 0,
             nudges: nudges(self.limits.nudge_seconds),
         });

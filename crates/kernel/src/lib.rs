@@ -7,6 +7,7 @@ mod flow;
 mod gate;
 mod hold;
 mod kernel;
+mod lapses;
 mod laws;
 mod leave;
 mod ledger;

@@ -144,6 +144,7 @@ where
         let ruling = ruling(self.tape.ruled(held.op, verdict, false)?);
         if matches!(ruling, Ruling::Allow(_)) {
             self.tape.allow(held.op);
+            self.lapses.note(held.op, settled.expires);
         }
         self.tell(Input::Ruled(held.op, ruling))
     }

@@ -37,6 +37,15 @@ pub struct HoldNotice {
     pub wait_seconds: u32,
 }
 
+/// What was allowed and counts no longer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Lapse {
+    /// Everything that was allowed before: policies changed.
+    Everything,
+    /// One operation: the approval that it was allowed by has run out.
+    Operation(OpId),
+}
+
 /// Which sides a machine takes frames from at the moment.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Wants {
@@ -59,6 +68,12 @@ pub trait Machine: Send {
     fn weight(&self, input: &Input<Self::Frame>) -> usize {
         let _costs_little = input;
         0
+    }
+
+    /// Hears what counts no longer of what it was allowed. What has begun goes on; what would begin under it from here on is
+    /// asked about again. Said before the next input that is not the server's.
+    fn lapsed(&mut self, lapse: Lapse) {
+        let _begins_at_once = lapse;
     }
 
     /// Why an allow with these obligations would be of no use, for an operation that it has asked about. Known before

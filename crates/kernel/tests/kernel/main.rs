@@ -14,6 +14,7 @@ mod endings;
 mod faults;
 mod harness;
 mod holds;
+mod lapses;
 mod open;
 mod order;
 mod recorder;
