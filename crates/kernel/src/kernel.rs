@@ -6,24 +6,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use sluice_model::{Code, FlowId, Group, Principal, Refusal, SessionId, Target, TargetName, Verdict};
+use sluice_model::{Code, Group, Principal, Refusal, SessionId, Target, TargetName, Verdict};
 use sluice_policy::{Moment, Place as Where, Verb};
-use sluice_wire::{
-    Authenticated, Broker, Claim, Credential, FlowError, Interrupt, Link, Machine, Objects, Outbox, Peer,
-    ScramParameters,
-};
+use sluice_wire::{Authenticated, Broker, Claim, Credential, FlowError, Link, Machine, Outbox, Peer, ScramParameters};
 
 use crate::clock::{self, Stopwatch};
 use crate::flow::Flow;
 use crate::gate::Rulings;
+use crate::grant::{Grant, Stem};
 use crate::lapses::Lapses;
 use crate::laws::Laws;
 use crate::ledger::Ledger;
 use crate::limits::Limits;
-use crate::ownership::Ownership;
 use crate::ports::{Approve, Identify, Keep, Lend, Opening, Unrecorded};
 use crate::random;
-use crate::register::{Live, Place, Register, Revoked, Sharing};
+use crate::register::{Live, Register, Revoked, Sharing};
 use crate::shared::SharedStays;
 use crate::state::{Ahead, Ended, Waiting};
 use crate::stay::{Asker, Freshness, Reel, Stay};
@@ -62,24 +59,6 @@ impl fmt::Debug for Kernel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Kernel").field("limits", &self.limits).field("register", &self.register).finish_non_exhaustive()
     }
-}
-
-/// Leave for one flow at a target, and everything that flow needs.
-pub struct Grant {
-    stay: Arc<Stay>,
-    flow: FlowId,
-    place: Place,
-    tape: Tape,
-    credential: Arc<Credential>,
-    sharing: Sharing,
-    keep: Arc<dyn Keep>,
-}
-
-/// A session that may be given more flows.
-#[derive(Clone)]
-pub struct Stem {
-    stay: Arc<Stay>,
-    sharing: Sharing,
 }
 
 impl Kernel {
@@ -325,49 +304,6 @@ impl Kernel {
         if sharing == Sharing::Alone && stay.end_if_idle(0) {
             self.close(vec![stay], reason).await;
         }
-    }
-}
-
-impl fmt::Debug for Grant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Grant")
-            .field("session", &self.stay.asker.session)
-            .field("flow", &self.flow)
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Stem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stem").field("session", &self.stay.asker.session).finish_non_exhaustive()
-    }
-}
-
-impl sluice_wire::Grant for Grant {
-    fn principal(&self) -> &Principal {
-        &self.stay.asker.who
-    }
-
-    fn target(&self) -> &TargetName {
-        &self.stay.asker.target.name
-    }
-
-    fn session(&self) -> &SessionId {
-        &self.stay.asker.session
-    }
-
-    fn credential(&self) -> &Arc<Credential> {
-        &self.credential
-    }
-
-    fn objects(&self) -> Arc<dyn Objects> {
-        let asker = &self.stay.asker;
-        let (target, who) = (asker.target.name.clone(), asker.who.to_string());
-        Arc::new(Ownership { keep: Arc::clone(&self.keep), target, who })
-    }
-
-    fn interrupt(&self) -> Arc<dyn Interrupt> {
-        Arc::clone(&self.place.holding) as Arc<dyn Interrupt>
     }
 }
 

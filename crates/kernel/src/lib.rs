@@ -5,6 +5,7 @@
 pub mod clock;
 mod flow;
 mod gate;
+mod grant;
 mod hold;
 mod kernel;
 mod lapses;
@@ -22,7 +23,8 @@ mod state;
 mod stay;
 mod tape;
 
-pub use kernel::{Grant, Kernel, Ports, Stem};
+pub use grant::{Grant, Stem};
+pub use kernel::{Kernel, Ports};
 pub use laws::{Laws, Zone};
 pub use limits::Limits;
 pub use ports::{
