@@ -8,6 +8,7 @@
 mod cursors;
 mod denial;
 mod function;
+mod lapsing;
 mod named;
 mod naming;
 mod question;
@@ -23,7 +24,7 @@ use bytes::Bytes;
 use sluice_mask::Plan;
 use sluice_model::{Code, Digest, Obligations, OpId, Refusal};
 use sluice_sql::{Analysis, Change, Lasts, Rewritten};
-use sluice_wire::{HoldNotice, Input, Outbox, Side, Violation, Wants};
+use sluice_wire::{HoldNotice, Input, Lapse, Outbox, Side, Violation, Wants};
 
 use crate::curfew::Curfew;
 use crate::frame::Frame;
@@ -39,6 +40,7 @@ use crate::view::{Schemas, View};
 
 pub(crate) use replies::{is_fatal, parameter};
 
+use lapsing::{Lapses, Stand};
 use naming::{LookedUp, Naming};
 use question::Question;
 
@@ -83,6 +85,7 @@ pub struct PostgresMachine {
     rewrites: HashMap<Digest, (Arc<Obligations>, Arc<Rewritten>)>,
     functions_read: cursors::FunctionsRead,
     last_op: OpId,
+    lapses: Lapses,
     /// Transaction status of the newest `ReadyForQuery`: `I`, `T` or `E`. Nothing else is believed.
     status: u8,
     catalog: CatalogState,
@@ -122,10 +125,13 @@ struct Portal {
     /// The formats in which a simple query fetches from it.
     fetched: Formats,
     made: Made,
+    stand: Stand,
     lasts: Lasts,
     /// How the rows are handled that a `FETCH` read when it was first executed: the server keeps them, whatever the name of its
     /// cursor stands for later.
     filled: Option<Arc<Handling>>,
+    /// What the cursor stood on that it was filled from.
+    source: Option<OpId>,
 }
 
 /// What made a portal.
@@ -265,6 +271,7 @@ impl PostgresMachine {
             rewrites: HashMap::new(),
             functions_read: cursors::FunctionsRead::Nothing,
             last_op: OpId::CONNECT,
+            lapses: Lapses::default(),
             status: b'I',
             catalog: CatalogState::Fresh,
             names: NamesAre::Pinned,
@@ -454,6 +461,10 @@ impl sluice_wire::Machine for PostgresMachine {
         self.run_errands(out);
         self.keep_time();
         Ok(())
+    }
+
+    fn lapsed(&mut self, lapse: Lapse) {
+        self.lapse(lapse);
     }
 
     fn wants(&self) -> Wants {

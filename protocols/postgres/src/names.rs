@@ -147,6 +147,16 @@ impl<T: Clone> Names<T> {
         defined.collect()
     }
 
+    /// Changes what a name stands for, and what it will once changes under way are confirmed.
+    pub(crate) fn amend(&mut self, name: &[u8], change: impl Fn(&mut T)) {
+        let under_way = self.under_way.iter_mut().filter_map(|(_, _, change)| match change {
+            Change::Define(defined, value) if *defined == name => Some(value),
+            Change::Define(..) | Change::Forget(_) | Change::ForgetAll => None,
+        });
+        let newest = self.newest.get_mut(name).and_then(|(_, _, value)| value.as_mut());
+        self.confirmed.get_mut(name).into_iter().chain(newest).chain(under_way).for_each(change);
+    }
+
     /// Forgets every confirmed name but those to keep (portals, when a transaction ends). Gives back their values.
     pub(crate) fn forget_confirmed(&mut self, keep: impl Fn(&T) -> bool) -> Vec<T> {
         self.confirmed.extract_if(|_, value| !keep(value)).map(|(_, value)| value).collect()
@@ -206,6 +216,20 @@ mod tests {
         let two = names.send(define("a", 2), NOW);
         assert_eq!(names.fail(&[gone, two]), vec![2]);
         assert_eq!(names.find(b"a", LATER), Found::Known(&1));
+    }
+
+    #[test]
+    fn what_a_name_stands_for_is_changed_wherever_it_is_noted() {
+        let mut names = Names::default();
+        let one = names.send(define("a", 1), NOW);
+        names.confirm(one);
+        names.send(define("b", 1), NOW);
+        let two = names.send(define("a", 2), NOW);
+        names.amend(b"a", |value| *value += 10);
+        assert_eq!(names.find(b"a", NOW), Found::Known(&12));
+        assert_eq!(names.find(b"b", NOW), Found::Known(&1));
+        assert_eq!(names.confirm(two), vec![11]);
+        assert_eq!(names.find(b"a", LATER), Found::Known(&12));
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod foreign;
 mod holds;
 mod hostile;
 mod languages;
+mod late;
 mod limits;
 mod masking;
 mod mistakes;

@@ -11,6 +11,7 @@ use sluice_mask::Plan;
 use sluice_model::{Code, OpId, Refusal};
 use sluice_sql::{Analysis, Cursor, Format, Lasts};
 
+use super::lapsing::Stand;
 use super::named::check_spelling;
 use super::naming::Naming;
 use super::{Made, Portal, PostgresMachine, requests};
@@ -48,7 +49,8 @@ impl PostgresMachine {
     /// Refuses more cursors than a connection may have, and names of which it is not certain whose they are.
     pub(super) fn check_cursors(&mut self, analysis: &Analysis) -> Result<(), Refusal> {
         if analysis.functions.iter().any(|name| READERS.contains(&&**name)) {
-            if self.schemas.view().is_tagged() || self.portals.any(executes) {
+            let stale = self.any_lapsed() || self.unknown_may_be_stale();
+            if stale || self.schemas.view().is_tagged() || self.portals.any(executes) {
                 return Err(read_by_function());
             }
             self.functions_read = FunctionsRead::Cursors;
@@ -85,7 +87,7 @@ impl PostgresMachine {
             Found::Unsettled => return None,
             Found::Known(Portal { naming: Some(_), .. }) => Err(nested_fetch()),
             Found::Known(portal) => Ok(Some(portal)),
-            Found::Unknown if self.schemas.view().is_tagged() => Err(unknown_cursor()),
+            Found::Unknown if self.schemas.view().is_tagged() || self.unknown_may_be_stale() => Err(unknown_cursor()),
             Found::Unknown => Ok(None),
         })
     }
@@ -146,17 +148,25 @@ impl PostgresMachine {
     /// Notes that a `FETCH` is being sent for the first time: from then on the server keeps the rows that it read.
     pub(super) fn fill(&mut self, name: Bytes, portal: &Portal, handling: &Arc<Handling>) -> Ticket {
         self.pipeline.retain(portal.op);
-        let filled = Portal { filled: Some(Arc::clone(handling)), ..portal.clone() };
+        let read = portal.naming.as_ref().and_then(|naming| naming.cursor.as_ref()?.reads());
+        let source = read.and_then(|name| self.stands_on(name));
+        let filled = Portal { filled: Some(Arc::clone(handling)), source, ..portal.clone() };
         self.portals.send(Change::Define(name, filled), self.batch)
     }
 
     /// Notes what a statement that is being sent does to the names of cursors.
-    pub(super) fn steer(&mut self, cursor: &Cursor, handling: &Arc<Handling>, veil: Option<&Veil>) -> Option<Ticket> {
+    pub(super) fn steer(
+        &mut self,
+        cursor: &Cursor,
+        handling: &Arc<Handling>,
+        veil: Option<&Veil>,
+        stand: impl FnOnce() -> Stand,
+    ) -> Option<Ticket> {
         let named = |name: &str| Bytes::copy_from_slice(name.as_bytes());
         let change = match cursor {
             Cursor::Declare(name, format, lasts) => {
                 self.pipeline.retain(OpId::CONNECT);
-                Change::Define(named(name), declared(*format, *lasts, handling, veil))
+                Change::Define(named(name), declared(*format, *lasts, handling, veil, stand()))
             }
             Cursor::Close(name) => Change::Forget(named(name)),
             Cursor::CloseAll => Change::ForgetAll,
@@ -167,7 +177,7 @@ impl PostgresMachine {
 }
 
 /// A cursor whose rows are masked like this. It keeps no operation open: each `FETCH` is one of its own.
-fn declared(format: Format, lasts: Lasts, handling: &Arc<Handling>, veil: Option<&Veil>) -> Portal {
+fn declared(format: Format, lasts: Lasts, handling: &Arc<Handling>, veil: Option<&Veil>, stand: Stand) -> Portal {
     let fetched = match format {
         Format::Text => Formats::default(),
         Format::Binary => Formats::new(vec![1]),
@@ -183,8 +193,10 @@ fn declared(format: Format, lasts: Lasts, handling: &Arc<Handling>, veil: Option
         naming: None,
         fetched,
         made: Made::BySql,
+        stand,
         lasts,
         filled: None,
+        source: None,
     }
 }
 

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sluice_model::{Code, Obligations, OpId, Refusal, Stage};
+use sluice_model::{Code, Obligations, Refusal, Stage};
 use sluice_wire::{Outbox, Violation};
 
 use super::PostgresMachine;
@@ -62,8 +62,8 @@ impl PostgresMachine {
         let view = self.schemas.view();
         let known = understand(&text, &view, &sluice_sql::NoPrepared);
         let epoch = view.catalog.epoch();
-        let question = Question { op: OpId::CONNECT, frame, known, epoch, asked: Asked::Function, moot: false };
-        self.ask(question, Stage::Perform, Some(Bytes::copy_from_slice(&bound)), out);
+        let bound = Some(Bytes::copy_from_slice(&bound));
+        self.ask(Question::new(frame, known, epoch, Asked::Function, bound), Stage::Perform, out);
         Ok(())
     }
 

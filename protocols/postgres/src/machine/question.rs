@@ -11,7 +11,8 @@ use sluice_sql::{Analysis, ColumnMask, ColumnUse, Cursor, Lasts, Rewritten, Stat
 use sluice_wire::{Outbox, Violation};
 
 use super::cursors::Read;
-use super::denial::{in_own_words, pointing, unmaskable, unsupported};
+use super::denial::{in_own_words, pointing, unsupported};
+use super::lapsing::{Laws, Stand};
 use super::naming::{LookedUp, executes_the_same, name_change, naming, prepared_under_other_policies, veiled_like};
 use super::results::result_formats;
 use super::{Made, NamesAre, Portal, PostgresMachine, Prepared, hush, requests};
@@ -25,9 +26,6 @@ use crate::refusal::Hush;
 use crate::veil::{Formats, Veil};
 use crate::view::View;
 
-/// Rewritten texts that one connection remembers.
-const REWRITES: usize = 256;
-
 /// What was asked and not answered yet.
 #[derive(Debug)]
 pub(super) struct Question {
@@ -38,6 +36,10 @@ pub(super) struct Question {
     /// The view of the schema that the text was read against.
     pub(super) epoch: u64,
     pub(super) asked: Asked,
+    /// Values that it is asked for with.
+    pub(super) bound: Option<Bytes>,
+    /// How often policies had changed when it was asked.
+    pub(super) laws: Laws,
     /// The server has come to skip it meanwhile.
     pub(super) moot: bool,
 }
@@ -45,10 +47,31 @@ pub(super) struct Question {
 /// Which message asked.
 #[derive(Debug)]
 pub(super) enum Asked {
-    Query { looked_up: Vec<LookedUp> },
-    Parse { name: Bytes, types: Bytes, looked_up: Vec<LookedUp> },
-    Bind { portal: Bytes, prepared: Arc<Prepared> },
+    Query {
+        looked_up: Vec<LookedUp>,
+    },
+    Parse {
+        name: Bytes,
+        types: Bytes,
+        looked_up: Vec<LookedUp>,
+    },
+    Bind {
+        portal: Bytes,
+        prepared: Arc<Prepared>,
+    },
     Function,
+    /// What a portal was made for that the message executes or reads.
+    Again {
+        name: Bytes,
+        stand: Box<Stand>,
+    },
+}
+
+impl Question {
+    /// A question that is about to be asked.
+    pub(super) fn new(frame: Frame, known: Arc<Known>, epoch: u64, asked: Asked, bound: Option<Bytes>) -> Self {
+        Self { op: OpId::CONNECT, frame, known, epoch, asked, bound, laws: Laws::default(), moot: false }
+    }
 }
 
 impl PostgresMachine {
@@ -63,6 +86,9 @@ impl PostgresMachine {
             out.done(op);
             return self.request(question.frame, out);
         }
+        if let (Asked::Again { .. }, Ruling::Allow(obligations)) = (&question.asked, &ruling) {
+            return self.stands_again(question, obligations, out);
+        }
         let refusal = match ruling {
             Ruling::Allow(obligations) => match self.forward(&question, &obligations, out) {
                 Ok(()) => return Ok(()),
@@ -76,10 +102,7 @@ impl PostgresMachine {
                 pointing(refusal, &question.known.text)
             }
         };
-        match question.asked {
-            Asked::Query { .. } | Asked::Function => self.poison_query(op, refusal, out),
-            Asked::Parse { .. } | Asked::Bind { .. } => self.poison_message(op, refusal, out),
-        }
+        self.poison(op, question.frame.tag(), refusal, out);
         Ok(())
     }
 
@@ -114,6 +137,8 @@ impl PostgresMachine {
             }
             Asked::Bind { portal, prepared } => self.forward_bind(question, portal, prepared, obligations, out),
             Asked::Function => self.forward_function(question, obligations, out),
+            // INVARIANT: it stands again instead.
+            Asked::Again { .. } => Err(schema_changed()),
         }
     }
 
@@ -199,7 +224,7 @@ impl PostgresMachine {
             let change = statement.change.as_ref().map(|change| name_change(change, question, obligations, handling));
             let read = statement.cursor.as_ref().and_then(Cursor::reads).map(|name| self.fetched(name)).transpose()?;
             let Read { veil, plan, meter } = read.unwrap_or(Read { veil, plan: None, meter: None });
-            let steer = |cursor| self.steer(cursor, handling, veil.as_ref());
+            let steer = |cursor| self.steer(cursor, handling, veil.as_ref(), || Stand::of(question, obligations));
             let portals = statement.cursor.iter().filter_map(steer).collect();
             let statements = change.map(|change| self.statements.send(change, batch)).into_iter().collect();
             steps.push_back(Step { tickets: Tickets { statements, portals }, veil, plan, meter });
@@ -287,40 +312,14 @@ impl PostgresMachine {
             naming,
             fetched: Formats::default(),
             made: Made::ByBind,
+            stand: Stand::of(question, obligations),
             lasts: Lasts::Transaction,
             filled: None,
+            source: None,
         };
         let ticket = self.portals.send(Change::Define(Bytes::copy_from_slice(portal), value), self.batch);
         self.send(question.op, question.frame.clone(), Sent::Bind(ticket), &handling, out);
         Ok(())
-    }
-
-    /// The text with its protected relations masked, or `None` where no mask is due.
-    fn rewritten(
-        &mut self,
-        known: &Known,
-        obligations: &Arc<Obligations>,
-        view: &View,
-    ) -> Result<Option<Arc<Rewritten>>, Refusal> {
-        if obligations.masks.is_empty() {
-            return Ok(None);
-        }
-        let key = known.shape.digest();
-        if let Some((under, rewritten)) = self.rewrites.get(&key)
-            && under.masks == obligations.masks
-        {
-            return Ok(Some(Arc::clone(rewritten)));
-        }
-        let masks = column_masks(&known.analysis, &obligations.masks)?;
-        let text = std::str::from_utf8(&known.text)
-            .map_err(|_| unsupported("encoding", "the statement is not valid UTF-8"))?;
-        let rewritten = sluice_sql::rewrite(text, &known.analysis, &view.catalog, &masks).map_err(unmaskable)?;
-        let rewritten = Arc::new(rewritten);
-        if self.rewrites.len() >= REWRITES {
-            self.rewrites.clear();
-        }
-        self.rewrites.insert(key, (Arc::clone(obligations), Arc::clone(&rewritten)));
-        Ok(Some(rewritten))
     }
 
     pub(super) fn handling(known: &Known, obligations: &Obligations, view: &View) -> Result<Handling, Refusal> {
@@ -348,7 +347,7 @@ impl PostgresMachine {
 }
 
 /// How long policy lets it take.
-fn time(obligations: &Obligations) -> Option<Duration> {
+pub(super) fn time(obligations: &Obligations) -> Option<Duration> {
     obligations.controls.timeout_ms.map(Duration::from_millis)
 }
 

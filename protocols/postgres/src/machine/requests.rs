@@ -105,10 +105,14 @@ impl PostgresMachine {
             self.refuse_query(refusal, out);
             return Ok(());
         }
+        if let Some(lapsed) = self.lapsed_in(&known.analysis) {
+            self.ask_again(lapsed, frame, out);
+            return Ok(());
+        }
         let bound = (!looked_up.is_empty()).then(|| Bytes::from(texts(&looked_up)));
         let epoch = view.catalog.epoch();
         let asked = Asked::Query { looked_up };
-        self.ask(Question { op: OpId::CONNECT, frame, known, epoch, asked, moot: false }, Stage::Perform, bound, out);
+        self.ask(Question::new(frame, known, epoch, asked, bound), Stage::Perform, out);
         Ok(())
     }
 
@@ -147,7 +151,7 @@ impl PostgresMachine {
         }
         let epoch = view.catalog.epoch();
         let asked = Asked::Parse { name, types, looked_up };
-        self.ask(Question { op: OpId::CONNECT, frame, known, epoch, asked, moot: false }, Stage::Prepare, None, out);
+        self.ask(Question::new(frame, known, epoch, asked, None), Stage::Prepare, out);
         Ok(())
     }
 
@@ -203,12 +207,7 @@ impl PostgresMachine {
         }
         let epoch = prepared.epoch;
         let asked = Asked::Bind { portal, prepared };
-        self.ask(
-            Question { op: OpId::CONNECT, frame, known, epoch, asked, moot: false },
-            Stage::Perform,
-            Some(bound),
-            out,
-        );
+        self.ask(Question::new(frame, known, epoch, asked, Some(bound)), Stage::Perform, out);
         Ok(())
     }
 
@@ -255,6 +254,10 @@ impl PostgresMachine {
             }
             Found::Known(portal) => {
                 let portal = portal.clone();
+                if let Some(lapsed) = self.lapsed_by(name, &portal) {
+                    self.ask_again(lapsed, frame, out);
+                    return Ok(());
+                }
                 match &portal.naming {
                     None => self.perform(portal.op, frame, Sent::Execute(portal.execution), &portal.handling, out),
                     Some(naming) => self.execute_naming(frame, &portal, naming, out)?,
@@ -316,10 +319,9 @@ impl PostgresMachine {
             return Ok(Sent::Fetch(self.fill(name, portal, handling)));
         }
         let statement = naming.change.clone().map(|change| self.statements.send(change, self.batch));
-        let cursor = naming
-            .cursor
-            .as_ref()
-            .and_then(|cursor| self.steer(cursor, &portal.handling, portal.handling.veil.as_ref()));
+        let cursor = naming.cursor.as_ref().and_then(|cursor| {
+            self.steer(cursor, &portal.handling, portal.handling.veil.as_ref(), || portal.stand.clone())
+        });
         Ok(match (statement, cursor) {
             (None, None) => Sent::Execute(portal.execution),
             (statement, cursor) => Sent::Name(Tickets {
@@ -355,14 +357,14 @@ impl PostgresMachine {
 }
 
 impl PostgresMachine {
-    pub(super) fn ask(&mut self, question: Question, stage: Stage, bound: Option<Bytes>, out: &mut Outbox<Frame>) {
+    pub(super) fn ask(&mut self, question: Question, stage: Stage, out: &mut Outbox<Frame>) {
         let op = self.next_op();
         let question = match self.names {
             NamesAre::Pinned => question,
             NamesAre::Uncertain => Question { known: Arc::new(question.known.in_doubt()), ..question },
         };
-        let operation = Known::operation(&question.known, stage, bound);
-        self.question = Some(Question { op, ..question });
+        let operation = Known::operation(&question.known, stage, question.bound.clone());
+        self.question = Some(Question { op, laws: self.lapses.laws, ..question });
         out.ask(op, operation);
     }
 }
@@ -378,6 +380,14 @@ impl PostgresMachine {
     pub(super) fn refuse_query(&mut self, refusal: Refusal, out: &mut Outbox<Frame>) {
         note(&refusal, out);
         self.poison_query(OpId::CONNECT, Arc::new(refusal), out);
+    }
+
+    /// Refuses a message by its kind.
+    pub(super) fn poison(&mut self, op: OpId, tag: u8, refusal: Arc<Refusal>, out: &mut Outbox<Frame>) {
+        match tag {
+            b'Q' | b'F' => self.poison_query(op, refusal, out),
+            _ => self.poison_message(op, refusal, out),
+        }
     }
 
     pub(super) fn poison_message(&mut self, op: OpId, refusal: Arc<Refusal>, out: &mut Outbox<Frame>) {

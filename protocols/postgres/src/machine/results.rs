@@ -1,11 +1,13 @@
 //! What is masked in a result as it passes, and in which formats.
 
+use std::sync::Arc;
+
 use sluice_model::{Obligations, Refusal};
 use sluice_sql::{ColumnMask, Rewritten};
 use sluice_wire::Violation;
 
 use super::PostgresMachine;
-use super::denial::unsupported;
+use super::denial::{unmaskable, unsupported};
 use super::question::{column_masks, schema_changed};
 use crate::frame::{Fields, Frame};
 use crate::operation::Known;
@@ -13,7 +15,38 @@ use crate::pipeline::Origin;
 use crate::veil::{Formats, MaskKey, Veil, Veiled};
 use crate::view::View;
 
+/// Rewritten texts that one connection remembers.
+const REWRITES: usize = 256;
+
 impl PostgresMachine {
+    /// The text with its protected relations masked, or `None` where no mask is due.
+    pub(super) fn rewritten(
+        &mut self,
+        known: &Known,
+        obligations: &Arc<Obligations>,
+        view: &View,
+    ) -> Result<Option<Arc<Rewritten>>, Refusal> {
+        if obligations.masks.is_empty() {
+            return Ok(None);
+        }
+        let key = known.shape.digest();
+        if let Some((under, rewritten)) = self.rewrites.get(&key)
+            && under.masks == obligations.masks
+        {
+            return Ok(Some(Arc::clone(rewritten)));
+        }
+        let masks = column_masks(&known.analysis, &obligations.masks)?;
+        let text = std::str::from_utf8(&known.text)
+            .map_err(|_| unsupported("encoding", "the statement is not valid UTF-8"))?;
+        let rewritten = sluice_sql::rewrite(text, &known.analysis, &view.catalog, &masks).map_err(unmaskable)?;
+        let rewritten = Arc::new(rewritten);
+        if self.rewrites.len() >= REWRITES {
+            self.rewrites.clear();
+        }
+        self.rewrites.insert(key, (Arc::clone(obligations), Arc::clone(&rewritten)));
+        Ok(Some(rewritten))
+    }
+
     /// What is masked as it passes, of each statement's result.
     pub(super) fn veils(
         &self,
