@@ -5,18 +5,32 @@ mod counter;
 use std::collections::HashSet;
 
 use pg_query::Node;
-use pg_query::protobuf::{ColumnRef, FuncCall, RangeVar, SelectStmt};
+use pg_query::protobuf::{AExpr, ColumnRef, FuncCall, RangeVar, SelectStmt, TypeCast};
 use serde::Serialize as _;
 
 use counter::Counter;
 
-/// What decides: every relation, function call, column and query block of a statement.
+/// What decides: every relation, function call, column, query block, operator and cast of a statement.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Census {
     relations: usize,
     calls: usize,
     columns: usize,
     queries: usize,
+    operators: usize,
+    casts: usize,
+}
+
+impl Census {
+    /// What a definition must agree on: it also names relations of which it reads no row.
+    pub(crate) const fn of_expressions(self) -> Self {
+        Self { relations: 0, ..self }
+    }
+
+    /// What any other statement must agree on: settings are cast where no expression stands.
+    pub(crate) const fn of_names(self) -> Self {
+        Self { operators: 0, casts: 0, ..self }
+    }
 }
 
 /// The nodes that the walk came by, each once however often it is walked.
@@ -26,6 +40,8 @@ pub(crate) struct Visited {
     calls: HashSet<*const FuncCall>,
     columns: HashSet<*const ColumnRef>,
     queries: HashSet<*const SelectStmt>,
+    operators: HashSet<*const AExpr>,
+    casts: HashSet<*const TypeCast>,
 }
 
 impl Visited {
@@ -41,6 +57,14 @@ impl Visited {
         self.columns.insert(node);
     }
 
+    pub(crate) fn operator(&mut self, node: &AExpr) {
+        self.operators.insert(node);
+    }
+
+    pub(crate) fn cast(&mut self, node: &TypeCast) {
+        self.casts.insert(node);
+    }
+
     /// `false` when the block was visited before.
     pub(crate) fn query(&mut self, node: &SelectStmt) -> bool {
         self.queries.insert(node)
@@ -52,6 +76,8 @@ impl Visited {
             calls: self.calls.len(),
             columns: self.columns.len(),
             queries: self.queries.len(),
+            operators: self.operators.len(),
+            casts: self.casts.len(),
         }
     }
 }

@@ -151,6 +151,8 @@ impl<'c> Serializer for Counter<'c> {
             "FuncCall" => self.census.calls += 1,
             "ColumnRef" => self.census.columns += 1,
             "SelectStmt" => self.census.queries += 1,
+            "AExpr" => self.census.operators += 1,
+            "TypeCast" => self.census.casts += 1,
             _ => {}
         }
         Ok(self)

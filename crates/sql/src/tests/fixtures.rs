@@ -4,7 +4,8 @@
 
 use std::fmt::Write as _;
 
-use super::schema::{Outcome, world};
+use super::schema::{Outcome, READING, world};
+use crate::Verb;
 
 /// The statements of a file with what is expected of each.
 fn cases(text: &str) -> Vec<(&str, &str)> {
@@ -12,13 +13,13 @@ fn cases(text: &str) -> Vec<(&str, &str)> {
     blocks.filter_map(|block| block.split_once('\n')).map(|(word, sql)| (word.trim(), sql.trim())).collect()
 }
 
-fn check(text: &str, least: usize) {
+fn check(text: &str, verbs: &[Verb], least: usize) {
     let world = world();
     let cases = cases(text);
     assert!(cases.len() >= least, "only {} statements", cases.len());
     let mut wrong = String::new();
     for (expect, sql) in cases {
-        let outcome = world.ask(sql);
+        let outcome = world.ask_as(sql, verbs);
         let holds = matches!(
             (expect, &outcome),
             ("deny", Outcome::Refused(_)) | ("masked", Outcome::Rewritten(_)) | ("allowed", Outcome::Allowed)
@@ -34,10 +35,16 @@ fn check(text: &str, least: usize) {
 
 #[test]
 fn bypasses_stay_closed() {
-    check(include_str!("../../../../fixtures/sql/bypass.sql"), 100);
+    check(include_str!("../../../../fixtures/sql/bypass.sql"), &READING, 100);
 }
 
 #[test]
 fn false_alarms_stay_quiet() {
-    check(include_str!("../../../../fixtures/sql/false-alarms.sql"), 60);
+    check(include_str!("../../../../fixtures/sql/false-alarms.sql"), &READING, 60);
+}
+
+#[test]
+fn definitions_call_nothing_unasked() {
+    let verbs = [&READING[..], &[Verb::Define]].concat();
+    check(include_str!("../../../../fixtures/sql/definitions.sql"), &verbs, 90);
 }

@@ -89,7 +89,7 @@ fn decisions_are_seen() {
     check("UPDATE customers SET email = 'x' WHERE id = 1 RETURNING id", &expect![[""]]);
     check(
         "ALTER TABLE customers ALTER COLUMN notes TYPE text USING email",
-        &expect!["public.customers.email leaves, public.customers.ssn leaves"],
+        &expect!["public.customers.email decides, public.customers.email leaves, public.customers.ssn leaves"],
     );
     check("SELECT contact FROM v_contact", &expect!["public.customers.email shows, public.v_contact.contact shows"]);
     check("SELECT id FROM v_contact", &expect![[""]]);

@@ -10,6 +10,9 @@ use crate::{
 pub(super) const CUSTOMERS: u32 = 20_001;
 pub(super) const ORDERS: u32 = 20_002;
 
+/// What somebody may do who only reads.
+pub(super) const READING: [Verb; 3] = [Verb::Read, Verb::Describe, Verb::Session];
+
 /// A catalog and what is sensitive in it.
 pub(super) struct World {
     pub(super) catalog: Catalog,
@@ -140,6 +143,11 @@ impl World {
 
     /// A principal that may read, describe and steer its session, and sees sensitive columns masked.
     pub(super) fn ask(&self, text: &str) -> Outcome {
+        self.ask_as(text, &READING)
+    }
+
+    /// A principal that may do this, and sees sensitive columns masked.
+    pub(super) fn ask_as(&self, text: &str, verbs: &[Verb]) -> Outcome {
         let analysis = match self.analyze(text) {
             Ok(analysis) => analysis,
             Err(unreadable) => return Outcome::Refused(unreadable.to_string()),
@@ -147,8 +155,7 @@ impl World {
         if let Some(refused) = analysis.refusals.first() {
             return Outcome::Refused(format!("{:?}", refused.reason));
         }
-        let permitted = |verb| matches!(verb, Verb::Read | Verb::Describe | Verb::Session);
-        if let Some(access) = analysis.accesses.iter().find(|access| !permitted(access.verb)) {
+        if let Some(access) = analysis.accesses.iter().find(|access| !verbs.contains(&access.verb)) {
             return Outcome::Refused(format!("{} {:?}", access.verb.name(), access.object));
         }
         if let Some(used) = analysis.uses.iter().find(|used| matches!(used.usage, Usage::Filter | Usage::Leave)) {

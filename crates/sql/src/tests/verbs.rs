@@ -63,6 +63,31 @@ fn utilities() {
     );
     check("CREATE TABLE archive.t (a int)", &expect!["define schema archive"]);
     check("CREATE SCHEMA s", &expect!["define schema s"]);
+    check("CREATE SCHEMA s CREATE TABLE x (a int)", &expect!["define schema s"]);
+    check(
+        "CREATE SCHEMA s CREATE TABLE x (a int) GRANT SELECT ON x TO public",
+        &expect!["define schema s, administer target"],
+    );
+    check(
+        "CREATE TABLE archive.x () INHERITS (marker)",
+        &expect!["write public.marker, define schema archive, define schema public"],
+    );
+    check(
+        "ALTER TABLE marker INHERIT archive.customers",
+        &expect!["write archive.customers, define schema archive, define schema public"],
+    );
+    check(
+        "ALTER TABLE marker ATTACH PARTITION archive.customers DEFAULT",
+        &expect!["define schema archive, define schema public"],
+    );
+    check(
+        "CREATE TABLE archive.x (a int REFERENCES public.marker)",
+        &expect!["read public.marker, define schema archive"],
+    );
+    check(
+        "CREATE TRIGGER t AFTER INSERT ON marker EXECUTE FUNCTION purge_orders()",
+        &expect!["define schema public, call public.purge_orders()"],
+    );
     check("DROP TABLE orders", &expect!["define target"]);
     check("VACUUM orders", &expect!["administer target"]);
     check("CALL purge_proc()", &expect!["call public.purge_proc()"]);

@@ -92,6 +92,8 @@ impl<'a> Walk<'a> {
             Some(_) => None,
         };
         match known {
+            // It only advances a sequence when a row is added; asked for otherwise, as it changes something.
+            _ if self.stored && name == "nextval" && user.is_empty() && known.is_some() => Class::UNKNOWN,
             Some(known) if known.safe => {
                 let total = if class.total == Total::Always { known.total } else { class.total };
                 let texts = class.texts && known.texts;
@@ -239,7 +241,10 @@ impl<'a> Walk<'a> {
     /// `set_config('x', 'v', _)` is `SET x = 'v'`, judged the same where both are literals. Whatever may be a pinned setting is
     /// taken for one.
     fn write_setting(&mut self, call: &FuncCall) -> Class {
-        if let [name, value, _] = call.args.as_slice()
+        if self.stored {
+            // It would run in somebody else's session, whenever.
+            self.refuse(Reason::PinnedSetting, None);
+        } else if let [name, value, _] = call.args.as_slice()
             && let (Some(name), Some(value)) = (literal(name), literal(value))
             && self.may_set(&name.to_ascii_lowercase(), &[value])
         {
@@ -277,14 +282,25 @@ impl<'a> Walk<'a> {
         !any_unsafe && BUILDING.contains(&name)
     }
 
+    /// A constant, or a word that is taken for one, as in `geometry(Point, 4326)`.
+    fn modifies(&mut self, typmod: &'a Node) -> bool {
+        match typmod.node.as_ref() {
+            Some(NodeEnum::AConst(_)) => true,
+            Some(NodeEnum::ColumnRef(word)) if words(&word.fields).is_some_and(|names| names.len() == 1) => {
+                self.visited.column(word);
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Judges a type: what a cast to it makes of a text.
     pub(super) fn type_name(&mut self, name: &'a TypeName) -> Fits {
         let Some(names) = words(&name.names) else {
             self.misunderstood();
             return Fits::Some;
         };
-        let typmods_are_constant = name.typmods.iter().all(|typmod| matches!(typmod.node, Some(NodeEnum::AConst(_))));
-        if name.setof || name.pct_type || !typmods_are_constant {
+        if name.setof || name.pct_type || !name.typmods.iter().all(|typmod| self.modifies(typmod)) {
             self.misunderstood();
         }
         let (schema, base) = match *names.as_slice() {

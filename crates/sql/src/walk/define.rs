@@ -1,5 +1,11 @@
 //! Statements that create, change or drop objects, or look after the server.
 
+mod kinds;
+mod parts;
+
+use std::mem;
+
+use pg_query::protobuf::RangeVar;
 use pg_query::{Node, NodeEnum};
 
 use super::Walk;
@@ -8,36 +14,59 @@ use super::taint::Taint;
 use crate::access::{Object, Verb};
 use crate::analysis::Kind;
 use crate::{Relation, census};
+use kinds::Place;
 
 impl<'a> Walk<'a> {
-    /// DDL and upkeep; what is in neither list is unknown.
+    /// DDL and upkeep; what is in neither list is unknown. Expressions in it are stored and run later, or at once for every row: each
+    /// of them is judged.
     pub(super) fn definition(&mut self, inner: &'a NodeEnum, node: &'a Node) -> Done {
         self.found.changes_catalog = true;
-        let kind = if let Some(schema) = defined_in(inner) {
-            self.define_in(schema);
-            Kind::Define
-        } else if defines(inner) {
-            self.access(Verb::Define, Object::Target);
-            Kind::Define
-        } else if administers(inner) {
-            self.access(Verb::Administer, Object::Target);
-            Kind::Administer
-        } else {
-            self.access(Verb::Unknown, Object::Target);
-            self.misunderstood();
-            Kind::Other
-        };
+        let kind = self.defined_as(inner);
         self.guard_sensitive(node);
-        Done::opaque(kind)
+        let stored = mem::replace(&mut self.stored, true);
+        self.parts_of(inner);
+        self.stored = stored;
+        Done::defined(kind)
+    }
+
+    fn defined_as(&mut self, inner: &NodeEnum) -> Kind {
+        if kinds::is_of_the_server(inner) || kinds::administers(inner) {
+            self.access(Verb::Administer, Object::Target);
+            return Kind::Administer;
+        }
+        match kinds::place(inner) {
+            Some(Place::Schema(schema)) => self.define_in(schema),
+            Some(Place::Relation(relation)) => self.define_at(relation),
+            None if kinds::defines(inner) => self.access(Verb::Define, Object::Target),
+            None => {
+                self.access(Verb::Unknown, Object::Target);
+                self.misunderstood();
+                return Kind::Other;
+            }
+        }
+        Kind::Define
     }
 
     /// Something is created in a schema, or in the first of the path.
     pub(super) fn define_in(&mut self, schema: &str) {
         self.found.changes_catalog = true;
-        let schema = if schema.is_empty() { self.path.first().map(String::as_str) } else { Some(schema) };
-        match schema {
+        let first = self.creating.or_else(|| self.path.first().map(String::as_str));
+        match if schema.is_empty() { first } else { Some(schema) } {
             Some(schema) => self.access(Verb::Define, Object::Schema(schema.into())),
             None => self.access(Verb::Define, Object::Target),
+        }
+    }
+
+    /// A relation that is there is changed: in any schema of the path where it is not certain which it is.
+    fn define_at(&mut self, relation: &RangeVar) {
+        let name = &*relation.relname;
+        let path = self.path;
+        let holds = |schema: &&String| self.catalog.relation(schema, name).is_some();
+        match path.iter().find(holds) {
+            _ if !relation.schemaname.is_empty() || self.creating.is_some() => self.define_in(&relation.schemaname),
+            Some(schema) => self.define_in(schema),
+            None if path.is_empty() => self.define_in(""),
+            None => path.iter().for_each(|schema| self.define_in(schema)),
         }
     }
 
@@ -49,14 +78,20 @@ impl<'a> Walk<'a> {
             return;
         };
         for (schema, name) in names {
-            let found: Vec<&Relation> = if schema.is_empty() {
-                self.path.iter().filter_map(|schema| self.catalog.relation(schema, &name)).collect()
-            } else {
-                self.catalog.relation(&schema, &name).into_iter().collect()
-            };
-            for relation in found {
-                self.guard(relation);
-            }
+            self.relations_of(&schema, &name).into_iter().for_each(|relation| self.guard(relation));
+        }
+    }
+
+    fn relations_named(&self, var: &RangeVar) -> Vec<&'a Relation> {
+        self.relations_of(&var.schemaname, &var.relname)
+    }
+
+    /// The relations that a name may denote.
+    fn relations_of(&self, schema: &str, name: &str) -> Vec<&'a Relation> {
+        if schema.is_empty() {
+            self.path.iter().filter_map(|schema| self.catalog.relation(schema, name)).collect()
+        } else {
+            self.catalog.relation(schema, name).into_iter().collect()
         }
     }
 
@@ -70,124 +105,4 @@ impl<'a> Walk<'a> {
             self.leave(&all);
         }
     }
-}
-
-/// The schema that a definition names by a relation; empty where it is the first of the path.
-#[expect(clippy::wildcard_enum_match_arm, reason = "other definitions name no relation")]
-fn defined_in(node: &NodeEnum) -> Option<&str> {
-    let relation = match node {
-        NodeEnum::CreateStmt(stmt) => stmt.relation.as_ref(),
-        NodeEnum::CreateForeignTableStmt(stmt) => stmt.base_stmt.as_ref().and_then(|base| base.relation.as_ref()),
-        NodeEnum::AlterTableStmt(stmt) => stmt.relation.as_ref(),
-        NodeEnum::IndexStmt(stmt) => stmt.relation.as_ref(),
-        NodeEnum::RuleStmt(stmt) => stmt.relation.as_ref(),
-        NodeEnum::CreateTrigStmt(stmt) => stmt.relation.as_ref(),
-        NodeEnum::CreatePolicyStmt(stmt) => stmt.table.as_ref(),
-        NodeEnum::AlterPolicyStmt(stmt) => stmt.table.as_ref(),
-        NodeEnum::CreateSeqStmt(stmt) => stmt.sequence.as_ref(),
-        NodeEnum::AlterSeqStmt(stmt) => stmt.sequence.as_ref(),
-        NodeEnum::RenameStmt(stmt) => stmt.relation.as_ref(),
-        NodeEnum::RefreshMatViewStmt(stmt) => stmt.relation.as_ref(),
-        NodeEnum::CompositeTypeStmt(stmt) => stmt.typevar.as_ref(),
-        NodeEnum::CreateSchemaStmt(stmt) if !stmt.schemaname.is_empty() => return Some(&stmt.schemaname),
-        _ => None,
-    };
-    relation.map(|relation| relation.schemaname.as_str())
-}
-
-const fn defines(node: &NodeEnum) -> bool {
-    matches!(
-        node,
-        NodeEnum::CreateStmt(_)
-            | NodeEnum::CreateSchemaStmt(_)
-            | NodeEnum::CreateForeignTableStmt(_)
-            | NodeEnum::AlterTableStmt(_)
-            | NodeEnum::AlterDomainStmt(_)
-            | NodeEnum::AlterCollationStmt(_)
-            | NodeEnum::AlterTypeStmt(_)
-            | NodeEnum::AlterEnumStmt(_)
-            | NodeEnum::AlterFunctionStmt(_)
-            | NodeEnum::AlterOperatorStmt(_)
-            | NodeEnum::AlterOpFamilyStmt(_)
-            | NodeEnum::AlterStatsStmt(_)
-            | NodeEnum::AlterSeqStmt(_)
-            | NodeEnum::AlterPolicyStmt(_)
-            | NodeEnum::AlterObjectSchemaStmt(_)
-            | NodeEnum::AlterObjectDependsStmt(_)
-            | NodeEnum::AlterTsdictionaryStmt(_)
-            | NodeEnum::AlterTsconfigurationStmt(_)
-            | NodeEnum::CommentStmt(_)
-            | NodeEnum::CompositeTypeStmt(_)
-            | NodeEnum::CreateCastStmt(_)
-            | NodeEnum::CreateConversionStmt(_)
-            | NodeEnum::CreateDomainStmt(_)
-            | NodeEnum::CreateEnumStmt(_)
-            | NodeEnum::CreateFunctionStmt(_)
-            | NodeEnum::CreateOpClassStmt(_)
-            | NodeEnum::CreateOpFamilyStmt(_)
-            | NodeEnum::CreatePolicyStmt(_)
-            | NodeEnum::CreateRangeStmt(_)
-            | NodeEnum::CreateSeqStmt(_)
-            | NodeEnum::CreateStatsStmt(_)
-            | NodeEnum::CreateTransformStmt(_)
-            | NodeEnum::CreateTrigStmt(_)
-            | NodeEnum::DefineStmt(_)
-            | NodeEnum::DropStmt(_)
-            | NodeEnum::IndexStmt(_)
-            | NodeEnum::RefreshMatViewStmt(_)
-            | NodeEnum::RenameStmt(_)
-            | NodeEnum::RuleStmt(_)
-            | NodeEnum::SecLabelStmt(_)
-    )
-}
-
-const fn administers(node: &NodeEnum) -> bool {
-    matches!(
-        node,
-        NodeEnum::AlterDatabaseStmt(_)
-            | NodeEnum::AlterDatabaseRefreshCollStmt(_)
-            | NodeEnum::AlterDatabaseSetStmt(_)
-            | NodeEnum::AlterDefaultPrivilegesStmt(_)
-            | NodeEnum::AlterEventTrigStmt(_)
-            | NodeEnum::AlterExtensionContentsStmt(_)
-            | NodeEnum::AlterExtensionStmt(_)
-            | NodeEnum::AlterFdwStmt(_)
-            | NodeEnum::AlterForeignServerStmt(_)
-            | NodeEnum::AlterOwnerStmt(_)
-            | NodeEnum::AlterPublicationStmt(_)
-            | NodeEnum::AlterRoleSetStmt(_)
-            | NodeEnum::AlterRoleStmt(_)
-            | NodeEnum::AlterSubscriptionStmt(_)
-            | NodeEnum::AlterSystemStmt(_)
-            | NodeEnum::AlterTableMoveAllStmt(_)
-            | NodeEnum::AlterTableSpaceOptionsStmt(_)
-            | NodeEnum::AlterUserMappingStmt(_)
-            | NodeEnum::CheckPointStmt(_)
-            | NodeEnum::ClusterStmt(_)
-            | NodeEnum::CreateAmStmt(_)
-            | NodeEnum::CreateEventTrigStmt(_)
-            | NodeEnum::CreateExtensionStmt(_)
-            | NodeEnum::CreateFdwStmt(_)
-            | NodeEnum::CreateForeignServerStmt(_)
-            | NodeEnum::CreatePlangStmt(_)
-            | NodeEnum::CreatePublicationStmt(_)
-            | NodeEnum::CreateRoleStmt(_)
-            | NodeEnum::CreateSubscriptionStmt(_)
-            | NodeEnum::CreateTableSpaceStmt(_)
-            | NodeEnum::CreateUserMappingStmt(_)
-            | NodeEnum::CreatedbStmt(_)
-            | NodeEnum::DropOwnedStmt(_)
-            | NodeEnum::DropRoleStmt(_)
-            | NodeEnum::DropSubscriptionStmt(_)
-            | NodeEnum::DropTableSpaceStmt(_)
-            | NodeEnum::DropUserMappingStmt(_)
-            | NodeEnum::DropdbStmt(_)
-            | NodeEnum::GrantRoleStmt(_)
-            | NodeEnum::GrantStmt(_)
-            | NodeEnum::ImportForeignSchemaStmt(_)
-            | NodeEnum::LoadStmt(_)
-            | NodeEnum::ReassignOwnedStmt(_)
-            | NodeEnum::ReindexStmt(_)
-            | NodeEnum::VacuumStmt(_)
-    )
 }

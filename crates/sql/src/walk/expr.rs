@@ -107,6 +107,7 @@ impl<'a> Walk<'a> {
     }
 
     fn cast(&mut self, cast: &'a TypeCast, scope: &Scope<'_, 'a>) -> Taint {
+        self.visited.cast(cast);
         let taint = self.optional(cast.arg.as_deref(), scope);
         let fits = match cast.type_name.as_ref() {
             Some(name) => self.type_name(name),
@@ -124,6 +125,7 @@ impl<'a> Walk<'a> {
     }
 
     fn operation(&mut self, expr: &'a AExpr, scope: &Scope<'_, 'a>) -> Taint {
+        self.visited.operator(expr);
         let left = self.optional(expr.lexpr.as_deref(), scope);
         let taint = left.with(&self.optional(expr.rexpr.as_deref(), scope));
         let mut types = vec![(self.type_of(expr.lexpr.as_deref(), scope), self.type_of(expr.rexpr.as_deref(), scope))];

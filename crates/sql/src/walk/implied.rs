@@ -34,7 +34,7 @@ pub(super) enum Type {
 const FIRST_USER_TYPE: u32 = 16_384;
 
 /// What the server calls its types besides the names that the grammar makes of keywords, which it qualifies.
-const SERVER_TYPES: [&str; 34] = [
+const SERVER_TYPES: [&str; 45] = [
     "text",
     "name",
     "oid",
@@ -69,6 +69,17 @@ const SERVER_TYPES: [&str; 34] = [
     "record",
     "int4range",
     "char",
+    "bool",
+    "bpchar",
+    "float4",
+    "float8",
+    "int2",
+    "int4",
+    "int8",
+    "numeric",
+    "timestamptz",
+    "timetz",
+    "varchar",
 ];
 
 impl Type {

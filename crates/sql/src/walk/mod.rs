@@ -32,12 +32,13 @@ pub(crate) use scope::Row;
 pub(crate) use taint::Taint;
 
 use mention::Mentions;
+use statement::Counted;
 
 use crate::access::{Access, ColumnUse, Object, Usage, Verb};
 use crate::analysis::{
     Analysis, Copy, CopyUse, Output, Outputs, Places, Qualified, RangeUse, Reason, Refused, Sample, Statement,
 };
-use crate::census::{self, Visited};
+use crate::census::{self, Census, Visited};
 use crate::{Catalog, Prepared, Sensitive, Unreadable};
 
 /// The state of one pass.
@@ -55,6 +56,10 @@ pub(crate) struct Walk<'a> {
     shown: bool,
     /// A value of a user's type may be at hand.
     user_types: bool,
+    /// What is walked is stored by a definition, and runs when others write or read.
+    stored: bool,
+    /// The schema that is being created: unqualified names of its elements belong to it.
+    creating: Option<&'a str>,
     mentions: Mentions,
     visited: Visited,
     found: Found,
@@ -102,6 +107,8 @@ impl<'a> Walk<'a> {
             steps: 0,
             shown: false,
             user_types: false,
+            stored: false,
+            creating: None,
             mentions: Mentions::default(),
             visited: Visited::default(),
             found: Found::default(),
@@ -138,7 +145,7 @@ impl<'a> Walk<'a> {
         let shows_none = self.found.uses.is_empty() && self.found.inherited.is_empty();
         self.found.uses.extend(earlier.0);
         self.found.inherited.extend(earlier.1);
-        if done.counted && census::count(node) != Some(self.visited.census()) {
+        if !self.confirms(done.counted, node) {
             self.refuse(Reason::NotUnderstood, u32::try_from(span.start).ok());
         }
         Statement {
@@ -151,6 +158,16 @@ impl<'a> Walk<'a> {
             outputs: done.outputs.or_else(|| shows_none.then(Outputs::default)),
             has_where: !self.found.no_where,
             row_changing: self.found.row_changing || done.copy == Copy::In,
+        }
+    }
+
+    /// Whether the census agrees that everything was walked.
+    fn confirms(&self, counted: Counted, node: &Node) -> bool {
+        let walked = self.visited.census();
+        match counted {
+            Counted::Names => census::count(node).map(Census::of_names) == Some(walked.of_names()),
+            Counted::Expressions => census::count(node).map(Census::of_expressions) == Some(walked.of_expressions()),
+            Counted::Nothing => true,
         }
     }
 
@@ -174,7 +191,7 @@ impl<'a> Walk<'a> {
             _ => Row::unknown(self.misunderstood()),
         };
         self.settle_mentions(true);
-        if self.is_exhausted() || census::count(node) != Some(self.visited.census()) {
+        if self.is_exhausted() || !self.confirms(Counted::Names, node) {
             self.refuse(Reason::NotUnderstood, None);
         }
         (row, self.found)

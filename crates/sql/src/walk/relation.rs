@@ -113,7 +113,7 @@ impl<'a> Walk<'a> {
         self.found.touches_sensitive |= view.touches_sensitive;
     }
 
-    fn columns_of(&self, relation: &'a Relation) -> Row<'a> {
+    pub(super) fn columns_of(&self, relation: &'a Relation) -> Row<'a> {
         if relation.kind == RelationKind::View {
             return self.view_columns(relation);
         }

@@ -27,18 +27,45 @@ pub(super) struct Done {
     pub(super) change: Option<Change>,
     pub(super) transaction: Option<Transaction>,
     pub(super) cursor: Option<Cursor>,
-    /// Every relation, call and column in it was walked, which the census must confirm.
-    pub(super) counted: bool,
+    /// What of it was walked, which the census must confirm.
+    pub(super) counted: Counted,
     pub(super) outputs: Option<Outputs>,
+}
+
+/// What of a statement was walked.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Counted {
+    /// Every relation, call, column and query.
+    Names,
+    /// Every expression; relations are also named elsewhere in it.
+    Expressions,
+    /// It is refused, or asked for as unknown.
+    Nothing,
 }
 
 impl Done {
     pub(super) const fn of(kind: Kind) -> Self {
-        Self { kind, copy: Copy::None, change: None, transaction: None, cursor: None, counted: true, outputs: None }
+        Self {
+            kind,
+            copy: Copy::None,
+            change: None,
+            transaction: None,
+            cursor: None,
+            counted: Counted::Names,
+            outputs: None,
+        }
     }
 
-    pub(super) const fn opaque(kind: Kind) -> Self {
-        Self { kind, copy: Copy::None, change: None, transaction: None, cursor: None, counted: false, outputs: None }
+    pub(super) fn defined(kind: Kind) -> Self {
+        Self { counted: Counted::Expressions, ..Self::of(kind) }
+    }
+
+    pub(super) fn opaque(kind: Kind) -> Self {
+        Self { counted: Counted::Nothing, ..Self::of(kind) }
+    }
+
+    pub(super) fn is_counted(&self) -> bool {
+        self.counted != Counted::Nothing
     }
 }
 
@@ -388,16 +415,19 @@ impl<'a> Walk<'a> {
         let scope = Scope::default();
         call.args.iter().for_each(|argument| self.store(argument, &scope));
         match words(&call.funcname).as_deref() {
-            Some([name]) => {
-                let own = self.catalog.functions(name).iter().map(|own| &own.schema);
-                let schema = own.clone().find(|schema| self.path.contains(schema)).or_else(|| self.path.first());
-                let schema = schema.map_or("pg_catalog", String::as_str);
-                self.access(Verb::Call, Object::Function(schema.into(), (*name).into()));
-            }
+            Some([name]) => self.called_in_path(name),
             Some([schema, name]) => self.access(Verb::Call, Object::Function((*schema).into(), (*name).into())),
             _ => drop(self.misunderstood()),
         }
         Done::of(Kind::Call)
+    }
+
+    /// A procedure or function by its bare name, whatever it does.
+    pub(super) fn called_in_path(&mut self, name: &str) {
+        let own = self.catalog.functions(name).iter().map(|own| &own.schema);
+        let schema = own.clone().find(|schema| self.path.contains(schema)).or_else(|| self.path.first());
+        let schema = schema.map_or("pg_catalog", String::as_str);
+        self.access(Verb::Call, Object::Function(schema.into(), name.into()));
     }
 }
 
