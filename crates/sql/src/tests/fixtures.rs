@@ -1,11 +1,12 @@
 //! `fixtures/sql`: statements that must be refused or shown masked, and statements that must pass as they are.
 //!
-//! Statements are separated by lines that begin with `-- expect:`; the word after it is `deny`, `masked` or `allowed`.
+//! Statements are separated by lines that begin with `-- expect:`; the word after it is `deny`, `masked`, `allowed` or, of columns of
+//! a result, `carries`.
 
 use std::fmt::Write as _;
 
 use super::schema::{Outcome, READING, world};
-use crate::Verb;
+use crate::{Usage, Verb};
 
 /// The statements of a file with what is expected of each.
 fn cases(text: &str) -> Vec<(&str, &str)> {
@@ -47,4 +48,23 @@ fn false_alarms_stay_quiet() {
 fn definitions_call_nothing_unasked() {
     let verbs = [&READING[..], &[Verb::Define]].concat();
     check(include_str!("../../../../fixtures/sql/definitions.sql"), &verbs, 90);
+}
+
+#[test]
+fn who_may_filter_gets_no_value_past_the_wire() {
+    let world = world();
+    let mut wrong = String::new();
+    for (expect, sql) in cases(include_str!("../../../../fixtures/sql/filtering.sql")) {
+        assert_eq!(expect, "carries", "{sql}");
+        let analysis = world.analyze(sql).unwrap();
+        let outputs = analysis.statements.first().and_then(|statement| statement.outputs.as_ref());
+        // Where the columns are not certain, all of them count as such.
+        let carries = outputs.is_none_or(|outputs| {
+            !outputs.columns.is_empty() && outputs.columns.iter().all(|column| !column.carries.is_empty())
+        });
+        if !carries || analysis.uses.iter().all(|used| matches!(used.usage, Usage::Filter | Usage::Leave)) {
+            writeln!(wrong, "{sql}").unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
 }

@@ -137,8 +137,15 @@ impl<'a> Walk<'a> {
         for argument in &call.args {
             taint.add(&self.expr(argument, scope));
         }
-        let decided = call.agg_order.iter().chain(call.agg_filter.as_deref());
-        decided.for_each(|part| self.judge(part, scope));
+        for part in &call.agg_order {
+            let ordered = self.expr(part, scope);
+            self.filter(&ordered);
+            // An ordered-set aggregate answers with values of what it sorts by.
+            if call.agg_within_group {
+                taint.add(&ordered);
+            }
+        }
+        call.agg_filter.iter().for_each(|condition| self.judge(condition, scope));
         if let Some(window) = call.over.as_deref() {
             self.window(window, scope);
         }

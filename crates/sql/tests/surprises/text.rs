@@ -78,6 +78,7 @@ impl Texts {
             include_str!("../../../../fixtures/sql/bypass.sql"),
             include_str!("../../../../fixtures/sql/false-alarms.sql"),
             include_str!("../../../../fixtures/sql/definitions.sql"),
+            include_str!("../../../../fixtures/sql/filtering.sql"),
         ];
         let blocks = files.iter().flat_map(|file| file.split("-- expect: ").skip(1));
         Self(blocks.filter_map(|block| block.split_once('\n')).map(|(_, sql)| words(sql.trim())).collect())
