@@ -223,9 +223,9 @@ impl<'a> Walk<'a> {
             self.judge(condition, &scope);
         }
         if let Some(alias) = &join.join_using_alias {
-            let named = |field: &&Field<'a>| field.name.as_deref().is_some_and(|name| using.iter().any(|n| n == name));
-            let fields = left.row.fields.iter().chain(&right.row.fields).filter(named).cloned().collect();
-            let row = Row { fields, open: left.row.open.clone() };
+            // Exactly the columns of USING, each of which may come from either side.
+            let fields = using.iter().map(|name| merged(name, &left.row, &right.row)).collect();
+            let row = Row { fields, open: None };
             entries.push(Rc::new(alias_entry(&alias.aliasname, row)));
         }
         let row = join_row(left.row, right.row, &using);
@@ -267,6 +267,12 @@ fn alias_entry<'a>(name: &'a str, row: Row<'a>) -> Entry<'a> {
     Entry { name: Some(Cow::Borrowed(name)), relation: None, aliased: true, direct: false, row }
 }
 
+/// The column that USING makes of one on either side.
+fn merged<'a>(name: &Cow<'a, str>, left: &Row<'a>, right: &Row<'a>) -> Field<'a> {
+    let taint = left.named(name).any().with(&right.named(name).any());
+    Field { name: Some(name.clone()), taint }
+}
+
 /// `*` of a join: merged columns first, then what is left of either side.
 fn join_row<'a>(left: Row<'a>, right: Row<'a>, using: &[Cow<'a, str>]) -> Row<'a> {
     // Which columns are merged, and so how many there are, is only certain where every name is.
@@ -275,10 +281,7 @@ fn join_row<'a>(left: Row<'a>, right: Row<'a>, using: &[Cow<'a, str>]) -> Row<'a
     let everything = (!certain).then(|| left.all().with(&right.all()));
     let is_merged = |field: &Field<'a>| field.name.as_ref().is_some_and(|name| using.contains(name));
     let mut row = Row::default();
-    for name in using {
-        let taint = left.named(name).any().with(&right.named(name).any());
-        row.fields.push(Field { name: Some(name.clone()), taint });
-    }
+    row.fields.extend(using.iter().map(|name| merged(name, &left, &right)));
     for side in [left, right] {
         let open = side.open.clone();
         row.append(Row { fields: side.fields.into_iter().filter(|field| !is_merged(field)).collect(), open });
