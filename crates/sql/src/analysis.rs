@@ -10,6 +10,9 @@ use crate::{Access, ColumnUse};
 pub struct Analysis {
     /// The statements in order; empty for a text of blanks and comments.
     pub statements: Vec<Statement>,
+    /// The kinds of all statements that run or are prepared, nested ones included: in `WITH` and `EXPLAIN`, behind `EXECUTE`; distinct
+    /// and sorted.
+    pub kinds: Vec<Kind>,
     /// Distinct effects, sorted.
     pub accesses: Vec<Access>,
     /// Distinct uses of sensitive columns, sorted.

@@ -339,13 +339,13 @@ fn unread_facts(analysis: &Analysis) -> Facts {
 
 fn facts(analysis: &Analysis) -> Facts {
     let kind = analysis.statements.first().map_or("empty", |statement| statement.kind.name());
-    let kinds: BTreeSet<&str> = analysis.statements.iter().map(|statement| statement.kind.name()).collect();
+    let kinds = analysis.kinds.iter().map(|kind| kind.name().into());
     let relations = analysis.relations.iter().map(|(schema, name)| format!("{schema}.{name}").into());
     Facts {
         group: schema::STMT,
         values: vec![
             ("kind", Fact::Text(kind.into())),
-            ("kinds", Fact::Set(kinds.into_iter().map(Box::from).collect())),
+            ("kinds", Fact::Set(kinds.collect())),
             ("has_where", Fact::Bool(analysis.has_where())),
             ("row_changing", Fact::Bool(analysis.is_row_changing())),
             ("multi", Fact::Bool(analysis.is_multi())),

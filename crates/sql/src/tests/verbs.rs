@@ -132,6 +132,39 @@ fn facts_of_statements() {
 }
 
 #[test]
+fn kinds_of_nested_statements() {
+    let world = world();
+    let kinds = |sql: &str| {
+        let analysis = world.analyze(sql).unwrap();
+        analysis.kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(" ")
+    };
+    for (sql, expected) in [
+        ("", ""),
+        ("SELECT 1; BEGIN", "select transaction"),
+        ("SELECT (SELECT 1)", "select"),
+        ("WITH d AS (DELETE FROM orders RETURNING id) SELECT * FROM d", "select delete"),
+        (
+            "WITH a AS (WITH b AS (UPDATE orders SET id = 1 RETURNING id) INSERT INTO marker SELECT * FROM b RETURNING n) TABLE a",
+            "select insert update",
+        ),
+        ("EXPLAIN ANALYZE DELETE FROM orders", "delete explain"),
+        ("PREPARE a AS DELETE FROM orders", "delete prepare"),
+        ("PREPARE a AS DELETE FROM orders; EXECUTE a", "delete prepare execute"),
+        ("EXECUTE unknown", "execute"),
+        ("COPY (DELETE FROM orders RETURNING id) TO STDOUT", "delete copy"),
+        ("DECLARE c CURSOR FOR SELECT 1", "select cursor"),
+        ("CREATE TABLE t AS SELECT 1", "select define"),
+        ("SELECT 1 INTO t", "select define"),
+        ("PREPARE a AS SELECT 1; CREATE TABLE t AS EXECUTE a", "select prepare execute define"),
+        ("CREATE SCHEMA s GRANT SELECT ON x TO public", "define administer"),
+        ("EXPLAIN ANALYZE MERGE INTO orders USING marker ON true WHEN MATCHED THEN DELETE", "merge explain"),
+        ("CREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC DELETE FROM orders; END", "define"),
+    ] {
+        assert_eq!(kinds(sql), expected, "{sql}");
+    }
+}
+
+#[test]
 fn names_of_prepared_statements() {
     let analysis = world().analyze("PREPARE a AS DELETE FROM orders; DEALLOCATE a; DEALLOCATE ALL").unwrap();
     let changes: Vec<_> = analysis.statements.iter().map(|statement| statement.change.clone()).collect();

@@ -36,7 +36,7 @@ use statement::Counted;
 
 use crate::access::{Access, ColumnUse, Object, Usage, Verb};
 use crate::analysis::{
-    Analysis, Copy, CopyUse, Output, Outputs, Places, Qualified, RangeUse, Reason, Refused, Sample, Statement,
+    Analysis, Copy, CopyUse, Kind, Output, Outputs, Places, Qualified, RangeUse, Reason, Refused, Sample, Statement,
 };
 use crate::census::{self, Census, Visited};
 use crate::{Catalog, Prepared, Sensitive, Unreadable};
@@ -68,6 +68,7 @@ pub(crate) struct Walk<'a> {
 /// What the pass collects.
 #[derive(Default)]
 pub(crate) struct Found {
+    kinds: BTreeSet<Kind>,
     pub(crate) accesses: BTreeSet<Access>,
     /// By index in [`Sensitive`].
     pub(crate) uses: BTreeSet<(u32, Usage)>,
@@ -206,6 +207,7 @@ impl<'a> Walk<'a> {
         counted.extend(found.counted.iter().filter_map(|id| self.sensitive.key(*id)));
         Analysis {
             statements,
+            kinds: found.kinds.into_iter().collect(),
             accesses: found.accesses.into_iter().collect(),
             uses: uses.into_iter().collect(),
             refusals: found.refusals.into_iter().collect(),

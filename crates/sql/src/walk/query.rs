@@ -13,7 +13,7 @@ use super::scope::{Cte, Entry, Field, Row, Scope};
 use super::taint::Taint;
 use super::{MAX_OUTPUT_COLUMNS, Walk, words};
 use crate::access::{Object, Verb};
-use crate::analysis::{RangeUse, Reason};
+use crate::analysis::{Kind, RangeUse, Reason};
 
 /// How often a recursive query is walked before its columns are no longer told apart.
 const MAX_PASSES: usize = 3;
@@ -271,6 +271,7 @@ impl<'a> Walk<'a> {
     /// A query whose rows become a table.
     pub(super) fn becomes_table(&mut self, into: &'a IntoClause, row: &Row<'a>) {
         self.leave(&row.all());
+        self.found.kinds.insert(Kind::Define);
         match &into.rel {
             Some(relation) => {
                 self.visited.relation(relation);

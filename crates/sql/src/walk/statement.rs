@@ -87,6 +87,12 @@ pub(super) fn other(span: Range<usize>) -> Statement {
 impl<'a> Walk<'a> {
     /// A statement whose rows go to the client.
     pub(super) fn top(&mut self, node: &'a Node) -> Done {
+        let done = self.outermost(node);
+        self.found.kinds.insert(done.kind);
+        done
+    }
+
+    fn outermost(&mut self, node: &'a Node) -> Done {
         let scope = Scope::default();
         let (kind, row, returning) = match node.node.as_ref() {
             Some(NodeEnum::SelectStmt(select)) => {
@@ -218,6 +224,7 @@ impl<'a> Walk<'a> {
         counted.extend(found.counted.iter().filter_map(|id| self.sensitive.key(*id)));
         Analysis {
             statements: vec![Statement { has_where: !found.no_where, row_changing: found.row_changing, ..other(0..0) }],
+            kinds: found.kinds.iter().copied().collect(),
             accesses: found.accesses.iter().cloned().collect(),
             uses: uses.into_iter().collect(),
             refusals: found.refusals.iter().copied().collect(),
@@ -231,6 +238,7 @@ impl<'a> Walk<'a> {
 
     fn absorb(&mut self, inner: Found) {
         let found = &mut self.found;
+        found.kinds.extend(inner.kinds);
         found.accesses.extend(inner.accesses);
         found.uses.extend(inner.uses);
         found.refusals.extend(inner.refusals);
@@ -265,6 +273,7 @@ impl<'a> Walk<'a> {
             return Done::of(Kind::Execute);
         };
         let found = &mut self.found;
+        found.kinds.extend(prepared.kinds.iter().copied());
         found.accesses.extend(prepared.accesses.iter().cloned());
         found.inherited.extend(prepared.uses.iter().cloned());
         found.inherited_counts.extend(prepared.places.counted.iter().copied());
@@ -353,8 +362,12 @@ impl<'a> Walk<'a> {
 
     fn create_as(&mut self, create: &'a CreateTableAsStmt) -> Done {
         let row = match create.query.as_deref().and_then(|query| query.node.as_ref()) {
-            Some(NodeEnum::SelectStmt(select)) => self.select(select, &Scope::default()),
+            Some(NodeEnum::SelectStmt(select)) => {
+                self.found.kinds.insert(Kind::Select);
+                self.select(select, &Scope::default())
+            }
             Some(NodeEnum::ExecuteStmt(execute)) => {
+                self.found.kinds.insert(Kind::Execute);
                 let before = mem::take(&mut self.found.inherited);
                 self.execute(execute);
                 let since = mem::replace(&mut self.found.inherited, before);

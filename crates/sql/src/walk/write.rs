@@ -13,10 +13,16 @@ use super::relation::table;
 use super::scope::{Entry, Row, Scope};
 use super::taint::Taint;
 use crate::access::{Usage, Verb};
+use crate::analysis::Kind;
 
 impl<'a> Walk<'a> {
-    pub(super) fn insert(&mut self, insert: &'a InsertStmt, outer: &Scope<'_, 'a>) -> Row<'a> {
+    pub(super) fn changes_rows(&mut self, kind: Kind) {
         self.found.row_changing = true;
+        self.found.kinds.insert(kind);
+    }
+
+    pub(super) fn insert(&mut self, insert: &'a InsertStmt, outer: &Scope<'_, 'a>) -> Row<'a> {
+        self.changes_rows(Kind::Insert);
         let ctes = self.with(insert.with_clause.as_ref(), outer);
         let scope = Scope { parent: Some(outer), entries: Vec::new(), ctes };
         let target = self.changed(insert.relation.as_ref());
@@ -73,7 +79,7 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) fn update(&mut self, update: &'a UpdateStmt, outer: &Scope<'_, 'a>) -> Row<'a> {
-        self.found.row_changing = true;
+        self.changes_rows(Kind::Update);
         self.found.no_where |= update.where_clause.is_none();
         let ctes = self.with(update.with_clause.as_ref(), outer);
         let scope = Scope { parent: Some(outer), entries: Vec::new(), ctes };
@@ -86,7 +92,7 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) fn delete(&mut self, delete: &'a DeleteStmt, outer: &Scope<'_, 'a>) -> Row<'a> {
-        self.found.row_changing = true;
+        self.changes_rows(Kind::Delete);
         self.found.no_where |= delete.where_clause.is_none();
         let ctes = self.with(delete.with_clause.as_ref(), outer);
         let scope = Scope { parent: Some(outer), entries: Vec::new(), ctes };
@@ -98,7 +104,7 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) fn merge(&mut self, merge: &'a MergeStmt, outer: &Scope<'_, 'a>) -> Row<'a> {
-        self.found.row_changing = true;
+        self.changes_rows(Kind::Merge);
         let ctes = self.with(merge.with_clause.as_ref(), outer);
         let scope = Scope { parent: Some(outer), entries: Vec::new(), ctes };
         let target = self.changed(merge.relation.as_ref());
