@@ -25,6 +25,7 @@ use super::routes::Route;
 use super::tools::Offered;
 use crate::flaw::Flaw;
 use found::Found;
+use sources::Messages;
 use walk::Reader;
 
 pub(crate) use form::{AskedForm, read_form};
@@ -166,6 +167,8 @@ pub(crate) struct Asked<'d> {
     pub(crate) approvals: Vec<Approval>,
     /// Files, images and sound within the body: text in them is in no string.
     pub(crate) inline: usize,
+    /// What a model is asked does not stand in the body.
+    pub(crate) unread: bool,
     pub(crate) estimate: Estimate,
     /// Messages or items of the input; 1 for a bare text.
     pub(crate) messages: usize,
@@ -190,7 +193,9 @@ pub(crate) fn read<'d>(route: &Route, document: &'d Document, rules: &Rules<'_>)
         return Err(Unfit::unknown(&name));
     }
     let shape = Shape::of(route);
+    let messages_from = Messages::of(route, root);
     let mut reader = Reader::new(document, rules, shape);
+    reader.messages = messages_from;
     reader.top(root)?;
     sources::query(route, root).map_or(Ok(()), |query| reader.found.id(query))?;
     let stream = stream(root)?;
@@ -215,6 +220,7 @@ pub(crate) fn read<'d>(route: &Route, document: &'d Document, rules: &Rules<'_>)
         ids,
         approvals,
         inline: media.inline(),
+        unread: messages_from == Messages::Elsewhere,
         estimate,
         messages: messages(root),
         outputs: outputs::last(root),

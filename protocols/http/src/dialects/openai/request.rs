@@ -231,7 +231,7 @@ impl Told {
             real_model: asked.real_model.clone(),
             stream: asked.stream == ask::Stream::Events,
             background: asked.when == When::Later,
-            opaque: opaque || asked.inline > 0,
+            opaque: opaque || asked.unread || asked.inline > 0,
             injected: asked.usage == Usage::Injected,
             tools: named(&asked.tools, Side::Client),
             hosted: named(&asked.tools, Side::Server),

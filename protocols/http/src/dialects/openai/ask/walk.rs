@@ -4,6 +4,7 @@ use sluice_mask::json::{Document, Edits, Kind, Node};
 
 use super::found::Found;
 use super::place::{Place, place};
+use super::sources::Messages;
 use super::{Answer, Approval, Mention, Rules, Shape, Unfit, parts};
 use crate::dialects::openai::images::{self, Fetched, What};
 use crate::dialects::openai::{hosted, tools};
@@ -13,13 +14,14 @@ use crate::dialects::openai::{hosted, tools};
 pub(super) struct Reader<'r, 'd> {
     rules: &'r Rules<'r>,
     shape: Shape,
+    pub(super) messages: Messages,
     pub(super) found: Found,
     pub(super) edits: Edits<'d>,
 }
 
 impl<'r, 'd> Reader<'r, 'd> {
     pub(super) fn new(document: &'d Document, rules: &'r Rules<'r>, shape: Shape) -> Self {
-        Self { rules, shape, found: Found::default(), edits: Edits::new(document) }
+        Self { rules, shape, messages: Messages::AsGiven, found: Found::default(), edits: Edits::new(document) }
     }
 
     /// The same walk over another document.
@@ -101,6 +103,9 @@ impl<'r, 'd> Reader<'r, 'd> {
             return Err(Unfit::unknown(name));
         }
         match place(name) {
+            Place::Opaque if self.messages == Messages::InSamples && matches!(name, "item" | "sample") => {
+                self.visit(value)
+            }
             Place::Opaque => Ok(()),
             Place::Map if value.kind() == Kind::Object => value.members().try_for_each(|(_, value)| self.visit(value)),
             Place::Tools => self.tools(name, value),

@@ -566,3 +566,58 @@ fn evaluations_of_whatever_is_like_a_description() {
         assert!(!query("/evals/eval_1/runs", &run(source)), "{source}");
     }
 }
+
+/// An evaluation may take its messages from its samples, which otherwise are handed on as they are.
+#[test]
+fn samples_that_are_messages_are_read_as_such() {
+    let world = World::new();
+    let run = |messages: &str, source: &str| {
+        format!(
+            r#"{{"name":"x","data_source":{{"type":"responses","model":"gpt-small","input_messages":{messages},"source":{source}}}}}"#
+        )
+    };
+    let reference = r#"{"type":"item_reference","item_reference":"item.said"}"#;
+    let odd = r#"{"item_reference":"item.said","type":"Item_Reference"}"#;
+    let template = r#"{"type":"template","template":[{"role":"user","content":"{{item.said}}"}]}"#;
+    let sample = |value: &str| format!(r#"{{"type":"file_content","content":[{{"item":{{}}}},{{"item":{value}}}]}}"#);
+    let verdict = |messages: &str, source: &str| {
+        world.verdict("/evals/eval_1/runs", &run(messages, source)).trim_end().to_owned()
+    };
+    let said = |part: &str| format!(r#"{{"said":[{{"role":"user","content":[{part}]}}]}}"#);
+    for (part, expected) in [
+        (r#"{"type":"input_image","image_url":"https://evil.com/x"}"#, "403 host_not_allowed image_url"),
+        (r#"{"type":"input_image","image_url":{"url":"https://evil.com/x"}}"#, "403 host_not_allowed url"),
+        (r#"{"type":"next","text":"x"}"#, "400 unknown_part"),
+        (r#"{"type":"input_text","Model":"x"}"#, "400 unknown_parameter Model"),
+        (r#"{"type":"input_text","text":"x"}"#, "ok"),
+    ] {
+        assert_eq!(verdict(reference, &sample(&said(part))), expected, "{part}");
+        assert_eq!(verdict(odd, &sample(&said(part))), expected, "{part}");
+        let beside = format!(r#"{{"type":"file_content","content":[{{"item":{{}},"sample":{}}}]}}"#, said(part));
+        assert_eq!(verdict(reference, &beside), expected, "{part}");
+        assert_eq!(verdict(template, &sample(&said(part))), "ok", "{part}");
+    }
+    assert_eq!(
+        verdict(reference, &sample(r#"{"said":[{"role":"user","content":"x","model":"gpt-huge"}]}"#)),
+        "403 model_not_allowed model"
+    );
+    let ids = |messages: &str, source: &str| world.ids("/evals/eval_1/runs", &run(messages, source));
+    let file = said(r#"{"type":"input_file","file_id":"file-1"}"#);
+    assert_eq!(ids(reference, &sample(&file)), ["file file-1"]);
+    assert_eq!(ids(template, &sample(&file)), [""; 0]);
+    let item = r#"{"said":[{"type":"item_reference","id":"msg_1"}]}"#;
+    assert_eq!(ids(reference, &sample(item)), ["item_reference msg_1"]);
+
+    // What is in a file is not read.
+    let unread = |messages: &str, source: &str| {
+        world.asked("/evals/eval_1/runs", &run(messages, source), |asked| {
+            (asked.unread, asked.ids.iter().map(|id| id.class).collect::<Vec<_>>().join(" "))
+        })
+    };
+    let file = r#"{"type":"file_id","id":"file-1"}"#;
+    assert_eq!(unread(reference, file), (true, "file query".to_owned()));
+    assert_eq!(unread(template, file), (false, "file".to_owned()));
+    let schema = r#"{"name":"x","data_source_config":{"type":"custom","item_schema":{"properties":{"item_reference":{}}}},"testing_criteria":[]}"#;
+    world.asked("/evals", schema, |asked| assert_eq!((asked.unread, asked.ids.len()), (false, 0)));
+    assert_eq!(unread(reference, &sample("{}")), (false, String::new()));
+}
