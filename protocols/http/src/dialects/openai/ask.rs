@@ -75,6 +75,11 @@ impl Unfit {
         Self::new(400, "missing_required_parameter", "the request lacks a required parameter").about(param)
     }
 
+    /// A model that is none of those that may be named.
+    pub(crate) fn not_allowed() -> Self {
+        Self::new(403, "model_not_allowed", "the model is not one of those allowed here").about("model")
+    }
+
     /// Names the member, unless its name could be a message of its own.
     pub(crate) fn about(mut self, param: &str) -> Self {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use sluice_model::Effect;
 use sluice_wire::Object;
 
 use super::routes::{Found, Routes};
@@ -12,7 +13,7 @@ use crate::target::Objects as Whose;
 /// Classes of ids that lead to nothing of anybody's: what they name is in the body itself, or is part of what the path
 /// names.
 const OF_NOBODY: [&str; 2] = ["item", "part"];
-/// Classes of ids in paths that are there for all.
+/// Classes of ids in paths that are there for all to look at.
 const OF_ALL: [&str; 1] = ["model"];
 const FOREIGN: Flaw = Flaw::new(
     403,
@@ -33,7 +34,8 @@ pub(super) fn objects(
     let Found::Route { route, ids } = found else { return Ok(Vec::new()) };
     let is_foreign = |object: &Object| !routes.is_owned(&object.class) && !OF_NOBODY.contains(&&*object.class);
     // What follows in a path is a part of what is first in it. An administrator looks after everything.
-    let first = ids.iter().next().filter(|first| route.action() != ADMINISTER && !OF_ALL.contains(&first.class));
+    let is_for_all = |class: &str| OF_ALL.contains(&class) && route.action().effect == Effect::Read;
+    let first = ids.iter().next().filter(|first| route.action() != ADMINISTER && !is_for_all(first.class));
     let strange = first.is_some_and(|first| !routes.is_owned(first.class));
     if whose == Whose::Owned && (strange || mentioned.iter().any(is_foreign)) {
         return Err(FOREIGN);
@@ -77,6 +79,8 @@ mod tests {
             ("POST", "/realtime/calls/rtc_1/hangup"),
             ("POST", "/realtime/calls/rtc_1/refer"),
             ("POST", "/realtime/calls/rtc_1/reject"),
+            // Whoever had a model tuned is not known: it may be looked at, and no more.
+            ("DELETE", "/models/ft:gpt:alice::1"),
         ] {
             assert_eq!(verdict(method, path, Whose::Owned).unwrap_err().code, "unowned_reference", "{path}");
             assert_eq!(verdict(method, path, Whose::Shared).unwrap(), [], "{path}");

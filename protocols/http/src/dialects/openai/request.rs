@@ -19,6 +19,7 @@ use super::owned;
 use super::parts::Parts;
 use super::resume::Resumed;
 use super::routes::{Answer, Body as Kind, Found, Route};
+use super::rules::Rules;
 use super::screen::UsageChunk;
 use super::tools::{Kind as Runs, Offered};
 use crate::body::{Body, document, text};
@@ -30,7 +31,9 @@ use crate::machine::Turned;
 use crate::outward::{Outward, decoded};
 use crate::refusal::Words;
 use crate::request::{Metered, Opaque, Prepared, Question, Reading, tag_fact};
-use crate::schema::{self, CHAT, LLM, MODEL, OFFER, REALTIME, RUN, SEND_LLM_OPAQUE, TAKE_LLM_OPAQUE, TOOL, TRACE};
+use crate::schema::{
+    self, ADMINISTER, CHAT, LLM, MODEL, OFFER, REALTIME, RUN, SEND_LLM_OPAQUE, TAKE_LLM_OPAQUE, TOOL, TRACE,
+};
 use crate::served::Served;
 use crate::target::Dialect;
 use crate::validate::Media;
@@ -233,8 +236,8 @@ impl Told {
             background: asked.when == When::Later,
             opaque: opaque || asked.unread || asked.inline > 0,
             injected: asked.usage == Usage::Injected,
-            tools: named(&asked.tools, Side::Client),
-            hosted: named(&asked.tools, Side::Server),
+            tools: run_by(&asked.tools, Side::Client),
+            hosted: run_by(&asked.tools, Side::Server),
             hosts: asked.fetched.iter().map(|fetched| fetched.host.clone()).collect(),
             messages: asked.messages,
             input_tokens: asked.estimate.input_tokens,
@@ -257,8 +260,8 @@ impl Told {
             real_model: asked.real_model.clone(),
             stream: asked.stream == ask::Stream::Events,
             opaque: opaque || asked.inline > 0,
-            tools: named(&asked.tools, Side::Client),
-            hosted: named(&asked.tools, Side::Server),
+            tools: run_by(&asked.tools, Side::Client),
+            hosted: run_by(&asked.tools, Side::Server),
             hosts: asked.fetched.iter().map(|fetched| fetched.host.clone()).collect(),
             input_tokens: asked.estimate.input_tokens,
             output_tokens: asked.estimate.output_tokens,
@@ -270,7 +273,7 @@ impl Told {
 }
 
 /// The tools that a side runs.
-fn named(tools: &BTreeSet<Offered>, side: Side) -> BTreeSet<String> {
+fn run_by(tools: &BTreeSet<Offered>, side: Side) -> BTreeSet<String> {
     let runs = |tool: &&Offered| match tool.kind {
         Runs::Function | Runs::Custom => side == Side::Client,
         Runs::Hosted | Runs::Remote => side == Side::Server,
@@ -376,7 +379,16 @@ fn owned(head: &Request, mentioned: Vec<Object>, served: &Served) -> Result<Vec<
     let Some(rules) = &served.openai else { return Ok(Vec::new()) };
     let (path, _) = address(head);
     let found = rules.routes.find(read_as(&head.method), path);
+    named(&found, rules).map_err(unfit)?;
     owned::objects(&found, mentioned, &rules.routes, served.objects).map_err(Words::of_flaw)
+}
+
+/// Refuses a path to a model that may not be named, unless an administrator goes it.
+fn named(found: &Found<'_>, rules: &Rules) -> Result<(), Unfit> {
+    let Found::Route { route, ids } = found else { return Ok(()) };
+    let named = ids.iter().find(|id| id.class == "model").filter(|_| route.action() != ADMINISTER);
+    let Some((model, listed)) = named.zip(rules.named_models()) else { return Ok(()) };
+    if listed.contains(model.value) { Ok(()) } else { Err(Unfit::not_allowed()) }
 }
 
 fn facts(head: &Request, route: &Route, told: &Told, body: &Body, tags: Fact, beta: Fact) -> Facts {

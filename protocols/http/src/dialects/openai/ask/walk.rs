@@ -180,9 +180,7 @@ impl<'r, 'd> Reader<'r, 'd> {
 
     /// Takes a model down and gives its name at the server, if that is another.
     pub(super) fn named_model(&mut self, name: &str) -> Result<Option<String>, Unfit> {
-        let denied =
-            || Unfit::new(403, "model_not_allowed", "the model is not one of those allowed here").about("model");
-        let known = self.rules.models.find(name).ok_or_else(denied)?;
+        let known = self.rules.models.find(name).ok_or_else(Unfit::not_allowed)?;
         self.found.model(name)?;
         Ok((known.real != name).then(|| known.real.to_owned()))
     }

@@ -164,6 +164,30 @@ fn a_model_for_a_part_of_the_work_leaves_the_rest_to_the_server() {
     );
 }
 
+#[test]
+fn a_path_names_models_that_may_be_named() {
+    let told = |served: &Arc<Served>, method: Method, path: &str| {
+        let head = Request::new(method, path.to_owned(), HeaderMap::new(), Length::None);
+        prepare(&head, Bytes::new(), served).map_or_else(|words| words.code.to_string(), |_| "ok".to_owned())
+    };
+    let renamed = served(r#","models":{"gpt-small":{"real":"gpt-small-2026"}}"#);
+    for method in [Method::GET, Method::HEAD, Method::DELETE] {
+        for name in ["gpt-small", "gpt-small-2026"] {
+            assert_eq!(told(&renamed, method.clone(), &format!("/v1/models/{name}")), "ok", "{method} {name}");
+        }
+        for name in ["gpt-huge", "GPT-small", "ft:gpt-small:x::1"] {
+            let path = format!("/models/{name}");
+            assert_eq!(told(&renamed, method.clone(), &path), "model_not_allowed", "{method} {name}");
+            assert_eq!(told(&OPEN, method.clone(), &path), "ok", "{method} {name}");
+        }
+    }
+    assert_eq!(told(&renamed, Method::GET, "/models"), "ok");
+    // What an administrator does is for policies alone.
+    assert_eq!(told(&renamed, Method::GET, "/fine_tuning/checkpoints/ft:x/permissions"), "ok");
+    assert_eq!(told(&OWNED, Method::GET, "/models/gpt-huge"), "ok");
+    assert_eq!(told(&OWNED, Method::DELETE, "/models/gpt-huge"), "unowned_reference");
+}
+
 const BATCH: &str = r#"{"input_file_id":"file-1","endpoint":"/v1/responses","completion_window":"24h"}"#;
 
 #[test]
