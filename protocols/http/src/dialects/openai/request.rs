@@ -1,17 +1,19 @@
 //! A request of this dialect: led to its route, read, and made an operation.
 
+mod told;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use sluice_model::{Access, Action, Effect, Fact, Facts, Meaning, Operation, Resource, Shape, Spend, Stage};
-use sluice_wire::{Object, Side};
+use sluice_wire::Object;
 
-use super::ask::{self, Asked, AskedForm, Chosen, Mention, Unfit, Usage, When};
+use super::ask::{self, Chosen, Unfit};
 use super::batch;
 use super::deferred::Later;
-use super::estimate::{Bound, cost_micros};
+use super::estimate::cost_micros;
 use super::expect::{Expectation, firewall, shape};
 use super::made;
 use super::multipart::Form;
@@ -21,7 +23,7 @@ use super::resume::Resumed;
 use super::routes::{Answer, Body as Kind, Found, Route};
 use super::rules::Rules;
 use super::screen::UsageChunk;
-use super::tools::{Kind as Runs, Offered};
+use super::tools::Offered;
 use crate::body::{Body, document, text};
 use crate::classes::Inside;
 use crate::dialects::Expected;
@@ -37,6 +39,7 @@ use crate::schema::{
 use crate::served::Served;
 use crate::target::Dialect;
 use crate::validate::Media;
+use told::Told;
 
 /// Where agents hand their traces in.
 const TRACES: &str = "/traces/ingest";
@@ -199,90 +202,6 @@ fn accesses(
 /// Something that is done to the target as a whole.
 fn whole(action: Action) -> Access {
     Access { action, resource: Resource::target() }
-}
-
-/// What a body tells policies and budgets.
-#[derive(Default)]
-struct Told {
-    model: Option<String>,
-    real_model: Option<String>,
-    stream: bool,
-    background: bool,
-    opaque: bool,
-    injected: bool,
-    tools: BTreeSet<String>,
-    hosted: BTreeSet<String>,
-    hosts: BTreeSet<String>,
-    messages: usize,
-    input_tokens: u64,
-    output_tokens: u64,
-    results: Vec<String>,
-    objects: Vec<Object>,
-    /// The answer cannot be asked for again.
-    passing: bool,
-    tier: Option<String>,
-    /// No more is used than what was reserved, whatever the server does.
-    firm: bool,
-    approves: usize,
-    credentials: usize,
-}
-
-impl Told {
-    fn of(asked: &Asked<'_>, opaque: bool, passing: bool) -> Self {
-        Self {
-            model: asked.model.clone(),
-            real_model: asked.real_model.clone(),
-            stream: asked.stream == ask::Stream::Events,
-            background: asked.when == When::Later,
-            opaque: opaque || asked.unread || asked.inline > 0,
-            injected: asked.usage == Usage::Injected,
-            tools: run_by(&asked.tools, Side::Client),
-            hosted: run_by(&asked.tools, Side::Server),
-            hosts: asked.fetched.iter().map(|fetched| fetched.host.clone()).collect(),
-            messages: asked.messages,
-            input_tokens: asked.estimate.input_tokens,
-            output_tokens: asked.estimate.output_tokens,
-            objects: objects(&asked.ids),
-            passing,
-            tier: asked.tier.clone(),
-            firm: asked.estimate.bound == Bound::Firm,
-            approves: asked.approvals.iter().filter(|approval| approval.answer == ask::Answer::Approve).count(),
-            credentials: asked.credentials,
-            results: asked.outputs.iter().map(|output| output.call.clone()).collect(),
-        }
-    }
-}
-
-impl Told {
-    fn of_form(asked: &AskedForm, opaque: bool) -> Self {
-        Self {
-            model: asked.model.clone(),
-            real_model: asked.real_model.clone(),
-            stream: asked.stream == ask::Stream::Events,
-            opaque: opaque || asked.inline > 0,
-            tools: run_by(&asked.tools, Side::Client),
-            hosted: run_by(&asked.tools, Side::Server),
-            hosts: asked.fetched.iter().map(|fetched| fetched.host.clone()).collect(),
-            input_tokens: asked.estimate.input_tokens,
-            output_tokens: asked.estimate.output_tokens,
-            objects: objects(&asked.ids),
-            credentials: asked.credentials,
-            ..Self::default()
-        }
-    }
-}
-
-/// The tools that a side runs.
-fn run_by(tools: &BTreeSet<Offered>, side: Side) -> BTreeSet<String> {
-    let runs = |tool: &&Offered| match tool.kind {
-        Runs::Function | Runs::Custom => side == Side::Client,
-        Runs::Hosted | Runs::Remote => side == Side::Server,
-    };
-    tools.iter().filter(runs).map(|tool| tool.family().to_owned()).collect()
-}
-
-fn objects(ids: &BTreeSet<Mention>) -> Vec<Object> {
-    ids.iter().map(|id| Object { class: id.class.to_owned(), id: id.id.clone() }).collect()
 }
 
 /// A request and where it is led.
