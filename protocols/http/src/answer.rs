@@ -10,7 +10,7 @@ use sluice_wire::{Object, Owner};
 
 use crate::dialects::{Expected, Sight};
 use crate::frame::{Frame, Response};
-use crate::gathered::{Gathered, TooMuch};
+use crate::gathered::{Gathered, Share, TooMuch};
 use crate::media::{Media, media};
 use crate::refusal::Words;
 use crate::request::crowded;
@@ -92,7 +92,7 @@ impl Answer {
     }
 
     /// The head of the server's answer.
-    pub(crate) fn head(&mut self, head: &Response, served: &Served) {
+    pub(crate) fn head(&mut self, head: &Response, served: &Served, share: Share) {
         if !matches!(self.mode, Mode::Awaited) {
             return;
         }
@@ -117,7 +117,7 @@ impl Answer {
                 self.begin(shown(headers), begun);
             }
             Look::Whole(sight) => {
-                let body = Gathered::new(served.limits.response_bytes, &served.room);
+                let body = Gathered::answer(served.limits.response_bytes, share);
                 self.mode = Mode::Whole { head: Box::new(shown(headers)), body, sight };
             }
             Look::Pieces(sight) => {
@@ -185,8 +185,10 @@ impl Answer {
         match &mut self.mode {
             Mode::Verbatim => self.close(),
             Mode::Whole { body, sight, .. } => {
-                let body = body.take();
-                sight.whole(body);
+                match body.whole() {
+                    Ok(body) => sight.whole(body),
+                    Err(_) => return self.fail(&crowded()),
+                }
                 self.drain();
             }
             Mode::Pieces(sight) => {
@@ -237,7 +239,7 @@ impl Answer {
     fn drain(&mut self) {
         loop {
             let (sight, head) = match &mut self.mode {
-                Mode::Whole { sight, head, .. } => (sight, Some(head)),
+                Mode::Whole { sight, head, body } => (sight, Some((head, body))),
                 Mode::Pieces(sight) => (sight, None),
                 Mode::Awaited | Mode::Verbatim | Mode::Opaque { .. } | Mode::Over => return,
             };
@@ -247,7 +249,8 @@ impl Answer {
                     self.begin_held();
                     self.say(bytes);
                 }
-                (Seen::Bytes(bytes), Some(head)) => {
+                (Seen::Bytes(bytes), Some((head, body))) => {
+                    let bytes = body.around(bytes);
                     let mut head = head.as_ref().clone();
                     head.headers.insert(CONTENT_LENGTH, bytes.len().into());
                     self.begin(Response::new(head.status, head.headers), Begun::Body);

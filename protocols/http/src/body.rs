@@ -1,22 +1,20 @@
 //! What a request brings, as far as it is looked into.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-
 use bytes::Bytes;
 use sluice_mask::json::{Document, escape_into};
 use sluice_model::Tag;
+use std::collections::BTreeSet;
 
 use crate::classes::Inside;
 use crate::dialects::openai;
 use crate::dialects::rest::JSON_LIMITS;
 use crate::flaw::Flaw;
 use crate::frame::{Length, Request};
-use crate::gathered::{Room, at_rest};
+use crate::gathered::Share;
 use crate::media::Media;
 use crate::refusal::Words;
 use crate::served::Served;
-use crate::veil::{Veil, reads_as_object};
+use crate::veil::{Veil, begins_container, reads_as_object};
 
 const FORM: Flaw = Flaw::new(400, "invalid_form", "the form is malformed");
 
@@ -48,7 +46,12 @@ pub(crate) struct Form {
 
 impl Body {
     /// Reads a body of the plain dialect that says of itself what it is.
-    pub(crate) fn read(media: Media, bytes: Bytes, served: &Served) -> Result<Self, Words> {
+    pub(crate) fn read(media: Media, bytes: Bytes, served: &Served, share: &mut Share) -> Result<Self, Words> {
+        if matches!(media, Media::Json | Media::Lines | Media::Form)
+            || begins_container(&String::from_utf8_lossy(&bytes))
+        {
+            share.read(&bytes)?;
+        }
         Ok(match media {
             _ if bytes.is_empty() => Self::None,
             Media::Json => Self::Json(Box::new(document(bytes)?)),
@@ -85,9 +88,9 @@ impl Body {
     }
 
     /// Puts what was made of it away, for as long as people are asked.
-    pub(crate) fn rest(&mut self, room: &Arc<Room>) {
+    pub(crate) fn rest(&mut self) {
         if let Self::Json(document) = self {
-            *self = Self::Resting(at_rest(document.bytes().clone(), room));
+            *self = Self::Resting(document.bytes().clone());
         }
     }
 
@@ -307,6 +310,10 @@ mod tests {
         Served::new(&TargetName::new("api").unwrap(), &Arc::new(target), &Pools::default(), [7; 32]).unwrap()
     }
 
+    fn share(served: &Served) -> Share {
+        served.room.share(&Arc::from("user:ann"))
+    }
+
     #[test]
     fn bodies_are_covered_in_whatever_form_they_come() {
         let served = served();
@@ -320,7 +327,7 @@ mod tests {
             (Media::Lines, "{\"api_key\":\"RCAN1\"}\n{\"a\":1}\n", "{\"api_key\":\"***\"}\n{\"a\":1}\n"),
             (Media::Text, "zq7x.k1@leak.example.com", "***"),
         ] {
-            let body = Body::read(media, Bytes::from(text), &served).unwrap();
+            let body = Body::read(media, Bytes::from(text), &served, &mut share(&served)).unwrap();
             let (tags, inside) = body.tags(&served);
             assert_eq!(tags.is_empty(), text == expect, "{text}");
             let shown = body.shown(inside, &served);
@@ -346,7 +353,7 @@ mod tests {
             (r#"{"a":4111111111111111}"#, Inside::Unclear),
             (long.as_str(), Inside::Unclear),
         ] {
-            let body = Body::read(Media::Json, Bytes::from(text.to_owned()), &served).unwrap();
+            let body = Body::read(Media::Json, Bytes::from(text.to_owned()), &served, &mut share(&served)).unwrap();
             let (_, inside) = body.tags(&served);
             assert_eq!(inside, expect, "{text:.40}");
             let looked_at = [body.shown(Inside::Unclear, &served), body.shown(inside, &served)];
@@ -369,7 +376,7 @@ mod tests {
             (Media::Lines, "{\"a\":1}\n{\"a\":"),
             (Media::Json, r#"{"a":1,"a":2}"#),
         ] {
-            assert!(Body::read(media, Bytes::from(text), &served).is_err(), "{text}");
+            assert!(Body::read(media, Bytes::from(text), &served, &mut share(&served)).is_err(), "{text}");
         }
     }
 }

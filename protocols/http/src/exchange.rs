@@ -179,7 +179,10 @@ impl<'a, B: Broker> Exchanges<'a, B> {
                 total: Duration::from_secs(limits.total_seconds),
             },
         );
-        let asker = Asker { who: principal.to_string(), session: grant.session().to_string() };
+        let person = principal.person().map(|person| format!("user:{}", person.name).into());
+        let who = principal.to_string();
+        let person = person.unwrap_or_else(|| who.as_str().into());
+        let asker = Asker { who, person, session: grant.session().to_string() };
         let machine = HttpMachine::new(served, asker, grant.objects(), patience);
         let carried = Box::pin(self.broker.carry(grant, machine, link, server)).await;
         report(self.peer, carried);

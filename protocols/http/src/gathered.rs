@@ -1,26 +1,108 @@
 //! Bodies that are read before they are looked at, and the room that all of them have.
+//!
+//! Whoever has much of the room gets no more of it while little is free: what one has may never be more than what is left
+//! for others, and of bodies that are not whole only half as much. So nobody takes all of it, and whoever comes next finds
+//! room. A part is kept for answers, as what they cost has been spent; what one has of it is counted by itself.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use sluice_mask::json::Document;
+
+use crate::dialects::rest::JSON_LIMITS;
 
 /// The room that all bodies have which are read at one time, in bytes.
 #[derive(Debug)]
 pub(crate) struct Room {
     limit: u64,
-    taken: AtomicU64,
+    taken: Mutex<Taken>,
+}
+
+/// What is taken of a room, by all and by each.
+#[derive(Debug, Default)]
+struct Taken {
+    all: u64,
+    each: HashMap<(Arc<str>, Of), u64>,
+}
+
+/// Whose bodies are counted together.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+enum Of {
+    Requests,
+    Answers,
+}
+
+/// What room is taken for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Use {
+    /// A piece of a request that is not whole: whether its end ever comes, its client decides.
+    Piece,
+    /// What is made of a whole request.
+    Whole,
+    /// A piece of an answer, or what is made of it.
+    Answer,
+}
+
+impl Use {
+    /// The part of a room that may be taken for it, when all is counted.
+    const fn ceiling(self, limit: u64) -> u64 {
+        match self {
+            Self::Piece | Self::Whole => limit - limit / 4,
+            Self::Answer => limit,
+        }
+    }
+
+    /// How many times what one has must be free.
+    const fn distance(self) -> u64 {
+        match self {
+            Self::Piece => 2,
+            Self::Whole | Self::Answer => 1,
+        }
+    }
 }
 
 impl Room {
-    pub(crate) const fn new(limit: u64) -> Self {
-        Self { limit, taken: AtomicU64::new(0) }
+    pub(crate) fn new(limit: u64) -> Self {
+        Self { limit, taken: Mutex::default() }
     }
 
-    fn take(&self, bytes: u64) -> bool {
-        let more = |taken: u64| taken.checked_add(bytes).filter(|taken| *taken <= self.limit);
-        self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    /// Room for one exchange of somebody's; nothing is taken yet.
+    pub(crate) fn share(self: &Arc<Self>, who: &Arc<str>) -> Share {
+        Share { room: Arc::clone(self), whose: (Arc::clone(who), Of::Requests), bytes: 0 }
+    }
+
+    /// The same for what it is answered.
+    pub(crate) fn share_of_answers(self: &Arc<Self>, who: &Arc<str>) -> Share {
+        Share { room: Arc::clone(self), whose: (Arc::clone(who), Of::Answers), bytes: 0 }
+    }
+
+    fn take(&self, whose: &(Arc<str>, Of), bytes: u64, what: Use) -> bool {
+        let mut taken = self.lock();
+        let all = taken.all.saturating_add(bytes);
+        let own = taken.each.get(whose).copied().unwrap_or(0).saturating_add(bytes);
+        let free = what.ceiling(self.limit).checked_sub(all);
+        let fits = free.is_some_and(|free| own.saturating_mul(what.distance()) <= free);
+        if fits && bytes > 0 {
+            taken.all = all;
+            taken.each.insert(whose.clone(), own);
+        }
+        fits
+    }
+
+    fn give_back(&self, whose: &(Arc<str>, Of), bytes: u64) {
+        let mut taken = self.lock();
+        taken.all = taken.all.saturating_sub(bytes);
+        let left = taken.each.get(whose).copied().unwrap_or(0).saturating_sub(bytes);
+        if left == 0 {
+            taken.each.remove(whose);
+        } else if let Some(own) = taken.each.get_mut(whose) {
+            *own = left;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -35,7 +117,7 @@ impl Default for Room {
 pub(crate) enum TooMuch {
     /// The body is larger than it may be.
     Body,
-    /// All bodies together are.
+    /// All bodies together are, or those of one.
     All,
 }
 
@@ -45,19 +127,30 @@ pub(crate) struct Gathered {
     bytes: BytesMut,
     limit: usize,
     share: Share,
+    what: Use,
 }
 
 /// What one body has of the room. It is given back once nothing of the body is left anywhere.
 #[derive(Debug)]
-struct Share {
+pub(crate) struct Share {
     room: Arc<Room>,
+    whose: (Arc<str>, Of),
     bytes: u64,
 }
 
 impl Gathered {
-    pub(crate) fn new(limit: u64, room: &Arc<Room>) -> Self {
-        let share = Share { room: Arc::clone(room), bytes: 0 };
-        Self { bytes: BytesMut::new(), limit: usize::try_from(limit).unwrap_or(usize::MAX), share }
+    /// A request's body, in this share.
+    pub(crate) fn request(limit: u64, share: Share) -> Self {
+        Self::new(limit, share, Use::Piece)
+    }
+
+    /// An answer's body, in this share.
+    pub(crate) fn answer(limit: u64, share: Share) -> Self {
+        Self::new(limit, share, Use::Answer)
+    }
+
+    fn new(limit: u64, share: Share, what: Use) -> Self {
+        Self { bytes: BytesMut::new(), limit: usize::try_from(limit).unwrap_or(usize::MAX), share, what }
     }
 
     /// Adds a piece.
@@ -65,9 +158,7 @@ impl Gathered {
         if self.bytes.len().saturating_add(piece.len()) > self.limit {
             return Err(TooMuch::Body);
         }
-        if !self.share.grow(weight(piece)) {
-            return Err(TooMuch::All);
-        }
+        self.share.grow(piece.len() as u64, self.what)?;
         self.bytes.extend_from_slice(piece);
         Ok(())
     }
@@ -77,42 +168,68 @@ impl Gathered {
         self.bytes.len()
     }
 
-    /// The body. Its share lives as long as its bytes.
-    pub(crate) fn take(&mut self) -> Bytes {
-        let share = Share { room: Arc::clone(&self.share.room), bytes: std::mem::take(&mut self.share.bytes) };
-        Bytes::from_owner(Owned { bytes: self.bytes.split().freeze(), _share: share })
+    /// The body, and the room that it has.
+    pub(crate) fn into_parts(self) -> (Bytes, Share) {
+        (self.bytes.freeze(), self.share)
     }
-}
 
-/// The memory that a piece takes while it is looked into: its bytes, and those of a node for each part of JSON in it.
-fn weight(piece: &[u8]) -> u64 {
-    let parts = piece.iter().filter(|byte| matches!(byte, b',' | b':' | b'[' | b'{')).count();
-    (piece.len() as u64).saturating_add((parts as u64).saturating_mul(Document::NODE_BYTES))
-}
-
-/// The same bytes with the room that they take by themselves, for a body that waits; as they are where there is none.
-pub(crate) fn at_rest(bytes: Bytes, room: &Arc<Room>) -> Bytes {
-    let mut share = Share { room: Arc::clone(room), bytes: 0 };
-    if !share.grow(bytes.len() as u64) {
-        return bytes;
+    /// The body of an answer that is going to be read as JSON; its room stays taken.
+    pub(crate) fn whole(&mut self) -> Result<Bytes, TooMuch> {
+        let bytes = self.bytes.split().freeze();
+        self.share.grow(nodes(&bytes), self.what)?;
+        Ok(bytes)
     }
-    Bytes::from_owner(Owned { bytes: Bytes::copy_from_slice(&bytes), _share: share })
+
+    /// What was made of the body, with its room.
+    pub(crate) fn around(&mut self, bytes: Bytes) -> Bytes {
+        let nothing = Share { room: Arc::clone(&self.share.room), whose: self.share.whose.clone(), bytes: 0 };
+        std::mem::replace(&mut self.share, nothing).around(bytes)
+    }
 }
 
 impl Share {
-    fn grow(&mut self, bytes: u64) -> bool {
-        let fits = self.room.take(bytes);
-        if fits {
-            self.bytes = self.bytes.saturating_add(bytes);
+    /// Takes room for what a whole request is made into before it is, as far as it is going to be read as JSON.
+    pub(crate) fn read(&mut self, json: &[u8]) -> Result<(), TooMuch> {
+        self.grow(nodes(json), Use::Whole)
+    }
+
+    /// Takes room for bytes that came before.
+    pub(crate) fn keep(&mut self, bytes: &[u8]) -> Result<(), TooMuch> {
+        self.grow(bytes.len() as u64, Use::Whole)
+    }
+
+    /// Nothing is left of what was made but these many bytes.
+    pub(crate) fn shrink(&mut self, bytes: usize) {
+        let less = self.bytes.saturating_sub(bytes as u64);
+        self.bytes = self.bytes.saturating_sub(less);
+        self.room.give_back(&self.whose, less);
+    }
+
+    /// These bytes, and the share for as long as they live: what was made of them is gone.
+    pub(crate) fn around(mut self, bytes: Bytes) -> Bytes {
+        self.shrink(bytes.len());
+        if self.bytes == 0 { bytes } else { Bytes::from_owner(Owned { bytes, _share: self }) }
+    }
+
+    fn grow(&mut self, bytes: u64, what: Use) -> Result<(), TooMuch> {
+        if !self.room.take(&self.whose, bytes, what) {
+            return Err(TooMuch::All);
         }
-        fits
+        self.bytes = self.bytes.saturating_add(bytes);
+        Ok(())
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.room.taken.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.room.give_back(&self.whose, self.bytes);
     }
+}
+
+/// The memory that a node for each part of JSON takes; `%` is where forms hide one.
+fn nodes(json: &[u8]) -> u64 {
+    let parts = json.iter().filter(|byte| matches!(byte, b',' | b':' | b'[' | b'{' | b'%')).count();
+    (parts as u64).min(u64::from(JSON_LIMITS.nodes)).saturating_mul(Document::NODE_BYTES)
 }
 
 /// A body with its share.
@@ -129,41 +246,76 @@ impl AsRef<[u8]> for Owned {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
+    fn room(limit: u64) -> (Arc<Room>, impl Fn(&str) -> Gathered) {
+        let room = Arc::new(Room::new(limit));
+        let of = Arc::clone(&room);
+        (room, move |who: &str| Gathered::request(1_000, of.share(&Arc::from(who))))
+    }
+
+    fn taken(room: &Room) -> u64 {
+        room.lock().all
+    }
+
     #[test]
-    fn bodies_share_a_room_for_as_long_as_their_bytes_live() {
-        let room = Arc::new(Room::new(10));
-        let gathered = || Gathered::new(8, &room);
-        let (mut one, mut two) = (gathered(), gathered());
-        assert_eq!(one.push(b"12345678"), Ok(()));
-        assert_eq!(one.push(b"9"), Err(TooMuch::Body));
-        assert_eq!(two.push(b"123"), Err(TooMuch::All));
-        assert_eq!(two.push(b"12"), Ok(()));
-        let body = one.take();
-        drop(one);
-        assert_eq!(two.push(b"3"), Err(TooMuch::All));
+    fn bodies_share_a_room_for_as_long_as_they_live() {
+        let (room, request) = room(400);
+        let (mut one, mut two) = (request("ann"), request("ann"));
+        assert_eq!(one.push(&[0; 60]), Ok(()));
+        assert_eq!(one.push(&[0; 1_000]), Err(TooMuch::Body));
+        assert_eq!(two.push(&[0; 41]), Err(TooMuch::All));
+        assert_eq!(two.push(&[0; 40]), Ok(()));
+        let (bytes, share) = one.into_parts();
+        let body = share.around(bytes);
         let part = body.slice(2..4);
         drop(body);
-        assert_eq!((&part[..], two.push(b"3")), (&b"34"[..], Err(TooMuch::All)));
+        assert_eq!(two.push(&[0; 1]), Err(TooMuch::All));
         drop(part);
-        assert_eq!(two.push(b"345678"), Ok(()));
+        assert_eq!(two.push(&[0; 60]), Ok(()));
         drop(two);
-        assert_eq!(room.taken.load(Ordering::Relaxed), 0);
+        assert_eq!((taken(&room), room.lock().each.len()), (0, 0));
+    }
+
+    #[test]
+    fn nobody_takes_the_room_of_others_or_of_answers() {
+        for greedy in [1, 3, 12] {
+            let (room, request) = room(1 << 20);
+            let mut kept = Vec::new();
+            for who in 0..greedy {
+                let mut open = true;
+                while open {
+                    let mut body = request(&who.to_string());
+                    open = body.push(&[b','; 1_000]).is_ok();
+                    kept.push(body);
+                }
+            }
+            let mut fine = request("bob");
+            for _ in 0..9 {
+                assert_eq!(fine.push(&[0; 100]), Ok(()), "{greedy}");
+            }
+            // Whoever has taken as much as there was for him still gets answers.
+            for who in ["0", "bob"] {
+                let mut answer = Gathered::answer(1 << 20, room.share_of_answers(&Arc::from(who)));
+                assert_eq!(answer.push(&vec![0; 100 << 10]), Ok(()), "{greedy} {who}");
+            }
+        }
     }
 
     #[test]
     fn what_is_made_of_a_body_takes_room_until_it_rests() {
-        let room = Arc::new(Room::new(100));
-        let gathered = || Gathered::new(100, &room);
-        assert_eq!(gathered().push(b"[0,0,0,0,0]"), Err(TooMuch::All));
-        let mut one = gathered();
+        let (room, request) = room(4_000);
+        let mut one = request("ann");
         assert_eq!(one.push(b"[0,0]"), Ok(()));
-        let body = one.take();
-        assert_eq!(room.taken.load(Ordering::Relaxed), 5 + 2 * Document::NODE_BYTES);
-        let body = at_rest(body, &room);
-        assert_eq!((&body[..], room.taken.load(Ordering::Relaxed)), (&b"[0,0]"[..], 5));
-        drop(body);
-        assert_eq!(room.taken.load(Ordering::Relaxed), 0);
+        assert_eq!(taken(&room), 5);
+        let (bytes, mut share) = one.into_parts();
+        share.read(&bytes).unwrap();
+        assert_eq!(taken(&room), 5 + 2 * Document::NODE_BYTES);
+        assert_eq!(share.read(&[b','; 100]), Err(TooMuch::All));
+        share.shrink(bytes.len());
+        assert_eq!(taken(&room), 5);
+        drop(share);
+        assert_eq!(taken(&room), 0);
     }
 }

@@ -327,7 +327,7 @@ mod tests {
         let served = Arc::new(served);
         let asked = |pairs: &[(&str, &str)]| {
             let head = Request::new(Method::GET, "/x".to_owned(), headers(pairs), Length::None);
-            match read(&head, &served) {
+            match read(&head, &served, served.room.share(&Arc::from("user:ann"))) {
                 Ok(Turned::Ask(prepared)) => prepared.operation,
                 Ok(Turned::Read(_)) | Err(_) => panic!("it is asked about at once"),
             }

@@ -16,6 +16,7 @@ use crate::answer::{Answer, Output};
 use crate::dialects::openai::Asker;
 use crate::flaw::Flaw;
 use crate::frame::{Frame, Interim, Length};
+use crate::gathered::Share;
 use crate::patience::{Patience, Turn};
 use crate::refusal::Words;
 use crate::request::{Prepared, Reading, Sending};
@@ -135,6 +136,11 @@ impl HttpMachine {
         self.state = State::Asked { op, prepared: Box::new(prepared) };
     }
 
+    /// Room for what the exchange reads.
+    fn share(&self) -> Share {
+        self.served.room.share(&self.asker.person)
+    }
+
     fn next_op(&mut self) -> OpId {
         self.last = self.last.next();
         self.last
@@ -202,7 +208,10 @@ impl HttpMachine {
     fn server_says(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
         let State::Sent(sent) = &mut self.state else { return Ok(()) };
         match frame {
-            Frame::Response(head) => sent.answer.head(&head, &self.served),
+            Frame::Response(head) => {
+                let share = self.served.room.share_of_answers(&self.asker.person);
+                sent.answer.head(&head, &self.served, share);
+            }
             Frame::Data(bytes) => sent.answer.data(bytes),
             Frame::End => sent.answer.end(),
             Frame::Request(_) | Frame::Interim(_) | Frame::Broken => {

@@ -19,7 +19,7 @@ use crate::dialects::openai::Later;
 use crate::dialects::{Expected, openai};
 use crate::flaw::Flaw;
 use crate::frame::{Length, Request, Response};
-use crate::gathered::{Gathered, TooMuch};
+use crate::gathered::{Gathered, Share, TooMuch};
 use crate::machine::Turned;
 use crate::media::{Media, essence, media};
 use crate::outward::{Outward, decoded, has_protected, shown};
@@ -63,6 +63,8 @@ pub(crate) struct Prepared {
     /// What the head holds besides what is held back of it anyway.
     pub(crate) around: Inside,
     pub(crate) body: Body,
+    /// The room that the body has.
+    pub(crate) share: Share,
     /// What the body holds.
     pub(crate) inside: Inside,
     pub(crate) expected: Expected,
@@ -85,8 +87,8 @@ pub(crate) struct Sending {
     pub(crate) answer: Answer,
 }
 
-/// Reads a head.
-pub(crate) fn read(head: &Request, served: &Arc<Served>) -> Result<Turned, Words> {
+/// Reads a head; what it brings has room in this share.
+pub(crate) fn read(head: &Request, served: &Arc<Served>, share: Share) -> Result<Turned, Words> {
     served.headers.check(&head.headers).map_err(Words::of_flaw)?;
     if let Length::Known(bytes) = head.body
         && bytes > served.limits.request_bytes
@@ -95,10 +97,10 @@ pub(crate) fn read(head: &Request, served: &Arc<Served>) -> Result<Turned, Words
         return Err(too_large());
     }
     match served.dialect {
-        Dialect::Openai => openai::read(head, served),
-        Dialect::Rest if head.body == Length::None => Ok(Turned::Ask(Box::new(rest(head, Body::None, served)?))),
-        Dialect::Rest if reads_body(head, served) => Ok(Turned::Read(Reading::new(head, served))),
-        Dialect::Rest => Ok(Turned::Ask(Box::new(rest(head, Body::Stream(head.body), served)?))),
+        Dialect::Openai => openai::read(head, served, share),
+        Dialect::Rest if head.body == Length::None => Ok(Turned::Ask(Box::new(rest(head, Body::None, served, share)?))),
+        Dialect::Rest if reads_body(head, served) => Ok(Turned::Read(Reading::new(head, served, share))),
+        Dialect::Rest => Ok(Turned::Ask(Box::new(rest(head, Body::Stream(head.body), served, share)?))),
     }
 }
 
@@ -107,16 +109,13 @@ fn reads_body(head: &Request, served: &Served) -> bool {
 }
 
 impl Reading {
-    pub(crate) fn new(head: &Request, served: &Served) -> Box<Self> {
-        Box::new(Self { head: head.clone(), body: Gathered::new(served.limits.request_bytes, &served.room) })
+    pub(crate) fn new(head: &Request, served: &Served, share: Share) -> Box<Self> {
+        Box::new(Self { head: head.clone(), body: Gathered::request(served.limits.request_bytes, share) })
     }
 
     /// Takes a piece of the body.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<(), Words> {
-        self.body.push(bytes).map_err(|too_much| match too_much {
-            TooMuch::Body => too_large(),
-            TooMuch::All => crowded(),
-        })
+        self.body.push(bytes).map_err(Words::from)
     }
 
     /// How many bytes of the body came.
@@ -125,13 +124,13 @@ impl Reading {
     }
 
     /// The body is whole.
-    pub(crate) fn finish(mut self, served: &Arc<Served>) -> Result<Prepared, Words> {
-        let bytes = self.body.take();
+    pub(crate) fn finish(self, served: &Arc<Served>) -> Result<Prepared, Words> {
+        let (bytes, mut share) = self.body.into_parts();
         match served.dialect {
-            Dialect::Openai => openai::prepare(&self.head, bytes, served),
+            Dialect::Openai => openai::prepare(&self.head, bytes, served, share),
             Dialect::Rest => {
-                let body = Body::read(media(&self.head.headers), bytes, served)?;
-                rest(&self.head, body, served)
+                let body = Body::read(media(&self.head.headers), bytes, served, &mut share)?;
+                rest(&self.head, body, served, share)
             }
         }
     }
@@ -141,14 +140,23 @@ fn too_large() -> Words {
     Words::of_flaw(Flaw::new(413, "request_too_large", "the request body is larger than the limit"))
 }
 
-/// What is wrong where all bodies that are being read have no room for more.
+/// What is wrong where all bodies that are being read, or those of one, have no room for more.
 pub(crate) fn crowded() -> Words {
     let message = "the broker reads too many bodies at this moment";
     Words::of(&Refusal::builtin(Code::Crowded, "bodies", message))
 }
 
+impl From<TooMuch> for Words {
+    fn from(too_much: TooMuch) -> Self {
+        match too_much {
+            TooMuch::Body => too_large(),
+            TooMuch::All => crowded(),
+        }
+    }
+}
+
 /// A request of the plain dialect.
-fn rest(head: &Request, body: Body, served: &Arc<Served>) -> Result<Prepared, Words> {
+fn rest(head: &Request, body: Body, served: &Arc<Served>, share: Share) -> Result<Prepared, Words> {
     let action = match head.method {
         Method::GET | Method::HEAD => schema::READ,
         Method::DELETE => schema::DELETE,
@@ -196,6 +204,7 @@ fn rest(head: &Request, body: Body, served: &Arc<Served>) -> Result<Prepared, Wo
         head: outward.head,
         around,
         body,
+        share,
         inside,
         expected,
         own: None,
@@ -286,9 +295,15 @@ pub(crate) fn tag_fact(tags: &BTreeSet<Tag>) -> Fact {
 }
 
 impl Prepared {
+    /// Puts what was made of the body away, for as long as people are asked.
+    pub(crate) fn rest(&mut self) {
+        self.body.rest();
+        self.share.shrink(self.body.weight());
+    }
+
     /// What is sent under an allow with these obligations.
     pub(crate) fn send(self, obligations: &Obligations, who: &str, served: &Served) -> Result<Sending, Words> {
-        let Self { metered, mut head, around, body, inside, expected, own, .. } = self;
+        let Self { metered, mut head, around, body, share, inside, expected, own, .. } = self;
         let counted = |budget: &Budget| matches!(budget.unit, Unit::Tokens | Unit::Cost);
         if metered == Metered::Never && obligations.controls.budgets.iter().any(counted) {
             return Err(Words::of_flaw(UNMETERED));
@@ -324,7 +339,8 @@ impl Prepared {
             head.headers.insert(CONTENT_LENGTH, bytes.into());
         }
         let head = Request::new(head.method, head.path, head.headers, length);
-        Ok(Sending { head: Some(head), body: if streamed.is_some() { None } else { body }, answer })
+        let body = if streamed.is_some() { None } else { body.map(|bytes| share.around(bytes)) };
+        Ok(Sending { head: Some(head), body, answer })
     }
 }
 

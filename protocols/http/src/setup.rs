@@ -28,7 +28,7 @@ impl Setup {
     /// The machine of an exchange over HTTP/1.1 whose request has these headers.
     #[must_use]
     pub fn machine(&self, who: &str, objects: Arc<dyn Objects>, headers: &HeaderMap) -> HttpMachine {
-        let asker = Asker { who: who.to_owned(), ..Asker::default() };
+        let asker = Asker { who: who.to_owned(), person: who.into(), ..Asker::default() };
         HttpMachine::new(Arc::clone(&self.0), asker, objects, Patience::of(headers, Interims::Sent))
     }
 }

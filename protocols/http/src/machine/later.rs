@@ -14,8 +14,8 @@ impl HttpMachine {
     pub(super) fn begin(&mut self, head: &Request, out: &mut Outbox<Frame>) {
         self.method = head.method.clone();
         let turned = match self.served.deferred.find(head, &self.served, &self.asker) {
-            None => read(head, &self.served),
-            Some(Found::Made(head)) => read(&head, &self.served),
+            None => read(head, &self.served, self.share()),
+            Some(Found::Made(head)) => read(&head, &self.served, self.share()),
             Some(Found::Waiting(whole, later)) => self.again(head, *whole, later),
             Some(Found::Refused(words)) => Err(words),
             Some(Found::Told((head, body))) => {
@@ -31,9 +31,11 @@ impl HttpMachine {
 
     /// A request that waits, as it would be read if it came now; what asks for it is read as well.
     fn again(&self, head: &Request, whole: Whole, later: Later) -> Result<Turned, Words> {
-        let _asks = read(head, &self.served)?;
-        let _came = read(&whole.head, &self.served)?;
-        let prepared = openai::prepare(&whole.head, whole.body, &self.served)?;
+        let _asks = read(head, &self.served, self.share())?;
+        let _came = read(&whole.head, &self.served, self.share())?;
+        let mut share = self.share();
+        share.keep(&whole.body)?;
+        let prepared = openai::prepare(&whole.head, whole.body, &self.served, share)?;
         Ok(Turned::Ask(Box::new(Prepared { later: Some(later), ..prepared })))
     }
 
@@ -49,7 +51,7 @@ impl HttpMachine {
             }
         }
         if let State::Asked { prepared, .. } = &mut self.state {
-            prepared.body.rest(&self.served.room);
+            prepared.rest();
         }
         self.patience.begin(notice);
         self.soothe(out);

@@ -53,6 +53,8 @@ pub(crate) struct Deferred(Mutex<HashMap<String, Kept>>);
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Asker {
     pub(crate) who: String,
+    /// Who answers for it, who has one share of what is scarce.
+    pub(crate) person: Arc<str>,
     pub(crate) session: String,
 }
 

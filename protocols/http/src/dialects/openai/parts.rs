@@ -56,6 +56,14 @@ impl Parts {
         self.form.parts().iter().any(|part| is_unmarked_file(part) || matches!(self.look(part), Look::Opaque))
     }
 
+    /// The parts that can be looked into.
+    pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
+        self.form.parts().iter().filter_map(|part| match self.look(part) {
+            Look::Text(text) => Some(text),
+            Look::Opaque => None,
+        })
+    }
+
     fn look(&self, part: &Part) -> Look<'_> {
         let Some(text) = std::str::from_utf8(self.form.content(part)).ok() else { return Look::Opaque };
         let Some(file) = &part.file else { return Look::Text(text) };

@@ -29,6 +29,7 @@ use crate::classes::Inside;
 use crate::dialects::Expected;
 use crate::flaw::Flaw;
 use crate::frame::{Length, Request, Response};
+use crate::gathered::Share;
 use crate::machine::Turned;
 use crate::outward::{Outward, decoded};
 use crate::refusal::Words;
@@ -39,16 +40,17 @@ use crate::schema::{
 use crate::served::Served;
 use crate::target::Dialect;
 use crate::validate::Media;
+use crate::veil::begins_container;
 use told::Told;
 
 /// Where agents hand their traces in.
 const TRACES: &str = "/traces/ingest";
 
 /// Reads a head.
-pub(crate) fn read(head: &Request, served: &Arc<Served>) -> Result<Turned, Words> {
+pub(crate) fn read(head: &Request, served: &Arc<Served>, share: Share) -> Result<Turned, Words> {
     let (path, query) = address(head);
     if path == TRACES && head.method == Method::POST {
-        return Ok(Turned::Read(Reading::new(head, served)));
+        return Ok(Turned::Read(Reading::new(head, served, share)));
     }
     let route = find(head, path, served)?;
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -58,32 +60,35 @@ pub(crate) fn read(head: &Request, served: &Arc<Served>) -> Result<Turned, Words
         }
     }
     if head.body == Length::None {
-        return Ok(Turned::Ask(Box::new(prepare(head, Bytes::new(), served)?)));
+        return Ok(Turned::Ask(Box::new(prepare(head, Bytes::new(), served, share)?)));
     }
     if !route.takes_body() {
         return Err(Words::of_flaw(Flaw::malformed("this operation takes no body")));
     }
-    Ok(Turned::Read(Reading::new(head, served)))
+    Ok(Turned::Read(Reading::new(head, served, share)))
 }
 
 /// Reads a whole request.
-pub(crate) fn prepare(head: &Request, bytes: Bytes, served: &Arc<Served>) -> Result<Prepared, Words> {
+pub(crate) fn prepare(head: &Request, bytes: Bytes, served: &Arc<Served>, mut share: Share) -> Result<Prepared, Words> {
     let (path, _) = address(head);
     if path == TRACES {
-        return traces(head, bytes, served);
+        return traces(head, bytes, served, share);
     }
     let route = find(head, path, served)?;
     let media = head.headers.get(http::header::CONTENT_TYPE).map(Media::read).transpose().map_err(Words::of_flaw)?;
     let essence = media.as_ref().map_or("", |media| media.essence.as_str());
     match essence {
-        _ if bytes.is_empty() => without_body(head, route, served),
-        "application/json" if route.takes(Kind::Json) => json(head, route, &bytes, served),
+        _ if bytes.is_empty() => without_body(head, route, served, share),
+        "application/json" if route.takes(Kind::Json) => json(head, route, &bytes, served, share),
         "multipart/form-data" if route.takes(Kind::Multipart) => {
             let boundary = media.and_then(|media| media.boundary).unwrap_or_default();
             let form = Form::read(bytes.clone(), &boundary).map_err(Words::of_flaw)?;
-            multipart(head, route, Parts::new(form, bytes), served)
+            multipart(head, route, Parts::new(form, bytes), served, share)
         }
-        "application/sdp" if route.takes(Kind::Sdp) => session_description(head, route, text(bytes)?, served),
+        "application/sdp" if route.takes(Kind::Sdp) => {
+            share.read(&bytes)?;
+            session_description(head, route, text(bytes)?, served, share)
+        }
         _ => Err(Words::of_flaw(Flaw::new(
             415,
             "content_type",
@@ -123,12 +128,18 @@ fn unfit(unfit: Unfit) -> Words {
     Words::of_flaw(unfit.flaw).with_param(unfit.param)
 }
 
-fn without_body(head: &Request, route: &Route, served: &Arc<Served>) -> Result<Prepared, Words> {
-    let accesses = vec![whole(route.action())];
-    Call::of(head, route, served, Body::None).prepared(accesses, Told::default())
+fn without_body(head: &Request, route: &Route, served: &Arc<Served>, share: Share) -> Result<Prepared, Words> {
+    Call { head, route, served, body: Body::None, share }.prepared(vec![whole(route.action())], Told::default())
 }
 
-fn json(head: &Request, route: &Route, bytes: &Bytes, served: &Arc<Served>) -> Result<Prepared, Words> {
+fn json(
+    head: &Request,
+    route: &Route,
+    bytes: &Bytes,
+    served: &Arc<Served>,
+    mut share: Share,
+) -> Result<Prepared, Words> {
+    share.read(bytes)?;
     let document = &document(bytes.clone())?;
     let Some(rules) = &served.openai else { return Err(no_such_route()) };
     let purpose = document.root().get("purpose").map(|purpose| purpose.text().unwrap_or_default());
@@ -144,11 +155,18 @@ fn json(head: &Request, route: &Route, bytes: &Bytes, served: &Arc<Served>) -> R
     drop(asked);
     let is_later = told.background && !told.stream && route.template() == "/responses";
     let later = if is_later { Later::fresh(head, bytes, told.model.as_deref()) } else { None };
-    let call = Call::of(head, route, served, Body::Json(Box::new(body)));
+    let call = Call { head, route, served, body: Body::Json(Box::new(body)), share };
     Ok(Prepared { later, ..call.prepared(accesses, told)? })
 }
 
-fn multipart(head: &Request, route: &Route, parts: Parts, served: &Arc<Served>) -> Result<Prepared, Words> {
+fn multipart(
+    head: &Request,
+    route: &Route,
+    parts: Parts,
+    served: &Arc<Served>,
+    mut share: Share,
+) -> Result<Prepared, Words> {
+    parts.texts().filter(|text| begins_container(text)).try_for_each(|text| share.read(text.as_bytes()))?;
     let Some(rules) = &served.openai else { return Err(no_such_route()) };
     let form = parts.form();
     let purpose = form.part("purpose").map(|purpose| form.text(purpose).unwrap_or_default());
@@ -157,7 +175,7 @@ fn multipart(head: &Request, route: &Route, parts: Parts, served: &Arc<Served>) 
     let parts = parts.changed(&asked.changes)?;
     let told = Told::of_form(&asked, is_batch || parts.is_opaque());
     let accesses = accesses((route.action(), asked.chosen), &asked.models, &asked.tools, told.opaque);
-    Call::of(head, route, served, Body::Multipart(Box::new(parts))).prepared(accesses, told)
+    Call { head, route, served, body: Body::Multipart(Box::new(parts)), share }.prepared(accesses, told)
 }
 
 /// Whether it is about requests in a file; where these may not be, it is refused.
@@ -171,17 +189,21 @@ fn is_batch(route: &Route, purpose: Option<&str>, served: &Served) -> Result<boo
 }
 
 /// A bare session description names no model, so it cannot be told whether it may be used.
-fn session_description(head: &Request, route: &Route, text: String, served: &Arc<Served>) -> Result<Prepared, Words> {
+fn session_description(
+    head: &Request,
+    route: &Route,
+    text: String,
+    served: &Arc<Served>,
+    share: Share,
+) -> Result<Prepared, Words> {
     match &served.openai {
         Some(rules) if rules.names_models() => Err(Words::of_flaw(Flaw::new(
             403,
             "model_not_allowed",
             "the request names no model, and only some may be used here",
         ))),
-        Some(_) | None => {
-            let accesses = vec![whole(route.action())];
-            Call::of(head, route, served, Body::Text(text)).prepared(accesses, Told::default())
-        }
+        Some(_) | None => Call { head, route, served, body: Body::Text(text), share }
+            .prepared(vec![whole(route.action())], Told::default()),
     }
 }
 
@@ -210,16 +232,13 @@ struct Call<'a> {
     route: &'a Route,
     served: &'a Arc<Served>,
     body: Body,
+    share: Share,
 }
 
-impl<'a> Call<'a> {
-    const fn of(head: &'a Request, route: &'a Route, served: &'a Arc<Served>, body: Body) -> Self {
-        Self { head, route, served, body }
-    }
-
+impl Call<'_> {
     /// The operation, and what is sent and expected under it.
     fn prepared(self, accesses: Vec<Access>, told: Told) -> Result<Prepared, Words> {
-        let Self { head, route, served, body } = self;
+        let Self { head, route, served, body, share } = self;
         let action = route.action();
         let mut told = told;
         told.objects = owned(head, told.objects, served)?;
@@ -283,6 +302,7 @@ impl<'a> Call<'a> {
             head: outward.head,
             around,
             body,
+            share,
             inside,
             expected,
             own: None,
@@ -346,7 +366,8 @@ fn beta(head: &Request, served: &Served) -> Fact {
 }
 
 /// Traces of an agent: recorded with its session, and sent to nobody.
-fn traces(head: &Request, bytes: Bytes, served: &Arc<Served>) -> Result<Prepared, Words> {
+fn traces(head: &Request, bytes: Bytes, served: &Arc<Served>, mut share: Share) -> Result<Prepared, Words> {
+    share.read(&bytes)?;
     let body = Body::Json(Box::new(document(bytes)?));
     let (tags, inside) = body.tags(served);
     let mut facts = schema::SCHEMA.neutral_facts(TRACE.name).unwrap_or(Facts { group: LLM, values: Vec::new() });
@@ -373,6 +394,7 @@ fn traces(head: &Request, bytes: Bytes, served: &Arc<Served>) -> Result<Prepared
         head: head.clone(),
         around,
         body,
+        share,
         inside,
         expected: Expected::nothing(),
         own: Some(own),

@@ -5,7 +5,7 @@ use crate::frame::Length;
 use crate::target::Target;
 
 fn ann() -> Asker {
-    Asker { who: "user:ann".to_owned(), session: "s-1".to_owned() }
+    Asker { who: "user:ann".to_owned(), person: "user:ann".into(), session: "s-1".to_owned() }
 }
 
 fn served() -> Served {

@@ -23,11 +23,15 @@ fn served(settings: &str) -> Arc<Served> {
     Served::new(&TargetName::new("api").unwrap(), &Arc::new(target), &Pools::default(), [7; 32]).unwrap().into()
 }
 
+fn share(served: &Arc<Served>) -> Share {
+    served.room.share(&Arc::from("user:ann"))
+}
+
 /// Its accesses where it is asked about, and else why it is refused.
 fn asked(served: &Arc<Served>, path: &str, media: &'static str, body: &str) -> Result<Vec<String>, String> {
     let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(media))]);
     let head = Request::new(Method::POST, path.to_owned(), headers, Length::Known(body.len() as u64));
-    let prepared = prepare(&head, Bytes::from(body.to_owned()), served);
+    let prepared = prepare(&head, Bytes::from(body.to_owned()), served, share(served));
     let prepared = prepared.map_err(|words| words.code.to_string())?;
     let accesses = &prepared.operation.shape.meaning().accesses;
     Ok(accesses.iter().map(|access| access.action.name.to_owned()).collect())
@@ -260,7 +264,10 @@ fn an_approval_is_for_what_the_server_is_told_in_headers_as_well() {
         );
         let body = r#"{"model":"gpt-small","input":"x"}"#;
         let head = Request::new(Method::POST, "/responses".to_owned(), headers, Length::Known(body.len() as u64));
-        prepare(&head, Bytes::from_static(body.as_bytes()), &OPEN).map_err(|words| words.code).unwrap().operation
+        prepare(&head, Bytes::from_static(body.as_bytes()), &OPEN, share(&OPEN))
+            .map_err(|words| words.code)
+            .unwrap()
+            .operation
     };
     let plain = ask(&[]);
     let digest = |operation: &Operation| operation.shape.digest().0;
@@ -289,7 +296,8 @@ fn what_no_route_leads_to_is_nobodys() {
     let classes = |path: &str, body: &str| {
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
         let head = Request::new(Method::POST, path.to_owned(), headers, Length::Known(body.len() as u64));
-        let prepared = prepare(&head, Bytes::from(body.to_owned()), &OWNED).map_err(|words| words.code).unwrap();
+        let prepared =
+            prepare(&head, Bytes::from(body.to_owned()), &OWNED, share(&OWNED)).map_err(|words| words.code).unwrap();
         let classes: Vec<&str> = prepared.expected.openai.unwrap().creates.iter().map(|made| made.class).collect();
         classes.join(" ")
     };
