@@ -15,6 +15,7 @@ mod keys;
 mod limits;
 mod masks;
 mod owned;
+mod owned_sdk;
 mod resumed;
 mod sdk;
 mod sdk_errors;

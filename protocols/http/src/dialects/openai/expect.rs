@@ -89,6 +89,7 @@ impl Expectation {
     fn glass(&self, veil: &Veil, ticket: Option<Ticket>, creates: &[Yield]) -> Sight {
         let alias = self.model.clone().filter(|model| self.real_model.as_ref().is_some_and(|real| real != model));
         let event_bytes = usize::try_from(self.served.limits.event_bytes).unwrap_or(usize::MAX);
+        let made = Made::new(self.served.objects, creates, self.lists).showing_models(self.models.clone());
         let options = Options {
             usage_chunk: self.usage_chunk,
             after: self.after,
@@ -96,6 +97,7 @@ impl Expectation {
             max_call_bytes: Options::MAX_BYTES.min(event_bytes),
             max_event_bytes: event_bytes.max(usize::try_from(self.served.limits.response_bytes).unwrap_or(usize::MAX)),
             model_alias: alias,
+            yields: made.yields(),
         };
         Sight::Openai(Box::new(Glass {
             served: Arc::clone(&self.served),
@@ -111,7 +113,8 @@ impl Expectation {
             over: false,
             ticket,
             made_id: None,
-            made: Made::new(self.served.objects, creates, self.lists).showing_models(self.models.clone()),
+            made,
+            unclaimed: None,
         }))
     }
 }
@@ -163,6 +166,8 @@ pub(crate) struct Glass {
     ticket: Option<Ticket>,
     made_id: Option<String>,
     made: Made,
+    /// What may leave once it is written down whose the objects in it are.
+    unclaimed: Option<Next>,
 }
 
 impl Glass {
@@ -230,13 +235,19 @@ impl Glass {
         if let Some(objects) = self.made.question() {
             return Some(Seen::Whose(objects));
         }
+        let next = match self.unclaimed.take() {
+            Some(next) => next,
+            None => self.screen.next()?,
+        };
         if !self.whole {
-            self.made.note(self.screen.notes().object.as_deref());
+            let told = self.screen.take_told();
+            self.made.note(self.screen.notes().object.as_deref(), told);
         }
         if let Some(objects) = self.made.claim() {
+            self.unclaimed = Some(next);
             return Some(Seen::Claim(objects));
         }
-        Some(match self.screen.next()? {
+        Some(match next {
             Next::Bytes(bytes) => {
                 // Once it is known to be the client's.
                 if let (Some(ticket), Some(id)) = (self.ticket.take(), self.made_id.take()) {
@@ -264,7 +275,11 @@ impl Glass {
     }
 
     pub(crate) fn fail(&mut self, words: &Words) {
-        self.screen.fail(words);
+        // It is not known that what it tells of is the client's, and what is behind it may tell of the same.
+        match self.unclaimed.take() {
+            Some(_) => self.screen.fail_at_once(words),
+            None => self.screen.fail(words),
+        }
     }
 
     /// What the answer says that it used up.

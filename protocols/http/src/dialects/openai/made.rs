@@ -96,8 +96,14 @@ impl Made {
         Some(edits.apply())
     }
 
-    /// Notes the object that a stream is about.
-    pub(super) fn note(&mut self, object: Option<&str>) {
+    /// What the events of a stream make known.
+    pub(super) fn yields(&self) -> Vec<Yield> {
+        self.creates.clone()
+    }
+
+    /// Notes the object that a stream is about, and what else its events tell of.
+    pub(super) fn note(&mut self, object: Option<&str>, told: Vec<Object>) {
+        self.unclaimed.extend(told);
         let about = self.creates.iter().find(|made| made.at.is_one());
         let (true, false, Some(id), Some(made)) = (self.owned, self.noted, object, about) else { return };
         self.noted = true;
@@ -123,7 +129,7 @@ pub(super) fn passes(route: &Route, request: Node<'_>) -> bool {
 
 /// What a success of an operation makes known: of an answer that passes, what it tells of only.
 pub(super) fn created(route: &Route, passing: bool) -> Vec<Yield> {
-    let stays = |made: &&Yield| !passing || !matches!(made.class, "completion" | "response");
+    let stays = |made: &&Yield| !passing || !matches!(made.class, "completion" | "item_reference" | "response");
     route.creates().iter().filter(stays).copied().collect()
 }
 
@@ -153,7 +159,7 @@ fn id(item: Node<'_>) -> String {
 }
 
 /// The objects that an answer tells of in one place.
-fn told_of<'s>(node: Node<'_>, class: &str, steps: impl Iterator<Item = &'s str>) -> Vec<Object> {
+pub(super) fn told_of<'s>(node: Node<'_>, class: &str, steps: impl Iterator<Item = &'s str>) -> Vec<Object> {
     let mut ids = Vec::new();
     collect(node, &steps.collect::<Vec<_>>(), &mut ids);
     ids.into_iter().map(|id| Object { class: class.to_owned(), id }).collect()
@@ -236,7 +242,7 @@ mod tests {
         let noted = |method: &str, path: &str| {
             let Found::Route { route, .. } = routes.find(method, path) else { panic!("{path}") };
             let mut made = Made::new(Objects::Owned, route.creates(), route.lists());
-            made.note(Some("x_1"));
+            made.note(Some("x_1"), Vec::new());
             made.claim()
         };
         assert_eq!(noted("POST", "/responses"), Some(vec![object("response", "x_1")]));

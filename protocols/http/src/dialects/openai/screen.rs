@@ -32,6 +32,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use sluice_mask::json::{Document, Kind, Limits, Node};
+use sluice_wire::Object;
 
 use crate::refusal::Words;
 use crate::sse::Event;
@@ -184,6 +185,12 @@ impl Screen {
         self.stop(&Failure::of(words));
     }
 
+    /// The same, and nothing that has not left leaves any more.
+    pub(crate) fn fail_at_once(&mut self, words: &Words) {
+        self.desk.outlet.clear();
+        self.stop(&Failure::of(words));
+    }
+
     /// What comes next, or `None` until something goes in.
     pub(crate) fn next(&mut self) -> Option<Next> {
         loop {
@@ -219,6 +226,11 @@ impl Screen {
     /// Ids that the answer brought into being.
     pub(crate) fn notes(&self) -> &Notes {
         &self.desk.notes
+    }
+
+    /// Objects that events have told of since this was asked last.
+    pub(crate) fn take_told(&mut self) -> Vec<Object> {
+        self.desk.notes.take_told()
     }
 
     /// Why the answer was broken off, if it was.

@@ -168,6 +168,11 @@ impl Pointer {
         self.steps().all(|step| step != Self::EVERY)
     }
 
+    /// The steps from an item of a response on.
+    pub(crate) fn within_output(self) -> Option<impl Iterator<Item = &'static str>> {
+        self.0.strip_prefix("output.*.").map(|rest| rest.split('.'))
+    }
+
     /// The steps from an item of a list on.
     pub(crate) fn within_data(self) -> Option<impl Iterator<Item = &'static str>> {
         self.0.strip_prefix("data.*.").map(|rest| rest.split('.'))

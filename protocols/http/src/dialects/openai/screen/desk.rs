@@ -34,10 +34,10 @@ impl Desk {
         Self {
             cover,
             outlet: Outlet::beginning_after(options.after),
+            notes: Notes::of(options.yields.clone()),
             options,
             ledger: Ledger::default(),
             usage: None,
-            notes: Notes::default(),
             stage: Stage::Open,
             questions: 0,
         }

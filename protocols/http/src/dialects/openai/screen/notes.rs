@@ -1,40 +1,66 @@
 //! What an answer made or named, so that whoever owns the session can join it to what follows.
 
-use sluice_mask::json::Node;
+use std::collections::BTreeSet;
 
-/// Ids of one list.
+use sluice_mask::json::Node;
+use sluice_wire::Object;
+
+use crate::dialects::openai::made::told_of;
+use crate::dialects::openai::routes::Yield;
+
+/// Calls of one answer.
 const MAX_IDS: usize = 1024;
+/// Objects that one answer tells of. Whose one too many is, nobody knows, so it cannot be used.
+const MAX_OBJECTS: usize = 16_384;
 
 /// Ids that an answer brought into being.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Notes {
     /// The response or completion, or whatever object a body is.
     pub(crate) object: Option<String>,
-    /// Other objects of the server: conversations, containers.
-    pub(crate) others: Vec<String>,
+    /// What else an answer makes known.
+    yields: Vec<Yield>,
+    /// What the events have told of so far.
+    known: BTreeSet<Object>,
+    /// Those of it that nobody has taken.
+    untaken: Vec<Object>,
     /// The `call_id` of every call that the client got.
     pub(crate) calls: Vec<String>,
 }
 
 impl Notes {
+    /// Notes of an answer that makes these known.
+    pub(super) fn of(yields: Vec<Yield>) -> Self {
+        Self { yields, ..Self::default() }
+    }
+
+    /// The objects that events have told of since this was asked last.
+    pub(crate) fn take_told(&mut self) -> Vec<Object> {
+        std::mem::take(&mut self.untaken)
+    }
+
     /// Reads the ids in a chunk, an event or a body.
     pub(super) fn read(&mut self, root: Node<'_>) {
         let response = root.get("response");
         let object = response.unwrap_or(root);
-        if response.is_some() || root.get("object").is_some() {
-            if self.object.is_none() {
-                self.object = text(object, "id");
-            }
-            if let Some(id) = object.get("conversation").and_then(|conversation| text(conversation, "id")) {
-                push(id, &mut self.others);
+        if self.object.is_none() && (response.is_some() || root.get("object").is_some()) {
+            self.object = text(object, "id");
+        }
+        self.read_told(object, root.get("item"));
+    }
+
+    /// Reads what a response tells of, and what an item of one does.
+    fn read_told(&mut self, response: Node<'_>, item: Option<Node<'_>>) {
+        let mut told = Vec::new();
+        for made in self.yields.iter().filter(|made| !made.at.is_one()) {
+            told.extend(told_of(response, made.class, made.at.steps()));
+            if let (Some(item), Some(steps)) = (item, made.at.within_output()) {
+                told.extend(told_of(item, made.class, steps));
             }
         }
-        if let Some(id) = root.get("item").and_then(|item| text(item, "container_id")) {
-            push(id, &mut self.others);
-        }
-        for item in object.get("output").into_iter().flat_map(|output| output.items()) {
-            if let Some(id) = text(item, "container_id") {
-                push(id, &mut self.others);
+        for object in told {
+            if self.known.len() < MAX_OBJECTS && self.known.insert(object.clone()) {
+                self.untaken.push(object);
             }
         }
     }

@@ -1,5 +1,7 @@
 //! How one answer is screened.
 
+use crate::dialects::openai::routes::Yield;
+
 /// How an answer is built, by its route.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Shape {
@@ -41,6 +43,8 @@ pub(crate) struct Options {
     pub(crate) max_event_bytes: usize,
     /// What stands in `model`, if the client knows the model by another name than the server.
     pub(crate) model_alias: Option<String>,
+    /// What the events of the answer make known, where that matters.
+    pub(crate) yields: Vec<Yield>,
 }
 
 impl Options {

@@ -90,6 +90,11 @@ impl Outlet {
         self.queue.retain(|next| !matches!(next, Next::Ask(_)));
     }
 
+    /// Forgets what has not left.
+    pub(super) fn clear(&mut self) {
+        self.queue.clear();
+    }
+
     /// From here on events are counted anew.
     pub(super) fn disturb(&mut self) {
         self.disturbed = true;

@@ -48,6 +48,7 @@ fn options(firewall: Firewall) -> Options {
         max_call_bytes: Options::MAX_BYTES,
         max_event_bytes: Options::MAX_BYTES,
         model_alias: None,
+        yields: Vec::new(),
     }
 }
 
