@@ -1,15 +1,23 @@
 //! Unmodified SDKs where objects belong to who made them.
 #![expect(clippy::indexing_slicing, reason = "tests")]
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde_json::{Value, json};
 use sluice_tests::http::Request;
 use sluice_tests::mock::{Answer, Peer, Told};
+use sluice_tests::sdk::Sdk;
 
 use crate::stand::Stand;
 
-/// A broker in front of a server.
+/// A broker in front of a server, and the SDKs of somebody.
 fn stand(answer: impl Answer) -> Stand {
     Stand::with(answer, "", |api| api.with("objects: owned"), |setup| setup)
+}
+
+fn sdk(stand: &Stand, who: &str) -> Sdk {
+    let url = format!("http://127.0.0.1:{}/openai/v1", stand.broker.http_port());
+    Sdk::new(&url, &stand.broker.token(who, "staff"))
 }
 
 /// Answers with these items, whole or as events.
@@ -36,6 +44,42 @@ fn respond(told: &Told, peer: &mut Peer, id: &str, output: &[Value]) {
         format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap_or_default())
     });
     peer.events(&numbered.collect::<Vec<_>>());
+}
+
+/// A model that thinks, asks for a sum, thinks again and answers.
+fn thinking() -> impl Answer {
+    let turns = AtomicUsize::new(0);
+    move |told: &Told, peer: &mut Peer| {
+        let turn = turns.fetch_add(1, Ordering::Relaxed);
+        let asked = told.json();
+        let mut input = asked["input"].as_array().into_iter().flatten();
+        let thought = json!({ "type": "reasoning", "id": format!("rs_{turn}"), "summary": [] });
+        let next = if input.any(|item| item["type"] == "function_call_output") {
+            json!({ "type": "message", "id": format!("msg_{turn}"), "role": "assistant", "status": "completed",
+                    "content": [{ "type": "output_text", "text": "It is 3.", "annotations": [] }] })
+        } else {
+            json!({ "type": "function_call", "id": format!("fc_{turn}"), "call_id": format!("call_{turn}"),
+                    "name": "add", "arguments": "{\"a\":1,\"b\":2}", "status": "completed" })
+        };
+        respond(told, peer, &format!("resp_{turn}"), &[thought, next]);
+    }
+}
+
+#[test]
+fn the_agents_sdk_goes_on_with_what_its_model_thought() {
+    let stand = stand(thinking());
+    let said = sdk(&stand, "ann").run("reasoning.py");
+    for step in ["whole", "streamed"] {
+        assert_eq!(said.step(step)["answer"], "It is 3.", "{step}");
+    }
+    let brought_back = stand.mock.told().iter().filter(|told| told.json()["input"].to_string().contains("rs_")).count();
+    assert_eq!(brought_back, 2);
+    // The thoughts of one are nobody else's.
+    let body = json!({ "model": "gpt-small", "input": [{ "type": "reasoning", "id": "rs_0", "summary": [] }] });
+    let of = |who: &str| Request::post("/openai/v1/responses", &stand.broker.token(who, "staff"), &body.to_string());
+    assert_eq!(stand.ask(&of("bob")).status(), 404);
+    let _own = stand.ask(&of("ann")).with(200);
+    stand.broker.log_is_clean();
 }
 
 #[test]

@@ -72,7 +72,7 @@ impl HttpMachine {
 /// nobody uses them for 20 minutes). Afterwards it is nobody's, as if it were gone.
 fn days(class: &str) -> Option<u16> {
     match class {
-        "completion" | "response" => Some(90),
+        "completion" | "item_reference" | "response" => Some(90),
         "container" => Some(30),
         _ => None,
     }

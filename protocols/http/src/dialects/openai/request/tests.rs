@@ -308,7 +308,7 @@ fn what_no_route_leads_to_is_nobodys() {
     }
     let response = |more: &str| classes("/responses", &format!(r#"{{"model":"m","input":"x"{more}}}"#));
     for more in ["", r#","store":true"#, r#","store":null"#] {
-        assert_eq!(response(more), "response container container", "{more}");
+        assert_eq!(response(more), "response item_reference container container", "{more}");
     }
     assert_eq!(response(r#","store":false"#), "container container");
     assert_eq!(classes("/conversations", "{}"), "conversation");
