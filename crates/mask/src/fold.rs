@@ -36,6 +36,7 @@ const STALE: usize = 512;
 #[derive(Clone, Default)]
 pub(crate) struct View {
     excess: Excess,
+    controls: Controls,
     raw: String,
     /// Where `raw` begins in the text.
     raw_base: usize,
@@ -63,6 +64,16 @@ enum Excess {
     Seen,
 }
 
+/// What controls are that are no white space.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Controls {
+    /// They cannot be seen.
+    #[default]
+    Unseen,
+    /// They stand for other characters.
+    StandIns,
+}
+
 /// Whether more text follows.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Rest {
@@ -74,13 +85,18 @@ pub(crate) enum Rest {
 
 impl View {
     /// A view that leaves nothing out.
-    pub(crate) fn faithful() -> Self {
+    pub(crate) fn complete() -> Self {
         Self { excess: Excess::Seen, ..Self::default() }
+    }
+
+    /// The same of a text that holds stand-ins.
+    pub(crate) fn faithful() -> Self {
+        Self { controls: Controls::StandIns, ..Self::complete() }
     }
 
     /// An empty view of the same kind.
     pub(crate) fn anew(&self) -> Self {
-        Self { excess: self.excess, ..Self::default() }
+        Self { excess: self.excess, controls: self.controls, ..Self::default() }
     }
 
     /// Takes note that the next piece begins with so many bytes that stand for themselves wherever they stand.
@@ -231,7 +247,7 @@ impl View {
     /// Folds characters that take a place each and are found in a table; tells how many bytes.
     fn run(&mut self) -> usize {
         let text = self.raw.as_bytes().get(self.folded.saturating_sub(self.raw_base)..).unwrap_or_default();
-        let (faithful, mut length) = (self.excess == Excess::Seen, 0_usize);
+        let (faithful, mut length) = (self.controls == Controls::StandIns, 0_usize);
         let mut is_ragged = false;
         loop {
             let rest = text.get(length..).unwrap_or_default();

@@ -13,6 +13,6 @@ mod transform;
 pub use chosen::Detector;
 pub use detect::{BUILTINS, DetectorError, Detectors, Spec, Watch};
 pub use plan::{Plan, Unmaskable};
-pub use sieve::{Cover, Found, Lookout, Sieve, is_clear, scrub};
+pub use sieve::{Cover, Found, Lookout, Sieve, blot, is_clear, scrub};
 pub use terminal::{Findings, Kind, Kinds, Mode, Terminal};
 pub use transform::{Covers, Keyed, Noting, Restore, Tokens, stand_in};

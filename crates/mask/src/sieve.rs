@@ -10,6 +10,7 @@
 //! the detector given first if two are equally long, and [`Found::tags`] names all of them.
 
 mod ahead;
+mod blot;
 mod cluster;
 mod exit;
 mod glance;
@@ -30,6 +31,7 @@ use crate::fold::Rest;
 use exit::Written;
 use glance::glance;
 
+pub use blot::blot;
 pub(crate) use exit::Exit;
 pub use lookout::Lookout;
 pub(crate) use scan::Scan;

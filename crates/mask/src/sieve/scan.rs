@@ -68,7 +68,12 @@ impl Scan {
         }
     }
 
-    /// A scan that lets every character of the text leave, however many cannot be seen.
+    /// A scan that lets every character of a text leave, however many cannot be seen.
+    pub(crate) fn complete(set: &Detectors) -> Self {
+        Self { view: View::complete(), ..Self::new(set) }
+    }
+
+    /// The same for a text that holds stand-ins.
     pub(crate) fn faithful(set: &Detectors) -> Self {
         Self { view: View::faithful(), ..Self::new(set) }
     }

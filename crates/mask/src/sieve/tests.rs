@@ -55,6 +55,15 @@ fn scrubbed(set: &Detectors, text: &str, cover: &mut dyn Cover) -> String {
     out
 }
 
+/// Covers with as many stars as the value has bytes.
+struct Same;
+
+impl Cover for Same {
+    fn cover(&mut self, found: &Found<'_>, out: &mut String) {
+        out.extend(std::iter::repeat_n('*', found.text().len()));
+    }
+}
+
 /// The text in pieces that end at these places.
 fn pieces<'a>(text: &'a str, cuts: &[usize]) -> Vec<&'a str> {
     let mut places: Vec<usize> = cuts.iter().map(|cut| text.floor_char_boundary(cut % (text.len() + 1))).collect();
@@ -413,6 +422,30 @@ fn neither_lanes_nor_looking_ahead_change_a_result() {
         Ok(())
     };
     runner.run(&text(), law).unwrap();
+}
+
+#[test]
+fn blots_keep_the_length_and_cover_what_a_cover_covers() {
+    let sets = sets();
+    let mut runner = proptest::test_runner::TestRunner::new(cases());
+    let law = |(text, gap, cut): (String, usize, usize)| {
+        for (index, set) in sets.iter().enumerate() {
+            let mut out = String::new();
+            let tags = blot(set, set.everything(), &text, &mut out);
+            prop_assert_eq!(tags.is_empty(), out == text);
+            // What outgrows its limit becomes three stars of a text, however long it is.
+            let same = scrubbed(set, &text, &mut Same);
+            prop_assert!(index == 2 || same.len() != text.len() || out == same);
+            let (head, tail) = text.split_at(text.floor_char_boundary(cut % (text.len() + 1)));
+            let apart = [head, &"\0".repeat(gap), tail].concat();
+            let mut out = String::new();
+            blot(set, set.everything(), &apart, &mut out);
+            prop_assert_eq!(out.len(), apart.len());
+            prop_assert!(out.bytes().zip(apart.bytes()).all(|(shown, byte)| shown == byte || shown == b'*'));
+        }
+        Ok(())
+    };
+    runner.run(&(text(), 0_usize..90, any::<usize>()), law).unwrap();
 }
 
 #[test]

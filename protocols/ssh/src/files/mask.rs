@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use sluice_mask::{Detectors, Found, Watch, is_clear, scrub};
+use sluice_mask::{Detectors, Watch, blot, is_clear};
 use sluice_model::Tag;
 
 /// Covers values in place.
@@ -66,16 +66,6 @@ impl fmt::Debug for Stars {
     }
 }
 
-/// Collects the classes and keeps every length.
-struct Same<'a>(&'a mut BTreeSet<Tag>);
-
-impl sluice_mask::Cover for Same<'_> {
-    fn cover(&mut self, found: &Found<'_>, out: &mut String) {
-        self.0.extend(found.tags().cloned());
-        out.extend(std::iter::repeat_n('*', found.text().len()));
-    }
-}
-
 impl Cover for Stars {
     fn reach(&self) -> usize {
         REACH
@@ -112,11 +102,11 @@ impl Stars {
     /// Appends a text with its values covered.
     fn add(&self, text: &str, tags: &mut BTreeSet<Tag>, covered: &mut Vec<u8>) {
         let mut out = String::with_capacity(text.len());
-        scrub(&self.set, self.watch, text, &mut Same(tags), &mut out);
+        tags.extend(blot(&self.set, self.watch, text, &mut out));
         if out.len() == text.len() {
             covered.extend_from_slice(out.as_bytes());
         } else {
-            // A value outgrew every limit and was cut short: nothing of this text is shown.
+            // Offsets must not move, whatever happens: nothing of this text is shown.
             covered.extend(std::iter::repeat_n(b'*', text.len()));
         }
     }

@@ -14,6 +14,8 @@ use crate::files::event::{Content, End};
 use crate::files::mask::{Cover, Lookout, Stars};
 use crate::files::sftp::*;
 
+const EMAIL: &str = "zq7x.k1@leak.example.com";
+
 /// Covers every run of at least three letters `x`, and reaches no farther than eight bytes.
 #[derive(Debug)]
 struct Runs;
@@ -147,6 +149,8 @@ pub(super) fn content() -> impl Strategy<Value = Vec<u8>> {
         1 => Just(b"ssn 900-55-0001, call +1 212 555 0123 ".to_vec()),
         1 => (1usize..60).prop_map(key),
         1 => Just(b"xxxx".to_vec()),
+        2 => (1usize..80).prop_map(|count| vec![0; count]),
+        1 => "[\u{200b}\u{ad}\0]{20,60}".prop_map(String::into_bytes),
         1 => proptest::collection::vec(any::<u8>(), 0..12),
     ];
     proptest::collection::vec(part, 0..40).prop_map(|parts| parts.concat())
@@ -210,6 +214,39 @@ fn a_value_cut_by_a_read_is_covered_in_both_halves() {
     for cut in 0..content.len() {
         check(&cover, content, &[(0, cut), (cut, content.len())], (7, cut as u64));
     }
+}
+
+#[test]
+fn what_cannot_be_seen_covers_nothing_beside_it() {
+    let cover: Arc<dyn Cover> = Arc::new(stars());
+    for unseen in ["\0".repeat(33), "\0".repeat(5000), "\u{200b}".repeat(200), "\x1e\x1a\x1f\x1eé".repeat(20)] {
+        let content = ["text\n", &unseen, "mail ", EMAIL, "\n", &unseen, "more text\n", &unseen].concat();
+        let expected = content.replace(EMAIL, &"*".repeat(EMAIL.len()));
+        let mut covered = content.clone().into_bytes();
+        cover.cover(&mut covered);
+        assert!(covered == expected.as_bytes(), "{:?}", String::from_utf8_lossy(&covered));
+        check(&cover, content.as_bytes(), &[(0, 40), (20, 9000), (3, 3)], (700, 3));
+    }
+}
+
+#[test]
+fn an_archive_keeps_all_but_its_values() {
+    let cover: Arc<dyn Cover> = Arc::new(stars());
+    let member = |text: &str| {
+        let mut block = format!("name\0{}ustar", "0".repeat(11)).into_bytes();
+        block.resize(512, 0);
+        block.extend_from_slice(text.as_bytes());
+        block.resize(block.len().next_multiple_of(512), 0);
+        block
+    };
+    let values = format!("Zoe <{EMAIL}>\n");
+    let content = [member(&"hello world\n".repeat(2000)), member(&values), member("int main(){}\n")].concat();
+    let mut whole = content.clone();
+    cover.cover(&mut whole);
+    let changed = content.iter().zip(&whole).filter(|(before, after)| before != after).count();
+    assert_eq!(changed, EMAIL.len());
+    let reads: Vec<(usize, usize)> = (0..content.len() / 997).map(|at| (at * 997, 1100)).collect();
+    check(&cover, &content, &reads, (32 << 10, 5));
 }
 
 #[test]
