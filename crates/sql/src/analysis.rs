@@ -87,7 +87,7 @@ impl Analysis {
         self.statements.iter().any(|statement| statement.row_changing)
     }
 
-    /// Every `UPDATE` and `DELETE` in it says which rows.
+    /// Every `UPDATE` and `DELETE` in it says which rows, and no `TRUNCATE` takes them all.
     #[must_use]
     pub fn has_where(&self) -> bool {
         self.statements.iter().all(|statement| statement.has_where)
@@ -107,7 +107,7 @@ pub struct Statement {
     pub cursor: Option<Cursor>,
     /// What the columns of its result carry; `None` where that is not certain.
     pub outputs: Option<Outputs>,
-    /// `false` when an `UPDATE` or `DELETE` in it has no `WHERE`.
+    /// `false` when an `UPDATE` or `DELETE` in it has no `WHERE`, or it is a `TRUNCATE`.
     pub has_where: bool,
     /// It inserts, updates, deletes, merges, truncates or loads rows, also inside `WITH` or `EXPLAIN`.
     pub row_changing: bool,

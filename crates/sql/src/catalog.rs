@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::dependents::Dependents;
+
 /// What a server was asked for, as plain rows.
 #[derive(Clone, Debug, Default)]
 pub struct Rows {
@@ -14,6 +16,8 @@ pub struct Rows {
     pub columns: Vec<ColumnRow>,
     /// (child, parent) pairs of inheritance and partitioning.
     pub inherits: Vec<(u32, u32)>,
+    /// (referencing, referenced) pairs of foreign keys.
+    pub references: Vec<(u32, u32)>,
     /// Functions, aggregates and procedures outside the server's own schemas.
     pub functions: Vec<FunctionRow>,
     /// Operators outside the server's own schemas.
@@ -101,6 +105,7 @@ pub struct Catalog {
     risky_types: HashMap<String, Vec<String>>,
     column_names: HashSet<String>,
     parents: HashMap<u32, Vec<u32>>,
+    dependents: Dependents,
 }
 
 /// One user operator.
@@ -175,6 +180,7 @@ impl Catalog {
             risky_types: HashMap::new(),
             column_names: HashSet::new(),
             parents: HashMap::new(),
+            dependents: Dependents::of(&rows.inherits, &rows.references),
         };
         rows.relations.into_iter().for_each(|row| catalog.add_relation(row));
         rows.columns.into_iter().for_each(|row| catalog.add_column(row));
@@ -294,6 +300,11 @@ impl Catalog {
 
     pub(crate) fn parents(&self, oid: u32) -> &[u32] {
         self.parents.get(&oid).map_or(&[], Vec::as_slice)
+    }
+
+    /// What else is changed with a relation.
+    pub(crate) const fn dependents(&self) -> &Dependents {
+        &self.dependents
     }
 
     /// User functions of a name.

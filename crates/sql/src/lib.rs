@@ -8,6 +8,7 @@ mod analysis;
 mod analyze;
 mod catalog;
 mod census;
+mod dependents;
 mod known;
 mod locate;
 mod mask;

@@ -50,6 +50,8 @@ WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm', 
 
 const INHERITS: &str = "SELECT i.inhrelid, i.inhparent FROM pg_catalog.pg_inherits i";
 
+const REFERENCES: &str = "SELECT k.conrelid, k.confrelid FROM pg_catalog.pg_constraint k WHERE k.contype = 'f'";
+
 /// By name: one overload that is not harmless makes the name so. Functions that an administrator put into `pg_catalog` count as well.
 const FUNCTIONS: &str = "
 SELECT n.nspname::pg_catalog.text, p.proname::pg_catalog.text,
@@ -108,6 +110,7 @@ pub(crate) async fn load(client: &Client, search_path: &[String], epoch: u64) ->
         relations: read(client, RELATIONS, relation).await?,
         columns: read(client, COLUMNS, column).await?,
         inherits: read(client, INHERITS, |row| Ok((row.try_get(0)?, row.try_get(1)?))).await?,
+        references: read(client, REFERENCES, |row| Ok((row.try_get(0)?, row.try_get(1)?))).await?,
         functions: read(client, FUNCTIONS, function).await?,
         operators: read(client, OPERATORS, operator).await?,
         risky_types: read(client, RISKY_TYPES, risky_type).await?,

@@ -67,7 +67,7 @@ pub const SCHEMA: Schema = Schema {
 const FACTS: &[FactSpec] = &[
     fact("kind", FactType::Text, "The headline statement: `select`, `update`, `drop`, …"),
     fact("kinds", FactType::Set, "Every kind of statement in the text, nested ones included."),
-    fact("has_where", FactType::Bool, "Every UPDATE and DELETE has a WHERE."),
+    fact("has_where", FactType::Bool, "Every UPDATE and DELETE has a WHERE, and there is no TRUNCATE."),
     fact("row_changing", FactType::Bool, "Rows may be inserted, updated or deleted."),
     fact("multi", FactType::Bool, "The text holds more than one statement."),
     fact("functions", FactType::Set, "Functions called, as `schema.name`; complete only if `parsed`."),

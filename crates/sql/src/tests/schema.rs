@@ -98,6 +98,11 @@ pub(super) fn catalog() -> Catalog {
     rows.relation(20_013, "public", "ruled", 'r', &[("n", INT.0, INT.1)]);
     rows.0.relations.last_mut().unwrap().has_rules = true;
     rows.relation(20_014, "public", "moods", 'r', &[("id", INT.0, INT.1), ("mood", MOOD, "public.mood")]);
+    rows.relation(20_015, "public", "payments", 'r', &[("id", INT.0, INT.1), ("of_order", INT.0, INT.1)]);
+    rows.relation(20_016, "public", "lines", 'r', &[("payment", INT.0, INT.1)]);
+    rows.relation(20_017, "archive", "lines_old", 'r', &[("payment", INT.0, INT.1)]);
+    rows.0.inherits.push((20_017, 20_016));
+    rows.0.references.extend([(20_015, ORDERS), (20_016, 20_015), (20_015, 20_015)]);
     rows.functions(
         "public",
         false,

@@ -50,6 +50,16 @@ fn writes() {
         &expect!["read public.marker, write public.orders"],
     );
     check("TRUNCATE orders, marker", &expect!["write public.marker, write public.orders"]);
+    // Payments refer to orders, lines to payments, and one of the tables of lines is elsewhere.
+    check(
+        "TRUNCATE orders CASCADE",
+        &expect![["write archive.lines_old, write public.lines, write public.orders, write public.payments"]],
+    );
+    check(
+        "TRUNCATE lines, marker CASCADE",
+        &expect!["write archive.lines_old, write public.lines, write public.marker"],
+    );
+    check("TRUNCATE payments", &expect!["write public.payments"]);
     check("UPDATE pg_class SET relname = 'x'", &expect!["administer target, describe pg_catalog.pg_class"]);
 }
 
@@ -122,6 +132,8 @@ fn facts_of_statements() {
     let spans: Vec<_> = analysis.statements.iter().map(|statement| statement.span.clone()).collect();
     assert_eq!(spans, [1..9, 11..30, 31..53, 56..61]);
     assert!(analysis.is_multi() && analysis.is_row_changing() && !analysis.has_where());
+    let truncates = world.analyze("TRUNCATE orders").unwrap();
+    assert!(truncates.is_row_changing() && !truncates.has_where());
     let statements = &analysis.statements;
     assert_eq!(statements.iter().map(|s| s.row_changing).collect::<Vec<_>>(), [false, true, true, false]);
     assert_eq!(statements.iter().map(|s| s.has_where).collect::<Vec<_>>(), [true, false, true, true]);

@@ -6,19 +6,19 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use pg_query::protobuf::{
-    CallStmt, CopyStmt, CreateTableAsStmt, DeallocateStmt, ExecuteStmt, LockStmt, PrepareStmt, RangeVar, TruncateStmt,
-    ViewStmt,
+    CallStmt, CopyStmt, CreateTableAsStmt, DeallocateStmt, DropBehavior, ExecuteStmt, LockStmt, PrepareStmt, RangeVar,
+    TruncateStmt, ViewStmt,
 };
 use pg_query::{Node, NodeEnum};
 
 use super::scope::{Entry, Row, Scope};
 use super::taint::Taint;
 use super::{Found, Walk, words};
-use crate::RelationKind;
 use crate::access::{Object, Usage, Verb};
 use crate::analysis::{
     Analysis, Change, Copy, CopyUse, Cursor, Kind, Outputs, Places, RangeUse, Reason, Statement, Transaction,
 };
+use crate::{Relation, RelationKind};
 
 /// What a statement turned out to be.
 pub(super) struct Done {
@@ -400,7 +400,16 @@ impl<'a> Walk<'a> {
 
     fn truncate(&mut self, truncate: &'a TruncateStmt) -> Done {
         self.found.row_changing = true;
-        self.written(&truncate.relations);
+        self.found.no_where = true;
+        let named = self.written(&truncate.relations);
+        if truncate.behavior == DropBehavior::DropCascade as i32 {
+            let all = named.iter().flat_map(|relation| self.catalog.dependents().truncated_with(relation.oid));
+            let all: BTreeSet<u32> = all.collect();
+            for relation in all.into_iter().filter_map(|oid| self.catalog.relation_by_oid(oid)) {
+                self.access(Verb::Write, super::relation::table(relation));
+                self.found.relations.insert((relation.schema.clone(), relation.name.clone()));
+            }
+        }
         Done::of(Kind::Truncate)
     }
 
@@ -409,13 +418,17 @@ impl<'a> Walk<'a> {
         Done::of(Kind::Lock)
     }
 
-    fn written(&mut self, relations: &'a [Node]) {
+    fn written(&mut self, relations: &'a [Node]) -> Vec<&'a Relation> {
+        let mut written = Vec::new();
         for relation in relations {
             match relation.node.as_ref() {
-                Some(NodeEnum::RangeVar(relation)) => drop(self.target(relation, Verb::Write)),
+                Some(NodeEnum::RangeVar(relation)) => {
+                    written.extend(self.target(relation, Verb::Write).and_then(|entry| entry.relation));
+                }
                 _ => drop(self.misunderstood()),
             }
         }
+        written
     }
 
     fn call_procedure(&mut self, call: &'a CallStmt) -> Done {
