@@ -16,6 +16,8 @@ pub struct Rows {
     pub columns: Vec<ColumnRow>,
     /// (child, parent) pairs of inheritance and partitioning.
     pub inherits: Vec<(u32, u32)>,
+    /// (relation, generated column, column that it is made of), the columns by their numbers.
+    pub generated: Vec<(u32, i16, i16)>,
     /// (referencing, referenced) pairs of foreign keys.
     pub references: Vec<(u32, u32)>,
     /// Functions, aggregates and procedures outside the server's own schemas.
@@ -168,6 +170,7 @@ impl Catalog {
         if rows.search_path.iter().any(|schema| schema == "$user") {
             return Err(InvalidCatalog::UserInPath);
         }
+        let dependents = Dependents::of(&rows);
         let mut catalog = Self {
             database: rows.database,
             recodes: rows.recodes,
@@ -180,7 +183,7 @@ impl Catalog {
             risky_types: HashMap::new(),
             column_names: HashSet::new(),
             parents: HashMap::new(),
-            dependents: Dependents::of(&rows.inherits, &rows.references),
+            dependents,
         };
         rows.relations.into_iter().for_each(|row| catalog.add_relation(row));
         rows.columns.into_iter().for_each(|row| catalog.add_column(row));

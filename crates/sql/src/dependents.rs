@@ -2,18 +2,29 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use crate::Rows;
+
 /// How the relations of a catalog depend on each other.
 #[derive(Debug, Default)]
 pub(crate) struct Dependents {
     children: HashMap<u32, Vec<u32>>,
     /// By the relation that is referenced.
     referencing: HashMap<u32, Vec<u32>>,
+    generated: Vec<(u32, i16, i16)>,
 }
 
 impl Dependents {
-    /// From (child, parent) and (referencing, referenced) pairs.
-    pub(crate) fn of(inherits: &[(u32, u32)], references: &[(u32, u32)]) -> Self {
-        Self { children: by_second(inherits), referencing: by_second(references) }
+    pub(crate) fn of(rows: &Rows) -> Self {
+        Self {
+            children: by_second(&rows.inherits),
+            referencing: by_second(&rows.references),
+            generated: rows.generated.clone(),
+        }
+    }
+
+    /// (relation, generated column, column that it is made of).
+    pub(crate) fn generated(&self) -> &[(u32, i16, i16)] {
+        &self.generated
     }
 
     /// What `TRUNCATE … CASCADE` of a relation empties: itself, its children, whatever refers to one of them, and so on

@@ -25,7 +25,8 @@ pub struct SensitiveColumn {
     pub table: Box<str>,
     pub column: Box<str>,
     /// The patterns it matches, by their position in what was given to [`Sensitive::resolve`]; also those of the columns it is
-    /// filled from: the same column of parents and children, and what a view or materialised view shows in it. A use of a column
+    /// filled from: the same column of parents and children, what a generated column is made of, and what a view or materialised
+    /// view shows in it. A use of a column
     /// of a view is listed beside the uses of the columns that it shows.
     pub patterns: Vec<usize>,
 }
@@ -279,7 +280,8 @@ fn matches(pattern: &str, name: &str) -> bool {
     }
 }
 
-/// Rows of a child are rows of its parents: a column's tags hold for the column of the same name on both sides.
+/// Rows of a child are rows of its parents: a column's tags hold for the column of the same name on both sides. A generated column
+/// holds what it is made of.
 fn spread(catalog: &Catalog, tagged: &mut Tagged) {
     let children: Vec<&Relation> =
         catalog.relations().into_iter().filter(|relation| !catalog.parents(relation.oid).is_empty()).collect();
@@ -288,6 +290,15 @@ fn spread(catalog: &Catalog, tagged: &mut Tagged) {
         for child in &children {
             for parent in catalog.parents(child.oid).iter().filter_map(|oid| catalog.relation_by_oid(*oid)) {
                 changed |= share(child, parent, tagged);
+            }
+        }
+        for (oid, generated, source) in catalog.dependents().generated() {
+            let from = tagged.get(&(*oid, *source)).cloned().unwrap_or_default();
+            if !from.is_empty() {
+                let own = tagged.entry((*oid, *generated)).or_default();
+                let before = own.len();
+                own.extend(from);
+                changed |= own.len() != before;
             }
         }
         if !changed {

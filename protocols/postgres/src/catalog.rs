@@ -50,6 +50,16 @@ WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm', 
 
 const INHERITS: &str = "SELECT i.inhrelid, i.inhparent FROM pg_catalog.pg_inherits i";
 
+/// What a generated column is made of; before version 15 it depends on that itself, and later its expression does.
+const GENERATED: &str = "
+SELECT DISTINCT a.attrelid, a.attnum, d.refobjsubid::pg_catalog.int2
+FROM pg_catalog.pg_attribute a
+  JOIN pg_catalog.pg_attrdef f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
+  JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = a.attrelid
+    AND (d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND d.objid = f.oid
+      OR d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = a.attrelid AND d.objsubid = a.attnum)
+WHERE a.attgenerated <> '' AND NOT a.attisdropped AND d.refobjsubid > 0 AND d.refobjsubid <> a.attnum";
+
 const REFERENCES: &str = "SELECT k.conrelid, k.confrelid FROM pg_catalog.pg_constraint k WHERE k.contype = 'f'";
 
 /// By name: one overload that is not harmless makes the name so. Functions that an administrator put into `pg_catalog` count as well.
@@ -110,6 +120,7 @@ pub(crate) async fn load(client: &Client, search_path: &[String], epoch: u64) ->
         relations: read(client, RELATIONS, relation).await?,
         columns: read(client, COLUMNS, column).await?,
         inherits: read(client, INHERITS, |row| Ok((row.try_get(0)?, row.try_get(1)?))).await?,
+        generated: read(client, GENERATED, |row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))).await?,
         references: read(client, REFERENCES, |row| Ok((row.try_get(0)?, row.try_get(1)?))).await?,
         functions: read(client, FUNCTIONS, function).await?,
         operators: read(client, OPERATORS, operator).await?,

@@ -134,6 +134,21 @@ fn patterns_name_columns() {
     assert_eq!(missing.iter().map(|missing| missing.index).collect::<Vec<_>>(), [1, 2]);
 }
 
+/// A generated column holds what it is made of, wherever else rows of the table are.
+#[test]
+fn generated_columns_are_what_they_are_made_of() {
+    let world = world();
+    let tagged = |oid| {
+        let columns = world.sensitive.columns().iter().filter(|column| column.oid == oid);
+        columns.map(|column| (&*column.column, column.patterns.clone())).collect::<Vec<_>>()
+    };
+    let email = || vec![0];
+    assert_eq!(tagged(20_018), [("email", email()), ("folded", email()), ("size", email())]);
+    assert_eq!(tagged(20_019), [("email", email()), ("folded", email()), ("size", email())]);
+    check("SELECT folded FROM shop.customers", &expect!["shop.customers.folded shows"]);
+    check("SELECT id FROM shop.customers", &expect![[""]]);
+}
+
 /// What changes rows uses columns as well, whoever may write.
 #[test]
 fn writes_use_what_they_compare_store_and_return() {

@@ -102,6 +102,12 @@ pub(super) fn catalog() -> Catalog {
     rows.relation(20_016, "public", "lines", 'r', &[("payment", INT.0, INT.1)]);
     rows.relation(20_017, "archive", "lines_old", 'r', &[("payment", INT.0, INT.1)]);
     rows.0.inherits.push((20_017, 20_016));
+    let folded = [("id", INT.0, INT.1), ("email", TEXT.0, TEXT.1), ("folded", TEXT.0, TEXT.1), ("size", INT.0, INT.1)];
+    rows.relation(20_018, "shop", "customers", 'r', &folded);
+    rows.relation(20_019, "shop", "customers_old", 'r', &folded);
+    rows.0.inherits.push((20_019, 20_018));
+    // `folded` is made of `email`, and in the child `size` of `folded`.
+    rows.0.generated.extend([(20_018, 3, 2), (20_019, 4, 3)]);
     rows.0.references.extend([(20_015, ORDERS), (20_016, 20_015), (20_015, 20_015)]);
     rows.functions(
         "public",
