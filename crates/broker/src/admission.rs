@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sluice_kernel::{Grant, Kernel, Stem};
-use sluice_model::{Principal, Refusal, TargetName};
+use sluice_model::{Part, Principal, Refusal, TargetName};
 use sluice_wire::{Authenticated, Broker, Claim, FlowError, Link, Machine, Peer, ScramParameters};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -131,8 +131,14 @@ impl Broker for Guest {
         self.kernel.authenticate(claim).await
     }
 
-    async fn open(&self, who: &Principal, target: &TargetName, peer: Peer) -> Result<Grant, Refusal> {
-        let grant = self.kernel.open(who, target, peer).await?;
+    async fn open(
+        &self,
+        who: &Principal,
+        target: &TargetName,
+        part: Option<Part>,
+        peer: Peer,
+    ) -> Result<Grant, Refusal> {
+        let grant = self.kernel.open(who, target, part, peer).await?;
         self.welcome();
         Ok(grant)
     }

@@ -30,6 +30,7 @@ fn recording(folder: &Path, said: impl Iterator<Item = (u64, Vec<u8>)>) -> PathB
         anchor,
         broker_version: "0".into(),
         run: None,
+        part: None,
     };
     let flow = FlowId(1);
     writer.append(FlowId(0), 0, &Event::Opened(opened)).unwrap();

@@ -323,6 +323,7 @@ impl Past {
                 name: TargetName::new(target).unwrap(),
                 environment: Environment::new("prod").unwrap(),
                 protocol,
+                part: None,
             },
             peer: Peer { address: "127.0.0.1:5000".parse().unwrap() },
             policy_epoch: 1,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sluice_model::{Digest, Hold, HoldId, OpId, Operation, Refusal, UnixMicros};
+use sluice_model::{Digest, Hold, HoldId, OpId, Operation, Part, Refusal, UnixMicros};
 use sluice_recording::Outcome;
 use sluice_wire::HoldNotice;
 
@@ -12,7 +12,7 @@ use crate::ports::{ApprovalRequest, Approve, BoxFuture, Settlement};
 use crate::stay::Stay;
 
 /// The version of what an approval digest covers.
-const DIGEST_VERSION: &[u8] = b"sluice-approval-1";
+const DIGEST_VERSION: &[u8] = b"sluice-approval-2";
 
 /// A hold that has been filed or is about to be.
 pub(crate) struct Held {
@@ -106,6 +106,7 @@ impl Held {
             session: stay.asker.session.clone(),
             principal: stay.asker.who.clone(),
             target: stay.asker.target.name.clone(),
+            part: stay.asker.target.part.clone(),
             action: self.operation.shape.action.name,
             rule: self.hold.refusal.rule.clone(),
             message: self.notice.message.clone(),
@@ -166,16 +167,20 @@ async fn conclude(approve: &Arc<dyn Approve>, id: HoldId, digest: Digest, settle
     }
 }
 
-/// What an approval is for: version, principal and owner, target, role, protocol, operation, scope, policy epoch.
+/// What an approval is for: version, principal and owner, target and its part, role, protocol, operation, scope, policy epoch.
 fn digest(operation: &Operation, hold: &Hold, stay: &Stay, role: &str) -> Digest {
     let who = stay.asker.who.to_string();
     let scopes = format!("{:?}", hold.approvals.iter().map(|approval| approval.scope).collect::<Vec<_>>());
     let operation = operation.digest();
+    let part = stay.asker.target.part.as_ref();
+    let has_part = [u8::from(part.is_some())];
     let epoch = stay.rulings.epoch().to_be_bytes();
     Digest::of_parts([
         DIGEST_VERSION,
         who.as_bytes(),
         stay.asker.target.name.as_str().as_bytes(),
+        &has_part,
+        part.map_or("", Part::as_str).as_bytes(),
         role.as_bytes(),
         stay.asker.target.protocol.as_bytes(),
         &operation.0,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use sluice_model::{Code, Group, Principal, Refusal, SessionId, Target, TargetName, Verdict};
+use sluice_model::{Code, Group, Part, Principal, Refusal, SessionId, Target, TargetName, Verdict};
 use sluice_policy::{Moment, Place as Where, Verb};
 use sluice_wire::{Authenticated, Broker, Claim, Credential, FlowError, Link, Machine, Outbox, Peer, ScramParameters};
 
@@ -60,6 +60,9 @@ impl fmt::Debug for Kernel {
         f.debug_struct("Kernel").field("limits", &self.limits).field("register", &self.register).finish_non_exhaustive()
     }
 }
+
+/// A target, and the part of it that is meant.
+type Place<'a> = (&'a TargetName, Option<&'a Part>);
 
 impl Kernel {
     /// A kernel with its ports and the first laws.
@@ -191,7 +194,7 @@ impl Kernel {
             || Refusal::builtin(Code::Revoked, "connect-revoked", "leave to connect to this target was withdrawn");
         let Some(target) = laws.targets.get(&live.target.name) else { return Some(gone()) };
         let Some(connect) = laws.connecting(target) else { return Some(gone()) };
-        let asker = asker(&live.principal, target, &live.session, live.peer);
+        let asker = asker(&live.principal, target.at(live.target.part.clone()), &live.session, live.peer);
         let rulings = Rulings::new(Arc::clone(&self.laws), &asker, 1);
         match rulings.rule(&asker, &connect, now).verdict {
             Verdict::Allow(_) => None,
@@ -203,7 +206,7 @@ impl Kernel {
     fn rule_connect(
         &self,
         who: &Principal,
-        name: &TargetName,
+        (name, part): Place<'_>,
         peer: Peer,
         session: &SessionId,
     ) -> Result<(Asker, Rulings), Refusal> {
@@ -211,7 +214,7 @@ impl Kernel {
         let scoped = who.targets.as_ref().is_none_or(|targets| targets.contains(name));
         let target = laws.targets.get(name).filter(|_| scoped).ok_or_else(no_such_target)?;
         let connect = laws.connecting(target).ok_or_else(no_such_target)?;
-        let asker = asker(who, target, session, peer);
+        let asker = asker(who, target.at(part.cloned()), session, peer);
         let rulings = Rulings::new(Arc::clone(&self.laws), &asker, self.limits.cached_rulings);
         match rulings.rule(&asker, &connect, clock::now()).verdict {
             Verdict::Allow(_) => Ok((asker, rulings)),
@@ -224,14 +227,14 @@ impl Kernel {
         }
     }
 
-    async fn open_stay(&self, who: &Principal, name: &TargetName, peer: Peer) -> Result<Arc<Stay>, Refusal> {
+    async fn open_stay(&self, who: &Principal, place: Place<'_>, peer: Peer) -> Result<Arc<Stay>, Refusal> {
         if self.register.len() >= self.limits.sessions {
             return Err(Refusal::builtin(Code::Crowded, "sessions", "the broker has too many open sessions"));
         }
         self.ports.keep.admits().map_err(|error| cannot_record(&error))?;
         let session = random::session_id().map_err(|_| unavailable())?;
-        let (asker, rulings) = self.rule_connect(who, name, peer, &session)?;
-        let credential = self.ports.lend.lend(name, who).await?;
+        let (asker, rulings) = self.rule_connect(who, place, peer, &session)?;
+        let credential = self.ports.lend.lend(place.0, who).await?;
         let opening = Opening {
             session: session.clone(),
             principal: who.clone(),
@@ -245,12 +248,13 @@ impl Kernel {
         let watch = Stopwatch::start();
         let recorder = self.ports.keep.begin(opening).await.map_err(|error| cannot_record(&error))?;
         let registered = self.register.enter(live);
-        tracing::info!(session = %asker.session, principal = %who, target = %name, "the session began");
+        let part = asker.target.part.as_ref().map(tracing::field::display);
+        tracing::info!(session = %asker.session, principal = %who, target = %place.0, part, "the session began");
         Ok(Stay::new(asker, rulings, Reel::new(recorder, watch), registered, credential))
     }
 
-    async fn open_session(&self, who: &Principal, name: &TargetName, peer: Peer) -> Result<Grant, Refusal> {
-        let stay = self.open_stay(who, name, peer).await?;
+    async fn open_session(&self, who: &Principal, place: Place<'_>, peer: Peer) -> Result<Grant, Refusal> {
+        let stay = self.open_stay(who, place, peer).await?;
         let credential = stay.credential(u64::MAX).0;
         self.grant(stay, credential, Sharing::Alone).ok_or_else(unavailable)
     }
@@ -258,7 +262,7 @@ impl Kernel {
     async fn join_session(&self, who: &Principal, name: &TargetName, peer: Peer) -> Result<Grant, Refusal> {
         // A session that ends at this very moment is found once; the next look opens another.
         for _ in 0..2 {
-            let stay = self.shared.find(who, name, peer, || self.open_stay(who, name, peer)).await?;
+            let stay = self.shared.find(who, name, peer, || self.open_stay(who, (name, None), peer)).await?;
             let credential = self.current_credential(&stay).await?;
             if let Some(grant) = self.grant(stay, credential, Sharing::Shared) {
                 return Ok(grant);
@@ -319,8 +323,14 @@ impl Broker for Kernel {
         self.ports.identify.authenticate(claim, clock::now()).await
     }
 
-    async fn open(&self, who: &Principal, target: &TargetName, peer: Peer) -> Result<Grant, Refusal> {
-        let opened = self.open_session(who, target, peer).await;
+    async fn open(
+        &self,
+        who: &Principal,
+        target: &TargetName,
+        part: Option<Part>,
+        peer: Peer,
+    ) -> Result<Grant, Refusal> {
+        let opened = self.open_session(who, (target, part.as_ref()), peer).await;
         opened.inspect_err(|refusal| say_refused(who, target, refusal))
     }
 
@@ -339,7 +349,7 @@ impl Broker for Kernel {
     }
 
     fn admits(&self, who: &Principal, target: &TargetName, peer: Peer) -> bool {
-        random::session_id().is_ok_and(|session| self.rule_connect(who, target, peer, &session).is_ok())
+        random::session_id().is_ok_and(|session| self.rule_connect(who, (target, None), peer, &session).is_ok())
     }
 
     async fn carry<M, C, S>(&self, mut grant: Grant, machine: M, client: C, server: S) -> Result<(), FlowError>
@@ -393,8 +403,8 @@ const fn reason(result: &Result<(), FlowError>) -> &'static str {
     }
 }
 
-fn asker(who: &Principal, target: &Target, session: &SessionId, peer: Peer) -> Asker {
-    Asker { who: who.clone(), target: target.clone(), session: session.clone(), client: peer.address.ip() }
+fn asker(who: &Principal, target: Target, session: &SessionId, peer: Peer) -> Asker {
+    Asker { who: who.clone(), target, session: session.clone(), client: peer.address.ip() }
 }
 
 fn say_refused(who: &Principal, target: &TargetName, refusal: &Refusal) {

@@ -4,7 +4,8 @@ use std::future::Future;
 use std::pin::Pin;
 
 use sluice_model::{
-    Approval, Digest, HoldId, Principal, Refusal, RuleId, SessionId, Target, TargetName, TokenId, Unit, UnixMicros,
+    Approval, Digest, HoldId, Part, Principal, Refusal, RuleId, SessionId, Target, TargetName, TokenId, Unit,
+    UnixMicros,
 };
 use sluice_recording::Batch;
 use sluice_wire::{Authenticated, Claim, Credential, Made, Object, Peer, ScramParameters};
@@ -121,6 +122,8 @@ pub struct ApprovalRequest {
     pub session: SessionId,
     pub principal: Principal,
     pub target: TargetName,
+    /// The part of the target that the session is at.
+    pub part: Option<Part>,
     pub action: &'static str,
     /// The rule that demands it, and its words.
     pub rule: RuleId,

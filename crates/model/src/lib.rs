@@ -24,6 +24,6 @@ pub use schema::{ActionSpec, FactGroup, FactSpec, FactType, ResourceSpec, Schema
 pub use secret::{ExposeSecret, Secret};
 pub use spend::Spend;
 pub use tag::Tag;
-pub use target::{Environment, Target, TargetName};
+pub use target::{Environment, Part, Target, TargetName};
 pub use text::Text;
 pub use verdict::{Approval, Code, Grounds, Hold, Nearest, Refusal, Ruling, Scope, Span, Verdict};

@@ -1,7 +1,7 @@
 //! The context of a request: what policies read as `context.base` and `context.<facts>`.
 
 use cedar_policy::{Context, RestrictedExpression as Value};
-use sluice_model::{Fact, Facts, Stage};
+use sluice_model::{Fact, Facts, Part, Stage};
 
 use crate::case::{Approved, Moment};
 
@@ -9,6 +9,7 @@ use crate::case::{Approved, Moment};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Base<'a> {
     pub(crate) at: Moment,
+    pub(crate) part: Option<&'a Part>,
     /// Empty where nobody is in a session.
     pub(crate) session: &'a str,
     pub(crate) stage: Stage,
@@ -34,6 +35,7 @@ fn base_record(base: Base<'_>) -> Option<Value> {
         ("now".to_owned(), Value::new_long(base.at.now.seconds())),
         ("weekday".to_owned(), Value::new_long(i64::from(base.at.weekday))),
         ("minute".to_owned(), Value::new_long(i64::from(base.at.minute))),
+        ("part".to_owned(), Value::new_string(base.part.map_or("", Part::as_str).to_owned())),
         ("session".to_owned(), Value::new_string(base.session.to_owned())),
         ("stage".to_owned(), Value::new_string(stage.to_owned())),
     ];

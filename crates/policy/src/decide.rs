@@ -106,7 +106,8 @@ struct Heard {
 }
 
 fn hear(compiled: &Compiled, rules: &RuleSet, case: &Case<'_>, scene: &Scene<'_>, approval: Option<Approved>) -> Heard {
-    let base = Base { at: case.at, session: case.session.as_str(), stage: case.operation.stage, approval };
+    let (part, session, stage) = (case.target.part.as_ref(), case.session.as_str(), case.operation.stage);
+    let base = Base { at: case.at, part, session, stage, approval };
     let (Some(facts), Some(plain)) = (context(base, Some(&case.operation.shape.facts)), context(base, None)) else {
         return Heard { ruling: Err(Stop::Fail(Vec::new())), cacheable: false };
     };

@@ -73,7 +73,8 @@ impl Policies {
     fn asked(&self, case: &Case<'_>) -> Option<Vec<Asked>> {
         let scene = Scene::new(&self.compiled.vocabulary, case)?;
         let stage = case.operation.stage;
-        let base = Base { at: case.at, session: case.session.as_str(), stage, approval: case.approval };
+        let (at, part, session) = (case.at, case.target.part.as_ref(), case.session.as_str());
+        let base = Base { at, part, session, stage, approval: case.approval };
         let facts = context(base, Some(&case.operation.shape.facts))?;
         let plain = context(base, None)?;
         let verbs = &scene.verbs;

@@ -86,7 +86,11 @@ impl Policies {
             Place::Environment(environment) => world.environment(environment),
         };
         let action = self.compiled.vocabulary.action(verb);
-        let base = Base { at, session: "", stage: Stage::Perform, approval: None };
+        let part = match place {
+            Place::Target(target) => target.part.as_ref(),
+            Place::Environment(_) => None,
+        };
+        let base = Base { at, part, session: "", stage: Stage::Perform, approval: None };
         let context = context(base, None).ok_or_else(refusal::policy_error)?;
         let entities = world.entities().ok_or_else(refusal::policy_error)?;
         for actor in &actors {

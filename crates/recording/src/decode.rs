@@ -50,7 +50,7 @@ fn body<'a>(left: &mut Left<'a>, kind: u8) -> Result<Event<'a>, Malformed> {
 }
 
 fn opened<'a>(left: &mut Left<'a>) -> Result<Opened<'a>, Malformed> {
-    Ok(Opened {
+    let mut opened = Opened {
         session: left.text()?,
         principal: left.list(|left| Ok(Actor { name: left.text()?, groups: left.list(Left::text)? }))?,
         token: left.text()?,
@@ -62,8 +62,17 @@ fn opened<'a>(left: &mut Left<'a>) -> Result<Opened<'a>, Malformed> {
         policy_epoch: left.text()?,
         anchor: UnixMicros(i64::from_le_bytes(left.array()?)),
         broker_version: left.text()?,
-        run: if left.0.is_empty() { None } else { Some(left.text()?) },
-    })
+        run: None,
+        part: None,
+    };
+    if !left.0.is_empty() {
+        opened.run = Some(left.text()?);
+    }
+    if !left.0.is_empty() {
+        opened.part = Some(left.text()?);
+        opened.run = opened.run.filter(|run| !run.is_empty());
+    }
+    Ok(opened)
 }
 
 fn asked<'a>(left: &mut Left<'a>) -> Result<Asked<'a>, Malformed> {

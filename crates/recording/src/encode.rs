@@ -116,8 +116,14 @@ fn opened(out: &mut Vec<u8>, opened: &Opened<'_>) {
     out.extend_from_slice(&opened.anchor.0.to_le_bytes());
     text(out, &opened.broker_version);
     // Last, and nothing where there is none: such an event is what it was before there were runs.
-    if let Some(run) = &opened.run {
-        text(out, run);
+    match (&opened.run, &opened.part) {
+        (None, None) => {}
+        (Some(run), None) => text(out, run),
+        // A run has a name: an empty one is none.
+        (run, Some(part)) => {
+            text(out, run.as_deref().unwrap_or_default());
+            text(out, part);
+        }
     }
 }
 

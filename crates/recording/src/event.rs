@@ -113,6 +113,8 @@ pub struct Opened<'a> {
     pub broker_version: Cow<'a, str>,
     /// The run that the session belongs to; recordings of before there were runs have none.
     pub run: Option<Cow<'a, str>>,
+    /// The part of the target that the session is at; where a target has none, and in older recordings, there is none.
+    pub part: Option<Cow<'a, str>>,
 }
 
 impl<'a> Opened<'a> {

@@ -130,6 +130,9 @@ fn opened(out: &mut impl Write, event: &Opened<'_>) -> fmt::Result {
         event.anchor.0,
         inert(&event.broker_version),
     )?;
+    if let Some(part) = &event.part {
+        write!(out, " part={}", inert(part))?;
+    }
     match &event.run {
         Some(run) => write!(out, " run={}", inert(run)),
         None => Ok(()),

@@ -90,26 +90,35 @@ impl std::io::Seek for Changing {
     }
 }
 
+/// How a session begins, in a run and at a part of its target, or not.
+fn opened(run: Option<&'static str>, part: Option<&'static str>) -> Opened<'static> {
+    Opened {
+        session: "s-1".into(),
+        principal: vec![
+            Actor { name: "agent:triage".into(), groups: vec!["agents".into()] },
+            Actor { name: "user:ana".into(), groups: vec![] },
+        ],
+        token: "t-1".into(),
+        target: "shop".into(),
+        environment: "prod".into(),
+        protocol: "postgres".into(),
+        schema_version: 3,
+        client: "127.0.0.1:5000".into(),
+        policy_epoch: "7".into(),
+        anchor: UnixMicros(-5),
+        broker_version: "0.0.0".into(),
+        run: run.map(Into::into),
+        part: part.map(Into::into),
+    }
+}
+
 /// One of each kind.
 fn samples() -> Vec<Event<'static>> {
     vec![
-        Event::Opened(Opened {
-            session: "s-1".into(),
-            principal: vec![
-                Actor { name: "agent:triage".into(), groups: vec!["agents".into()] },
-                Actor { name: "user:ana".into(), groups: vec![] },
-            ],
-            token: "t-1".into(),
-            target: "shop".into(),
-            environment: "prod".into(),
-            protocol: "postgres".into(),
-            schema_version: 3,
-            client: "127.0.0.1:5000".into(),
-            policy_epoch: "7".into(),
-            anchor: UnixMicros(-5),
-            broker_version: "0.0.0".into(),
-            run: Some("r-1".into()),
-        }),
+        Event::Opened(opened(Some("r-1"), Some("stock"))),
+        Event::Opened(opened(None, Some("stock"))),
+        Event::Opened(opened(Some("r-1"), None)),
+        Event::Opened(opened(None, None)),
         Event::Asked(Asked {
             op: OpId(1),
             stage: Stage::Perform,
@@ -244,7 +253,7 @@ fn every_kind_of_event_comes_back() {
     let verified = reader.verified().unwrap();
     assert_eq!(verified.header, header());
     assert_eq!((verified.head, verified.root), (head, root.digest));
-    assert_eq!((verified.events, verified.segments), (11, 1));
+    assert_eq!((verified.events, verified.segments), (14, 1));
     assert_eq!(verified.end, End::Clean);
 }
 
@@ -431,18 +440,24 @@ fn the_transcript_is_inert_and_complete() {
     let text = transcript.into_inner();
     let expected = "\
 0.000001 #0 opened session=s-1 principal=\"agent:triage for user:ana\" token=t-1 target=shop environment=prod \
+protocol=postgres schema=3 client=127.0.0.1:5000 policies=7 anchor_us=-5 broker=0.0.0 part=stock run=r-1
+0.000002 #1 opened session=s-1 principal=\"agent:triage for user:ana\" token=t-1 target=shop environment=prod \
+protocol=postgres schema=3 client=127.0.0.1:5000 policies=7 anchor_us=-5 broker=0.0.0 part=stock
+0.000003 #2 opened session=s-1 principal=\"agent:triage for user:ana\" token=t-1 target=shop environment=prod \
 protocol=postgres schema=3 client=127.0.0.1:5000 policies=7 anchor_us=-5 broker=0.0.0 run=r-1
-0.000002 #1 asked op=1 perform sql.read \"select \\x1b[31m1\" bound=\"\" kind=\"select\" \
+0.000004 #3 opened session=s-1 principal=\"agent:triage for user:ana\" token=t-1 target=shop environment=prod \
+protocol=postgres schema=3 client=127.0.0.1:5000 policies=7 anchor_us=-5 broker=0.0.0
+0.000005 #4 asked op=1 perform sql.read \"select \\x1b[31m1\" bound=\"\" kind=\"select\" \
 [sql.read Table public.customers]
-0.000003 #2 ruled op=1 hold rules=[prod-write] masks=[Column public.customers.email partial(keep_last=4)] \
+0.000006 #5 ruled op=1 hold rules=[prod-write] masks=[Column public.customers.email partial(keep_last=4)] \
 \"writes need approval\" decision=d-1 cached
-0.000004 #3 held op=1 hold=h-1 approvers=[dba]
-0.000005 #4 settled op=1 hold=h-1 approved by=[bob]
-0.000006 #5 passed op=18446744073709551615 to=client bytes=5
+0.000007 #6 held op=1 hold=h-1 approvers=[dba]
+0.000008 #7 settled op=1 hold=h-1 approved by=[bob]
+0.000009 #8 passed op=18446744073709551615 to=client bytes=5
     \"D\\x00\\x00\\x00\\x04\"
 ";
     assert!(text.starts_with(expected), "{text}");
-    assert_eq!(text.lines().count(), 12);
+    assert_eq!(text.lines().count(), 15);
 }
 
 fn any_event() -> impl Strategy<Value = Event<'static>> {
@@ -536,7 +551,7 @@ fn recordings_of_before_there_were_runs_are_read_and_written_as_they_were() {
     let Some(Stored { event: Event::Opened(opened), .. }) = reader.next_event().unwrap() else {
         panic!("the first event opens the session")
     };
-    assert_eq!((&*opened.target, &*opened.broker_version, &opened.run), ("shop", "0.0.0", &None));
+    assert_eq!((&*opened.target, &*opened.broker_version, &opened.run, &opened.part), ("shop", "0.0.0", &None, &None));
     let mut again = Vec::new();
     let (mut writer, _) = Writer::begin(&header(), &mut again);
     writer.append(FlowId(0), 0, &Event::Opened(opened)).unwrap();

@@ -1,7 +1,7 @@
 //! Requests for approval: `requested → approved → consumed`, or `denied`, `expired`, `cancelled`, `revoked`.
 
 use sluice_kernel::{ApprovalRequest, BoxFuture};
-use sluice_model::{Approval, Digest, HoldId, Principal, RuleId, SessionId, TargetName, Text, UnixMicros};
+use sluice_model::{Approval, Digest, HoldId, Part, Principal, RuleId, SessionId, TargetName, Text, UnixMicros};
 use thiserror::Error;
 
 use crate::StoreError;
@@ -77,6 +77,7 @@ pub struct HoldRow {
     pub principal: Principal,
     pub session: SessionId,
     pub target: TargetName,
+    pub part: Option<Part>,
     pub action: String,
     pub rule: RuleId,
     pub message: String,

@@ -191,6 +191,7 @@ fn start(opening: &Opening) -> SessionStart {
         id: opening.session.clone(),
         principal: opening.principal.clone(),
         target: opening.target.name.clone(),
+        part: opening.target.part.clone(),
         environment: opening.target.environment.clone(),
         protocol: opening.target.protocol.to_owned(),
         client: opening.peer.address.to_string(),
@@ -213,6 +214,7 @@ fn opened<'a>(opening: &'a Opening, broker_version: &'a str) -> Opened<'a> {
         anchor: opening.at,
         broker_version: broker_version.into(),
         run: opening.principal.run.as_ref().map(|run| run.as_str().into()),
+        part: opening.target.part.as_ref().map(|part| part.as_str().into()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Sessions, as the list of them knows them; what happened in one stands in its recording.
 
 use sluice_kernel::BoxFuture;
-use sluice_model::{Environment, Principal, RunId, SessionId, TargetName, UnixMicros};
+use sluice_model::{Environment, Part, Principal, RunId, SessionId, TargetName, UnixMicros};
 
 use crate::StoreError;
 
@@ -12,6 +12,8 @@ pub struct SessionStart {
     /// Who opened it, and in which run.
     pub principal: Principal,
     pub target: TargetName,
+    /// The part of the target that it is at.
+    pub part: Option<Part>,
     pub environment: Environment,
     pub protocol: String,
     /// The client's address.

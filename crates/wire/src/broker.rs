@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use sluice_model::{Principal, Refusal, Secret, SessionId, TargetName};
+use sluice_model::{Part, Principal, Refusal, Secret, SessionId, TargetName};
 use thiserror::Error;
 
 use crate::{Link, LinkError, Machine, Objects, Violation};
@@ -130,11 +130,13 @@ pub trait Broker: Send + Sync + 'static {
     /// Checks a claim.
     fn authenticate(&self, claim: Claim) -> impl Future<Output = Result<Authenticated, Refusal>> + Send;
 
-    /// Rules on connecting and opens a session of one flow. A missing and a forbidden target are refused alike.
+    /// Rules on connecting and opens a session of one flow, at a part of the target where it has parts. A missing and a
+    /// forbidden target are refused alike.
     fn open(
         &self,
         who: &Principal,
         target: &TargetName,
+        part: Option<Part>,
         peer: Peer,
     ) -> impl Future<Output = Result<Self::Grant, Refusal>> + Send;
 

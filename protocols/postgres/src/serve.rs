@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bytes::BytesMut;
-use sluice_model::{Code, Principal, Refusal, Schema, TargetName};
+use sluice_model::{Code, Part, Principal, Refusal, Schema, TargetName};
 use sluice_wire::{Broker, FlowError, Framed, Grant, Io, Peer, Protocol, Side, Targets};
 use tokio::io::AsyncWriteExt as _;
 use tokio::task::unconstrained;
@@ -131,7 +131,9 @@ impl Postgres {
         broker: &B,
     ) -> Result<(B::Grant, Ready), Refusal> {
         let name = TargetName::new(&admitted.route.target).map_err(|_| no_such_target())?;
-        let grant = broker.open(&admitted.principal, &name, peer).await?;
+        // A database that the target does not serve is no part of it.
+        let part = targets.get(&name).and_then(|target| part(target, admitted));
+        let grant = broker.open(&admitted.principal, &name, part, peer).await?;
         match self.connect(admitted, &grant, targets).await {
             Ok(ready) => Ok((grant, ready)),
             Err(refusal) => {
@@ -149,11 +151,7 @@ impl Postgres {
     ) -> Result<Ready, Refusal> {
         let Admitted { startup, route, .. } = admitted;
         let target = targets.get(grant.target()).ok_or_else(no_such_target)?;
-        let database = match startup.replication {
-            // Such a connection has no database; libpq's programs send this name all the same.
-            Some(Replication::Physical) if route.database.as_deref() == Some("replication") => &target.database,
-            Some(_) | None => served(target, route)?,
-        };
+        let database = if has_database(admitted) { served(target, route)? } else { &target.database };
         pinned(target, startup)?;
         let mut settings = startup.settings.passed.clone();
         settings.push(("application_name", application_name(grant)));
@@ -297,6 +295,17 @@ impl Protocol for Postgres {
 
 fn late() -> Refusal {
     Refusal::builtin(Code::Limit, "sign-in-deadline", "sign-in took too long")
+}
+
+/// Whether a connection has a database. One of physical replication has none; libpq's programs send this name all the same.
+fn has_database(Admitted { startup, route, .. }: &Admitted) -> bool {
+    let physical = matches!(startup.replication, Some(Replication::Physical));
+    !(physical && route.database.as_deref() == Some("replication"))
+}
+
+/// The database, as the part of the target that a session is at.
+fn part(target: &Target, admitted: &Admitted) -> Option<Part> {
+    has_database(admitted).then(|| served(target, &admitted.route).ok()).flatten().map(Part::new)
 }
 
 /// The database that a route leads to: the target's own, or a listed one.

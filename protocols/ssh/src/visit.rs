@@ -219,7 +219,7 @@ impl<'a, B: Broker> Visit<'a, B> {
         name: &TargetName,
         who: &Principal,
     ) -> Result<Stay<'a, B::Stem>, Refusal> {
-        let grant = self.broker.open(who, name, self.peer).await?;
+        let grant = self.broker.open(who, name, None, self.peer).await?;
         let seat = Seat::take(self.ssh, &self.targets.load(), (login, name), grant.credential());
         let seat = match seat {
             Ok(seat) => seat,

@@ -13,6 +13,7 @@ mod late;
 mod limits;
 mod masking;
 mod mistakes;
+mod parts;
 mod prepared;
 mod proofs;
 mod protocol;

@@ -139,7 +139,7 @@ fn list(holds: &[Waiting]) {
             one_line(&hold.id),
             one_line(&hold.state),
             one_line(&hold.principal),
-            one_line(&hold.target),
+            one_line(&hold.place()),
             format!("{}/{} {}", hold.given, hold.needed, hold.approvers.join(",")),
             left(hold, now),
             shortened(&one_line(&hold.text), 60),
@@ -167,7 +167,7 @@ fn one(hold: &Waiting) -> String {
         format!(
             "{} {} ({})",
             name("target"),
-            one_line(&hold.target),
+            one_line(&hold.place()),
             one_line(hold.environment.as_deref().unwrap_or("not configured any more"))
         ),
         format!("{} {}", name("session"), one_line(&hold.session)),

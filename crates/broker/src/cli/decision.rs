@@ -6,8 +6,8 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 use sluice_model::{
-    Access, Exposure, Fact, FactGroup, FactType, Facts, FlowId, Group, Meaning, OpId, Operation, Person, Principal,
-    Resource, Schema, SessionId, Shape, Spend, Stage, TargetName, Text, TokenId, UnixMicros, Usage, Who,
+    Access, Exposure, Fact, FactGroup, FactType, Facts, FlowId, Group, Meaning, OpId, Operation, Part, Person,
+    Principal, Resource, Schema, SessionId, Shape, Spend, Stage, TargetName, Text, TokenId, UnixMicros, Usage, Who,
 };
 use sluice_policy::{Case, Explanation, Policies};
 use sluice_recording::{Accessed, Event, Exposed, Opened, Pair, Ruled, Shown, Word};
@@ -43,6 +43,7 @@ struct Opening {
     /// The chain, outermost first, each with its groups.
     actors: Vec<(String, Vec<String>)>,
     target: String,
+    part: Option<Part>,
     protocol: String,
     client: String,
 }
@@ -131,9 +132,15 @@ impl Opening {
         Self {
             actors: opened.principal.iter().map(|actor| (actor.name.to_string(), groups(actor))).collect(),
             target: opened.target.to_string(),
+            part: opened.part.as_ref().map(|part| Part::new(&**part)),
             protocol: opened.protocol.to_string(),
             client: opened.client.to_string(),
         }
+    }
+
+    /// The target, and the part of it, as a client names them.
+    fn place(&self) -> String {
+        self.part.iter().fold(self.target.clone(), |target, part| format!("{target}/{}", one_line(part.as_str())))
     }
 
     /// Who it was, for the policies. Of a workload the issuer is not recorded, of an agent its purpose.
@@ -235,7 +242,7 @@ fn again(config: &Config, policies: &Policies, made: &Made) -> Result<Explanatio
     let client = opened.client.parse().ok();
     let at = moment(config, *at, client);
     let session = &made.session;
-    let target = &guarded.target;
+    let target = &guarded.target.at(opened.part.clone());
     Ok(policies.explain(&Case { who: &principal, target, operation: &operation, at, session, approval: None }))
 }
 
@@ -255,7 +262,7 @@ fn tell(made: &Made, now: &Result<Explanation>) {
         ("when", time(*at)),
         ("session", session.to_string()),
         ("who", format!("{actors} from {}", opened.client)),
-        ("target", format!("{} ({})", opened.target, opened.protocol)),
+        ("target", format!("{} ({})", opened.place(), opened.protocol)),
         ("text", shortened(&Shown(&asked.text).to_string(), TEXT_CHARS)),
     ];
     let accesses =
@@ -305,7 +312,7 @@ fn document(made: &Made, now: &Result<Explanation>) -> Value {
     json!({
         "decision": id, "session": session, "at": time(*at), "verdict": verdict.name(), "rules": rules,
         "message": message, "masks": masks,
-        "principal": principal.collect::<Vec<_>>(), "client": opened.client, "target": opened.target,
+        "principal": principal.collect::<Vec<_>>(), "client": opened.client, "target": opened.target, "part": opened.part,
         "protocol": opened.protocol, "action": asked.action, "understood": asked.understood,
         "text": String::from_utf8_lossy(&asked.text), "facts": facts,
         "accesses": accesses.collect::<Vec<_>>(), "exposures": exposures.collect::<Vec<_>>(),

@@ -8,7 +8,7 @@ use clap::{Arg, Args};
 use serde_json::json;
 use sluice_kernel::clock;
 use sluice_model::{
-    Access, ActionSpec, Exposure, Fact, FactGroup, FactType, Facts, Meaning, Obligations, Operation, Principal,
+    Access, ActionSpec, Exposure, Fact, FactGroup, FactType, Facts, Meaning, Obligations, Operation, Part, Principal,
     Resource, Schema, SessionId, Shape, Spend, Stage, Tag, TargetName, Text, TokenId, UnixMicros, Usage, Verdict,
 };
 use sluice_policy::{Asked, Case, Explanation, Moment, NearMiss, Outcome};
@@ -38,7 +38,7 @@ pub(crate) struct Arguments {
 #[derive(Args, Debug)]
 #[group(id = "Described")]
 struct Described {
-    /// The target.
+    /// The target, or `TARGET/DATABASE`.
     #[arg(long, value_name = "NAME")]
     target: String,
     /// The verb, such as `sql.write`; `sluice policy schema` lists them.
@@ -81,7 +81,9 @@ pub(crate) fn run(global: &Global, arguments: Arguments) -> Result<u8> {
         Arguments { who: Some(who), described: Some(described), output, .. } => (who, described, output),
         Arguments { .. } => bail!("name a decision, or describe an operation"),
     };
-    let name = TargetName::new(&described.target).context("that is not the name of a target")?;
+    let (name, part) =
+        described.target.split_once('/').map_or((&*described.target, None), |(name, part)| (name, Some(part)));
+    let name = TargetName::new(name).context("that is not the name of a target")?;
     let Some(guarded) = config.targets.get(&name) else {
         let known: Vec<&str> = config.targets.keys().map(TargetName::as_str).collect();
         bail!("no target `{name}` is configured; there are: {}", known.join(", "));
@@ -99,8 +101,8 @@ pub(crate) fn run(global: &Global, arguments: Arguments) -> Result<u8> {
     };
     let at = moment(&config, now, None);
     let session = SessionId::new("explain")?;
-    let case =
-        Case { who: &principal, target: &guarded.target, operation: &operation, at, session: &session, approval: None };
+    let target = guarded.target.at(part.map(Part::new));
+    let case = Case { who: &principal, target: &target, operation: &operation, at, session: &session, approval: None };
     let explanation = compiled.explain(&case);
     match output {
         Format::Text => print(&explanation),

@@ -7,7 +7,7 @@ use clap::Subcommand;
 use serde_json::json;
 use sluice_kernel::clock;
 use sluice_model::{RunId, SessionId, TargetName, UnixMicros};
-use sluice_store::{Archive, Edge, Place, SessionFilter, SessionRow, Sessions as _, Sqlite};
+use sluice_store::{Archive, Edge, Place, SessionFilter, SessionRow, SessionStart, Sessions as _, Sqlite};
 
 use super::output::{hint, one_line, table, time};
 use super::token::seconds;
@@ -241,7 +241,7 @@ fn list(sessions: &[SessionRow], output: Format) {
                     time(row.start.opened),
                     duration(row),
                     one_line(&row.start.principal.to_string()),
-                    format!("{}/{}", row.start.environment, row.start.target),
+                    format!("{}/{}", row.start.environment, place(&row.start)),
                     end.map_or_else(|| "-".to_owned(), |end| end.operations.to_string()),
                     end.map_or_else(|| "-".to_owned(), |end| end.refused.to_string()),
                     end.map_or_else(|| "open".to_owned(), |end| one_line(&end.reason)),
@@ -265,6 +265,12 @@ fn duration(row: &SessionRow) -> String {
     }
 }
 
+/// The target, and the part of it, as a client names them.
+fn place(start: &SessionStart) -> String {
+    let part = start.part.as_ref().map(|part| one_line(part.as_str()));
+    part.map_or_else(|| start.target.to_string(), |part| format!("{}/{part}", start.target))
+}
+
 fn as_json(row: &SessionRow) -> serde_json::Value {
     let end = row.end.as_ref().map(|end| {
         json!({
@@ -274,7 +280,7 @@ fn as_json(row: &SessionRow) -> serde_json::Value {
     });
     let start = &row.start;
     json!({
-        "id": start.id, "principal": start.principal, "target": start.target, "environment": start.environment,
+        "id": start.id, "principal": start.principal, "target": start.target, "part": start.part, "environment": start.environment,
         "protocol": start.protocol, "client": start.client, "policy_epoch": start.policy_epoch,
         "opened": time(start.opened), "run": start.principal.run, "end": end,
     })
@@ -288,7 +294,7 @@ fn details(row: &SessionRow, recording: &str) -> String {
         format!("principal  {}", one_line(&start.principal.to_string())),
         format!("groups     {}", groups.join(", ")),
         format!("token      {}", start.principal.token),
-        format!("target     {} ({}, {})", start.target, start.environment, one_line(&start.protocol)),
+        format!("target     {} ({}, {})", place(start), start.environment, one_line(&start.protocol)),
         format!("client     {}", one_line(&start.client)),
         format!("policies   {}", start.policy_epoch),
         format!("opened     {}", time(start.opened)),

@@ -359,7 +359,12 @@ impl Reading<'_> {
         }
         let (entry, half) = (entry?, half?);
         Some(GuardedTarget {
-            target: Target { name: name.clone(), environment: entry.environment, protocol: lane.schema().protocol },
+            target: Target {
+                name: name.clone(),
+                environment: entry.environment,
+                protocol: lane.schema().protocol,
+                part: None,
+            },
             lending: Lending {
                 user: entry.credential.user,
                 secret: entry.credential.password,

@@ -83,7 +83,8 @@ impl Desk {
     /// Whether policy lets a person answer for at least one of the groups that are asked.
     fn may_vote(&self, who: &Principal, hold: &HoldRow, now: UnixMicros) -> Result<(), Refusal> {
         let laws = self.kernel.laws();
-        let Some(target) = laws.targets.get(&hold.target) else {
+        let target = laws.targets.get(&hold.target).map(|target| target.at(hold.part.clone()));
+        let Some(target) = &target else {
             let message = "the target of this request is no longer configured";
             return Err(Refusal::builtin(sluice_model::Code::Unavailable, "no-such-target", message));
         };
@@ -113,6 +114,7 @@ impl Desk {
             principal: hold.principal.to_string(),
             session: hold.session.to_string(),
             target: hold.target.to_string(),
+            part: hold.part.as_ref().map(ToString::to_string),
             environment: laws.targets.get(&hold.target).map(|target| target.environment.to_string()),
             action: hold.action.clone(),
             rule: hold.rule.to_string(),

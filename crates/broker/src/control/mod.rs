@@ -77,6 +77,9 @@ pub(crate) struct Waiting {
     pub(crate) principal: String,
     pub(crate) session: String,
     pub(crate) target: String,
+    /// The part of the target: a database.
+    #[serde(default)]
+    pub(crate) part: Option<String>,
     pub(crate) environment: Option<String>,
     pub(crate) action: String,
     pub(crate) rule: String,
@@ -102,6 +105,11 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
+    /// The target, and the part of it, as a client names them.
+    pub(crate) fn place(&self) -> String {
+        self.part.iter().fold(self.target.clone(), |target, part| format!("{target}/{part}"))
+    }
+
     /// The beginning, for a list: whoever asks for much may not keep others from seeing the rest of it.
     fn listed(mut self) -> Self {
         for text in std::iter::once(&mut self.text).chain(&mut self.bound) {

@@ -30,7 +30,7 @@ fn event(event: &Event<'_>) -> Value {
                 .collect::<Vec<_>>(),
             "environment": opened.environment, "protocol": opened.protocol, "schema_version": opened.schema_version,
             "client": opened.client, "policy_epoch": opened.policy_epoch, "anchor_us": opened.anchor.0,
-            "broker_version": opened.broker_version, "run": opened.run,
+            "broker_version": opened.broker_version, "run": opened.run, "part": opened.part,
         }),
         Event::Asked(asked) => json!({
             "event": "asked", "op": asked.op.0, "action": asked.action, "understood": asked.understood,

@@ -44,6 +44,7 @@ impl Tape {
             anchor,
             broker_version: "0".into(),
             run: Some("r-1".into()),
+            part: None,
         };
         tape.write(&Event::Opened(opened));
         tape

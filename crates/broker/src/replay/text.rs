@@ -81,10 +81,11 @@ impl Text {
         vec![
             self.styled(&format!("session {}", shown(&opened.session)), STRONG),
             format!(
-                "{} at {}/{} from {}, {at}{}",
+                "{} at {}/{}{} from {}, {at}{}",
                 chain.join(" for "),
                 shown(&opened.environment),
                 shown(&opened.target),
+                opened.part.as_ref().map_or_else(String::new, |part| format!("/{}", shown(part))),
                 shown(&opened.client),
                 opened.run.as_ref().map_or_else(String::new, |run| format!(", in {}", shown(run)))
             ),

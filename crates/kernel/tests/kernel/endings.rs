@@ -69,7 +69,7 @@ async fn a_session_ends_with_its_token() {
     let world = World::new(Setup::default());
     let mut who = ana();
     who.expires = UnixMicros(sluice_kernel::clock::now().0 - 1);
-    let grant = world.kernel.open(&who, &target_name("shop"), peer()).await.unwrap();
+    let grant = world.kernel.open(&who, &target_name("shop"), None, peer()).await.unwrap();
     let _watch = watch(&world);
     let ((client, near), (_server, far)) = (tokio::io::duplex(64), tokio::io::duplex(64));
     let link = |stream, side| sluice_wire::Framed::new(stream, crate::toy::Codec, side, bytes::BytesMut::new());
@@ -113,7 +113,7 @@ async fn shutdown_tells_every_client_and_waits_for_them_to_leave() {
 #[tokio::test(start_paused = true)]
 async fn shutdown_does_not_wait_for_ever() {
     let world = World::new(Setup::default());
-    let grant = world.kernel.open(&ana(), &target_name("shop"), peer()).await.unwrap();
+    let grant = world.kernel.open(&ana(), &target_name("shop"), None, peer()).await.unwrap();
     let start = Instant::now();
     world.kernel.shutdown(Duration::from_secs(30)).await;
     // It is told once more at its deadline.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use sluice_kernel::{BoxFuture, Grant, Identify, Kernel, Laws, Lend, Limits, Ports, Zone};
 use sluice_model::{
-    Code, Environment, Group, Person, Principal, Refusal, Target, TargetName, TokenId, UnixMicros, Who,
+    Code, Environment, Group, Part, Person, Principal, Refusal, Target, TargetName, TokenId, UnixMicros, Who,
 };
 use sluice_policy::{Policies, Settings, Source};
 use sluice_recording::Toward;
@@ -114,8 +114,14 @@ impl World {
 
     /// Opens a session and has a machine carry it.
     pub(crate) async fn carry<M: Machine<Frame = Line> + 'static>(&self, machine: M) -> Session {
-        let grant = self.kernel.open(&ana(), &target_name("shop"), peer()).await.unwrap();
+        let grant = self.kernel.open(&ana(), &target_name("shop"), None, peer()).await.unwrap();
         self.carry_under(grant, machine)
+    }
+
+    /// The same at a part of the target.
+    pub(crate) async fn carry_toy_at(&self, part: &str) -> Session {
+        let grant = self.kernel.open(&ana(), &target_name("shop"), Some(Part::new(part)), peer()).await.unwrap();
+        self.carry_under(grant, Toy::default())
     }
 
     /// Joins the session of the same credential and has a machine carry the flow.
@@ -214,6 +220,7 @@ pub(crate) fn laws(policies: &str, epoch: u64) -> Laws {
         name: target_name(name),
         environment: Environment::new("prod").unwrap(),
         protocol: "toy",
+        part: None,
     };
     let targets = ["shop", "vault"].map(|name| (target_name(name), target(name))).into();
     Laws { policies, targets, schemas: vec![&toy::SCHEMA], zone: Zone { utc_offset_minutes: 0 } }

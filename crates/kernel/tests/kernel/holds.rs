@@ -1,7 +1,7 @@
 //! Operations that wait for people.
 
 use sluice_kernel::{Limits, Settlement};
-use sluice_model::{Code, HoldId, Obligations, OpId, Refusal, Stage};
+use sluice_model::{Code, HoldId, Obligations, OpId, Part, Refusal, Stage};
 use sluice_wire::{FlowError, Input, Interrupted, Machine, Outbox, Violation, Wants};
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Duration, Instant};
@@ -45,6 +45,27 @@ async fn a_request_says_what_would_happen_and_is_recorded_before_anyone_is_asked
     assert!(session.client.line().await.starts_with("held h-"));
     session.client.hang_up().await;
     session.ended().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_request_is_for_one_part_of_its_target() {
+    let mut world = World::new(Setup::default());
+    let mut asked = Vec::new();
+    for part in [None, Some(""), Some("attic"), Some("cellar"), Some("attic")] {
+        let mut session = match part {
+            Some(part) => world.carry_toy_at(part).await,
+            None => world.carry_toy().await,
+        };
+        session.client.say("put gold x\n").await;
+        let request = patiently(world.desk.filed.recv()).await.unwrap();
+        assert_eq!(request.part.as_ref().map(Part::as_str), part);
+        asked.push(request.digest);
+    }
+    assert_eq!(asked.pop(), Some(asked[2]));
+    asked.dedup();
+    asked.sort_unstable();
+    asked.dedup();
+    assert_eq!(asked.len(), 4);
 }
 
 #[tokio::test]

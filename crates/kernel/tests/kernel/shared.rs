@@ -33,7 +33,7 @@ async fn flows_of_one_credential_at_one_target_are_one_session() {
     let second = world.kernel.join(&ana(), &target_name("shop"), peer()).await.unwrap();
     assert_eq!(first.session(), second.session());
     assert_eq!(world.kernel.live().len(), 1);
-    let alone = world.kernel.open(&ana(), &target_name("shop"), peer()).await.unwrap();
+    let alone = world.kernel.open(&ana(), &target_name("shop"), None, peer()).await.unwrap();
     assert_ne!(first.session(), alone.session());
     let mut elsewhere = peer();
     elsewhere.address.set_ip("192.0.2.99".parse().unwrap());

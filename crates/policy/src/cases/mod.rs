@@ -8,6 +8,7 @@
 //! tag: public.customers.email pii.contact.email      the classes of a thing, for `reveal` and `filter`
 //! ```
 //!
+//! - `ENV/TARGET` may be followed by a part of the target, such as a database: `prod/shop/stock`.
 //! - `WHO`: `user:alice in analysts,staff`, `workload:ci in deployers`, `agent:bot in agents for user:alice in analysts`.
 //! - `OPERATION`: accesses `sql.read public.customers, sql.call public.f`, then parts after semicolons: facts
 //!   `kind=delete has_where=false functions=a,b`; `reveal PATH [TAGS]`, `filter PATH [TAGS]`; `reveal Value:pii.contact` for a value that was

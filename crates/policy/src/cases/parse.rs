@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sluice_model::{
     Access, ActionSpec, Environment, Exposure, Fact, FactGroup, FactSpec, FactType, Facts, Group, Meaning, Operation,
-    Person, Principal, Resource, Schema, Shape, Spend, Stage, Tag, Target, TargetName, Text, TokenId, UnixMicros,
+    Part, Person, Principal, Resource, Schema, Shape, Spend, Stage, Tag, Target, TargetName, Text, TokenId, UnixMicros,
     Usage, Who,
 };
 
@@ -71,10 +71,12 @@ pub(super) fn asking(line: &str, head: &Head, vocabulary: &Vocabulary) -> Result
     };
     let (who, place) = place.rsplit_once(" @ ").ok_or("the principal and the target are joined by ` @ `")?;
     let (environment, name) = place.trim().split_once('/').ok_or("a target is `ENV/TARGET`")?;
+    let (name, part) = name.split_once('/').map_or((name, None), |(name, part)| (name, Some(Part::new(part))));
     let mut target = Target {
         name: TargetName::new(name).map_err(|_| format!("`{name}` is no target name"))?,
         environment: Environment::new(environment).map_err(|_| format!("`{environment}` is no environment"))?,
         protocol: "",
+        part,
     };
     let mut draft = Draft::new(head, vocabulary);
     let mut segments = operation.split(';').map(str::trim);

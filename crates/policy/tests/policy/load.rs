@@ -158,9 +158,10 @@ fn the_schema_is_printed_in_cedars_own_syntax() {
 
         type ApprovalGiven = { count: Long, expires: Long, digest_ok: Bool };
         // now and expires: seconds since 1970. weekday: 1 is Monday, 7 is Sunday. minute: of the day, site time.
+        // part: of the target, such as the database of a server; empty where it has none.
         type BaseContext = {
           now: Long, weekday: Long, minute: Long,
-          session: String, stage: String,
+          part: String, session: String, stage: String,
           client?: ipaddr, approval?: ApprovalGiven,
         };
 

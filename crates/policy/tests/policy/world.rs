@@ -160,6 +160,7 @@ pub(crate) fn target(environment: &str, name: &str) -> Target {
         name: TargetName::new(name).unwrap(),
         environment: Environment::new(environment).unwrap(),
         protocol: "postgres",
+        part: None,
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use sluice_kernel::{ApprovalRequest, Approve as _, Settlement};
 use sluice_model::{
-    Approval, Digest, Environment, Group, HoldId, OpId, Person, Principal, RuleId, RunId, Scope, Target, TargetName,
-    TokenId, Unit, UnixMicros, Who,
+    Approval, Digest, Environment, Group, HoldId, OpId, Part, Person, Principal, RuleId, RunId, Scope, Target,
+    TargetName, TokenId, Unit, UnixMicros, Who,
 };
 use sluice_recording::{Content, Passed, Stored, Toward};
 use sluice_wire::Peer;
@@ -57,6 +57,7 @@ fn opening(id: &str) -> Opening {
             name: TargetName::new("shop").unwrap(),
             environment: Environment::new("prod").unwrap(),
             protocol: "postgres",
+            part: Some(Part::new("stock")),
         },
         peer: Peer { address: "127.0.0.1:5000".parse().unwrap() },
         policy_epoch: 7,
@@ -138,6 +139,7 @@ fn request(id: &str) -> ApprovalRequest {
         session: SessionId::new("s-1").unwrap(),
         principal: user("ana", "staff"),
         target: TargetName::new("shop").unwrap(),
+        part: Some(Part::new("stock")),
         action: "sql.write",
         rule: RuleId::new("r").unwrap(),
         message: "m".to_owned(),

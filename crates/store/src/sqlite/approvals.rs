@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use sluice_kernel::{ApprovalRequest, BoxFuture};
 use sluice_model::{
-    Approval, Digest, Group, HoldId, Person, Principal, RuleId, SessionId, TargetName, Text, UnixMicros, Who,
+    Approval, Digest, Group, HoldId, Part, Person, Principal, RuleId, SessionId, TargetName, Text, UnixMicros, Who,
 };
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
@@ -18,8 +18,8 @@ impl Approvals for Sqlite {
             let who = request.principal.to_string();
             let done = sqlx::query(
                 "insert into holds (id, state, digest, principal, who, session, target, action, rule, message, \
-                 approvals, content, bound, requested, expires) \
-                 select ?1, 'requested', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14 \
+                 approvals, content, bound, requested, expires, part) \
+                 select ?1, 'requested', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?16 \
                  where (select count(*) from holds where who = ?4 and state = 'requested' and expires > ?13) < ?15",
             )
             .bind(request.id.as_str())
@@ -37,6 +37,7 @@ impl Approvals for Sqlite {
             .bind(request.requested.0)
             .bind(request.expires.0)
             .bind(MAX_OPEN_HOLDS)
+            .bind(request.part.as_ref().map(Part::as_str))
             .execute(&self.write)
             .await?;
             Ok(done.rows_affected() == 1)
@@ -272,6 +273,7 @@ async fn hold(connection: &mut SqliteConnection, row: &SqliteRow) -> Result<Hold
         principal: from_json(row.try_get("principal")?, "principal")?,
         session: SessionId::new(row.try_get::<&str, _>("session")?).map_err(|_| WHAT)?,
         target: TargetName::new(row.try_get::<&str, _>("target")?).map_err(|_| WHAT)?,
+        part: row.try_get::<Option<String>, _>("part")?.map(Part::new),
         action: row.try_get("action")?,
         rule: RuleId::new(row.try_get::<&str, _>("rule")?).map_err(|_| WHAT)?,
         message: row.try_get("message")?,

@@ -64,6 +64,8 @@ pub(super) const STEPS: &[&str] = &[
     "create table descents (token text primary key, parent text not null) strict;
     create index descents_by_parent on descents (parent);
     alter table votes add column token text;",
+    "alter table sessions add column part text;
+    alter table holds add column part text;",
 ];
 
 /// Takes the steps that a store has not taken yet, each with its mark in one transaction.

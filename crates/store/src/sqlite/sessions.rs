@@ -1,7 +1,7 @@
 //! Sessions in SQLite.
 
 use sluice_kernel::BoxFuture;
-use sluice_model::{Environment, RunId, SessionId, TargetName, UnixMicros};
+use sluice_model::{Environment, Part, RunId, SessionId, TargetName, UnixMicros};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
@@ -13,7 +13,7 @@ impl Sessions for Sqlite {
         boxed(async move {
             sqlx::query(
                 "insert into sessions (id, principal, person, target, environment, protocol, client, policy_epoch, \
-                 opened, run) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                 opened, run, part) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )
             .bind(start.id.as_str())
             .bind(to_json(&start.principal, "principal")?)
@@ -25,6 +25,7 @@ impl Sessions for Sqlite {
             .bind(signed(start.policy_epoch))
             .bind(start.opened.0)
             .bind(start.principal.run.as_ref().map(RunId::as_str))
+            .bind(start.part.as_ref().map(Part::as_str))
             .execute(&self.write)
             .await?;
             Ok(())
@@ -96,6 +97,7 @@ fn session(row: &SqliteRow) -> Result<SessionRow, StoreError> {
         id: SessionId::new(row.try_get::<&str, _>("id")?).map_err(unreadable)?,
         principal: from_json(row.try_get("principal")?, "principal")?,
         target: TargetName::new(row.try_get::<&str, _>("target")?).map_err(unreadable)?,
+        part: row.try_get::<Option<String>, _>("part")?.map(Part::new),
         environment: Environment::new(row.try_get::<&str, _>("environment")?).map_err(unreadable)?,
         protocol: row.try_get("protocol")?,
         client: row.try_get("client")?,

@@ -5,8 +5,8 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use sluice_kernel::{ApprovalRequest, Spent};
 use sluice_model::{
-    Approval, Digest, Environment, FlowId, Group, HoldId, OpId, Person, Principal, RuleId, RunId, Scope, SessionId,
-    TargetName, TokenId, Unit, UnixMicros, Who,
+    Approval, Digest, Environment, FlowId, Group, HoldId, OpId, Part, Person, Principal, RuleId, RunId, Scope,
+    SessionId, TargetName, TokenId, Unit, UnixMicros, Who,
 };
 use sluice_wire::{Made, Object};
 use tempfile::TempDir;
@@ -48,6 +48,7 @@ fn session(id: &str, who: Principal, opened: UnixMicros) -> SessionStart {
         id: SessionId::new(id).unwrap(),
         principal: who,
         target: TargetName::new("shop").unwrap(),
+        part: Some(Part::new("stock")),
         environment: Environment::new("prod").unwrap(),
         protocol: "postgres".to_owned(),
         client: "127.0.0.1:5000".to_owned(),
@@ -83,6 +84,7 @@ fn request(id: &str, who: Principal, approvals: &[(&str, u32)]) -> ApprovalReque
         session: SessionId::new("s-1").unwrap(),
         principal: who,
         target: TargetName::new("shop").unwrap(),
+        part: Some(Part::new("stock")),
         action: "sql.write",
         rule: RuleId::new("prod-write").unwrap(),
         message: "writes need approval".to_owned(),

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 use sluice_model::{
-    Code, ExposeSecret as _, Person, Principal, Refusal, Secret, SessionId, TargetName, TokenId, UnixMicros, Who,
+    Code, ExposeSecret as _, Part, Person, Principal, Refusal, Secret, SessionId, TargetName, TokenId, UnixMicros, Who,
 };
 use sluice_wire::{
     Authenticated, Broker, Claim, Credential, FlowError, Grant, Interrupt, Interrupted, Link, LinkError, Machine,
@@ -121,7 +121,7 @@ impl Broker for Toy {
         Ok(Authenticated { principal: alice(), server_signature })
     }
 
-    async fn open(&self, who: &Principal, target: &TargetName, _peer: Peer) -> Result<ToyGrant, Refusal> {
+    async fn open(&self, who: &Principal, target: &TargetName, _: Option<Part>, _: Peer) -> Result<ToyGrant, Refusal> {
         self.note(format!("open {target}"));
         if !["shop", "other"].contains(&target.as_str()) {
             return Err(Refusal::builtin(Code::Policy, "no-such-target", "there is no such target"));
