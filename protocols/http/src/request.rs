@@ -37,7 +37,7 @@ const UNMETERED: Flaw = Flaw::new(
      `background`, or with `max_output_tokens` and a model whose `context_tokens` are configured",
 );
 /// The most bytes of a body that stand in an operation's text: no one is asked to approve a longer one.
-const TEXT_BYTES: usize = 256 * 1024;
+pub(crate) const TEXT_BYTES: usize = 256 * 1024;
 
 /// A body that is read before it is decided on.
 pub(crate) struct Reading {
@@ -285,7 +285,9 @@ impl Question<'_> {
             text.push('\n');
             text.push_str(shown);
         }
-        let text = Text::beginning(text, rest.len());
+        // What is shown of a body can be shorter than it is.
+        let left_out = rest.len().max(exact.len().saturating_sub(TEXT_BYTES));
+        let text = Text::beginning(text, left_out);
         Operation { shape: shape.into(), text, stage: Stage::Perform, bound: None, spend }
     }
 }

@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 use sluice_model::Tag;
 
 use super::multipart::{Change, Form, Part};
+use crate::body::quoted;
 use crate::flaw::Flaw;
 use crate::refusal::Words;
+use crate::request::TEXT_BYTES;
 use crate::served::Served;
 use crate::veil::Veil;
 
@@ -99,16 +102,29 @@ impl Parts {
         self.bytes.len()
     }
 
-    /// The parts as people are shown them.
+    /// The parts as people are shown them, each on a line.
     pub(crate) fn shown(&self, everything: &Veil) -> String {
-        let line = |part: &Part| match (&part.file, self.look(part)) {
-            (None, Look::Text(text)) => format!("{}: {}", everything.scrub(&part.name), everything.whole(text)),
-            (file, _) => {
-                let file = file.as_deref().map(|file| everything.scrub(file)).unwrap_or_default();
-                format!("{}: file `{file}`, {} bytes", everything.scrub(&part.name), part.span.len())
+        self.form.parts().iter().map(|part| self.line(part, everything)).collect::<Vec<_>>().join("\n")
+    }
+
+    fn line(&self, part: &Part, everything: &Veil) -> String {
+        let told = |text: &str| quoted(&everything.scrub(text));
+        let file = part.file.as_deref().map(|file| format!("file {}", told(file)));
+        let kind = part.media.as_ref().map(|media| everything.scrub(&media.essence).into_owned());
+        let what = [file, kind].into_iter().flatten().collect::<Vec<_>>().join(", ");
+        let what = if what.is_empty() { what } else { format!(" ({what})") };
+        let content = self.form.content(part);
+        let is_long = content.len() > TEXT_BYTES;
+        let value = match self.look(part) {
+            Look::Text(text) if part.file.is_none() || !is_long => quoted(&everything.whole(text)),
+            // A form with it is too long to be approved.
+            Look::Text(_) | Look::Opaque if is_long => format!("{} bytes that are not shown", content.len()),
+            Look::Text(_) | Look::Opaque => {
+                let hash = hex(&Sha256::digest(content));
+                format!("{} bytes that are not shown, SHA-256 {hash}", content.len())
             }
         };
-        self.form.parts().iter().map(line).collect::<Vec<_>>().join("\n")
+        format!("{}{what}: {value}", told(&part.name))
     }
 
     /// The body with what is withheld covered.
@@ -140,4 +156,8 @@ fn is_unmarked_file(part: &Part) -> bool {
         !essence.starts_with("text/") && essence != "application/json" && essence != "application/sdp"
     });
     part.file.is_none() && (strange || FILES.contains(&field))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -192,6 +192,56 @@ fn a_path_names_models_that_may_be_named() {
     assert_eq!(told(&OWNED, Method::DELETE, "/models/gpt-huge"), "unowned_reference");
 }
 
+/// What people are shown of a form, and whether it is all of it.
+fn shown(path: &str, parts: &[&str]) -> (String, bool) {
+    let parts = parts.iter().map(|part| format!("--b0|Content-Disposition: form-data; {part}|"));
+    let body = format!("{}--b0--|", parts.collect::<String>()).replace('|', "\r\n");
+    let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(FORM))]);
+    let head = Request::new(Method::POST, path.to_owned(), headers, Length::Known(body.len() as u64));
+    let operation = prepare(&head, Bytes::from(body), &OPEN).map_err(|words| words.code).unwrap().operation;
+    (String::from_utf8(operation.text.content().to_vec()).unwrap(), operation.text.is_whole())
+}
+
+#[test]
+fn people_see_what_they_approve_of_a_form() {
+    let (text, whole) = shown(
+        "/images/edits",
+        &[
+            r#"name="prompt"||a cat|model: gpt-small|"model": "x""#,
+            r#"name="model"||m"#,
+            r#"name="image[]"; filename="a: b.png"|Content-Type: image/png||12345"#,
+        ],
+    );
+    let hash = "5994471abb01112afcc18159f6cc74b4f511b99806da59b3caf5a9c173cacfc5";
+    assert!(whole);
+    assert_eq!(
+        text.lines().collect::<Vec<_>>(),
+        [
+            "POST /images/edits",
+            r#""prompt": "a cat\r\nmodel: gpt-small\r\n\"model\": \"x\"""#,
+            r#""model": "m""#,
+            &format!(r#""image[]" (file "a: b.png", image/png): 5 bytes that are not shown, SHA-256 {hash}"#),
+        ]
+    );
+    let purpose = r#"name="purpose"||user_data"#;
+    let file = |text: &str| format!("name=\"file\"; filename=\"a.txt\"|Content-Type: text/plain||{text}");
+    let (text, whole) = shown("/files", &[purpose, &file("rm -rf /|4111 1111 1111 1111")]);
+    assert!(whole && text.ends_with(r#""file" (file "a.txt", text/plain): "rm -rf /\r\n***""#), "{text}");
+}
+
+/// Whatever little of it is shown.
+#[test]
+fn nobody_can_approve_a_long_form() {
+    let purpose = r#"name="purpose"||user_data"#;
+    for kind in ["a.txt", "a.png"] {
+        let file = |bytes: usize| format!("name=\"file\"; filename=\"{kind}\"||{}", "x ".repeat(bytes / 2));
+        let (text, whole) = shown("/files", &[purpose, &file(250_000)]);
+        assert!(whole, "{kind}: {text:.300}");
+        let (text, whole) = shown("/files", &[purpose, &file(270_000)]);
+        assert!(!whole && text.contains(" more bytes]") && text.len() < 300, "{kind}: {text:.300}");
+    }
+}
+
 const BATCH: &str = r#"{"input_file_id":"file-1","endpoint":"/v1/responses","completion_window":"24h"}"#;
 
 #[test]
