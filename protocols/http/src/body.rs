@@ -237,8 +237,16 @@ impl Form {
 
     fn shown(&self, everything: &Veil) -> String {
         let pairs = self.fields().filter_map(|field| pair(&everything.edits(&field).apply()));
-        pairs.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("\n")
+        pairs.map(|(name, value)| format!("{}: {}", quoted(&name), quoted(&value))).collect::<Vec<_>>().join("\n")
     }
+}
+
+/// A text of a client's as one that people are shown beside others: on one line, and it is seen where it ends.
+pub(crate) fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    escape_into(text, &mut out);
+    out.push('"');
+    out
 }
 
 /// One field as an object.
@@ -362,6 +370,19 @@ mod tests {
             let sent = body.covered(inside, served.classes.everything()).unwrap().unwrap();
             assert_eq!(String::from_utf8_lossy(&sent), looked_at[0], "{text:.40}");
         }
+    }
+
+    #[test]
+    fn a_form_is_shown_in_one_way_only() {
+        let served = served();
+        let shown = |text: &str| {
+            let body = Body::read(Media::Form, Bytes::from(text.to_owned()), &served).unwrap();
+            body.shown(Inside::Unclear, &served)
+        };
+        assert_eq!(shown("a=1&b=x%0ac=2&api_key=K"), "\"a\": \"1\"\n\"b\": \"x\\nc=2\"\n\"api_key\": \"***\"");
+        let forms = ["a=1&b=2", "a=1%0ab=2", "a=1%0d%0ab=2", "a%0ab=1", "a%3d1=b", "a=1%3db", "a=1%22%0a%22b%22:%222"];
+        let all: BTreeSet<String> = forms.iter().map(|form| shown(form)).collect();
+        assert_eq!(all.len(), forms.len(), "{all:?}");
     }
 
     #[test]
