@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use dashmap::DashMap;
 use sluice_model::{Principal, Refusal, SessionId, TargetName};
@@ -13,7 +13,11 @@ use crate::stay::Stay;
 
 /// Every shared session.
 #[derive(Default)]
-pub(crate) struct SharedStays(DashMap<Key, Arc<OnceCell<Arc<Stay>>>>);
+pub(crate) struct SharedStays {
+    stays: DashMap<Key, Arc<OnceCell<Arc<Stay>>>>,
+    /// Those whose recordings failed: nobody joins them any more.
+    failed: Mutex<Vec<Arc<Stay>>>,
+}
 
 /// What flows of one session have in common. The whole principal: a token's claims may not change under its id.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -36,13 +40,24 @@ impl SharedStays {
         F: Future<Output = Result<Arc<Stay>, Refusal>>,
     {
         let key = Key { who: who.clone(), target: target.clone(), client: peer.address.ip() };
-        let cell = Arc::clone(&self.0.entry(key.clone()).or_default());
+        self.leave_failed(&key);
+        let cell = Arc::clone(&self.stays.entry(key.clone()).or_default());
         let found = cell.get_or_try_init(open).await.cloned();
         if found.is_err() {
             // Nobody else may be opening it at this moment: a cell that others hold stays.
-            self.0.remove_if(&key, |_, cell| !cell.initialized() && Arc::strong_count(cell) <= 2);
+            self.stays.remove_if(&key, |_, cell| !cell.initialized() && Arc::strong_count(cell) <= 2);
         }
         found
+    }
+
+    /// Lets the next session of a key be another one if nothing more can be recorded in this one.
+    fn leave_failed(&self, key: &Key) {
+        let has_failed = |cell: &Arc<OnceCell<Arc<Stay>>>| cell.get().is_some_and(|stay| stay.reel.has_failed());
+        if let Some((_, cell)) = self.stays.remove_if(key, |_, cell| has_failed(cell))
+            && let Some(stay) = cell.get()
+        {
+            self.failed.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(stay));
+        }
     }
 
     /// Takes the sessions out that have had no flow for some seconds; the caller finishes them.
@@ -59,8 +74,10 @@ impl SharedStays {
     }
 
     fn take(&self, ends: impl Fn(&Stay) -> bool) -> Vec<Arc<Stay>> {
-        let mut ended = Vec::new();
-        self.0.retain(|_, cell| match cell.get() {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ended: Vec<Arc<Stay>> = failed.extract_if(.., |stay| ends(stay)).collect();
+        drop(failed);
+        self.stays.retain(|_, cell| match cell.get() {
             Some(stay) if ends(stay) => {
                 ended.push(Arc::clone(stay));
                 false

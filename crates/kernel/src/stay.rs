@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -58,6 +59,8 @@ struct Flows {
 /// The recording of a session; its flows write into it in turn.
 pub(crate) struct Reel {
     recorder: Mutex<Option<Box<dyn Recorder>>>,
+    /// Something could not be written: the recording stays as it is, and nothing more is done in its session.
+    failed: AtomicBool,
     pub(crate) watch: Stopwatch,
 }
 
@@ -191,7 +194,7 @@ pub(crate) enum Freshness {
 
 impl Reel {
     pub(crate) fn new(recorder: Box<dyn Recorder>, watch: Stopwatch) -> Self {
-        Self { recorder: Mutex::new(Some(recorder)), watch }
+        Self { recorder: Mutex::new(Some(recorder)), failed: AtomicBool::new(false), watch }
     }
 
     /// Takes the events of a flow; they are in the operating system once any flow commits.
@@ -209,14 +212,20 @@ impl Reel {
 
     /// Makes everything committed durable.
     pub(crate) async fn sync(&self) -> Result<(), Unrecorded> {
-        self.recorder(|recorder| Ok(recorder.sync()))?.await
+        let synced = self.recorder(|recorder| Ok(recorder.sync()))?.await;
+        synced.inspect_err(|_| self.failed.store(true, Ordering::Relaxed))
     }
 
     fn recorder<T>(&self, act: impl FnOnce(&mut dyn Recorder) -> Result<T, Unrecorded>) -> Result<T, Unrecorded> {
         match lock(&self.recorder).as_deref_mut() {
-            Some(recorder) => act(recorder),
+            Some(recorder) => act(recorder).inspect_err(|_| self.failed.store(true, Ordering::Relaxed)),
             None => Err(Unrecorded("the recording is closed".to_owned())),
         }
+    }
+
+    /// Whether something could not be written.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
     }
 
     fn take(&self) -> Option<Box<dyn Recorder>> {

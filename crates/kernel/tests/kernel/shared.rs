@@ -7,6 +7,7 @@ use sluice_model::{Code, HoldId, Refusal};
 use sluice_wire::{Broker as _, Grant as _, Input, Machine, Outbox, Violation, Wants};
 
 use crate::harness::{Session, Setup, World, ana, patiently, peer, target_name};
+use crate::recorder::Faults;
 use crate::toy::{Line, Toy};
 
 fn brief() -> Setup {
@@ -39,6 +40,25 @@ async fn flows_of_one_credential_at_one_target_are_one_session() {
     elsewhere.address.set_ip("192.0.2.99".parse().unwrap());
     let elsewhere = world.kernel.join(&ana(), &target_name("shop"), elsewhere).await.unwrap();
     assert_ne!(first.session(), elsewhere.session());
+}
+
+#[tokio::test]
+async fn nobody_joins_a_session_whose_recording_failed() {
+    let faults = Faults { append: Some(3), ..Faults::default() };
+    let world = World::new(Setup { faults, ..brief() });
+    let first = world.kernel.join(&ana(), &target_name("shop"), peer()).await.unwrap().session().clone();
+    let mut session = world.share_toy().await;
+    session.client.say("ask apple\n").await;
+    session.client.expect("closed the session cannot be recorded, so it ends").await;
+    session.ended().await.unwrap_err();
+    let next = world.kernel.join(&ana(), &target_name("shop"), peer()).await.unwrap();
+    assert_ne!(*next.session(), first);
+    // The one that failed ends like any other.
+    let gone = Refusal::builtin(Code::Unavailable, "gone", "the server is gone");
+    world.kernel.abandon(next, &gone).await;
+    idle_ends(&world).await;
+    world.kernel.shutdown(Duration::from_secs(10)).await;
+    assert_eq!(world.kernel.live().len(), 0);
 }
 
 #[tokio::test]
