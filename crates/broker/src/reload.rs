@@ -1,20 +1,24 @@
 //! When to read the configuration again: on SIGHUP, and when one of its files has changed.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
+use notify::event::{AccessKind, AccessMode, ModifyKind};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use crate::config::Config;
 use crate::policies;
 
-/// Editors and deployments write several files at once: wait until they are done.
+/// Editors and deployments write several files at once: wait until they are done. A file that somebody is writing is waited
+/// for besides, until it is closed.
 const QUIET: Duration = Duration::from_millis(300);
 
 /// Says when to reload.
@@ -22,12 +26,16 @@ pub(crate) struct Reloads {
     hangup: Signal,
     changes: mpsc::Receiver<()>,
     notice: mpsc::Sender<()>,
+    written: Written,
     /// Kept alive: it stops watching when dropped. `None` where the system cannot watch files.
     watcher: Option<RecommendedWatcher>,
     file: PathBuf,
     folder: PathBuf,
     seen: Snapshot,
 }
+
+/// The files that somebody is writing at the moment.
+type Written = Arc<Mutex<BTreeSet<PathBuf>>>;
 
 /// What the files held.
 type Snapshot = Vec<(PathBuf, Option<Vec<u8>>)>;
@@ -40,6 +48,7 @@ impl Reloads {
             hangup: signal(SignalKind::hangup())?,
             changes,
             notice,
+            written: Written::default(),
             watcher: None,
             file: config.file.clone(),
             folder: config.policies.clone(),
@@ -59,7 +68,8 @@ impl Reloads {
     }
 
     fn start(&mut self) {
-        self.watcher = match watcher(&self.file, &self.folder, self.notice.clone()) {
+        self.written = Written::default();
+        self.watcher = match watcher(&self.file, &self.folder, self.notice.clone(), Arc::clone(&self.written)) {
             Ok(watcher) => Some(watcher),
             Err(error) => {
                 warn!(error = %error, "files cannot be watched; send SIGHUP to reload");
@@ -79,6 +89,12 @@ impl Reloads {
                 _ = self.changes.recv() => {
                     tokio::time::sleep(QUIET).await;
                     let _one_look_for_all = self.changes.try_recv();
+                    let written = self.written.lock().unwrap_or_else(PoisonError::into_inner).first().cloned();
+                    if let Some(file) = written {
+                        // There is another notice when it is closed.
+                        info!(file = %file.display(), "a changed file is not read before it is closed");
+                        continue;
+                    }
                     let found = snapshot(&self.file, &self.folder);
                     if found != self.seen {
                         self.seen = found;
@@ -92,9 +108,15 @@ impl Reloads {
 }
 
 /// Folders are watched, not files: a file that is replaced by a rename is another file.
-fn watcher(file: &Path, folder: &Path, notice: mpsc::Sender<()>) -> notify::Result<RecommendedWatcher> {
+fn watcher(
+    file: &Path,
+    folder: &Path,
+    notice: mpsc::Sender<()>,
+    written: Written,
+) -> notify::Result<RecommendedWatcher> {
     let name = file.file_name().map(OsStr::to_owned);
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        follow(&mut written.lock().unwrap_or_else(PoisonError::into_inner), &event, name.as_deref());
         if event.map_or(true, |event| concerns(&event, name.as_deref())) {
             // A full queue already holds a notice.
             let _one_is_enough = notice.try_send(());
@@ -114,7 +136,31 @@ fn concerns(event: &notify::Event, file: Option<&OsStr>) -> bool {
         let swapped = name.is_some_and(|name| name.as_encoded_bytes().starts_with(b".."));
         swapped || name == file || path.extension().is_some_and(|extension| extension == "cedar")
     };
-    !matches!(event.kind, EventKind::Access(_)) && (event.paths.is_empty() || event.paths.iter().any(named))
+    let changes = !matches!(event.kind, EventKind::Access(_)) || is_closing(event.kind);
+    changes && (event.paths.is_empty() || event.paths.iter().any(named))
+}
+
+/// Keeps track of the files that are being written.
+fn follow(written: &mut BTreeSet<PathBuf>, event: &notify::Result<notify::Event>, file: Option<&OsStr>) {
+    match event {
+        Ok(event) if !event.need_rescan() => {
+            let paths = event.paths.iter().cloned();
+            match event.kind {
+                EventKind::Modify(ModifyKind::Data(_)) if concerns(event, file) => written.extend(paths),
+                EventKind::Modify(ModifyKind::Name(_)) | EventKind::Remove(_) => {
+                    paths.for_each(|path| _ = written.remove(&path))
+                }
+                kind if is_closing(kind) => paths.for_each(|path| _ = written.remove(&path)),
+                _ => {}
+            }
+        }
+        // Events were lost, and perhaps the one that a file was closed.
+        Ok(_) | Err(_) => written.clear(),
+    }
+}
+
+const fn is_closing(kind: EventKind) -> bool {
+    matches!(kind, EventKind::Access(AccessKind::Close(AccessMode::Write)))
 }
 
 fn snapshot(file: &Path, folder: &Path) -> Snapshot {
