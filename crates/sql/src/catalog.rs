@@ -3,6 +3,10 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::dependents::Dependents;
+use crate::known;
+
+/// Functions of the server that do no more than rows that are written need.
+const QUIET: [&str; 2] = ["nextval", "suppress_redundant_updates_trigger"];
 
 /// What a server was asked for, as plain rows.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +22,10 @@ pub struct Rows {
     pub inherits: Vec<(u32, u32)>,
     /// (relation, generated column, column that it is made of), the columns by their numbers.
     pub generated: Vec<(u32, i16, i16)>,
+    /// Functions that run when rows of a relation are written, by triggers, defaults and checks.
+    pub runs: Vec<RunRow>,
+    /// Functions that run when a value becomes one of a type.
+    pub type_runs: Vec<TypeRunRow>,
     /// (referencing, referenced) pairs of foreign keys.
     pub references: Vec<(u32, u32)>,
     /// Functions, aggregates and procedures outside the server's own schemas.
@@ -60,7 +68,7 @@ pub struct ColumnRow {
 pub struct FunctionRow {
     pub schema: String,
     pub name: String,
-    /// Part of an extension, immutable, and neither aggregate nor procedure.
+    /// Part of an extension, immutable or known to be harmless, and neither aggregate nor procedure.
     pub safe: bool,
     /// Returns one text, bytes or JSON.
     pub texts: bool,
@@ -91,6 +99,22 @@ pub struct OperatorRow {
 pub struct TypeRow {
     pub schema: String,
     pub name: String,
+}
+
+/// A function that runs when rows of a relation are written.
+#[derive(Clone, Debug)]
+pub struct RunRow {
+    pub relation: u32,
+    pub schema: String,
+    pub function: String,
+}
+
+/// A function that the check of a domain calls.
+#[derive(Clone, Debug)]
+pub struct TypeRunRow {
+    pub of: TypeRow,
+    pub schema: String,
+    pub function: String,
 }
 
 /// A snapshot of names, immutable once built.
@@ -198,9 +222,13 @@ impl Catalog {
             let OperatorRow { schema, name, safe, left, right } = row;
             catalog.operators.entry(name).or_default().push(Operator { schema, safe, left, right });
         }
-        for row in rows.risky_types {
+        let checked = rows.type_runs.into_iter().filter(|row| !catalog.is_harmless(&row.schema, &row.function));
+        let checked: Vec<TypeRow> = checked.map(|row| row.of).collect();
+        for row in rows.risky_types.into_iter().chain(checked) {
             catalog.risky_types.entry(row.name).or_default().push(row.schema);
         }
+        let runs = rows.runs.into_iter().filter(|row| !catalog.is_harmless(&row.schema, &row.function)).collect();
+        catalog.dependents.run(runs);
         for (child, parent) in rows.inherits {
             catalog.parents.entry(child).or_default().push(parent);
         }
@@ -308,6 +336,16 @@ impl Catalog {
     /// What else is changed with a relation.
     pub(crate) const fn dependents(&self) -> &Dependents {
         &self.dependents
+    }
+
+    /// A function that may run whenever somebody writes: one that a query may call too, or that only advances a sequence.
+    fn is_harmless(&self, schema: &str, function: &str) -> bool {
+        let mut user = self.functions(function).iter().filter(|own| own.schema == schema).peekable();
+        let known = || known::server_function(function).is_some_and(|known| known.safe);
+        match schema {
+            "pg_catalog" if user.peek().is_none() => known() || QUIET.contains(&function),
+            _ => user.peek().is_some() && user.all(|own| own.safe),
+        }
     }
 
     /// User functions of a name.

@@ -47,6 +47,8 @@ pub(crate) struct View {
     pub(crate) columns: Vec<Taint>,
     /// The same, by their numbers.
     shows: BTreeMap<i16, Taint>,
+    /// The relations that it names, which a write to it may write to.
+    pub(crate) reads: Vec<u32>,
     /// What decides which rows it has.
     pub(crate) decides: Taint,
     /// What reading it does besides reading.
@@ -150,6 +152,7 @@ impl Sensitive {
             shows: relation.columns.iter().map(|column| column.attnum).zip(columns.iter().cloned()).collect(),
             columns,
             decides,
+            reads: found.reads(),
             accesses: found.accesses.into_iter().filter(own).collect(),
         })
     }

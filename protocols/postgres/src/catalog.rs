@@ -2,7 +2,9 @@
 //!
 //! Works on PostgreSQL 13 to 18 with no more than the right to connect: the system catalogs are readable by everybody.
 
-use sluice_sql::{Catalog, ColumnRow, FunctionRow, InvalidCatalog, OperatorRow, RelationRow, Rows, TypeRow};
+use sluice_sql::{
+    Catalog, ColumnRow, FunctionRow, InvalidCatalog, OperatorRow, RelationRow, Rows, RunRow, TypeRow, TypeRunRow,
+};
 use thiserror::Error;
 use tokio_postgres::{Client, Row};
 
@@ -62,12 +64,45 @@ WHERE a.attgenerated <> '' AND NOT a.attisdropped AND d.refobjsubid > 0 AND d.re
 
 const REFERENCES: &str = "SELECT k.conrelid, k.confrelid FROM pg_catalog.pg_constraint k WHERE k.contype = 'f'";
 
-/// By name: one overload that is not harmless makes the name so. Functions that an administrator put into `pg_catalog` count as well.
+/// Stored expressions name functions by their oids in the text of their trees: `funcid` in calls, `opfuncid` in operators, of which
+/// only those of the database's own can be other than harmless. Triggers that only keep foreign keys are the server's.
+const RUNS: &str = r"
+WITH tree AS (
+  SELECT d.adrelid AS relation, d.adbin::pg_catalog.text AS code FROM pg_catalog.pg_attrdef d
+  UNION ALL SELECT k.conrelid, k.conbin::pg_catalog.text FROM pg_catalog.pg_constraint k WHERE k.contype = 'c' AND k.conrelid <> 0
+  UNION ALL SELECT a.attrelid, k.conbin::pg_catalog.text
+    FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_attribute a ON a.atttypid = k.contypid
+    WHERE k.contype = 'c' AND k.contypid <> 0 AND a.attnum > 0 AND NOT a.attisdropped
+  UNION ALL SELECT i.indrelid, i.indexprs::pg_catalog.text FROM pg_catalog.pg_index i
+  UNION ALL SELECT i.indrelid, i.indpred::pg_catalog.text FROM pg_catalog.pg_index i
+  UNION ALL SELECT t.tgrelid, t.tgqual::pg_catalog.text FROM pg_catalog.pg_trigger t WHERE NOT t.tgisinternal
+), called AS (
+  SELECT tree.relation, (found.parts)[2]::pg_catalog.oid AS function
+  FROM tree, pg_catalog.regexp_matches(tree.code, ':(funcid|opfuncid) (\d+)', 'g') AS found (parts)
+  WHERE (found.parts)[1] = 'funcid' OR (found.parts)[2]::pg_catalog.oid >= 16384
+  UNION SELECT t.tgrelid, t.tgfoid FROM pg_catalog.pg_trigger t WHERE NOT t.tgisinternal AND t.tgenabled <> 'D'
+)
+SELECT called.relation, n.nspname::pg_catalog.text, p.proname::pg_catalog.text
+FROM called JOIN pg_catalog.pg_proc p ON p.oid = called.function JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+WHERE called.relation >= 16384";
+
+/// The same of the checks of domains.
+const TYPE_RUNS: &str = r"
+SELECT DISTINCT m.nspname::pg_catalog.text, t.typname::pg_catalog.text, n.nspname::pg_catalog.text, p.proname::pg_catalog.text
+FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_type t ON t.oid = k.contypid
+  JOIN pg_catalog.pg_namespace m ON m.oid = t.typnamespace,
+  pg_catalog.regexp_matches(k.conbin::pg_catalog.text, ':funcid (\d+)', 'g') AS found (parts)
+  JOIN pg_catalog.pg_proc p ON p.oid = (found.parts)[1]::pg_catalog.oid
+  JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+WHERE k.contype = 'c' AND k.contypid <> 0 AND t.oid >= 16384";
+
+/// By name: one overload that is not harmless makes the name so. What makes an identifier out of nothing is harmless, too. Functions that an administrator put into `pg_catalog` count as well.
 const FUNCTIONS: &str = "
 SELECT n.nspname::pg_catalog.text, p.proname::pg_catalog.text,
-  pg_catalog.bool_and(p.prokind = 'f' AND p.provolatile = 'i' AND EXISTS (
+  pg_catalog.bool_and(p.prokind = 'f' AND EXISTS (
     SELECT FROM pg_catalog.pg_depend d
-    WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND d.deptype = 'e')),
+    WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND d.deptype = 'e')
+    AND (p.provolatile = 'i' OR p.proname IN ('uuid_generate_v1', 'uuid_generate_v1mc', 'uuid_generate_v4', 'gen_random_uuid'))),
   pg_catalog.bool_and(NOT p.proretset AND p.prorettype IN (17, 25, 114, 1043, 3802))
 FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
 WHERE p.oid >= 16384 AND n.nspname !~ '^pg_(toast_)?temp_'
@@ -121,6 +156,8 @@ pub(crate) async fn load(client: &Client, search_path: &[String], epoch: u64) ->
         columns: read(client, COLUMNS, column).await?,
         inherits: read(client, INHERITS, |row| Ok((row.try_get(0)?, row.try_get(1)?))).await?,
         generated: read(client, GENERATED, |row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))).await?,
+        runs: read(client, RUNS, run).await?,
+        type_runs: read(client, TYPE_RUNS, type_run).await?,
         references: read(client, REFERENCES, |row| Ok((row.try_get(0)?, row.try_get(1)?))).await?,
         functions: read(client, FUNCTIONS, function).await?,
         operators: read(client, OPERATORS, operator).await?,
@@ -173,6 +210,14 @@ fn operator(row: &Row) -> Result<OperatorRow, tokio_postgres::Error> {
         left: row.try_get(3)?,
         right: row.try_get(4)?,
     })
+}
+
+fn run(row: &Row) -> Result<RunRow, tokio_postgres::Error> {
+    Ok(RunRow { relation: row.try_get(0)?, schema: row.try_get(1)?, function: row.try_get(2)? })
+}
+
+fn type_run(row: &Row) -> Result<TypeRunRow, tokio_postgres::Error> {
+    Ok(TypeRunRow { of: risky_type(row)?, schema: row.try_get(2)?, function: row.try_get(3)? })
 }
 
 fn risky_type(row: &Row) -> Result<TypeRow, tokio_postgres::Error> {

@@ -3,8 +3,8 @@
 use sluice_model::Transform;
 
 use crate::{
-    Analysis, Catalog, ColumnMask, ColumnRow, FunctionRow, NoPrepared, OperatorRow, RelationRow, Rows, Sensitive,
-    Unreadable, Usage, Verb, analyze, rewrite,
+    Analysis, Catalog, ColumnMask, ColumnRow, FunctionRow, NoPrepared, OperatorRow, RelationRow, Rows, RunRow,
+    Sensitive, TypeRow, TypeRunRow, Unreadable, Usage, Verb, analyze, rewrite,
 };
 
 pub(super) const CUSTOMERS: u32 = 20_001;
@@ -108,6 +108,26 @@ pub(super) fn catalog() -> Catalog {
     rows.0.inherits.push((20_019, 20_018));
     // `folded` is made of `email`, and in the child `size` of `folded`.
     rows.0.generated.extend([(20_018, 3, 2), (20_019, 4, 3)]);
+    // Whoever writes lines runs a trigger, and a default of its child.
+    let runs =
+        |relation, schema: &str, function: &str| RunRow { relation, schema: schema.into(), function: function.into() };
+    rows.0.runs.extend([
+        runs(20_016, "public", "note_ids"),
+        runs(20_016, "public", "digest"),
+        runs(20_016, "pg_catalog", "now"),
+        runs(20_016, "pg_catalog", "nextval"),
+        runs(20_017, "pg_catalog", "query_to_xml"),
+        runs(20_008, "gone", "unknown"),
+        runs(20_019, "pg_catalog", "set_config"),
+    ]);
+    rows.relation(20_020, "public", "v_lines", 'v', &[("payment", INT.0, INT.1)]);
+    rows.defined(" SELECT lines.payment\n   FROM public.lines;");
+    let checked = |name: &str, function: &str| TypeRunRow {
+        of: TypeRow { schema: "public".into(), name: name.into() },
+        schema: "pg_catalog".into(),
+        function: function.into(),
+    };
+    rows.0.type_runs.extend([checked("probe", "pg_read_file"), checked("short", "length")]);
     rows.0.references.extend([(20_015, ORDERS), (20_016, 20_015), (20_015, 20_015)]);
     rows.functions(
         "public",

@@ -3,10 +3,13 @@
 use expect_test::{Expect, expect};
 
 use super::schema::world;
-use crate::{Change, Copy, Object, Transaction};
+use crate::{Analysis, Change, Copy, NoPrepared, Object, Sensitive, Transaction, analyze};
 
 fn check(sql: &str, expected: &Expect) {
-    let analysis = world().analyze(sql).unwrap();
+    expected.assert_eq(&spelled(&world().analyze(sql).unwrap()));
+}
+
+fn spelled(analysis: &Analysis) -> String {
     let object = |object: &Object| match object {
         Object::Target => "target".to_owned(),
         Object::Schema(name) => format!("schema {name}"),
@@ -17,7 +20,7 @@ fn check(sql: &str, expected: &Expect) {
     let mut lines: Vec<String> =
         analysis.accesses.iter().map(|access| format!("{} {}", access.verb.name(), object(&access.object))).collect();
     lines.extend(analysis.refusals.iter().map(|refused| format!("refused: {:?}", refused.reason)));
-    expected.assert_eq(&lines.join(", "));
+    lines.join(", ")
 }
 
 #[test]
@@ -49,18 +52,58 @@ fn writes() {
         "MERGE INTO orders o USING marker m ON o.id = m.n WHEN MATCHED THEN DO NOTHING",
         &expect!["read public.marker, write public.orders"],
     );
-    check("TRUNCATE orders, marker", &expect!["write public.marker, write public.orders"]);
+    check("TRUNCATE orders, marker", &expect!["write public.marker, write public.orders, call gone.unknown()"]);
     // Payments refer to orders, lines to payments, and one of the tables of lines is elsewhere.
     check(
         "TRUNCATE orders CASCADE",
-        &expect![["write archive.lines_old, write public.lines, write public.orders, write public.payments"]],
+        &expect![
+            "write archive.lines_old, write public.lines, write public.orders, write public.payments, call pg_catalog.query_to_xml(), call public.note_ids()"
+        ],
     );
     check(
         "TRUNCATE lines, marker CASCADE",
-        &expect!["write archive.lines_old, write public.lines, write public.marker"],
+        &expect![
+            "write archive.lines_old, write public.lines, write public.marker, call gone.unknown(), call pg_catalog.query_to_xml(), call public.note_ids()"
+        ],
     );
     check("TRUNCATE payments", &expect!["write public.payments"]);
     check("UPDATE pg_class SET relname = 'x'", &expect!["administer target, describe pg_catalog.pg_class"]);
+}
+
+/// What runs when rows are written is asked for, where columns are tagged.
+#[test]
+fn writes_run_triggers_and_defaults() {
+    let line = "write public.lines, call pg_catalog.query_to_xml(), call public.note_ids()";
+    for sql in ["INSERT INTO lines VALUES (1)", "DELETE FROM lines", "UPDATE lines SET payment = 1", "TRUNCATE lines"] {
+        let analysis = world().analyze(sql).unwrap();
+        assert_eq!(spelled(&analysis), line, "{sql}");
+    }
+    check(
+        "COPY lines FROM STDIN",
+        &expect!["write public.lines, call pg_catalog.query_to_xml(), call public.note_ids(), copy_in public.lines"],
+    );
+    check(
+        "MERGE INTO lines USING orders ON true WHEN MATCHED THEN DELETE",
+        &expect!["read public.orders, write public.lines, call pg_catalog.query_to_xml(), call public.note_ids()"],
+    );
+    check(
+        "INSERT INTO v_lines VALUES (1)",
+        &expect!["write public.v_lines, call pg_catalog.query_to_xml(), call public.note_ids()"],
+    );
+    check(
+        "INSERT INTO archive.lines_old VALUES (1)",
+        &expect!["write archive.lines_old, call pg_catalog.query_to_xml()"],
+    );
+    check("INSERT INTO marker VALUES (1)", &expect!["write public.marker, call gone.unknown()"]);
+    check(
+        "INSERT INTO shop.customers VALUES (1)",
+        &expect!["write shop.customers, call pg_catalog.set_config(), refused: PinnedSetting"],
+    );
+    check("SELECT * FROM lines", &expect!["read public.lines"]);
+    check("LOCK TABLE lines", &expect!["write public.lines"]);
+    check("SELECT 'x'::probe, 'x'::short", &expect!["call public.probe()"]);
+    let untagged = analyze("INSERT INTO lines VALUES (1)", &world().catalog, &Sensitive::default(), &NoPrepared);
+    assert_eq!(spelled(&untagged.unwrap()), "write public.lines");
 }
 
 #[test]

@@ -91,6 +91,14 @@ pub(crate) struct Found {
     row_changing: bool,
 }
 
+impl Found {
+    /// The relations whose rows are read.
+    pub(crate) fn reads(&self) -> Vec<u32> {
+        let oids: BTreeSet<u32> = self.ranges.iter().map(|range| range.oid).collect();
+        oids.into_iter().collect()
+    }
+}
+
 impl<'a> Walk<'a> {
     pub(crate) fn new(
         catalog: &'a Catalog,

@@ -1,5 +1,6 @@
 //! INSERT, UPDATE, DELETE, MERGE: what they change, and what of it comes back.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use pg_query::protobuf::{
@@ -12,8 +13,9 @@ use super::mention::Name;
 use super::relation::table;
 use super::scope::{Entry, Row, Scope};
 use super::taint::Taint;
-use crate::access::{Usage, Verb};
-use crate::analysis::Kind;
+use crate::Relation;
+use crate::access::{Object, Usage, Verb};
+use crate::analysis::{Kind, Reason};
 
 impl<'a> Walk<'a> {
     pub(super) fn changes_rows(&mut self, kind: Kind) {
@@ -131,10 +133,36 @@ impl<'a> Walk<'a> {
 
     fn changed(&mut self, relation: Option<&'a RangeVar>) -> Option<Rc<Entry<'a>>> {
         match relation {
-            Some(relation) => self.target(relation, Verb::Write).map(Rc::new),
+            Some(relation) => {
+                let target = self.target(relation, Verb::Write)?;
+                target.relation.iter().for_each(|relation| self.runs(relation));
+                Some(Rc::new(target))
+            }
             None => {
                 self.misunderstood();
                 None
+            }
+        }
+    }
+
+    /// Triggers, defaults and checks of a relation whose rows change run with it. Where columns are tagged, whoever writes is asked for
+    /// what they call, as in a query: it may bring values from anywhere.
+    pub(super) fn runs(&mut self, relation: &'a Relation) {
+        if self.sensitive.is_empty() {
+            return;
+        }
+        let mut written = vec![relation.oid];
+        let mut seen = BTreeSet::new();
+        while let Some(oid) = written.pop() {
+            if !seen.insert(oid) {
+                continue;
+            }
+            written.extend(self.sensitive.view(oid).into_iter().flat_map(|view| &view.reads));
+            for (schema, function) in self.catalog.dependents().run_by(oid) {
+                if (&**schema, &**function) == ("pg_catalog", "set_config") {
+                    self.refuse(Reason::PinnedSetting, None);
+                }
+                self.access(Verb::Call, Object::Function(schema.clone(), function.clone()));
             }
         }
     }
