@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use crate::classes::Inside;
 use crate::dialects::openai;
 use crate::dialects::rest::JSON_LIMITS;
+use crate::field::Field;
 use crate::flaw::Flaw;
 use crate::frame::{Length, Request};
 use crate::gathered::Share;
@@ -78,7 +79,9 @@ impl Body {
             Self::Text(text) => served.classes.found_in(text),
             Self::Json(document) => return served.classes.looked_within(document),
             Self::Lines(lines) => lines.documents().flat_map(within).collect(),
-            Self::Form(form) => form.fields().flat_map(within).collect(),
+            Self::Form(form) => {
+                form.fields().flat_map(|field| field.documents().collect::<Vec<_>>()).flat_map(within).collect()
+            }
             Self::Resting(bytes) => {
                 return Self::again(bytes).map_or((BTreeSet::new(), Inside::Unclear), |body| body.tags(served));
             }
@@ -214,30 +217,35 @@ impl Form {
         if form.read_each().all(|field| field.is_some()) { Some(form) } else { None }
     }
 
-    fn read_each(&self) -> impl Iterator<Item = Option<Document>> {
+    fn read_each(&self) -> impl Iterator<Item = Option<Field>> {
         self.exact.split(|byte| *byte == b'&').filter(|field| !field.is_empty()).map(field)
     }
 
-    /// Each field as an object with one member: rules about members cover fields too. All of them were read before.
-    fn fields(&self) -> impl Iterator<Item = Document> {
+    /// Each field: rules about members cover fields too. All of them were read before.
+    fn fields(&self) -> impl Iterator<Item = Field> {
         self.read_each().flatten()
     }
 
     /// The form with what is hidden covered.
     pub(crate) fn covered(&self, veil: &Veil) -> Bytes {
-        if self.fields().all(|field| veil.edits(&field).is_empty()) {
-            return self.exact.clone();
-        }
         let mut form = form_urlencoded::Serializer::new(String::new());
-        for (name, value) in self.fields().filter_map(|field| pair(&veil.edits(&field).apply())) {
-            form.append_pair(&name, &value);
+        let mut changed = false;
+        for field in self.fields() {
+            let covered = field.covered(veil);
+            changed |= covered != field;
+            let (name, value) = covered.pair();
+            form.append_pair(name, value);
         }
-        form.finish().into()
+        if changed { form.finish().into() } else { self.exact.clone() }
     }
 
     fn shown(&self, everything: &Veil) -> String {
-        let pairs = self.fields().filter_map(|field| pair(&everything.edits(&field).apply()));
-        pairs.map(|(name, value)| format!("{}: {}", quoted(&name), quoted(&value))).collect::<Vec<_>>().join("\n")
+        let line = |field: Field| {
+            let covered = field.covered(everything);
+            let (name, value) = covered.pair();
+            format!("{}: {}", quoted(name), quoted(value))
+        };
+        self.fields().map(line).collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -249,23 +257,11 @@ pub(crate) fn quoted(text: &str) -> String {
     out
 }
 
-/// One field as an object.
-fn field(raw: &[u8]) -> Option<Document> {
+/// One field, if it can be read in one way only.
+fn field(raw: &[u8]) -> Option<Field> {
     let at = raw.iter().position(|byte| *byte == b'=').unwrap_or(raw.len());
     let (name, value) = raw.split_at_checked(at)?;
-    let (name, value) = (decoded(name)?, decoded(value.get(1..).unwrap_or_default())?);
-    let mut object = String::from("{\"");
-    escape_into(&name, &mut object);
-    object.push_str("\":\"");
-    escape_into(&value, &mut object);
-    object.push_str("\"}");
-    Document::parse(object, JSON_LIMITS).ok()
-}
-
-fn pair(object: &Bytes) -> Option<(String, String)> {
-    let document = Document::parse(object.clone(), JSON_LIMITS).ok()?;
-    let (name, value) = document.root().members().next()?;
-    Some((name.into_owned(), value.text()?.into_owned()))
+    Field::new(decoded(name)?, decoded(value.get(1..).unwrap_or_default())?)
 }
 
 /// A name or value without its escapes; `None` where it can be read in more than one way.
@@ -330,6 +326,17 @@ mod tests {
             (Media::Form, "card=4111%201111%201111%201111", "card=***"),
             (Media::Form, "api_key=RCAN1&a=%41", "api_key=***&a=A"),
             (Media::Form, "a=b&&c=%e2%82%ac", "a=b&&c=%e2%82%ac"),
+            (Media::Form, "a%5Bapi_key%5D=RCAN1&a[b]=1", "a%5Bapi_key%5D=***&a%5Bb%5D=1"),
+            (Media::Form, "api_key[]=RCAN1", "api_key%5B%5D=***"),
+            (Media::Form, "a[b][0][api_key][c]=RCAN1", "a%5Bb%5D%5B0%5D%5Bapi_key%5D%5Bc%5D=***"),
+            (Media::Form, "user.api_key=RCAN1", "user.api_key=***"),
+            (Media::Form, "a[user.apiKey]=RCAN1", "a%5Buser.apiKey%5D=***"),
+            (Media::Form, "api.key=RCAN1", "api.key=***"),
+            (Media::Form, "api+key=RCAN1", "api+key=***"),
+            (Media::Form, "a[api_key=RCAN1", "a%5Bapi_key=***"),
+            // All of it, whatever else is found in it.
+            (Media::Form, "a[api_key]=RCAN1+zq7x.k1@leak.example.com", "a%5Bapi_key%5D=***"),
+            (Media::Form, "api_keys[a]=1&a[b.c]=2&[]=3", "api_keys[a]=1&a[b.c]=2&[]=3"),
             (Media::Form, r#"{"api_key":"RCAN1"}"#, r#"{"api_key":"***"}"#),
             (Media::Text, r#" {"api_key":"RCAN1"}"#, r#" {"api_key":"***"}"#),
             (Media::Lines, "{\"api_key\":\"RCAN1\"}\n{\"a\":1}\n", "{\"api_key\":\"***\"}\n{\"a\":1}\n"),

@@ -10,6 +10,7 @@ mod dialects;
 mod door;
 mod drive;
 mod exchange;
+mod field;
 mod flaw;
 mod frame;
 mod gathered;

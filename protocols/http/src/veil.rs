@@ -107,6 +107,17 @@ impl Veil {
         self.0.as_ref().is_some_and(|inner| inner.by_name().is_some())
     }
 
+    /// Whether a document has members that are covered by their names.
+    pub(crate) fn hides_by_name(&self, document: &Document) -> bool {
+        let Some(inner) = &self.0 else { return false };
+        let mut hides = false;
+        inner
+            .classes
+            .rules()
+            .walk(document, |leaf| hides |= leaf.tag().is_some_and(|tag| inner.cloth.covers.rule(tag).is_some()));
+        hides
+    }
+
     /// A whole text, which may be JSON although nothing says so. One that reads like an object and is none that can be
     /// read in one way only is covered as a whole, where members are covered by their names.
     pub(crate) fn whole<'t>(&self, text: &'t str) -> Cow<'t, str> {

@@ -1,5 +1,6 @@
 //! A multipart body: which of its parts can be looked into, and what is covered in them.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
@@ -8,6 +9,7 @@ use sluice_model::Tag;
 
 use super::multipart::{Change, Form, Part};
 use crate::body::quoted;
+use crate::field::Field;
 use crate::flaw::Flaw;
 use crate::refusal::Words;
 use crate::request::TEXT_BYTES;
@@ -86,8 +88,12 @@ impl Parts {
         let mut tags = BTreeSet::new();
         for part in self.form.parts() {
             tags.extend(served.classes.found_in(&part.head));
-            if let Look::Text(text) = self.look(part) {
-                tags.extend(served.classes.found_in(text));
+            let Look::Text(text) = self.look(part) else { continue };
+            tags.extend(served.classes.found_in(text));
+            if served.classes.has_keys() {
+                let field = Field::new(part.name.clone(), text.to_owned());
+                let documents = field.iter().flat_map(Field::documents);
+                tags.extend(documents.flat_map(|document| served.classes.found_within(&document)));
             }
         }
         tags
@@ -116,7 +122,7 @@ impl Parts {
         let content = self.form.content(part);
         let is_long = content.len() > TEXT_BYTES;
         let value = match self.look(part) {
-            Look::Text(text) if part.file.is_none() || !is_long => quoted(&everything.whole(text)),
+            Look::Text(text) if part.file.is_none() || !is_long => quoted(&seen(part, text, everything)),
             // A form with it is too long to be approved.
             Look::Text(_) | Look::Opaque if is_long => format!("{} bytes that are not shown", content.len()),
             Look::Text(_) | Look::Opaque => {
@@ -138,7 +144,7 @@ impl Parts {
                 return Err(Words::of_flaw(PROTECTED));
             }
             let Look::Text(text) = self.look(part) else { continue };
-            let content = veil.whole(text).into_owned();
+            let content = seen(part, text, veil).into_owned();
             if content.as_bytes() != self.form.content(part) {
                 changes.push(Change { part: index, content: content.into_bytes() });
             }
@@ -156,6 +162,12 @@ fn is_unmarked_file(part: &Part) -> bool {
         !essence.starts_with("text/") && essence != "application/json" && essence != "application/sdp"
     });
     part.file.is_none() && (strange || FILES.contains(&field))
+}
+
+/// What is seen of a part: all of it is covered where a member of its name is.
+fn seen<'t>(part: &Part, text: &'t str, veil: &Veil) -> Cow<'t, str> {
+    let field = veil.has_keys().then(|| Field::new(part.name.clone(), text.to_owned())).flatten();
+    field.and_then(|field| field.hidden(veil)).map_or_else(|| veil.whole(text), Cow::Owned)
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -229,6 +229,32 @@ fn people_see_what_they_approve_of_a_form() {
     assert!(whole && text.ends_with(r#""file" (file "a.txt", text/plain): "rm -rf /\r\n***""#), "{text}");
 }
 
+/// A part is covered like a member of its name, in what is shown and in what is sent.
+#[test]
+fn parts_are_covered_by_their_names() {
+    let keyed = served(r#","keys":{"**.api_key":["secret.key"]}"#);
+    for (name, covered) in [("api_key", true), ("a][api_key", true), ("a", false)] {
+        let body = format!(
+            "--b0|Content-Disposition: form-data; name=\"model\"||m|--b0|Content-Disposition: form-data; \
+             name=\"chunking_strategy[{name}]\"||RCAN1|--b0--|"
+        );
+        let body = body.replace('|', "\r\n");
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(FORM))]);
+        let head =
+            Request::new(Method::POST, "/audio/transcriptions".into(), headers, Length::Known(body.len() as u64));
+        let prepared = prepare(&head, Bytes::from(body), &keyed).map_err(|words| words.code).unwrap();
+        let shown = String::from_utf8(prepared.operation.text.content().to_vec()).unwrap();
+        assert_eq!(shown.contains("RCAN1"), !covered, "{shown}");
+        let facts = &prepared.operation.shape.meaning().facts.values;
+        let tags = facts.iter().find(|(fact, _)| *fact == "tags").map(|(_, fact)| fact.clone());
+        let expected = if covered { vec!["secret.key".into()] } else { Vec::new() };
+        assert_eq!(tags, Some(Fact::Set(expected)), "{name}");
+        let sent =
+            prepared.body.covered(prepared.inside, keyed.classes.everything()).map_err(|words| words.code).unwrap();
+        assert_eq!(String::from_utf8_lossy(&sent.unwrap()).contains("RCAN1"), !covered, "{name}");
+    }
+}
+
 /// Whatever little of it is shown.
 #[test]
 fn nobody_can_approve_a_long_form() {
