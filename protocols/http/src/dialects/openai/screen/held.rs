@@ -1,6 +1,7 @@
 //! A call of a response while it is under way: none of its events leaves before somebody ruled on it.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use sluice_mask::json::{Document, Edits, Kind, Node};
 
@@ -18,7 +19,7 @@ pub(super) struct Held {
     item_id: Option<String>,
     events: Vec<Event>,
     /// Texts that came in pieces, by kind and command.
-    pieces: Vec<(&'static str, Option<i64>)>,
+    pieces: BTreeSet<(&'static str, Option<i64>)>,
     /// Bytes of events that are kept.
     kept_bytes: usize,
     /// Bytes of pieces, kept or not.
@@ -35,7 +36,7 @@ impl Held {
             output_index,
             item_id,
             events: Vec::new(),
-            pieces: Vec::new(),
+            pieces: BTreeSet::new(),
             kept_bytes: 0,
             text_bytes: 0,
             gaps: false,
@@ -61,12 +62,10 @@ impl Held {
                 self.gaps = true;
                 return Ok(());
             };
-            let piece = (family.base, command_of(root));
-            if self.pieces.contains(&piece) {
+            if !self.pieces.insert((family.base, command_of(root))) {
                 self.gaps = true;
                 return Ok(());
             }
-            self.pieces.push(piece);
         }
         self.kept_bytes = self.kept_bytes.saturating_add(event.data.len());
         self.events.push(event);
@@ -81,6 +80,7 @@ impl Held {
     pub(super) fn release(&self, done: Event, cover: &Cover, outlet: &mut Outlet) -> Result<(), Fault> {
         let covered = Document::parse(cover.apply(done.data.clone())?, LIMITS)?;
         let item = covered.root().get("item").unwrap_or_else(|| covered.root());
+        let texts: Vec<Text<'_>> = FAMILIES.iter().map(|family| Text::of(family, item)).collect();
         if self.gaps {
             outlet.disturb();
         }
@@ -89,7 +89,7 @@ impl Held {
             let root = document.root();
             let kind = root.get("type").and_then(|kind| kind.text()).unwrap_or_default();
             let mut edits = if is_whole(&kind) { cover.edits(&document)? } else { cover.edits_beside(&document)? };
-            if self.agree(root, item, &mut edits)? {
+            if self.agree(root, item, &texts, &mut edits)? {
                 outlet.relay(event.name.clone(), root, edits)?;
             } else {
                 outlet.disturb();
@@ -100,7 +100,7 @@ impl Held {
     }
 
     /// Makes an event say what the item says; tells whether it has anything to say.
-    fn agree(&self, root: Node<'_>, item: Node<'_>, edits: &mut Edits<'_>) -> Result<bool, Fault> {
+    fn agree(&self, root: Node<'_>, item: Node<'_>, texts: &[Text<'_>], edits: &mut Edits<'_>) -> Result<bool, Fault> {
         let kind = root.get("type").and_then(|kind| kind.text()).unwrap_or_default();
         if kind == "response.output_item.added" {
             if let Some(added) = root.get("item") {
@@ -110,7 +110,8 @@ impl Held {
         }
         let Some((family, end)) = family_of(&kind) else { return Ok(true) };
         let command = command_of(root);
-        let Some(text) = family.text(item, command) else { return Ok(false) };
+        let text = texts.iter().find(|text| text.base == family.base).and_then(|text| text.find(command));
+        let Some(text) = text else { return Ok(false) };
         let (member, text) = match end {
             "delta" => ("delta", text),
             "added" if self.pieces.contains(&(family.base, command)) => (family.member, Cow::Borrowed("")),
@@ -130,9 +131,9 @@ impl Held {
         if let Some(status) = document.root().get("status") {
             edits.replace_text(status, "in_progress")?;
         }
-        for (base, _) in &self.pieces {
-            let family = FAMILIES.iter().find(|family| family.base == *base);
-            if let Some(node) = family.and_then(|family| document.root().at(family.path)) {
+        let bases: BTreeSet<&str> = self.pieces.iter().map(|(base, _)| *base).collect();
+        for family in FAMILIES.iter().filter(|family| bases.contains(family.base)) {
+            if let Some(node) = document.root().at(family.path) {
                 edits.replace_raw(node, if node.kind() == Kind::Array { "[]" } else { "\"\"" })?;
             }
         }
@@ -154,12 +155,25 @@ struct Family {
     path: &'static [&'static str],
 }
 
-impl Family {
-    fn text<'a>(&self, item: Node<'a>, command: Option<i64>) -> Option<Cow<'a, str>> {
-        let node = item.at(self.path)?;
-        match node.kind() {
-            Kind::Array => node.items().nth(usize::try_from(command?).ok()?)?.text(),
-            Kind::Null | Kind::Bool | Kind::Number | Kind::String | Kind::Name | Kind::Object => node.text(),
+/// A text of an item, or its commands, gathered once: each has events of its own.
+struct Text<'a> {
+    base: &'static str,
+    whole: Option<Node<'a>>,
+    commands: Vec<Node<'a>>,
+}
+
+impl<'a> Text<'a> {
+    fn of(family: &Family, item: Node<'a>) -> Self {
+        let node = item.at(family.path);
+        let is_list = node.is_some_and(|node| node.kind() == Kind::Array);
+        let commands = node.into_iter().flat_map(|node| node.items()).collect();
+        Self { base: family.base, whole: node.filter(|_| !is_list), commands }
+    }
+
+    fn find(&self, command: Option<i64>) -> Option<Cow<'a, str>> {
+        match self.whole {
+            Some(node) => node.text(),
+            None => self.commands.get(usize::try_from(command?).ok()?)?.text(),
         }
     }
 }
