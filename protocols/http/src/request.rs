@@ -34,7 +34,7 @@ const UNMETERED: Flaw = Flaw::new(
     403,
     "unmetered",
     "a budget of tokens or money applies, and what this request uses up is told to nobody here: ask without \
-     `background`, or with `max_output_tokens` and a model whose `context_tokens` are configured",
+     `background`, or without hosted tools, with `max_output_tokens` and a model whose `context_tokens` are configured",
 );
 /// The most bytes of a body that stand in an operation's text: no one is asked to approve a longer one.
 pub(crate) const TEXT_BYTES: usize = 256 * 1024;

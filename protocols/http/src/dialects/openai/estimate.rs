@@ -33,7 +33,7 @@ pub(crate) struct Estimate {
 /// Whether an estimate holds whatever the server does.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Bound {
-    /// Nothing outside the body is read, or the model could not read more.
+    /// Nothing outside the body is read, or the model could not read more, and it reads once.
     Firm,
     /// The server adds what the body does not hold, or chooses the length of the answer.
     Loose,
@@ -58,8 +58,11 @@ impl Holds {
 pub(super) enum Reach {
     /// The body, and images by their addresses.
     Itself,
-    /// Also state by its id, files, or what hosted tools bring.
+    /// Also state by its id, and files.
     Further,
+    /// Also what hosted tools bring, which have the model read all of it once more for each of their calls. A stored prompt
+    /// may have some.
+    Again,
 }
 
 impl Estimate {
@@ -85,12 +88,17 @@ impl Estimate {
         let held = text.saturating_add(files).saturating_add(images);
         let context = model.and_then(|model| model.context_tokens);
         let input_tokens = match (context, holds.reach) {
-            (Some(context), Reach::Further) => context,
+            (Some(context), Reach::Further | Reach::Again) => context,
             (Some(context), Reach::Itself) => held.min(context),
-            (None, Reach::Further | Reach::Itself) => held,
+            (None, Reach::Further | Reach::Again | Reach::Itself) => held,
         };
         let default = model.map_or(DEFAULT_OUTPUT_TOKENS, |model| model.default_output_tokens);
-        let firm = limit.is_some() && (holds.reach == Reach::Itself || context.is_some());
+        let known = match holds.reach {
+            Reach::Itself => true,
+            Reach::Further => context.is_some(),
+            Reach::Again => false,
+        };
+        let firm = limit.is_some() && known;
         Self {
             input_tokens,
             output_tokens: limit.unwrap_or(default).saturating_mul(answers),

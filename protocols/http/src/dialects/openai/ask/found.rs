@@ -89,8 +89,13 @@ impl Found {
     pub(super) fn holds(&self) -> Holds {
         let hosted = self.tools.iter().any(|tool| matches!(tool.kind, Kind::Hosted | Kind::Remote));
         let files = self.fetched.iter().any(|fetched| fetched.what != What::Image);
-        let further = self.references > 0 || hosted || files;
-        Holds { media: self.media, reach: if further { Reach::Further } else { Reach::Itself } }
+        let prompt = self.ids.iter().any(|id| id.class == "prompt");
+        let reach = match (hosted || prompt, self.references > 0 || files) {
+            (true, _) => Reach::Again,
+            (false, true) => Reach::Further,
+            (false, false) => Reach::Itself,
+        };
+        Holds { media: self.media, reach }
     }
 }
 

@@ -372,6 +372,14 @@ fn estimates() {
             "{more}"
         );
     }
+    // Of a loop of calls, a context bounds one turn only.
+    for more in [
+        r#","prompt":{"id":"p_1"}"#,
+        r#","tools":[{"type":"web_search"}]"#,
+        r#","tools":[{"type":"mcp","server_label":"s","server_url":"https://a.b.cd/"}]"#,
+    ] {
+        assert_eq!(estimate(RESPONSES, &fast(more)).bound, Bound::Loose, "{more}");
+    }
     // An image counts as one whatever its size is; a file counts by its bytes.
     let image =
         part(&format!(r#"{{"type":"image_url","image_url":{{"url":"data:image/png;base64,{}"}}}}"#, "A".repeat(4000)));
