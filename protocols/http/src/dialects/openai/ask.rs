@@ -29,7 +29,7 @@ use sources::Messages;
 use walk::Reader;
 
 pub(crate) use form::{AskedForm, read_form};
-pub(crate) use models::{Chosen, Model, Models};
+pub(crate) use models::{Chosen, Model, Models, Prices};
 pub(crate) use outputs::Output;
 pub(super) use parts::is_word;
 

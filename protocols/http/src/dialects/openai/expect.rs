@@ -8,12 +8,12 @@ use sluice_model::{Action, Code, Refusal, Ruling, Spend};
 use sluice_wire::Owner;
 use std::sync::Arc;
 
+use super::ask::Prices;
 use super::called;
 use super::deferred::Ticket;
 use super::made::{self, Made};
 use super::routes::{Answer, Route, Yield};
 use super::screen::{CallRuling, End, Fault, Firewall, Next, Options, Screen, Shape, UsageChunk};
-use super::{ask::Model, estimate::cost_micros};
 use crate::answer::{Look, Seen, bad_answer};
 use crate::dialects::{Sight, rest};
 use crate::media::Media;
@@ -40,7 +40,7 @@ pub(crate) struct Expectation {
     /// The model as the client names it, and what the server calls it.
     pub(super) model: Option<String>,
     pub(super) real_model: Option<String>,
-    pub(super) priced: Option<Model>,
+    pub(super) priced: Prices,
     /// The most that the request brings.
     pub(super) input_tokens: u64,
     /// Objects that a success makes known, and the class of those that it lists.
@@ -152,7 +152,7 @@ fn unreadable_error(status: StatusCode) -> Words {
 pub(crate) struct Glass {
     served: Arc<Served>,
     model: String,
-    priced: Option<Model>,
+    priced: Prices,
     input_tokens: u64,
     streamed: Streamed,
     /// What is released is asked about: with the values that tokens stand for.
@@ -285,10 +285,7 @@ impl Glass {
     /// What the answer says that it used up.
     pub(crate) fn spent(&self) -> Option<Spend> {
         let usage = self.screen.usage()?;
-        let cost_micros = self
-            .priced
-            .as_ref()
-            .map_or(0, |model| cost_micros(usage.input_tokens, usage.cached_tokens, usage.output_tokens, model));
+        let cost_micros = self.priced.cost_micros(usage.input_tokens, usage.cached_tokens, usage.output_tokens);
         let tokens = usage.total_tokens.max(usage.input_tokens.saturating_add(usage.output_tokens));
         Some(Spend { requests: 1, tokens, cost_micros })
     }
@@ -296,7 +293,7 @@ impl Glass {
     /// What an answer that does not say it has used up at least.
     pub(crate) fn seen(&self) -> Spend {
         let (input, output) = (self.input_tokens, self.streamed.tokens());
-        let cost_micros = self.priced.as_ref().map_or(0, |model| cost_micros(input, 0, output, model));
+        let cost_micros = self.priced.cost_micros(input, 0, output);
         Spend { requests: 1, tokens: input.saturating_add(output), cost_micros }
     }
 

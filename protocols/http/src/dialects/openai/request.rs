@@ -13,7 +13,6 @@ use sluice_wire::Object;
 use super::ask::{self, Chosen, Unfit};
 use super::batch;
 use super::deferred::Later;
-use super::estimate::cost_micros;
 use super::expect::{Expectation, firewall, shape};
 use super::made;
 use super::multipart::Form;
@@ -251,13 +250,11 @@ impl Call<'_> {
         let facts = facts(head, route, &told, &body, tag_fact(&tags), beta(head, served));
         let named = told.model.is_some() || action.effect == Effect::Execute;
         let rules = served.openai.as_ref().filter(|_| named);
-        let priced = rules.and_then(|rules| rules.models.charged(told.model.as_deref())).cloned();
+        let priced = rules.map(|rules| rules.models.charged(told.model.as_deref())).unwrap_or_default();
         let spend = Spend {
             requests: 1,
             tokens: told.input_tokens.saturating_add(told.output_tokens),
-            cost_micros: priced
-                .as_ref()
-                .map_or(0, |model| cost_micros(told.input_tokens, 0, told.output_tokens, model)),
+            cost_micros: priced.cost_micros(told.input_tokens, 0, told.output_tokens),
         };
         let around = outward.around;
         let (stream, background, firm) = (told.stream, told.background, told.firm);

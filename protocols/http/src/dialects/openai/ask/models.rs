@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sluice_mask::json::{Document, Limits, Node};
 
 use super::Unfit;
+use crate::dialects::openai::estimate::cost_micros;
 use crate::dialects::openai::multipart::Form;
 use crate::dialects::openai::routes::{Pointer, Route};
 
@@ -54,15 +55,24 @@ impl Models {
 }
 
 impl Models {
-    /// What a request is charged by: its model, or the dearest one where it names none and its answer may be of any.
-    pub(crate) fn charged(&self, name: Option<&str>) -> Option<&Model> {
-        match (self, name) {
-            (Self::Any, _) => None,
-            (Self::Listed(listed), Some(name)) => listed.get(name),
-            (Self::Listed(listed), None) => {
-                listed.values().max_by_key(|model| (model.output_micros, model.input_micros))
-            }
-        }
+    /// What a request is charged by: its model, or every one where it names none and its answer may be of any.
+    pub(crate) fn charged(&self, name: Option<&str>) -> Prices {
+        Prices(match (self, name) {
+            (Self::Any, _) => Vec::new(),
+            (Self::Listed(listed), Some(name)) => listed.get(name).into_iter().cloned().collect(),
+            (Self::Listed(listed), None) => listed.values().cloned().collect(),
+        })
+    }
+}
+
+/// The prices of the models of which one answers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Prices(Vec<Model>);
+
+impl Prices {
+    /// What tokens cost at most, in millionths of the currency's unit: which model is the dearest depends on them.
+    pub(crate) fn cost_micros(&self, input: u64, cached: u64, output: u64) -> u64 {
+        self.0.iter().map(|model| cost_micros(input, cached, output, model)).max().unwrap_or(0)
     }
 }
 
@@ -135,4 +145,22 @@ fn runs_a_model(route: &Route) -> bool {
     const ACTIONS: [&str; 7] =
         ["llm.chat", "llm.embed", "llm.image", "llm.audio", "llm.video", "llm.realtime", "llm.moderate"];
     ACTIONS.contains(&route.action().name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn which_model_is_the_dearest_depends_on_the_tokens() {
+        let model = |input_micros, output_micros| Model { input_micros, output_micros, ..Model::default() };
+        let (reads, writes) = (model(100_000_000, 9_990_000), model(10_000, 10_000_000));
+        let models = Models::Listed([("reads".to_owned(), reads), ("writes".to_owned(), writes)].into());
+        let cost = |name, input, output| models.charged(name).cost_micros(input, 0, output);
+        assert_eq!(cost(None, 9_000, 10), 900_000 + 100);
+        assert_eq!(cost(None, 0, 1_000), 10_000);
+        assert_eq!(cost(Some("writes"), 9_000, 10), 190);
+        assert_eq!(cost(Some("other"), 9_000, 10), 0);
+        assert_eq!(Models::Any.charged(None).cost_micros(9_000, 0, 10), 0);
+    }
 }
