@@ -9,7 +9,7 @@ use sluice_model::{Operation, Refusal, Ruling, Spend};
 use sluice_wire::{Object, Owner};
 
 use crate::dialects::{Expected, Sight};
-use crate::frame::{Frame, Response};
+use crate::frame::{Frame, Request, Response};
 use crate::gathered::{Gathered, Share, TooMuch};
 use crate::media::{Media, media};
 use crate::refusal::Words;
@@ -27,6 +27,8 @@ pub(crate) enum Output {
     Claim(Vec<Object>),
     /// Nothing follows before it is known whose these are.
     Whose(Vec<Object>),
+    /// This is asked, and its answer takes the place of what came.
+    More(Box<Request>),
     /// Everything has been said.
     Over,
 }
@@ -43,6 +45,8 @@ pub(crate) struct Answer {
     held: Option<Box<Response>>,
     /// The server has said all of it.
     whole: bool,
+    /// The head of what takes the place of a part has not come.
+    between: bool,
     /// The server did not do what was asked.
     failed: bool,
 }
@@ -77,7 +81,17 @@ impl Answer {
     pub(crate) fn new(expected: Expected, veil: Veil) -> Self {
         let mode = Mode::Awaited;
         let begun = Begun::Nothing;
-        Self { expected, veil, mode, ready: VecDeque::new(), begun, held: None, whole: false, failed: false }
+        Self {
+            expected,
+            veil,
+            mode,
+            ready: VecDeque::new(),
+            begun,
+            held: None,
+            whole: false,
+            between: false,
+            failed: false,
+        }
     }
 
     /// An answer that the broker gives by itself.
@@ -93,6 +107,12 @@ impl Answer {
 
     /// The head of the server's answer.
     pub(crate) fn head(&mut self, head: &Response, served: &Served, share: Share) {
+        if std::mem::take(&mut self.between) {
+            if self.unacceptable(head).is_some() || !head.status.is_success() || media(&head.headers) != Media::Json {
+                self.fail(&bad_answer("server-error", "the server did not give the next part of a list"));
+            }
+            return;
+        }
         if !matches!(self.mode, Mode::Awaited) {
             return;
         }
@@ -269,6 +289,14 @@ impl Answer {
                     self.ready.push_back(Output::Whose(objects));
                     return;
                 }
+                (Seen::More(request), Some((_, body))) => {
+                    body.clear();
+                    self.whole = false;
+                    self.between = true;
+                    self.ready.push_back(Output::More(request));
+                    return;
+                }
+                (Seen::More(_), None) => {}
                 (Seen::Refuse(words), _) => self.fail(&words),
                 (Seen::Over, _) => self.over(),
             }
@@ -423,6 +451,8 @@ pub(crate) enum Seen {
     Claim(Vec<Object>),
     /// Objects of which the client may only be told if they are its own.
     Whose(Vec<Object>),
+    /// The answer to this takes the place of what came.
+    More(Box<Request>),
     /// The answer cannot be shown.
     Refuse(Words),
     Over,

@@ -180,6 +180,12 @@ impl Gathered {
         Ok(bytes)
     }
 
+    /// Forgets what came.
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.share.shrink(0);
+    }
+
     /// What was made of the body, with its room.
     pub(crate) fn around(&mut self, bytes: Bytes) -> Bytes {
         let nothing = Share { room: Arc::clone(&self.share.room), whose: self.share.whose.clone(), bytes: 0 };

@@ -240,6 +240,10 @@ impl HttpMachine {
                     sent.errand = true;
                     errand = Some((Errand::Look, objects));
                 }
+                Some(Output::More(request)) => {
+                    out.to_server(sent.op, Frame::Request(request));
+                    out.to_server(sent.op, Frame::End);
+                }
                 Some(Output::Over) => {
                     self.finish(out);
                     return;
@@ -307,7 +311,7 @@ impl HttpMachine {
                     while let Some(output) = sent.answer.next() {
                         match output {
                             Output::Frame(frame) => out.to_client(op, frame),
-                            Output::Ask(..) | Output::Claim(_) | Output::Whose(_) => {}
+                            Output::Ask(..) | Output::Claim(_) | Output::Whose(_) | Output::More(_) => {}
                             Output::Over => break,
                         }
                     }

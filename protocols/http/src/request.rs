@@ -305,7 +305,7 @@ impl Prepared {
 
     /// What is sent under an allow with these obligations.
     pub(crate) fn send(self, obligations: &Obligations, who: &str, served: &Served) -> Result<Sending, Words> {
-        let Self { metered, mut head, around, body, share, inside, expected, own, .. } = self;
+        let Self { metered, mut head, around, body, share, inside, mut expected, own, .. } = self;
         let counted = |budget: &Budget| matches!(budget.unit, Unit::Tokens | Unit::Cost);
         if metered == Metered::Never && obligations.controls.budgets.iter().any(counted) {
             return Err(Words::of_flaw(UNMETERED));
@@ -320,8 +320,6 @@ impl Prepared {
         let empty = matches!(body, Body::None);
         let streamed = if let Body::Stream(length) = &body { Some(*length) } else { None };
         let body = body.covered(inside, &withheld)?;
-        // After the body is covered: what was given a token there may be put back.
-        let answer = Answer::new(expected, served.classes.toward_client(obligations, who));
         let protected = match around {
             Inside::Clean => Vec::new(),
             Inside::Unclear => served.headers.withheld(&head.headers, &withheld),
@@ -341,6 +339,11 @@ impl Prepared {
             head.headers.insert(CONTENT_LENGTH, bytes.into());
         }
         let head = Request::new(head.method, head.path, head.headers, length);
+        if let Some(expectation) = &mut expected.openai {
+            expectation.sent(&head);
+        }
+        // After the body is covered: what was given a token there may be put back.
+        let answer = Answer::new(expected, served.classes.toward_client(obligations, who));
         let body = if streamed.is_some() { None } else { body.map(|bytes| share.around(bytes)) };
         Ok(Sending { head: Some(head), body, answer })
     }

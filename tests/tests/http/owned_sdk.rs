@@ -1,6 +1,7 @@
 //! Unmodified SDKs where objects belong to who made them.
 #![expect(clippy::indexing_slicing, reason = "tests")]
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
@@ -105,4 +106,45 @@ fn containers_of_a_streamed_response_are_known_once_it_tells_of_them() {
     let next = json!({ "model": "gpt-small", "input": [{ "role": "user", "content": "Well?" }, ran], "store": false });
     let _own = ask("ann", "POST", "/responses", &next.to_string()).with(200);
     assert_eq!(ask("bob", "POST", "/responses", &next.to_string()).status(), 404);
+}
+
+/// A server that keeps files, and lists the newest first, in parts.
+fn filing() -> impl Answer {
+    let files = Mutex::new(Vec::<Value>::new());
+    move |told: &Told, peer: &mut Peer| {
+        let Ok(mut files) = files.lock() else { return };
+        let line = told.line().to_owned();
+        if line.starts_with("POST") {
+            let file = json!({ "id": format!("file-{:03}", files.len()), "object": "file", "bytes": 1, "created_at": 1,
+                               "filename": "a.txt", "purpose": "user_data", "status": "processed" });
+            files.insert(0, file.clone());
+            return peer.json(&file.to_string());
+        }
+        let query = line.split(' ').nth(1).and_then(|path| path.split_once('?')).map_or("", |(_, query)| query);
+        let asked = |name: &str| query.split('&').filter_map(|pair| pair.split_once('=')).find(|pair| pair.0 == name);
+        let limit = asked("limit").and_then(|(_, limit)| limit.parse().ok()).unwrap_or(20);
+        let begin = asked("after").map_or(0, |(_, id)| files.iter().position(|file| file["id"] == id).unwrap_or(0) + 1);
+        let part: Vec<&Value> = files.iter().skip(begin).take(limit).collect();
+        let id = |file: Option<&&Value>| file.map_or(Value::Null, |file| file["id"].clone());
+        let list = json!({ "object": "list", "data": part, "first_id": id(part.first()), "last_id": id(part.last()),
+                           "has_more": files.len() > begin + part.len() });
+        peer.json(&list.to_string());
+    }
+}
+
+#[test]
+fn lists_are_whole_however_much_others_have_made() {
+    let stand = stand(filing());
+    let files = |who: &str, made: &str| sdk(&stand, who).with("SLUICE_MADE", made).run("pages.py");
+    let newest_first = |ids: &Value| Value::from_iter(ids.as_array().into_iter().flatten().rev().cloned());
+    let old = files("ann", "3").step("made")["ids"].clone();
+    let others = files("bob", "150");
+    assert_eq!(others.step("listed")["ids"], newest_first(&others.step("made")["ids"]));
+    assert_eq!(files("ann", "0").step("listed")["ids"], newest_first(&old));
+    let new = files("ann", "1");
+    let mut all = newest_first(&new.step("made")["ids"]).as_array().cloned().unwrap_or_default();
+    all.extend(newest_first(&old).as_array().cloned().unwrap_or_default());
+    assert_eq!(new.step("listed")["ids"], Value::from(all));
+    assert_eq!(files("cy", "0").step("listed")["ids"], json!([]));
+    stand.broker.log_is_clean();
 }

@@ -238,7 +238,8 @@ impl Link for ServerLink {
             }
             At::Over => {
                 self.at = At::Over;
-                Poll::Ready(Ok(None))
+                // Another request is on its way.
+                if self.fed.is_empty() { Poll::Ready(Ok(None)) } else { Poll::Pending }
             }
             At::Lost(error) => Poll::Ready(Err(error)),
             At::Asked(_) => Poll::Ready(Err(Violation::server("the request was lost").into())),

@@ -31,7 +31,7 @@ use walk::Reader;
 pub(crate) use form::{AskedForm, read_form};
 pub(crate) use models::{Chosen, Model, Models, Prices};
 pub(crate) use outputs::Output;
-pub(super) use parts::is_word;
+pub(super) use parts::{is_id, is_word};
 
 /// What the configuration of a target says about requests.
 #[derive(Clone, Copy, Debug)]

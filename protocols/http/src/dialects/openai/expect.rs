@@ -11,11 +11,13 @@ use std::sync::Arc;
 use super::ask::Prices;
 use super::called;
 use super::deferred::Ticket;
-use super::made::{self, Made};
+use super::made::{self, Listed, Made};
+use super::pages::Pages;
 use super::routes::{Answer, Route, Yield};
 use super::screen::{CallRuling, End, Fault, Firewall, Next, Options, Screen, Shape, UsageChunk};
 use crate::answer::{Look, Seen, bad_answer};
 use crate::dialects::{Sight, rest};
+use crate::frame::Request;
 use crate::media::Media;
 use crate::refusal::Words;
 use crate::request::Opaque;
@@ -48,11 +50,20 @@ pub(crate) struct Expectation {
     pub(super) lists: Option<&'static str>,
     /// The models that may be named, where the answer is the list of models.
     pub(super) models: Option<BTreeSet<String>>,
+    /// The further parts of such a list.
+    pub(super) pages: Option<Pages>,
     /// Of a request that waited for people while nobody waited for it: what the server makes of it.
     pub(crate) ticket: Option<Ticket>,
 }
 
 impl Expectation {
+    /// This is sent.
+    pub(crate) fn sent(&mut self, head: &Request) {
+        if let Some(pages) = &mut self.pages {
+            pages.begin(head);
+        }
+    }
+
     /// How an answer of that kind is to be looked at.
     pub(crate) fn sight(&mut self, status: StatusCode, media: Media, veil: &Veil, opaque: Option<Box<Opaque>>) -> Look {
         if !status.is_success() {
@@ -89,7 +100,8 @@ impl Expectation {
     fn glass(&self, veil: &Veil, ticket: Option<Ticket>, creates: &[Yield]) -> Sight {
         let alias = self.model.clone().filter(|model| self.real_model.as_ref().is_some_and(|real| real != model));
         let event_bytes = usize::try_from(self.served.limits.event_bytes).unwrap_or(usize::MAX);
-        let made = Made::new(self.served.objects, creates, self.lists).showing_models(self.models.clone());
+        let made = Made::new(self.served.objects, creates, self.lists);
+        let made = made.going_on(self.pages.clone()).showing_models(self.models.clone());
         let options = Options {
             usage_chunk: self.usage_chunk,
             after: self.after,
@@ -114,7 +126,8 @@ impl Expectation {
             ticket,
             made_id: None,
             made,
-            unclaimed: None,
+            instead: None,
+            claiming: false,
         }))
     }
 }
@@ -166,8 +179,10 @@ pub(crate) struct Glass {
     ticket: Option<Ticket>,
     made_id: Option<String>,
     made: Made,
-    /// What may leave once it is written down whose the objects in it are.
-    unclaimed: Option<Next>,
+    /// What comes instead of a list.
+    instead: Option<Seen>,
+    /// It is being written down whose the objects are that what comes next tells of.
+    claiming: bool,
 }
 
 impl Glass {
@@ -203,8 +218,15 @@ impl Glass {
 
     /// Whose the listed objects are.
     pub(crate) fn told(&mut self, owners: &[Owner]) {
-        if let Some(body) = self.made.only_own(owners) {
-            self.show(body);
+        match self.made.only_own(owners) {
+            Some(Listed::Shown(body)) => self.show(body),
+            Some(Listed::More(request)) => self.instead = Some(Seen::More(request)),
+            Some(Listed::TooMuch) => {
+                let message =
+                    "nothing that is listed so far is yours, and the list goes on: ask for what comes after it";
+                self.instead = Some(Seen::Refuse(bad_answer("list-too-long", message)));
+            }
+            None => {}
         }
     }
 
@@ -232,22 +254,22 @@ impl Glass {
         if self.over {
             return None;
         }
+        if let Some(instead) = self.instead.take() {
+            return Some(instead);
+        }
         if let Some(objects) = self.made.question() {
             return Some(Seen::Whose(objects));
         }
-        let next = match self.unclaimed.take() {
-            Some(next) => next,
-            None => self.screen.next()?,
-        };
-        if !self.whole {
-            let told = self.screen.take_told();
-            self.made.note(self.screen.notes().object.as_deref(), told);
-        }
+        self.claiming = false;
         if let Some(objects) = self.made.claim() {
-            self.unclaimed = Some(next);
+            self.claiming = true;
             return Some(Seen::Claim(objects));
         }
-        Some(match next {
+        Some(match self.screen.next()? {
+            Next::Told(objects) => {
+                self.claiming = true;
+                Seen::Claim(objects)
+            }
             Next::Bytes(bytes) => {
                 // Once it is known to be the client's.
                 if let (Some(ticket), Some(id)) = (self.ticket.take(), self.made_id.take()) {
@@ -275,11 +297,7 @@ impl Glass {
     }
 
     pub(crate) fn fail(&mut self, words: &Words) {
-        // It is not known that what it tells of is the client's, and what is behind it may tell of the same.
-        match self.unclaimed.take() {
-            Some(_) => self.screen.fail_at_once(words),
-            None => self.screen.fail(words),
-        }
+        if self.claiming { self.screen.fail_at_once(words) } else { self.screen.fail_untold(words) }
     }
 
     /// What the answer says that it used up.

@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use sluice_mask::json::{Document, Edits, Node};
+use sluice_mask::json::{Document, Edits, Kind, Node};
 use sluice_wire::{Object, Owner};
 
+use super::pages::{After, Pages};
 use super::routes::{Pointer, Route, Yield};
 use crate::dialects::rest::JSON_LIMITS;
+use crate::frame::Request;
 use crate::target::Objects;
 
 /// The objects of one answer, where objects belong to whoever made them.
@@ -18,12 +20,13 @@ pub(super) struct Made {
     lists: Option<&'static str>,
     /// Not yet written down.
     unclaimed: Vec<Object>,
-    /// The object that the stream is about has been noted.
-    noted: bool,
     /// The models that may be named, where the answer is the list of models.
     models: Option<BTreeSet<String>>,
     /// A list that waits for its owners, and what it lists.
     list: Option<Document>,
+    /// The further parts of the list, and how many objects the first one had.
+    pages: Pages,
+    most: Option<usize>,
     asked: Option<Vec<Object>>,
 }
 
@@ -33,6 +36,12 @@ impl Made {
             Objects::Owned => Self { owned: true, creates: creates.to_vec(), lists, ..Self::default() },
             Objects::Shared => Self::default(),
         }
+    }
+
+    /// A list goes on past what is not shown.
+    pub(super) fn going_on(mut self, pages: Option<Pages>) -> Self {
+        self.pages = pages.unwrap_or_default();
+        self
     }
 
     /// The list of models shows those only that may be named.
@@ -72,28 +81,44 @@ impl Made {
     }
 
     /// The list without what is not the client's own; what its own items tell of is the client's as well.
-    pub(super) fn only_own(&mut self, owners: &[Owner]) -> Option<Bytes> {
+    pub(super) fn only_own(&mut self, owners: &[Owner]) -> Option<Listed> {
         let document = self.list.take()?;
+        let root = document.root();
+        let most = *self.most.get_or_insert(owners.len());
+        if !owners.contains(&Owner::Own) {
+            match self.pages.after(root) {
+                After::Nothing => {}
+                After::Ask(request) => return Some(Listed::More(request)),
+                After::TooMuch => return Some(Listed::TooMuch),
+            }
+        }
         let mut edits = Edits::new(&document);
-        for (index, item) in items(document.root()).enumerate() {
-            if owners.get(index) == Some(&Owner::Own) {
+        let mut shown = Vec::new();
+        let mut more = false;
+        for (index, item) in items(root).enumerate() {
+            let own = owners.get(index) == Some(&Owner::Own);
+            if own && shown.len() < most {
                 self.unclaimed.extend(self.creates.iter().flat_map(|made| listed(item, *made)));
+                shown.push(id(item));
             } else {
+                more |= own;
                 edits.remove(item).ok()?;
             }
         }
-        // The ends of a page name objects as well.
-        for name in ["first_id", "last_id"] {
-            let end = document.root().get(name).and_then(|node| Some((node, node.text()?)));
-            if let Some((node, end)) = end {
-                let own =
-                    items(document.root()).zip(owners).any(|(item, owner)| *owner == Owner::Own && id(item) == end);
-                if !own {
-                    edits.replace_raw(node, "null").ok()?;
-                }
+        if let Some(node) = root.get("has_more").filter(|_| more) {
+            edits.replace_raw(node, "true").ok()?;
+        }
+        // The ends of a part name objects as well.
+        for (name, end) in [("first_id", shown.first()), ("last_id", shown.last())] {
+            let Some(node) = root.get(name).filter(|node| node.text().as_deref() != end.map(String::as_str)) else {
+                continue;
+            };
+            match end {
+                Some(end) if node.kind() == Kind::String => edits.replace_text(node, end).ok()?,
+                Some(_) | None => edits.replace_raw(node, "null").ok()?,
             }
         }
-        Some(edits.apply())
+        Some(Listed::Shown(edits.apply()))
     }
 
     /// What the events of a stream make known.
@@ -101,19 +126,20 @@ impl Made {
         self.creates.clone()
     }
 
-    /// Notes the object that a stream is about, and what else its events tell of.
-    pub(super) fn note(&mut self, object: Option<&str>, told: Vec<Object>) {
-        self.unclaimed.extend(told);
-        let about = self.creates.iter().find(|made| made.at.is_one());
-        let (true, false, Some(id), Some(made)) = (self.owned, self.noted, object, about) else { return };
-        self.noted = true;
-        self.unclaimed.push(Object { class: made.class.to_owned(), id: id.to_owned() });
-    }
-
     /// The objects to write down before anything more is released.
     pub(super) fn claim(&mut self) -> Option<Vec<Object>> {
         (!self.unclaimed.is_empty()).then(|| std::mem::take(&mut self.unclaimed))
     }
+}
+
+/// What becomes of a part of a list.
+#[derive(Debug)]
+pub(super) enum Listed {
+    Shown(Bytes),
+    /// Nothing of it is the client's; what comes next may be.
+    More(Box<Request>),
+    /// The same, and so far nobody looks.
+    TooMuch,
 }
 
 /// Whether an answer cannot be asked for again (<https://platform.openai.com/docs/api-reference/chat/create#chat-create-store>,
@@ -189,8 +215,11 @@ fn collect(node: Node<'_>, steps: &[&str], found: &mut Vec<String>) {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+    use http::{HeaderMap, Method};
+
     use super::super::routes::{Found, Routes};
     use super::*;
+    use crate::frame::Length;
 
     fn object(class: &str, id: &str) -> Object {
         Object { class: class.to_owned(), id: id.to_owned() }
@@ -204,8 +233,28 @@ mod tests {
         );
         assert_eq!(made.read(body), None);
         assert_eq!(made.question().unwrap(), [object("file", "a"), object("file", "b"), object("file", "c")]);
-        let own = made.only_own(&[Owner::Other, Owner::Own, Owner::Nobody]).unwrap();
-        assert_eq!(own, r#"{"data":[{"id":"b"}],"first_id":null,"last_id":null,"has_more":false}"#.as_bytes());
+        let Some(Listed::Shown(own)) = made.only_own(&[Owner::Other, Owner::Own, Owner::Nobody]) else {
+            panic!("something is shown")
+        };
+        assert_eq!(own, r#"{"data":[{"id":"b"}],"first_id":"b","last_id":"b","has_more":false}"#.as_bytes());
+    }
+
+    #[test]
+    fn a_list_goes_on_past_what_others_made() {
+        let mut pages = Pages::default();
+        pages.begin(&Request::new(Method::GET, "/files?limit=2".to_owned(), HeaderMap::new(), Length::None));
+        let mut made = Made::new(Objects::Owned, &[], Some("file")).going_on(Some(pages));
+        assert_eq!(made.read(Bytes::from_static(br#"{"data":[{"id":"a"},{"id":"b"}],"has_more":true}"#)), None);
+        let Some(Listed::More(next)) = made.only_own(&[Owner::Other, Owner::Other]) else { panic!("it goes on") };
+        assert_eq!(next.path, "/files?after=b&limit=100");
+        // No more than the client asked for.
+        let more =
+            br#"{"data":[{"id":"c"},{"id":"d"},{"id":"e"},{"id":"f"}],"first_id":"c","last_id":"f","has_more":false}"#;
+        assert_eq!(made.read(Bytes::from_static(more)), None);
+        let owners = [Owner::Own, Owner::Nobody, Owner::Own, Owner::Own];
+        let Some(Listed::Shown(own)) = made.only_own(&owners) else { panic!("something is shown") };
+        let expected = r#"{"data":[{"id":"c"},{"id":"e"}],"first_id":"c","last_id":"e","has_more":true}"#;
+        assert_eq!(own, expected.as_bytes());
     }
 
     #[test]
@@ -234,21 +283,6 @@ mod tests {
         ];
         let own = vec![object("file", "file-own"), object("file", "file-own-too")];
         assert_eq!(list("/fine_tuning/jobs", "fine_tuning_job", jobs), Some(own));
-    }
-
-    #[test]
-    fn a_stream_is_about_one_object() {
-        let routes = Routes::published();
-        let noted = |method: &str, path: &str| {
-            let Found::Route { route, .. } = routes.find(method, path) else { panic!("{path}") };
-            let mut made = Made::new(Objects::Owned, route.creates(), route.lists());
-            made.note(Some("x_1"), Vec::new());
-            made.claim()
-        };
-        assert_eq!(noted("POST", "/responses"), Some(vec![object("response", "x_1")]));
-        assert_eq!(noted("POST", "/threads/runs"), Some(vec![object("thread", "x_1")]));
-        // Read again, it makes nothing known but containers, by ids of their own.
-        assert_eq!(noted("GET", "/responses/x_1"), None);
     }
 
     #[test]

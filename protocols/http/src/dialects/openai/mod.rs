@@ -11,6 +11,7 @@ mod images;
 mod made;
 mod multipart;
 mod owned;
+mod pages;
 mod parts;
 mod programs;
 mod request;

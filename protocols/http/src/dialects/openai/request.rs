@@ -17,6 +17,7 @@ use super::expect::{Expectation, firewall, shape};
 use super::made;
 use super::multipart::Form;
 use super::owned;
+use super::pages::Pages;
 use super::parts::Parts;
 use super::resume::Resumed;
 use super::routes::{Answer, Body as Kind, Found, Route};
@@ -37,7 +38,7 @@ use crate::schema::{
     self, ADMINISTER, CHAT, LLM, MODEL, OFFER, REALTIME, RUN, SEND_LLM_OPAQUE, TAKE_LLM_OPAQUE, TOOL, TRACE,
 };
 use crate::served::Served;
-use crate::target::Dialect;
+use crate::target::{Dialect, Objects};
 use crate::validate::Media;
 use crate::veil::begins_container;
 use told::Told;
@@ -275,6 +276,7 @@ impl Call<'_> {
             creates: made::created(route, told.passing),
             lists: route.lists(),
             models: (route.template() == "/models").then(|| served.openai.as_ref()?.named_models()).flatten(),
+            pages: may_go_on(route, served).then(Pages::default),
             ticket: None,
         };
         let expected = Expected {
@@ -308,6 +310,13 @@ impl Call<'_> {
             later: None,
         })
     }
+}
+
+/// Whether a list shows some of its objects only, and may be asked for in parts.
+fn may_go_on(route: &Route, served: &Served) -> bool {
+    route.lists().is_some()
+        && served.objects == Objects::Owned
+        && ["after", "limit"].iter().all(|name| route.allows_query(name))
 }
 
 /// The objects of a request that belong to whoever made them.

@@ -72,6 +72,8 @@ pub(crate) enum End {
 pub(crate) enum Next {
     /// For the client, encoded.
     Bytes(Bytes),
+    /// Objects that what comes next tells of.
+    Told(Vec<Object>),
     /// A call that somebody has to rule on, with [`Screen::ruled`]. Until then nothing comes after it.
     Ask(ToolCall),
     /// The answer is over.
@@ -82,6 +84,7 @@ impl fmt::Debug for Next {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
+            Self::Told(objects) => write!(f, "Told({})", objects.len()),
             Self::Ask(call) => write!(f, "Ask({call:?})"),
             Self::Finished => f.write_str("Finished"),
         }
@@ -152,6 +155,7 @@ impl Screen {
     /// Why the body cannot be shown; nothing but the end is in the queue then.
     pub(crate) fn body(&mut self, body: Bytes) -> Result<(), Fault> {
         self.whole = true;
+        self.desk.notes.tell_nothing();
         let question = body::body(body, &mut self.desk).map_err(|fault| self.break_off(fault))?;
         self.ask(question).map_err(|fault| self.break_off(fault))
     }
@@ -185,7 +189,13 @@ impl Screen {
         self.stop(&Failure::of(words));
     }
 
-    /// The same, and nothing that has not left leaves any more.
+    /// The same where nobody takes down any more what is told.
+    pub(crate) fn fail_untold(&mut self, words: &Words) {
+        self.desk.outlet.forget_told();
+        self.stop(&Failure::of(words));
+    }
+
+    /// The same where what was told last was not taken down.
     pub(crate) fn fail_at_once(&mut self, words: &Words) {
         self.desk.outlet.clear();
         self.stop(&Failure::of(words));
@@ -224,13 +234,9 @@ impl Screen {
     }
 
     /// Ids that the answer brought into being.
+    #[cfg(test)]
     pub(crate) fn notes(&self) -> &Notes {
         &self.desk.notes
-    }
-
-    /// Objects that events have told of since this was asked last.
-    pub(crate) fn take_told(&mut self) -> Vec<Object> {
-        self.desk.notes.take_told()
     }
 
     /// Why the answer was broken off, if it was.

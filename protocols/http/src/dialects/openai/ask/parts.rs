@@ -217,7 +217,7 @@ pub(in crate::dialects::openai) fn is_word(name: &str) -> bool {
 }
 
 /// An id, in the characters that ids in paths have.
-pub(super) fn is_id(id: &str) -> bool {
+pub(in crate::dialects::openai) fn is_id(id: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte);
     (1..=256).contains(&id.len()) && id.bytes().all(plain)
 }

@@ -163,9 +163,9 @@ impl Pointer {
         self.0.split('.')
     }
 
-    /// Says whether there is one such place at most.
-    pub(crate) fn is_one(self) -> bool {
-        self.steps().all(|step| step != Self::EVERY)
+    /// Says whether it is the id of the object itself.
+    pub(crate) fn is_itself(self) -> bool {
+        self.0 == "id"
     }
 
     /// The steps from an item of a response on.

@@ -78,6 +78,10 @@ impl Desk {
             self.usage = Some(usage);
         }
         self.notes.read(root);
+        let told = self.notes.take_told();
+        if !told.is_empty() {
+            self.outlet.tell(told);
+        }
         if !self.asks() {
             self.notes.read_calls(root);
         }

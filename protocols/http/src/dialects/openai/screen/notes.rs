@@ -34,8 +34,13 @@ impl Notes {
         Self { yields, ..Self::default() }
     }
 
+    /// The answer is one body, which somebody else has read.
+    pub(super) fn tell_nothing(&mut self) {
+        self.yields.clear();
+    }
+
     /// The objects that events have told of since this was asked last.
-    pub(crate) fn take_told(&mut self) -> Vec<Object> {
+    pub(super) fn take_told(&mut self) -> Vec<Object> {
         std::mem::take(&mut self.untaken)
     }
 
@@ -45,6 +50,9 @@ impl Notes {
         let object = response.unwrap_or(root);
         if self.object.is_none() && (response.is_some() || root.get("object").is_some()) {
             self.object = text(object, "id");
+            let about = self.yields.iter().filter(|made| made.at.is_itself());
+            let told = about.flat_map(|made| told_of(object, made.class, made.at.steps())).collect();
+            self.add(told);
         }
         self.read_told(object, root.get("item"));
     }
@@ -52,12 +60,16 @@ impl Notes {
     /// Reads what a response tells of, and what an item of one does.
     fn read_told(&mut self, response: Node<'_>, item: Option<Node<'_>>) {
         let mut told = Vec::new();
-        for made in self.yields.iter().filter(|made| !made.at.is_one()) {
+        for made in self.yields.iter().filter(|made| !made.at.is_itself()) {
             told.extend(told_of(response, made.class, made.at.steps()));
             if let (Some(item), Some(steps)) = (item, made.at.within_output()) {
                 told.extend(told_of(item, made.class, steps));
             }
         }
+        self.add(told);
+    }
+
+    fn add(&mut self, told: Vec<Object>) {
         for object in told {
             if self.known.len() < MAX_OBJECTS && self.known.insert(object.clone()) {
                 self.untaken.push(object);

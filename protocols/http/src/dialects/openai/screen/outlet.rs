@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use sluice_mask::json::{Edits, Node};
+use sluice_wire::Object;
 
 use crate::sse::Event;
 
@@ -90,9 +91,20 @@ impl Outlet {
         self.queue.retain(|next| !matches!(next, Next::Ask(_)));
     }
 
+    /// Nothing leaves after this before somebody knows of these objects.
+    pub(super) fn tell(&mut self, objects: Vec<Object>) {
+        self.queue.push_back(Next::Told(objects));
+    }
+
     /// Forgets what has not left.
     pub(super) fn clear(&mut self) {
         self.queue.clear();
+    }
+
+    /// Forgets what nobody knows of.
+    pub(super) fn forget_told(&mut self) {
+        let told = self.queue.iter().position(|next| matches!(next, Next::Told(_)));
+        self.queue.truncate(told.unwrap_or(self.queue.len()));
     }
 
     /// From here on events are counted anew.

@@ -127,6 +127,10 @@ impl Run {
                     };
                     self.screen.ruled(ruling);
                 }
+                Next::Told(objects) => {
+                    let told = objects.iter().map(|object| format!(" {}={}", object.class, object.id));
+                    self.log.push(format!("told{}", told.collect::<String>()));
+                }
                 Next::Finished => self.log.push("end".to_owned()),
             }
         }

@@ -1,6 +1,7 @@
 //! Streams of typed events.
 
 use super::*;
+use crate::dialects::openai::routes::{Found, Routes, Yield};
 
 fn numbers(run: &Run) -> Vec<i64> {
     run.data().iter().filter_map(|event| event["sequence_number"].as_i64()).collect()
@@ -167,4 +168,43 @@ fn json_in_pieces_is_looked_at_as_json() {
         r#"{{"type":"response.output_text.delta",{place},"delta":"[link](https://a.example) and more "}}"#
     ));
     assert_eq!(run.data()[0]["delta"], "[link](https://a.example) and more ", "only what may be JSON waits");
+}
+
+#[test]
+fn what_events_tell_of_is_told_before_them() {
+    let yields = |method: &str, path: &str| {
+        let routes = Routes::published();
+        let Found::Route { route, .. } = routes.find(method, path) else { panic!("{path}") };
+        route.creates().to_vec()
+    };
+    let told = |shape: Shape, yields: Vec<Yield>, events: &[Value]| {
+        let mut run = Run::new(closed(), shape, Options { yields, ..options(Firewall::On) });
+        for event in events {
+            run.event(&event.to_string());
+        }
+        let told = run.log.iter().enumerate().filter(|(_, line)| line.starts_with("told"));
+        told.map(|(at, line)| format!("{at} {line}")).collect::<Vec<_>>()
+    };
+    let code = |container: &str| json!({ "type": "code_interpreter_call", "id": "ci_1", "container_id": container });
+    let shell = json!({ "type": "shell_call_output", "id": "sh_1", "environment": { "container_id": "cntr_2" } });
+    let events = [
+        json!({ "type": "response.created", "response": { "id": "resp_1", "output": [] } }),
+        json!({ "type": "response.output_item.added", "output_index": 0, "item": code("cntr_1") }),
+        json!({ "type": "response.output_item.done", "output_index": 0, "item": code("cntr_1") }),
+        json!({ "type": "response.output_item.done", "output_index": 1, "item": shell }),
+        json!({ "type": "response.completed", "response": { "id": "resp_2", "output": [code("cntr_1"), shell] } }),
+    ];
+    let made = told(Shape::Responses, yields("POST", "/responses"), &events);
+    let expected = [
+        "0 told response=resp_1",
+        "2 told item_reference=ci_1 container=cntr_1",
+        "5 told item_reference=sh_1 container=cntr_2",
+    ];
+    assert_eq!(made, expected);
+    // Read again, it makes nothing known but what is in it.
+    let read = told(Shape::Responses, yields("GET", "/responses/resp_1"), &events[..2]);
+    assert_eq!(read, ["1 told item_reference=ci_1 container=cntr_1"]);
+    assert_eq!(told(Shape::Responses, Vec::new(), &events), [""; 0]);
+    let run = [json!({ "object": "thread.run", "id": "run_1", "thread_id": "thread_1", "usage": null, "choices": [] })];
+    assert_eq!(told(Shape::Other, yields("POST", "/threads/runs"), &run), ["0 told thread=thread_1"]);
 }
