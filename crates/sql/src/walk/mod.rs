@@ -5,6 +5,7 @@
 mod budget;
 mod call;
 mod column;
+mod copy;
 mod cursor;
 mod define;
 mod expr;
