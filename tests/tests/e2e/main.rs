@@ -2,6 +2,7 @@
 
 mod changes;
 mod classify;
+mod definitions;
 mod disk;
 mod explained;
 mod flow;

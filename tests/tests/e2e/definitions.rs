@@ -1,0 +1,149 @@
+//! Definitions, and what runs because of them: each is asked for like a query.
+
+use sluice_tests::broker::{Broker, Setup, Target};
+use sluice_tests::canary::Scan;
+use sluice_tests::database::{Database, Server};
+
+const DATA: &str = "\
+    CREATE TABLE customers(id int PRIMARY KEY, email text, email_lc text GENERATED ALWAYS AS (lower(email)) STORED);\
+    INSERT INTO customers VALUES (1,'zq7x.k1@leak.example.com'),(2,'zq7x.k2@leak.example.com');\
+    CREATE TABLE plain(id int PRIMARY KEY, v text);\
+    INSERT INTO plain VALUES (1,'hello');\
+    CREATE TABLE notes(plain int REFERENCES plain(id), note text);\
+    INSERT INTO notes VALUES (1,'kept');\
+    CREATE FUNCTION fill() RETURNS trigger LANGUAGE plpgsql AS \
+     $$ BEGIN NEW.v := (SELECT email FROM public.customers ORDER BY id LIMIT 1); RETURN NEW; END $$;\
+    CREATE FUNCTION peek() RETURNS text LANGUAGE sql AS $$ SELECT email FROM public.customers ORDER BY id LIMIT 1 $$;\
+    CREATE TABLE filled(id int, v text);\
+    CREATE TRIGGER fill BEFORE INSERT ON filled FOR EACH ROW EXECUTE FUNCTION fill();\
+    CREATE TABLE peeking(id int, v text DEFAULT peek());\
+    CREATE DOMAIN reading AS text CHECK (pg_read_file(VALUE) IS NOT NULL);\
+    CREATE SCHEMA dev";
+
+const POLICY: &str = "\
+    @id(\"devs\") permit (principal in Group::\"devs\", action in [Action::\"connect\", Action::\"read\", Action::\"write\", Action::\"define\"], resource);\n\
+    @id(\"elsewhere\") permit (principal in Group::\"guests\", action in [Action::\"connect\", Action::\"read\"], resource);\n\
+    @id(\"in-dev\") permit (principal in Group::\"guests\", action in [Action::\"write\", Action::\"define\"], resource in Schema::\"shop/dev\");\n\
+    @id(\"one-table\") permit (principal in Group::\"guests\", action == Action::\"sql.write\", resource == Table::\"shop/public/plain\");\n\
+    @id(\"keepers\") permit (principal in Group::\"keepers\", action in [Action::\"connect\", Action::\"read\", Action::\"write\"], resource);\n\
+    @id(\"kept\") forbid (principal in Group::\"keepers\", action, resource) \
+     when { context has stmt && context.stmt.kinds.containsAny([\"delete\", \"truncate\"]) };\n\
+    @id(\"fillers\") permit (principal in Group::\"fillers\", action in [Action::\"connect\", Action::\"read\", Action::\"write\"], resource);\n\
+    @id(\"may-fill\") permit (principal in Group::\"fillers\", action == Action::\"sql.call\", resource == Function::\"shop/public/fill\");\n";
+
+fn shop() -> (Broker, Database) {
+    let database = Server::shared().database(DATA);
+    let columns = vec![("public.customers.email".to_owned(), "pii.contact".to_owned())];
+    let mut setup = Setup::new(vec![Target { columns, ..Target::new("shop", "staging", &database) }]);
+    setup.policies = vec![("definitions.cedar".to_owned(), POLICY.to_owned())];
+    (Broker::start(&setup), database)
+}
+
+#[test]
+fn who_may_define_gets_no_function_and_no_value_by_it() {
+    let (broker, database) = shop();
+    let mut dev = broker.wire("dev", "shop", &broker.token("dev", "devs"));
+    let before = database.truth("SELECT count(*) FROM pg_attribute");
+    let path = dev.query("SHOW search_path").ok().rows();
+    for sql in [
+        "ALTER TABLE plain ADD COLUMN leak text DEFAULT (query_to_xml('select email from customers', true, true, '')::text)",
+        "ALTER TABLE plain ALTER COLUMN v TYPE text USING query_to_xml('select email from customers', true, true, '')::text",
+        "CREATE TABLE dev.x (a text DEFAULT query_to_xml('select email from customers', true, true, ''))",
+        "ALTER TABLE plain ADD COLUMN z text DEFAULT set_config('search_path', 'dev,public', false)",
+        "CREATE TABLE dev.q (a text) PARTITION BY LIST (set_config('role', 'none', false))",
+        "CREATE SCHEMA s2 GRANT ALL ON TABLE public.plain TO public",
+        "CREATE TABLE dev.x (a text DEFAULT public.peek())",
+        "CREATE TRIGGER fill BEFORE INSERT ON plain FOR EACH ROW EXECUTE FUNCTION fill()",
+        "SELECT '/etc/passwd'::reading",
+    ] {
+        let _denied = dev.query(sql).refused("42501");
+    }
+    assert_eq!(database.truth("SELECT count(*) FROM pg_attribute"), before);
+    assert_eq!(dev.query("SHOW search_path").ok().rows(), path);
+    let _made = dev.query("CREATE TABLE dev.q (a text) PARTITION BY LIST (a)").ok();
+    let _denied = dev
+        .query("CREATE TABLE dev.q1 PARTITION OF dev.q FOR VALUES IN (set_config('role', 'none', false))")
+        .refused("42501");
+}
+
+#[test]
+fn ordinary_definitions_need_no_more_than_their_verb() {
+    let (broker, _database) = shop();
+    let mut dev = broker.wire("dev", "shop", &broker.token("dev", "devs"));
+    for sql in [
+        "CREATE SEQUENCE dev.numbers",
+        "CREATE TABLE dev.things (id bigserial PRIMARY KEY, num int DEFAULT nextval('dev.numbers'), at timestamptz NOT NULL DEFAULT now(),\
+         tag uuid DEFAULT gen_random_uuid(), name varchar(20) CHECK (length(name) > 1), low text GENERATED ALWAYS AS (lower(name)) STORED,\
+         whose int REFERENCES public.plain(id), data jsonb DEFAULT '{}', UNIQUE (name, at)) WITH (fillfactor = 70)",
+        "CREATE INDEX ON dev.things (lower(name)) WHERE num > 1",
+        "ALTER TABLE dev.things ADD COLUMN more int DEFAULT 1 + 1, ALTER COLUMN num TYPE bigint USING num::bigint",
+        "INSERT INTO dev.things (name) VALUES ('one')",
+        "CREATE DOMAIN dev.short AS text CHECK (length(VALUE) < 5)",
+        "CREATE TABLE dev.parts (a int, b dev.short) PARTITION BY RANGE (a)",
+        "CREATE TABLE dev.part PARTITION OF dev.parts FOR VALUES FROM (MINVALUE) TO (10)",
+        "INSERT INTO dev.parts VALUES (1, 'x')",
+        "CREATE SCHEMA made CREATE TABLE t (a int) CREATE VIEW v AS SELECT id FROM public.plain",
+    ] {
+        let _done = dev.query(sql).ok();
+    }
+    let row = dev.query("SELECT id, num, low, more FROM dev.things").ok().rows();
+    assert_eq!(row, [["1", "1", "one", "2"].map(|text| Some(text.to_owned()))]);
+}
+
+#[test]
+fn generated_columns_are_masked_and_shown_by_check() {
+    let (broker, _database) = shop();
+    let mut dev = broker.wire("dev", "shop", &broker.token("dev", "devs"));
+    let shown = dev.query("SELECT email_lc FROM customers").ok().rows();
+    assert_eq!(shown, [[Some("***".to_owned())], [Some("***".to_owned())]]);
+    let checked = broker.cli(&["check"]).done().said();
+    assert!(checked.contains("`public.customers.email_lc`"), "{checked}");
+}
+
+#[test]
+fn what_a_write_runs_is_asked_for() {
+    let (broker, database) = shop();
+    let mut dev = broker.wire("dev", "shop", &broker.token("dev", "devs"));
+    for sql in ["INSERT INTO filled VALUES (1) RETURNING v", "INSERT INTO peeking (id) VALUES (1) RETURNING v"] {
+        let reply = dev.query(sql);
+        let _denied = reply.refused("42501");
+        Scan::default().none_in(sql, format!("{reply:?}").as_bytes());
+    }
+    assert_eq!(database.truth("SELECT count(*) FROM filled, peeking"), "0");
+    let mut filler = broker.wire("fil", "shop", &broker.token("fil", "fillers"));
+    assert_eq!(filler.query("INSERT INTO filled VALUES (1)").ok().completed().as_deref(), Some("INSERT 0 1"));
+    let _denied = filler.query("INSERT INTO peeking (id) VALUES (1)").refused("42501");
+}
+
+#[test]
+fn what_is_done_to_other_tables_is_asked_for_on_them() {
+    let (broker, database) = shop();
+    let mut guest = broker.wire("gil", "shop", &broker.token("gil", "guests"));
+    for sql in [
+        "TRUNCATE plain CASCADE",
+        "CREATE TABLE dev.k () INHERITS (public.plain)",
+        "ALTER TABLE dev.k INHERIT public.plain",
+    ] {
+        let _denied = guest.query(sql).refused("42501");
+    }
+    assert_eq!(database.truth("SELECT note FROM notes"), "kept");
+    let mut dev = broker.wire("dev", "shop", &broker.token("dev", "devs"));
+    assert_eq!(dev.query("TRUNCATE plain CASCADE").ok().completed().as_deref(), Some("TRUNCATE TABLE"));
+}
+
+#[test]
+fn a_rule_on_kinds_finds_them_wherever_they_stand() {
+    let (broker, database) = shop();
+    let mut keeper = broker.wire("kim", "shop", &broker.token("kim", "keepers"));
+    for sql in [
+        "WITH d AS (DELETE FROM notes RETURNING note) SELECT * FROM d",
+        "EXPLAIN ANALYZE DELETE FROM notes",
+        "PREPARE p AS DELETE FROM notes",
+        "COPY (DELETE FROM notes RETURNING note) TO STDOUT",
+        "PREPARE p AS DELETE FROM notes; EXECUTE p",
+    ] {
+        let _denied = keeper.query(sql).refused("42501");
+    }
+    assert_eq!(database.truth("SELECT note FROM notes"), "kept");
+    let _done = keeper.query("UPDATE notes SET note = 'kept' WHERE plain = 1").ok();
+}
