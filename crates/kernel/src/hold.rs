@@ -18,6 +18,8 @@ const DIGEST_VERSION: &[u8] = b"sluice-approval-2";
 pub(crate) struct Held {
     pub(crate) op: OpId,
     pub(crate) operation: Operation,
+    /// Bound values as people are shown them, where that is not as they are.
+    values: Option<String>,
     pub(crate) hold: Arc<Hold>,
     pub(crate) notice: HoldNotice,
     pub(crate) digest: Digest,
@@ -51,7 +53,7 @@ impl Held {
     pub(crate) fn new(
         id: HoldId,
         op: OpId,
-        operation: Operation,
+        (operation, values): (Operation, Option<String>),
         hold: Arc<Hold>,
         stay: &Stay,
         role: &str,
@@ -72,7 +74,7 @@ impl Held {
             wait_seconds: ttl,
         };
         let digest = digest(&operation, &hold, stay, role);
-        Self { op, operation, hold, notice, digest, requested }
+        Self { op, operation, values, hold, notice, digest, requested }
     }
 
     /// The same as a request that was filed before and still stands.
@@ -101,6 +103,7 @@ impl Held {
         approve: &Arc<dyn Approve>,
         stay: &Stay,
     ) -> BoxFuture<'static, Result<Option<Settled>, Refusal>> {
+        let bound = self.operation.bound.as_ref().map(|bound| bound.content().to_vec());
         let request = ApprovalRequest {
             id: self.notice.id.clone(),
             session: stay.asker.session.clone(),
@@ -112,7 +115,7 @@ impl Held {
             message: self.notice.message.clone(),
             approvals: self.hold.approvals.clone(),
             text: self.operation.text.content().to_vec(),
-            bound: self.operation.bound.as_ref().map(|bound| bound.content().to_vec()),
+            bound: self.values.clone().map(String::into_bytes).or(bound),
             digest: self.digest,
             requested: self.requested,
             expires: self.notice.expires,

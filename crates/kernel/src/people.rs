@@ -67,7 +67,8 @@ where
             return Verdict::Deny(Arc::new(refusal));
         }
         let texts = std::iter::once(&operation.text).chain(&operation.bound);
-        let bytes = texts.clone().map(|text| text.content().len()).fold(0, usize::saturating_add);
+        let shown = self.machine.values(op).map_or(0, |values| values.len());
+        let bytes = texts.clone().map(|text| text.content().len()).fold(shown, usize::saturating_add);
         if texts.clone().all(Text::is_whole) && bytes <= self.limits.shown_bytes {
             return verdict;
         }
@@ -79,7 +80,8 @@ where
 
     pub(crate) fn hold(&mut self, op: OpId, operation: Operation, hold: Arc<Hold>) -> Result<(), FlowError> {
         let id = crate::random::hold_id().map_err(|_| FlowError::Unrecorded)?;
-        let held = Held::new(id, op, operation, hold, self.stay, self.role, self.limits.hold_seconds);
+        let values = self.machine.values(op);
+        let held = Held::new(id, op, (operation, values), hold, self.stay, self.role, self.limits.hold_seconds);
         let (held, filing) = match self.stay.take_standing(&held.digest) {
             Some(standing) => {
                 let held = held.resume(standing);

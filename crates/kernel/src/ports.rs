@@ -130,7 +130,7 @@ pub struct ApprovalRequest {
     pub message: String,
     /// Every approval that must be given.
     pub approvals: Vec<Approval>,
-    /// The exact text, and the exact bound values.
+    /// The exact text, and the bound values as people are shown them: different values differently.
     pub text: Vec<u8>,
     pub bound: Option<Vec<u8>>,
     /// What the approval is for, and nothing else.

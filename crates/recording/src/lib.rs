@@ -26,6 +26,6 @@ pub use event::{
 };
 pub use frame::{Header, SEGMENT_BYTES};
 pub use reader::{End, Mark, Reader, Resume, Unreadable, Verified, verify};
-pub use shown::Shown;
+pub use shown::{Shown, is_hidden};
 pub use transcript::{Frames, Quoted, Transcript};
 pub use writer::{MAX_EVENT_BYTES, Root, TooLarge, Writer};

@@ -34,13 +34,15 @@ fn show(f: &mut fmt::Formatter<'_>, c: char) -> fmt::Result {
         '\t' => f.write_str("\\t"),
         '\\' => f.write_str("\\\\"),
         '\0'..='\x1f' | '\x7f' => write!(f, "\\x{:02x}", u32::from(c)),
-        _ if hidden(c) => write!(f, "\\u{{{:x}}}", u32::from(c)),
+        _ if is_hidden(c) => write!(f, "\\u{{{:x}}}", u32::from(c)),
         _ => f.write_char(c),
     }
 }
 
-/// C1 controls, and what changes the order or the look of text without being seen (Unicode TR 36 §3.1).
-const fn hidden(c: char) -> bool {
+/// Whether it is a C1 control, or changes the order or the look of text without being seen (Unicode TR 36 §3.1): such a character is
+/// escaped wherever people look at what others wrote.
+#[must_use]
+pub const fn is_hidden(c: char) -> bool {
     matches!(c,
         '\u{80}'..='\u{9f}' | '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
         | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'

@@ -66,6 +66,8 @@ pub enum Object {
     Function(Box<str>, Box<str>),
     /// A setting, in lower case.
     Setting(Box<str>),
+    /// A notification channel.
+    Channel(Box<str>),
 }
 
 /// One effect on one object.

@@ -83,6 +83,13 @@ pub trait Machine: Send {
         None
     }
 
+    /// The values bound to an operation that it has asked about, as people are shown them; `None` where they are text as they
+    /// are. Different values are shown differently.
+    fn values(&self, op: OpId) -> Option<String> {
+        let _are_text = op;
+        None
+    }
+
     /// What an operation has used up that is not settled when its flow ends, whyever that is; `None` is all of what was
     /// reserved.
     fn used(&self, op: OpId) -> Option<Spend> {

@@ -1,6 +1,7 @@
 //! The PostgreSQL wire protocol: sign-in, dial, and one pure machine per connection.
 
 mod bearer;
+mod binary;
 mod binding;
 mod cancel;
 mod catalog;

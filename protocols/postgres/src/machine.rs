@@ -5,6 +5,7 @@
 //! that PostgreSQL itself aborts what must be aborted, skips to `Sync` and reports the right status; only the words of
 //! its error are replaced by ours.
 
+mod channels;
 mod cursors;
 mod denial;
 mod function;
@@ -15,6 +16,7 @@ mod question;
 mod replies;
 mod requests;
 mod results;
+mod values;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -40,6 +42,7 @@ use crate::view::{Schemas, View};
 
 pub(crate) use replies::{is_fatal, parameter};
 
+use channels::Channels;
 use lapsing::{Lapses, Stand};
 use naming::{LookedUp, Naming};
 use question::Question;
@@ -86,6 +89,7 @@ pub struct PostgresMachine {
     functions_read: cursors::FunctionsRead,
     last_op: OpId,
     lapses: Lapses,
+    channels: Channels,
     /// Transaction status of the newest `ReadyForQuery`: `I`, `T` or `E`. Nothing else is believed.
     status: u8,
     catalog: CatalogState,
@@ -272,6 +276,7 @@ impl PostgresMachine {
             functions_read: cursors::FunctionsRead::Nothing,
             last_op: OpId::CONNECT,
             lapses: Lapses::default(),
+            channels: Channels::default(),
             status: b'I',
             catalog: CatalogState::Fresh,
             names: NamesAre::Pinned,
@@ -463,8 +468,19 @@ impl sluice_wire::Machine for PostgresMachine {
         Ok(())
     }
 
+    fn unkept(&self, op: OpId, _obligations: &Obligations) -> Option<Refusal> {
+        let question = self.question.as_ref().filter(|question| question.op == op)?;
+        denial::unseen(&question.known.analysis)
+    }
+
+    fn values(&self, op: OpId) -> Option<String> {
+        let question = self.question.as_ref().filter(|question| question.op == op)?;
+        question.bound.as_ref().map(values::Values::shown)
+    }
+
     fn lapsed(&mut self, lapse: Lapse) {
         self.lapse(lapse);
+        self.channels.lapse(lapse);
     }
 
     fn wants(&self) -> Wants {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use sluice_model::{
     Access, Action, Code, Digest, Exposure, Fact, Facts, Meaning, Operation, Refusal, Resource, Shape, Spend, Stage,
-    Text, Usage,
+    Tag, Text, Usage,
 };
 use sluice_sql::{Analysis, Catalog, Object, Prepared, Reason, Verb};
 
@@ -284,6 +284,7 @@ fn resource(object: &Object) -> Resource {
         Object::Table(schema, name) => Resource::new(schema::TABLE, [&**schema, &**name]),
         Object::Function(schema, name) => Resource::new(schema::FUNCTION, [&**schema, &**name]),
         Object::Setting(name) => Resource::new(schema::SETTING, [&**name]),
+        Object::Channel(name) => Resource::new(schema::CHANNEL, [&**name]),
     }
 }
 
@@ -310,7 +311,22 @@ fn exposures(analysis: &Analysis, view: &View) -> Vec<Exposure> {
     };
     let mut exposures: Vec<Exposure> = analysis.uses.iter().map(of).collect();
     exposures.dedup();
+    exposures.extend(heard(analysis, view));
     exposures
+}
+
+/// What a channel that is listened to may show: any class of the database.
+fn heard<'a>(analysis: &'a Analysis, view: &View) -> impl Iterator<Item = Exposure> + use<'a> {
+    let listens = analysis.statements.iter().any(|statement| statement.kind == sluice_sql::Kind::Listen);
+    let tags: BTreeSet<Tag> = view.tags.iter().flatten().cloned().collect();
+    let accesses = analysis.accesses.iter().filter(move |_| listens);
+    accesses.filter_map(move |access| match &access.object {
+        Object::Channel(_) if !tags.is_empty() => {
+            let tags = tags.iter().cloned().collect();
+            Some(Exposure { resource: resource(&access.object), tags, usage: Usage::Reveal })
+        }
+        _ => None,
+    })
 }
 
 /// Every function by its qualified name; an unqualified one may be the server's or one that the accesses name.
@@ -318,7 +334,7 @@ fn functions(analysis: &Analysis) -> Vec<Box<str>> {
     let server = |name: &str| if name.contains('.') { name.into() } else { format!("pg_catalog.{name}").into() };
     let called = analysis.accesses.iter().filter_map(|access| match &access.object {
         Object::Function(schema, name) => Some(format!("{schema}.{name}").into()),
-        Object::Target | Object::Schema(_) | Object::Table(..) | Object::Setting(_) => None,
+        Object::Target | Object::Schema(_) | Object::Table(..) | Object::Setting(_) | Object::Channel(_) => None,
     });
     let all: BTreeSet<Box<str>> = analysis.functions.iter().map(|name| server(name)).chain(called).collect();
     all.into_iter().collect()

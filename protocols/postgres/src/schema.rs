@@ -33,7 +33,7 @@ sluice_model::actions! {
     INSPECT = "sql.inspect" Administer STMT on [TABLE, SETTING, TARGET] "Read catalogs that carry data: statistics, activity, passwords.";
     CALL = "sql.call" Execute STMT on [FUNCTION] "Call a function or procedure that is not on the safe list.";
     SET = "sql.set" Administer STMT on [SETTING] "Change a setting that is not on the safe list.";
-    LISTEN = "sql.listen" Execute STMT on [CHANNEL, TARGET] "LISTEN and NOTIFY.";
+    LISTEN = "sql.listen" Execute STMT on [CHANNEL] "LISTEN and NOTIFY on a channel, `pg_notify` of one that is named by a constant.";
     REPLICATE = "postgres.replicate" Administer STMT on [TARGET] "Each command of a replication connection: whole databases pass it, past every other rule.";
     UNKNOWN = "sql.unknown" Unknown STMT on [TARGET] "What could not be told: DO, and in a database without tagged columns every statement that is not understood.";
 }

@@ -84,6 +84,24 @@ fn an_approval_is_for_one_execution() {
 }
 
 #[test]
+fn nobody_is_asked_to_approve_data_that_is_still_to_come() {
+    let shop = Shop::open();
+    let mut alice = shop.broker.wire("alice", "shop-prod", &shop.broker.token("alice", "analysts"));
+    let before = shop.contents();
+    let copy = "COPY orders (id, customer_id, total) FROM STDIN";
+    for sent in [say::query(copy.as_bytes()), say::query(format!("SELECT 1; {copy}").as_bytes()), say::extended(copy)] {
+        alice.send(&sent);
+        let reply = alice.reply();
+        let refused = reply.refused("42501");
+        assert!(refused.detail.contains("copy-unseen") && refused.hint.contains("INSERT"), "{refused:?}");
+        assert!(reply.notices().is_empty(), "{reply:?}");
+    }
+    assert!(shop.broker.json(&["approvals", "list"]).is_empty());
+    assert_eq!(alice.query("SELECT 1").ok().status(), Some('I'));
+    assert_eq!(shop.contents(), before);
+}
+
+#[test]
 fn ctrl_c_withdraws() {
     let shop = Shop::open();
     let (alice, dana) = (shop.broker.token("alice", "analysts"), shop.broker.token("dana", "dba-oncall"));
@@ -178,6 +196,46 @@ fn an_approval_covers_the_bound_values() {
     let _denied = shop.broker.cli_as(&dana, &["approvals", "deny", &other]).done();
     let _refused = alice.reply().refused("42501");
     assert_eq!(shop.database.truth("SELECT string_agg(total::text, ',' ORDER BY id) FROM orders"), "0,12.00,7.25");
+}
+
+#[test]
+fn approvers_see_binary_values_by_their_meaning() {
+    let shop = Shop::open();
+    let dana = shop.broker.token("dana", "dba-oncall");
+    let mut alice = shop.broker.wire("alice", "shop-prod", &shop.broker.token("alice", "analysts"));
+    let text = b"w\0UPDATE orders SET total = $1 WHERE id = $2\0\0\x02\0\0\0\x17\0\0\0\x17";
+    alice.send(&[say::message('P', text), say::sync()].concat());
+    let _prepared = alice.reply().ok();
+    let mut seen = Vec::new();
+    for amount in [16_744_576_i32, 8_421_504] {
+        let values = [&amount.to_be_bytes()[..], &10_i32.to_be_bytes()];
+        let bytes = [say::bind("", "w", &values, false), say::sync()].concat();
+        // The formats of its values, which `bind` leaves out.
+        let bytes = with_binary_values(&bytes);
+        alice.send(&bytes);
+        let id = waiting(&shop);
+        let hold = shop.broker.json(&["approvals", "list"]).remove(0);
+        let bound = hold["bound"].as_str().unwrap_or_default().to_owned();
+        assert!(bound.contains(&format!("$1 int4 = '{amount}', binary ")), "{bound}");
+        assert!(bound.contains("$2 int4 = '10', binary \\x0000000a"), "{bound}");
+        let shown = shop.broker.cli(&["approvals", "show", &id]).done().stdout;
+        assert!(
+            shown.contains(&bound.lines().collect::<Vec<_>>().join("\n    ")) && !shown.contains('\u{fffd}'),
+            "{shown}"
+        );
+        seen.push(bound);
+        let _denied = shop.broker.cli_as(&dana, &["approvals", "deny", &id]).done();
+        let _refused = alice.reply().refused("42501");
+    }
+    assert_ne!(seen[0], seen[1]);
+}
+
+/// A `Bind` of unnamed portal to `w`, followed by `Sync`, with its values said to be binary.
+fn with_binary_values(bytes: &[u8]) -> Vec<u8> {
+    let body = &bytes[5..bytes.len() - 5];
+    assert_eq!(&body[..5], b"\0w\0\0\0");
+    let body = [b"\0w\0\0\x01\0\x01", &body[5..]].concat();
+    [say::message('B', &body), say::sync()].concat()
 }
 
 #[test]

@@ -221,6 +221,40 @@ fn notifications_reach_who_may_listen() {
 }
 
 #[test]
+fn payloads_are_for_who_may_see_every_class_or_that_channel() {
+    const LISTENERS: &str = "\
+        @id(\"listen\") permit (principal in Group::\"ears\", action in [Action::\"connect\", Action::\"sql.session\"], resource);\n\
+        @id(\"news\") permit (principal in Group::\"ears\", action == Action::\"sql.listen\", resource)\n\
+        unless { resource == Channel::\"shop/closed\" };\n\
+        @id(\"own\") permit (principal in Group::\"ears\", action == Action::\"reveal\", resource == Channel::\"shop/Open News\");\n\
+        @id(\"some\") permit (principal in Group::\"half\", action == Action::\"reveal\", resource in Tag::\"pii.contact\");\n\
+        @id(\"all\") permit (principal in Group::\"whole\", action == Action::\"reveal\", resource);\n";
+    let shop = Shop::with(|setup| setup.policy("listeners.cedar", LISTENERS));
+    let heard = |wire: &mut sluice_tests::wire::Wire| {
+        let heard = wire.frame().filter(|frame| frame.tag == 'A');
+        heard.map(|frame| String::from_utf8_lossy(frame.body.get(4..).unwrap_or_default()).into_owned())
+    };
+    let secret = "zq7x.k1@leak.example.com";
+    for (groups, news) in [(&["ears"][..], ""), (&["ears", "half"], ""), (&["ears", "whole"], secret)] {
+        let mut arguments = vec!["--user", "eve", "--ttl", "1h"];
+        groups.iter().for_each(|group| arguments.extend(["--group", group]));
+        let mut eve = shop.broker.wire("eve", "shop", &shop.broker.mint(&arguments));
+        let refused = eve.query("LISTEN closed").refused("42501");
+        assert!(refused.message.contains("closed") || refused.detail.contains("default-deny"), "{refused:?}");
+        let _listens = eve.query("LISTEN news; LISTEN \"Open News\"; UNLISTEN nothing").ok();
+        let _sent = shop.database.run(&format!("NOTIFY news, '{secret}'"));
+        assert_eq!(heard(&mut eve), Some(format!("news\0{news}\0")), "{groups:?}");
+        let _sent = shop.database.run(&format!("NOTIFY \"Open News\", '{secret}'"));
+        assert_eq!(heard(&mut eve), Some(format!("Open News\0{secret}\0")), "{groups:?}");
+        eve.send(&say::extended("LISTEN \"Open News\""));
+        let _again = eve.reply().ok();
+        let told = eve.query("SELECT pg_notify('news', 'from eve')").ok();
+        assert!(told.tags().contains('A'), "{told:?}");
+        let _refused = eve.query("SELECT pg_notify('closed', 'from eve')").refused("42501");
+    }
+}
+
+#[test]
 fn cursors_and_portals_page_through_masked_rows() {
     let shop = Shop::open();
     let mut alice = shop.broker.wire("alice", "shop", &shop.broker.token("alice", "analysts"));

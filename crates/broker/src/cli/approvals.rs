@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use sluice_kernel::clock;
 use sluice_model::{HoldId, UnixMicros};
 
-use super::output::{Style, colours, hint, one_line, printable, shortened, styled, table, time};
+use super::output::{Style, colours, exact, hint, one_line, shortened, styled, table, time};
 use super::{DONE, Format, Global, WRONG, out};
 use crate::control::{Answer, Ask, Waiting, ask};
 use crate::paths::Paths;
@@ -190,10 +190,10 @@ fn one(hold: &Waiting) -> String {
         lines.push(format!("{} {}", name("settled by"), one_line(by)));
     }
     lines.push(name("statement").trim_end().to_owned());
-    lines.extend(printable(&hold.text).lines().map(|line| format!("    {line}")));
+    lines.extend(exact(&hold.text).lines().map(|line| format!("    {line}")));
     if let Some(bound) = &hold.bound {
         lines.push(name("values").trim_end().to_owned());
-        lines.extend(printable(bound).lines().map(|line| format!("    {line}")));
+        lines.extend(exact(bound).lines().map(|line| format!("    {line}")));
     }
     lines.join("\n")
 }

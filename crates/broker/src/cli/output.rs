@@ -6,6 +6,7 @@ use std::io::{IsTerminal as _, Write as _};
 use clap::ValueEnum;
 use jiff::Timestamp;
 use sluice_model::UnixMicros;
+use sluice_recording::is_hidden;
 
 /// How data is printed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -63,14 +64,19 @@ pub(crate) fn styled(text: impl Display, style: Style, colours: bool) -> String 
 pub(crate) fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
-        let direction = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if (c.is_control() && c != '\n' && c != '\t') || direction {
+        if (c.is_control() && c != '\n' && c != '\t') || is_hidden(c) {
             let _infallible = write!(shown, "\\u{{{:x}}}", u32::from(c));
         } else {
             shown.push(c);
         }
     }
     shown
+}
+
+/// A text so that no two look alike: where anything in it is escaped, or looks as if, backslashes are doubled.
+pub(crate) fn exact(text: &str) -> String {
+    let plain = printable(text);
+    if plain.contains("\\u{") { printable(&text.replace('\\', "\\\\")) } else { plain }
 }
 
 /// The same on one line.
@@ -115,6 +121,17 @@ mod tests {
     fn nothing_drives_the_terminal() {
         assert_eq!(printable("a\x1b[2Jb\u{9b}c\u{202e}d\te\n"), "a\\u{1b}[2Jb\\u{9b}c\\u{202e}d\te\n");
         assert_eq!(one_line("select\n\t1;\r\n"), "select 1;\\u{d}");
+    }
+
+    #[test]
+    fn what_is_invisible_is_seen_and_no_two_texts_look_alike() {
+        assert_eq!(printable("a\u{200b}b\u{feff}c\u{e0041}"), "a\\u{200b}b\\u{feff}c\\u{e0041}");
+        assert_eq!(exact("where a ~ '\\d'"), "where a ~ '\\d'");
+        let texts = ["\u{200b}", "\\u{200b}", "\\\u{200b}", "\\\\u{200b}", "\\u{200b}\u{200b}", "\\x"];
+        let mut shown: Vec<String> = texts.iter().map(|text| exact(text)).collect();
+        shown.sort_unstable();
+        shown.dedup();
+        assert_eq!(shown.len(), texts.len(), "{shown:?}");
     }
 
     #[test]

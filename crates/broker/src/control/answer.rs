@@ -3,6 +3,7 @@
 use sluice_kernel::clock;
 use sluice_model::{HoldId, Principal, Refusal, Secret, UnixMicros};
 use sluice_policy::{Moment, Place, Verb};
+use sluice_recording::Shown;
 use sluice_store::{Approvals as _, HoldFilter, HoldRow, State, StoreError};
 use sluice_wire::Claim;
 use tracing::{error, info};
@@ -107,7 +108,7 @@ impl Desk {
 
     fn shown(&self, hold: &HoldRow) -> Waiting {
         let laws = self.kernel.laws();
-        let text = |content: &sluice_model::Text| String::from_utf8_lossy(content.content()).into_owned();
+        let text = |content: &sluice_model::Text| readable(content.content());
         Waiting {
             id: hold.id.to_string(),
             state: hold.state.name().to_owned(),
@@ -132,6 +133,11 @@ impl Desk {
             expires: hold.expires.0,
         }
     }
+}
+
+/// Text as it is; what is none with its bytes escaped, never with others in their place.
+fn readable(content: &[u8]) -> String {
+    std::str::from_utf8(content).map_or_else(|_| Shown(content).to_string(), str::to_owned)
 }
 
 fn refused(refusal: Refusal) -> Answer {

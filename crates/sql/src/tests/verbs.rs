@@ -16,6 +16,7 @@ fn spelled(analysis: &Analysis) -> String {
         Object::Table(schema, name) => format!("{schema}.{name}"),
         Object::Function(schema, name) => format!("{schema}.{name}()"),
         Object::Setting(name) => format!("setting {name}"),
+        Object::Channel(name) => format!("channel {name}"),
     };
     let mut lines: Vec<String> =
         analysis.accesses.iter().map(|access| format!("{} {}", access.verb.name(), object(&access.object))).collect();
@@ -162,8 +163,15 @@ fn utilities() {
         &expect!["read public.customers, call pg_catalog.set_config(), refused: PinnedSetting"],
     );
     check("SELECT set_config('app.tenant', '7', false)", &expect!["call pg_catalog.set_config()"]);
+    check("SET application_name = 'psql'; RESET application_name", &expect!["session target"]);
+    check("SET application_name = ' Sluice user:ceo s-1'", &expect!["set setting application_name"]);
+    check("SELECT set_config('application_name', 'sluice user:ceo', true)", &expect!["call pg_catalog.set_config()"]);
     check("SHOW ALL", &expect!["inspect setting all"]);
-    check("LISTEN x", &expect!["listen target"]);
+    check("LISTEN X; NOTIFY \"New Orders\", 'p'", &expect!["listen channel New Orders, listen channel x"]);
+    check("UNLISTEN x; UNLISTEN *", &expect!["session target"]);
+    check("SELECT pg_notify('X', 'p')", &expect!["listen channel X"]);
+    check("SELECT pg_notify(name, 'p') FROM orders", &expect![""]);
+    check("SELECT pg_catalog.pg_notify('x', email) FROM customers", &expect![""]);
     check("BEGIN READ ONLY; PREPARE TRANSACTION 'x'", &expect!["administer target, session target"]);
     check("SELECT * FROM nowhere", &expect!["refused: UnknownRelation"]);
 }

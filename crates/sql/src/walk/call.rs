@@ -152,6 +152,7 @@ impl<'a> Walk<'a> {
         let class = match *names.as_slice() {
             ["current_setting"] | ["pg_catalog", "current_setting"] => self.read_setting(call),
             ["set_config"] | ["pg_catalog", "set_config"] => self.write_setting(call),
+            ["pg_notify"] | ["pg_catalog", "pg_notify"] if self.server_call(call).is_some() => self.notify(call),
             [name] => self.function(None, name),
             [schema, name] => self.function(Some(schema), name),
             _ => {
@@ -263,6 +264,19 @@ impl<'a> Walk<'a> {
             None => self.refuse(Reason::PinnedSetting, None),
         }
         self.function(Some("pg_catalog"), "set_config")
+    }
+
+    /// `pg_notify('x', _)` is `NOTIFY x`, whose payload leaves the statement for whoever listens.
+    fn notify(&mut self, call: &FuncCall) -> Class {
+        let class = match call.args.first().and_then(literal) {
+            Some(channel) => {
+                self.access(Verb::Listen, Object::Channel(channel.into()));
+                self.found.functions.insert("pg_notify".into());
+                Class::UNKNOWN
+            }
+            None => self.function(Some("pg_catalog"), "pg_notify"),
+        };
+        Class { opaque: true, ..class }
     }
 
     /// Judges an operator on operands of these types; `true` if it builds its value out of its operands.

@@ -16,6 +16,8 @@ const READING: [&str; 2] = ["client_encoding", "standard_conforming_strings"];
 
 /// The longest time limit that a session may give itself.
 const MAX_LIMIT_MS: u64 = 3_600_000;
+/// What the broker begins application names with.
+const NAMED: &str = "sluice";
 
 impl<'a> Walk<'a> {
     /// SET and RESET in all their forms.
@@ -65,7 +67,7 @@ impl<'a> Walk<'a> {
             _ => None,
         };
         match (setting(name), single) {
-            (Some(Setting::Free), _) => true,
+            (Some(Setting::Free), single) => name != "application_name" || single.is_some_and(|value| !imitates(value)),
             (Some(Setting::Limit), Some(value)) => within_limit(value),
             (Some(Setting::On), Some(value)) => is_on(value),
             (Some(Setting::Pinned), _) => self.is_pinned_value(name, values),
@@ -164,6 +166,13 @@ impl<'a> Walk<'a> {
         }
         None
     }
+}
+
+/// Whether an application name begins as those by which the broker tells a server who is there; what servers do not print they
+/// replace.
+fn imitates(value: &str) -> bool {
+    let begins = value.trim_start().get(..NAMED.len());
+    begins.is_some_and(|begins| begins.eq_ignore_ascii_case(NAMED))
 }
 
 fn is_pinned(name: &str) -> bool {

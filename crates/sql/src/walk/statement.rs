@@ -163,10 +163,8 @@ impl<'a> Walk<'a> {
                 self.access(Verb::Session, Object::Target);
                 Done::opaque(Kind::Set)
             }
-            NodeEnum::ListenStmt(_) | NodeEnum::NotifyStmt(_) => {
-                self.access(Verb::Listen, Object::Target);
-                Done::of(Kind::Listen)
-            }
+            NodeEnum::ListenStmt(listen) => self.channel(&listen.conditionname),
+            NodeEnum::NotifyStmt(notify) => self.channel(&notify.conditionname),
             NodeEnum::DoStmt(_) => {
                 self.access(Verb::Unknown, Object::Target);
                 self.found.changes_catalog = true;
@@ -174,6 +172,11 @@ impl<'a> Walk<'a> {
             }
             other => self.definition(other, node),
         }
+    }
+
+    fn channel(&mut self, name: &str) -> Done {
+        self.access(Verb::Listen, Object::Channel(name.into()));
+        Done::of(Kind::Listen)
     }
 
     pub(super) fn steer(&mut self, kind: Kind) -> Done {

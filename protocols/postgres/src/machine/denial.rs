@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sluice_model::{Code, Refusal, Resource};
-use sluice_sql::{Sought, Unmaskable, locate};
+use sluice_sql::{Analysis, Sought, Statement, Unmaskable, locate};
 
 use crate::operation::Known;
 use crate::schema;
@@ -54,6 +54,15 @@ pub(super) fn unmaskable(why: Unmaskable) -> Refusal {
         | Unmaskable::Stale
         | Unmaskable::Spelling => refusal,
     }
+}
+
+/// Why nobody is asked for an approval of what takes data from the client that comes only once it runs.
+pub(super) fn unseen(analysis: &Analysis) -> Option<Refusal> {
+    let takes = |statement: &Statement| statement.copy == sluice_sql::Copy::In;
+    analysis.statements.iter().any(takes).then(|| {
+        let message = "it needs an approval, and the data that it copies cannot be shown to people before it runs";
+        unsupported("copy-unseen", message).with_hint("Use INSERT, whose values people can see.")
+    })
 }
 
 pub(super) fn unsupported(rule: &'static str, message: &str) -> Refusal {

@@ -12,6 +12,7 @@ use sluice_wire::{Outbox, Violation};
 use super::PostgresMachine;
 use super::denial::unsupported;
 use super::question::{Asked, Question};
+use super::values::Values;
 use crate::frame::{Fields, Frame};
 use crate::operation::understand;
 use crate::pipeline::Sent;
@@ -62,7 +63,7 @@ impl PostgresMachine {
         let view = self.schemas.view();
         let known = understand(&text, &view, &sluice_sql::NoPrepared);
         let epoch = view.catalog.epoch();
-        let bound = Some(Bytes::copy_from_slice(&bound));
+        let bound = Some(Values::of_call(&bound));
         self.ask(Question::new(frame, known, epoch, Asked::Function, bound), Stage::Perform, out);
         Ok(())
     }

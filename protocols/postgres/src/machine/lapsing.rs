@@ -10,6 +10,7 @@ use sluice_sql::{Analysis, Cursor};
 use sluice_wire::{Lapse, Outbox, Violation};
 
 use super::question::{Asked, Question, schema_changed, time};
+use super::values::Values;
 use super::{Portal, PostgresMachine, requests};
 use crate::frame::Frame;
 use crate::names::Found;
@@ -47,13 +48,13 @@ pub(super) struct Stand {
 /// Values that an operation was asked for with.
 #[derive(Clone, Debug)]
 enum Bound {
-    Kept(Option<Bytes>),
+    Kept(Option<Values>),
     TooLong,
 }
 
 impl Stand {
     pub(super) fn of(question: &Question, obligations: &Arc<Obligations>) -> Self {
-        let fits = question.bound.as_ref().is_none_or(|bound| bound.len() <= KEPT_BYTES);
+        let fits = question.bound.as_ref().is_none_or(|bound| bound.bytes.len() <= KEPT_BYTES);
         Self {
             op: question.op,
             laws: question.laws,

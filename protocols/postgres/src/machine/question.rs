@@ -10,11 +10,13 @@ use sluice_model::{Code, Mask, Obligations, OpId, Refusal, Ruling};
 use sluice_sql::{Analysis, ColumnMask, ColumnUse, Cursor, Lasts, Rewritten, Statement, Verb};
 use sluice_wire::{Outbox, Violation};
 
+use super::channels::is_of_channel;
 use super::cursors::Read;
 use super::denial::{in_own_words, pointing, unsupported};
 use super::lapsing::{Laws, Stand};
 use super::naming::{LookedUp, executes_the_same, name_change, naming, prepared_under_other_policies, veiled_like};
 use super::results::result_formats;
+use super::values::Values;
 use super::{Made, NamesAre, Portal, PostgresMachine, Prepared, hush, requests};
 use crate::frame::Frame;
 use crate::message::{self, put_cstr};
@@ -37,7 +39,7 @@ pub(super) struct Question {
     pub(super) epoch: u64,
     pub(super) asked: Asked,
     /// Values that it is asked for with.
-    pub(super) bound: Option<Bytes>,
+    pub(super) bound: Option<Values>,
     /// How often policies had changed when it was asked.
     pub(super) laws: Laws,
     /// The server has come to skip it meanwhile.
@@ -69,7 +71,7 @@ pub(super) enum Asked {
 
 impl Question {
     /// A question that is about to be asked.
-    pub(super) fn new(frame: Frame, known: Arc<Known>, epoch: u64, asked: Asked, bound: Option<Bytes>) -> Self {
+    pub(super) fn new(frame: Frame, known: Arc<Known>, epoch: u64, asked: Asked, bound: Option<Values>) -> Self {
         Self { op: OpId::CONNECT, frame, known, epoch, asked, bound, laws: Laws::default(), moot: false }
     }
 }
@@ -129,6 +131,9 @@ impl PostgresMachine {
         self.check_cursors(&question.known.analysis)?;
         if question.known.unpins_names {
             self.names = NamesAre::Uncertain;
+        }
+        if matches!(question.asked, Asked::Query { .. } | Asked::Bind { .. }) {
+            self.listen(question.op, &question.known.analysis, obligations);
         }
         match &question.asked {
             Asked::Query { looked_up } => self.forward_query(question, looked_up, obligations, out),
@@ -400,7 +405,7 @@ pub(super) fn is_of(used: &ColumnUse, mask: &Mask) -> bool {
 
 pub(super) fn column_masks(analysis: &Analysis, masks: &[Mask]) -> Result<Vec<ColumnMask>, Refusal> {
     let mut columns = Vec::with_capacity(masks.len());
-    for mask in masks {
+    for mask in masks.iter().filter(|mask| !is_of_channel(mask)) {
         let mut uses = analysis.uses.iter().filter(|used| is_of(used, mask)).peekable();
         if uses.peek().is_none() {
             return Err(unsupported("unmaskable", "a mask is due on a column that the statement does not use"));

@@ -32,10 +32,7 @@ impl PostgresMachine {
             b'E' => self.error(frame, out),
             b'N' => self.notice(frame, out),
             b'S' => parameter(frame, out),
-            b'A' => {
-                out.to_client(OpId::CONNECT, frame);
-                Ok(())
-            }
+            b'A' => self.notified(frame, out),
             b'c' => self.copy_ends(frame, out),
             b'V' => self.function_returned(frame, out),
             _ => Err(Violation::server("unknown message type")),

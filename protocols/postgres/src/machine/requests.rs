@@ -11,6 +11,7 @@ use super::cursors::too_many_portals;
 use super::named::{Named, NamesInUse, check_name, check_types, kind_and_name, taken, unknown_name};
 use super::naming::{LookedUp, Naming, check_nesting};
 use super::question::{Asked, Question};
+use super::values::Values;
 use super::{Doubt, Farewell, Made, NamesAre, Portal, PostgresMachine};
 use crate::frame::{Fields, Frame};
 use crate::message;
@@ -109,7 +110,7 @@ impl PostgresMachine {
             self.ask_again(lapsed, frame, out);
             return Ok(());
         }
-        let bound = (!looked_up.is_empty()).then(|| Bytes::from(texts(&looked_up)));
+        let bound = (!looked_up.is_empty()).then(|| Values::executed(texts(&looked_up)));
         let epoch = view.catalog.epoch();
         let asked = Asked::Query { looked_up };
         self.ask(Question::new(frame, known, epoch, asked, bound), Stage::Perform, out);
@@ -200,7 +201,7 @@ impl PostgresMachine {
                 return Ok(());
             }
         };
-        let bound = Bytes::from([&*texts(&prepared.executes), &*prepared.types, &*bound].concat());
+        let bound = Values::of_bind(&texts(&prepared.executes), &prepared.types, &bound);
         if self.portals.len() >= MAX_NAMES {
             self.refuse_message(too_many_portals(), out);
             return Ok(());
@@ -363,7 +364,8 @@ impl PostgresMachine {
             NamesAre::Pinned => question,
             NamesAre::Uncertain => Question { known: Arc::new(question.known.in_doubt()), ..question },
         };
-        let operation = Known::operation(&question.known, stage, question.bound.clone());
+        let operation =
+            Known::operation(&question.known, stage, question.bound.as_ref().map(|bound| bound.bytes.clone()));
         self.question = Some(Question { op, laws: self.lapses.laws, ..question });
         out.ask(op, operation);
     }

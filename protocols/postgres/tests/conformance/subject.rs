@@ -153,7 +153,7 @@ impl Subject for PostgresSubject {
     }
 
     fn talks() -> Vec<Talk> {
-        let mut notified = Talk::of("notified", [query("select id from orders")]);
+        let mut notified = Talk::of("notified", [query("listen news"), query("select id from orders")]);
         let notification = message(b'A', b"\0\0\0\x07news\0it rains\0");
         notified.moves.push(Move::Server([notification, message(b'S', b"TimeZone\0UTC\0")].concat()));
         vec![
