@@ -288,6 +288,7 @@ mod tests {
     use std::future::poll_fn;
 
     use http::{HeaderMap, Method};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
     use tokio::task::yield_now;
 
@@ -296,17 +297,61 @@ mod tests {
     use crate::frame::Length;
     use crate::target::Target;
 
-    /// The kernel looks for answers between a request and the commit of its recording.
+    /// The next part of a list is asked for when the one before has been taken.
     #[tokio::test]
-    async fn nothing_is_sent_before_it_is_flushed() {
+    async fn another_request_may_follow_an_answer() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let mut link = link(&format!("http://{}", listener.local_addr().unwrap()));
+        let server = async {
+            for (path, body) in [("/one", "1"), ("/two", "2")] {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut heard = Vec::new();
+                while !heard.ends_with(b"\r\n\r\n") {
+                    assert!(stream.read_buf(&mut heard).await.unwrap() > 0);
+                }
+                assert!(heard.starts_with(format!("GET {path} ").as_bytes()));
+                let answer = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 1\r\n\r\n{body}");
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        };
+        let client = async {
+            for (path, expected) in [("/one", "1"), ("/two", "2")] {
+                let head = Request::new(Method::GET, path.to_owned(), HeaderMap::new(), Length::None);
+                link.feed(Frame::Request(Box::new(head)));
+                link.feed(Frame::End);
+                assert!(poll_fn(|cx| Poll::Ready(link.poll_next(cx).is_pending())).await, "before it is flushed");
+                poll_fn(|cx| link.poll_flush(cx)).await.unwrap();
+                let mut body = Vec::new();
+                loop {
+                    match poll_fn(|cx| link.poll_next(cx)).await.unwrap().unwrap() {
+                        Frame::Response(_) => {}
+                        Frame::Data(bytes) => body.extend_from_slice(&bytes),
+                        Frame::End => break,
+                        Frame::Request(_) | Frame::Interim(_) | Frame::Broken => unreachable!("a server says none"),
+                    }
+                }
+                assert_eq!(body, expected.as_bytes());
+            }
+            assert!(poll_fn(|cx| link.poll_next(cx)).await.unwrap().is_none());
+        };
+        tokio::join!(server, client);
+    }
+
+    fn link(url: &str) -> ServerLink {
         let target: Target =
             serde_json::from_str(&format!(r#"{{"url":"{url}","tls":"dangerous_plaintext"}}"#)).unwrap();
         let origin = Arc::new(Pools::default().origin(&target).unwrap());
         let long = Duration::from_secs(60);
         let credential = Arc::new(Credential::new(String::new(), None));
-        let mut link = ServerLink::new(origin, credential, Patience { response: long, idle: long, total: long });
+        ServerLink::new(origin, credential, Patience { response: long, idle: long, total: long })
+    }
+
+    /// The kernel looks for answers between a request and the commit of its recording.
+    #[tokio::test]
+    async fn nothing_is_sent_before_it_is_flushed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let mut link = link(&url);
 
         let head = Request::new(Method::POST, "/".to_owned(), HeaderMap::new(), Length::Known(4));
         link.feed(Frame::Request(Box::new(head)));

@@ -20,6 +20,7 @@ mod routes;
 mod rules;
 mod screen;
 mod tools;
+mod traces;
 
 pub(crate) use deferred::{Allowed, Asker, Deferred, Found, Held, Later, Whole};
 pub(crate) use expect::{Expectation, Glass};

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode};
-use sluice_model::{Access, Action, Effect, Fact, Facts, Meaning, Operation, Resource, Shape, Spend, Stage};
+use http::Method;
+use sluice_model::{Access, Action, Effect, Fact, Facts, Resource, Spend};
 use sluice_wire::Object;
 
 use super::ask::{self, Chosen, Unfit};
@@ -24,32 +24,27 @@ use super::routes::{Answer, Body as Kind, Found, Route};
 use super::rules::Rules;
 use super::screen::UsageChunk;
 use super::tools::Offered;
+use super::traces;
 use crate::body::{Body, document, text};
-use crate::classes::Inside;
 use crate::dialects::Expected;
 use crate::flaw::Flaw;
-use crate::frame::{Length, Request, Response};
+use crate::frame::{Length, Request};
 use crate::gathered::Share;
 use crate::machine::Turned;
 use crate::outward::{Outward, decoded};
 use crate::refusal::Words;
 use crate::request::{Metered, Opaque, Prepared, Question, Reading, tag_fact};
-use crate::schema::{
-    self, ADMINISTER, CHAT, LLM, MODEL, OFFER, REALTIME, RUN, SEND_LLM_OPAQUE, TAKE_LLM_OPAQUE, TOOL, TRACE,
-};
+use crate::schema::{ADMINISTER, CHAT, LLM, MODEL, OFFER, REALTIME, RUN, SEND_LLM_OPAQUE, TAKE_LLM_OPAQUE, TOOL};
 use crate::served::Served;
 use crate::target::{Dialect, Objects};
 use crate::validate::Media;
 use crate::veil::begins_container;
 use told::Told;
 
-/// Where agents hand their traces in.
-const TRACES: &str = "/traces/ingest";
-
 /// Reads a head.
 pub(crate) fn read(head: &Request, served: &Arc<Served>, share: Share) -> Result<Turned, Words> {
     let (path, query) = address(head);
-    if path == TRACES && head.method == Method::POST {
+    if path == traces::PATH && head.method == Method::POST {
         return Ok(Turned::Read(Reading::new(head, served, share)));
     }
     let route = find(head, path, served)?;
@@ -71,8 +66,8 @@ pub(crate) fn read(head: &Request, served: &Arc<Served>, share: Share) -> Result
 /// Reads a whole request.
 pub(crate) fn prepare(head: &Request, bytes: Bytes, served: &Arc<Served>, mut share: Share) -> Result<Prepared, Words> {
     let (path, _) = address(head);
-    if path == TRACES {
-        return traces(head, bytes, served, share);
+    if path == traces::PATH {
+        return traces::prepare(head, bytes, served, share);
     }
     let route = find(head, path, served)?;
     let media = head.headers.get(http::header::CONTENT_TYPE).map(Media::read).transpose().map_err(Words::of_flaw)?;
@@ -369,45 +364,6 @@ fn facts(head: &Request, route: &Route, told: &Told, body: &Body, tags: Fact, be
 fn beta(head: &Request, served: &Served) -> Fact {
     let everything = served.classes.everything();
     Fact::Set(served.headers.betas(&head.headers).map(|name| everything.scrub(name).into()).collect())
-}
-
-/// Traces of an agent: recorded with its session, and sent to nobody.
-fn traces(head: &Request, bytes: Bytes, served: &Arc<Served>, mut share: Share) -> Result<Prepared, Words> {
-    share.read(&bytes)?;
-    let body = Body::Json(Box::new(document(bytes)?));
-    let (tags, inside) = body.tags(served);
-    let mut facts = schema::SCHEMA.neutral_facts(TRACE.name).unwrap_or(Facts { group: LLM, values: Vec::new() });
-    for (name, fact) in &mut facts.values {
-        match *name {
-            "method" => *fact = Fact::Text("POST".into()),
-            "route" => *fact = Fact::Text(TRACES.into()),
-            "body_bytes" => *fact = Fact::Long(body.length(head)),
-            "tags" => *fact = tag_fact(&tags),
-            _ => {}
-        }
-    }
-    let around = Inside::Unclear;
-    let question = Question { head, around, body: &body, inside, served, action: TRACE, tags: &tags, facts };
-    let mut operation = question.operation(vec![whole(TRACE)], Spend::REQUEST);
-    // Nothing flows to the server, whatever the traces hold.
-    let meaning = Meaning { exposures: Vec::new(), ..operation.shape.meaning().clone() };
-    let shape = Shape::new(meaning, [&operation.shape.digest().0[..]]);
-    operation = Operation { shape: shape.into(), text: operation.text.clone(), stage: Stage::Perform, ..operation };
-    let own = (Response::new(StatusCode::NO_CONTENT, HeaderMap::new()), Bytes::new());
-    Ok(Prepared {
-        operation,
-        metered: Metered::ByAnswer,
-        head: head.clone(),
-        around,
-        body,
-        share,
-        inside,
-        expected: Expected::nothing(),
-        own: Some(own),
-        objects: Vec::new(),
-        results: Vec::new(),
-        later: None,
-    })
 }
 
 #[cfg(test)]

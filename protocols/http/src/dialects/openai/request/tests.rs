@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 use http::header::CONTENT_TYPE;
-use sluice_model::TargetName;
+use sluice_model::{Operation, TargetName};
 
 use super::*;
 use crate::dial::Pools;
