@@ -20,7 +20,7 @@ use starts::Starts;
 pub(crate) use class::{LETTER, SYMBOL, fold};
 use plain::tell;
 pub(crate) use plain::{blanks, graphic, is_all_plain, is_strange, plain, printable, shown};
-pub(crate) use stand::{LONE, stand_in};
+pub(crate) use stand::{LONE, stand_in, stands_for};
 use stand::{pair, stands};
 
 /// How many invisible characters may follow a visible one; the rest of such a run is left out of the text, so that

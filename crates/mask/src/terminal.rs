@@ -5,6 +5,9 @@
 //! `*`, so that the screen keeps its shape. The text of titles and other strings is looked at too, each string by
 //! itself.
 //!
+//! Near a sequence the stream is also read with the bytes of sequences in it ([`aside`]), for whoever reads it without a
+//! terminal.
+//!
 //! What joins: colours, character sets, modes, erasing, strings, and on a terminal the line break that is sent where a
 //! line is exactly as long as the screen is wide. What parts, as a line break would: moves of the cursor, carriage
 //! returns, backspaces. A program that draws a value piece by piece in some other order is not seen through.
@@ -12,9 +15,12 @@
 //! **Invariants:** any cutting of the stream gives the same bytes; without a value and without a refused sequence they
 //! are the bytes of the stream; at most [`Terminal::HELD`] bytes are held; memory is bounded whatever the stream holds.
 
+mod aside;
 mod cursor;
 mod findings;
 mod head;
+#[cfg(test)]
+mod hiding_tests;
 mod kind;
 mod raw;
 mod runs;
@@ -23,6 +29,7 @@ mod stretch;
 mod tests;
 mod token;
 mod track;
+mod written;
 
 use std::fmt;
 use std::sync::Arc;
@@ -32,6 +39,7 @@ use unicode_width::UnicodeWidthChar as _;
 
 use crate::detect::{Detectors, Watch};
 use crate::fold::Rest;
+use aside::Aside;
 use cursor::{Cursor, Effect};
 use head::{Head, Motion};
 use raw::Raw;
@@ -64,8 +72,14 @@ pub struct Terminal {
     printed: Track,
     /// What its strings say.
     said: Track,
+    /// Both with the bytes of sequences, near one.
+    aside: Option<Box<Aside>>,
+    /// What was counted while a person waited.
+    late: Findings,
     cursor: Cursor,
     string: Drop,
+    /// Whether the string that is open is a link.
+    links: bool,
     /// Whether the last stretch of a pipe was no plain text, so that the next one is likely to be none.
     is_ragged: bool,
     /// Reads each byte by itself, to check that reading many at once changes no result.
@@ -103,8 +117,11 @@ impl Terminal {
             raw,
             printed,
             said,
+            aside: None,
+            late: Findings::default(),
             cursor: Cursor::new(columns),
             string: Drop::No,
+            links: false,
             is_ragged: false,
             #[cfg(test)]
             slow: false,
@@ -121,7 +138,7 @@ impl Terminal {
 
     /// Takes the next bytes and appends what may leave.
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Findings {
-        let mut findings = Findings::default();
+        let mut findings = std::mem::take(&mut self.late);
         if self.watch.is_empty() && self.refused.is_empty() {
             out.extend_from_slice(bytes);
             return findings;
@@ -131,17 +148,16 @@ impl Terminal {
             let room = BLOCK.saturating_sub(self.raw.end() % BLOCK);
             let (block, tail) = rest.split_at_checked(room).unwrap_or((rest, &[]));
             self.read(block, &mut findings);
-            self.settle(if tail.is_empty() { Rest::Follows } else { Rest::AtHand }, &mut findings);
-            self.leave(out);
+            self.settle(if tail.is_empty() { Rest::Follows } else { Rest::AtHand });
+            self.leave(out, &mut findings);
             let full = self.raw.end().is_multiple_of(BLOCK);
             if full && self.is_full() {
-                self.settle(Rest::Follows, &mut findings);
-                self.leave(out);
+                self.settle(Rest::Follows);
+                self.leave(out, &mut findings);
             }
             if full && self.is_full() {
-                self.printed.flood(&mut self.raw, &mut findings);
-                self.said.flood(&mut self.raw, &mut findings);
-                self.leave(out);
+                self.flood(&mut findings);
+                self.leave(out, &mut findings);
             }
             rest = tail;
         }
@@ -153,18 +169,23 @@ impl Terminal {
     pub fn expire(&mut self, out: &mut Vec<u8>) {
         self.printed.expire(&self.set, self.watch, &mut self.raw);
         self.said.expire(&self.set, self.watch, &mut self.raw);
-        self.leave(out);
+        if let Some(aside) = &mut self.aside {
+            aside.expire(&self.set, self.watch, &mut self.raw);
+        }
+        let mut late = std::mem::take(&mut self.late);
+        self.leave(out, &mut late);
+        self.late = late;
     }
 
     /// Ends the stream and appends what is left of it; the terminal is then as new, but for its size.
     pub fn finish(&mut self, out: &mut Vec<u8>) -> Findings {
-        let mut findings = Findings::default();
+        let mut findings = std::mem::take(&mut self.late);
         let mut tokens: SmallVec<[Token; 4]> = SmallVec::new();
         self.tokens.finish(&mut |token| tokens.push(token));
         tokens.into_iter().for_each(|token| self.take(token, &mut findings));
-        self.printed.settle(&self.set, self.watch, Rest::Ends, &mut self.raw, &mut findings);
-        self.said.settle(&self.set, self.watch, Rest::Ends, &mut self.raw, &mut findings);
-        self.leave(out);
+        self.settle(Rest::Ends);
+        self.leave(out, &mut findings);
+        self.aside = None;
         (self.tokens, self.raw, self.string) = (Tokeniser::default(), Raw::default(), Drop::No);
         self.cursor.restart();
         findings
@@ -180,7 +201,10 @@ impl Terminal {
     /// need not wait before [`Self::expire`] when the echo of a key has come and nothing follows it.
     #[must_use]
     pub fn suspects(&self) -> bool {
-        self.printed.suspects(&self.set) || self.said.suspects(&self.set)
+        let aside = self.aside.as_ref();
+        self.printed.suspects(&self.set)
+            || self.said.suspects(&self.set)
+            || aside.is_some_and(|aside| aside.suspects(&self.set))
     }
 
     /// Takes the size of a screen that has changed; of no consequence to a pipe.
@@ -212,7 +236,7 @@ impl Terminal {
     /// Reads a carriage return that was no part of a wrap.
     fn owe(&mut self, at: usize) {
         if self.cursor.owes() {
-            self.printed.bare('\r', at);
+            self.show_one('\r', at, |track| track.bare('\r', at));
         }
     }
 
@@ -224,9 +248,9 @@ impl Terminal {
                 let cells = character.width().unwrap_or_default();
                 self.owe(from);
                 self.cursor.wide(cells);
-                self.printed.cell(character, from, length, cells);
+                self.show_one(character, from, |track| track.cell(character, from, length, cells));
             }
-            Part::Control(byte) => self.control(byte, from),
+            Part::Control(byte) => self.control(byte, from, length),
             Part::Sequence(head) => self.sequence(head, from, end, findings),
             Part::Opens(kind) if self.refused.contains(kind) => {
                 findings.refuse();
@@ -234,7 +258,7 @@ impl Terminal {
                 self.string = Drop::Inside;
                 return;
             }
-            Part::Opens(_) => {}
+            Part::Opens(kind) => self.open(kind, from, end),
             Part::Inside(_) if self.string == Drop::Inside => return self.raw.cut(from, end),
             Part::Inside(character) => self.say(character, from, length),
             Part::Closes if self.string == Drop::Inside => {
@@ -243,21 +267,30 @@ impl Terminal {
                 return;
             }
             Part::Closes => {
-                self.said.settle(&self.set, self.watch, Rest::Ends, &mut self.raw, findings);
+                self.said.settle(&self.set, self.watch, Rest::Ends, &mut self.raw);
+                self.close(end);
             }
-            Part::Void if self.refused.is_empty() => {}
+            Part::Void if self.refused.is_empty() => self.spell(from, end),
             Part::Void => self.raw.cut(from, end),
         }
         self.string = Drop::No;
     }
 
-    fn control(&mut self, byte: u8, from: usize) {
+    fn control(&mut self, byte: u8, from: usize, length: usize) {
+        let is_within = length == 0;
+        if is_within {
+            // As the sequence is written, this is in the middle of it.
+            self.look_aside();
+        }
         let owed = !matches!(byte, b'\r' | b'\n') && matches!(byte, b'\t' | 0x08 | 0x0b | 0x0c);
         if owed {
             self.owe(from);
         }
         if let Effect::Reads(character) = self.cursor.control(byte) {
-            self.printed.bare(character, from);
+            if is_within {
+                return self.printed.bare(character, from);
+            }
+            self.show_one(character, from, |track| track.bare(character, from));
         }
     }
 
@@ -270,6 +303,10 @@ impl Terminal {
         if head.terminates() && self.string == Drop::Ended {
             return self.raw.cut(from, end);
         }
+        if head.terminates() {
+            return;
+        }
+        self.written(head, from, end);
         let motion = head.motion();
         if motion != Motion::Stays {
             self.owe(end);
@@ -279,23 +316,43 @@ impl Terminal {
     }
 
     fn say(&mut self, character: char, from: usize, length: usize) {
-        match character {
-            '\t' | '\n' | '\r' => self.said.bare(character, from),
+        let say = |track: &mut Track| match character {
+            '\t' | '\n' | '\r' => track.bare(character, from),
             '\0'..='\u{1f}' | '\u{7f}' => {}
-            _ => self.said.cell(character, from, length, character.width().unwrap_or_default()),
+            _ => track.cell(character, from, length, character.width().unwrap_or_default()),
+        };
+        say(&mut self.said);
+        self.say_aside(character, from, say);
+    }
+
+    fn settle(&mut self, rest: Rest) {
+        self.printed.settle(&self.set, self.watch, rest, &mut self.raw);
+        self.said.settle(&self.set, self.watch, rest, &mut self.raw);
+        if let Some(aside) = &mut self.aside {
+            aside.settle(&self.set, self.watch, rest, &mut self.raw);
+            if aside.is_vain(&self.printed) {
+                self.aside = None;
+            }
         }
     }
 
-    fn settle(&mut self, rest: Rest, findings: &mut Findings) {
-        self.printed.settle(&self.set, self.watch, rest, &mut self.raw, findings);
-        self.said.settle(&self.set, self.watch, rest, &mut self.raw, findings);
+    /// Hides everything that is not decided.
+    fn flood(&mut self, findings: &mut Findings) {
+        let printed = self.printed.flood(&mut self.raw);
+        let said = self.said.flood(&mut self.raw);
+        let aside = self.aside.as_mut().is_some_and(|aside| aside.flood(&mut self.raw));
+        if printed || said || aside {
+            findings.overflow();
+        }
     }
 
     /// Lets everything leave before the first byte that is not decided.
-    fn leave(&mut self, out: &mut Vec<u8>) {
-        let held = [self.printed.first(), self.said.first(), Some(self.tokens.pending())];
+    fn leave(&mut self, out: &mut Vec<u8>, findings: &mut Findings) {
+        let aside = self.aside.as_ref().and_then(|aside| aside.first());
+        let held = [self.printed.first(), self.said.first(), aside, Some(self.tokens.pending())];
         let to = held.into_iter().flatten().min().unwrap_or_default();
         self.raw.leave(to, out);
+        self.raw.count(|among| findings.count(self.set.among(among)));
     }
 }
 

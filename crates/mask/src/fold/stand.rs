@@ -58,3 +58,8 @@ pub(super) fn pair(text: &[u8]) -> Option<(u8, usize)> {
         _ => None,
     }
 }
+
+/// The byte of ASCII that the first character of a text stands for, if it is a stand-in for one.
+pub(crate) fn stands_for(text: &[u8]) -> Option<u8> {
+    pair(text).map(|(byte, _)| byte)
+}

@@ -78,6 +78,29 @@ impl Scan {
         Self { view: View::faithful(), ..Self::new(set) }
     }
 
+    /// A scan that goes on from what is not decided of this one.
+    pub(crate) fn fork(&self, set: &Detectors) -> Self {
+        Self {
+            view: self.view.clone(),
+            at: self.at,
+            vain: self.vain,
+            ahead: self.ahead.clone(),
+            cluster: self.cluster.clone(),
+            tails: self.tails.clone(),
+            ..Self::faithful(set)
+        }
+    }
+
+    /// The position after the last one that was folded.
+    pub(crate) fn end(&self) -> usize {
+        self.view.end()
+    }
+
+    /// Whether everything before a position is decided.
+    pub(crate) fn is_open_after(&self, position: usize) -> bool {
+        self.at >= position && self.cluster.is_none()
+    }
+
     /// Takes note that the next piece begins with so many bytes that stand for themselves wherever they stand.
     pub(crate) const fn foresee(&mut self, plain: usize) {
         self.view.foresee(plain);

@@ -37,7 +37,8 @@ impl Terminal {
         let Some(text) = stretch.text() else { return 0 };
         let bytes = rest.get(..stretch.length).unwrap_or_default();
         let (at, first) = (self.raw.end(), unprinted(bytes));
-        self.printed.stretch(text, at.saturating_add(first), stretch.length.saturating_sub(first));
+        let (place, rest_length) = (at.saturating_add(first), stretch.length.saturating_sub(first));
+        self.show(text, place, |track| track.stretch(text, place, rest_length));
         self.is_ragged = !text.is_empty() && text.as_bytes() != bytes;
         self.pass(stretch.length, rest)
     }
@@ -46,7 +47,8 @@ impl Terminal {
     fn alike(&mut self, rest: &[u8]) -> usize {
         let plain = plain(rest);
         if plain >= ALIKE {
-            self.printed.plain(rest.get(..plain).unwrap_or_default(), self.raw.end());
+            let (run, at) = (rest.get(..plain).unwrap_or_default(), self.raw.end());
+            self.show(run, at, |track| track.plain(run, at));
             return self.pass(plain, rest);
         }
         let shown = shown(rest);
@@ -61,7 +63,8 @@ impl Terminal {
         if text.len() < ALIKE {
             return 0;
         }
-        self.printed.text(text, self.raw.end());
+        let at = self.raw.end();
+        self.show(text, at, |track| track.text(text, at));
         self.pass(text.len(), rest)
     }
 
@@ -81,7 +84,7 @@ impl Terminal {
             let at = self.raw.end();
             self.owe(at);
             self.cursor.print(run.len());
-            self.printed.run(run, at);
+            self.show(run, at, |track| track.run(run, at));
         }
         self.pass(run.len(), run)
     }
@@ -96,7 +99,7 @@ impl Terminal {
             let from = at.saturating_add(length);
             self.owe(from);
             self.cursor.wide(cells);
-            self.printed.cell(character, from, count, cells);
+            self.show_one(character, from, |track| track.cell(character, from, count, cells));
             length = length.saturating_add(count);
         }
         self.pass(length, bytes)

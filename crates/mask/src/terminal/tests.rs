@@ -77,6 +77,37 @@ fn printed(stream: &[u8], mode: Mode) -> String {
     text
 }
 
+/// How a stream's sequences are written.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Writing {
+    Ordinary,
+    /// Some have no number, or are strings.
+    Bare,
+    Odd,
+}
+
+fn writing(stream: &[u8]) -> Writing {
+    let (mut tokens, mut all) = (Tokeniser::default(), vec![Writing::Ordinary]);
+    let mut take = |token: Token| {
+        let manner = written::manner(&stream[token.end - token.length..token.end]);
+        match token.part {
+            Part::Sequence(_) | Part::Opens(_) if manner == written::Manner::Odd => all.push(Writing::Odd),
+            Part::Sequence(_) if manner == written::Manner::Ordinary => {}
+            Part::Sequence(_) | Part::Opens(_) => all.push(Writing::Bare),
+            Part::Void => all.push(Writing::Odd),
+            Part::Print(_) | Part::Control(_) | Part::Inside(_) | Part::Closes => {}
+        }
+    };
+    stream.iter().for_each(|byte| tokens.read(*byte, &mut take));
+    tokens.finish(&mut take);
+    all.into_iter().max().unwrap()
+}
+
+/// A character for each cell of a text, and for each control.
+fn cells(text: &str) -> Vec<char> {
+    text.chars().flat_map(|character| std::iter::repeat_n(character, character.width().unwrap_or(1))).collect()
+}
+
 /// Covers each cell and keeps controls.
 struct Stars;
 
@@ -286,6 +317,8 @@ fn a_masked_screen_differs_from_the_plain_one_in_stars_only() {
     let mut runner = proptest::test_runner::TestRunner::new(cases(600));
     let law = |(stream, size): (Vec<u8>, usize)| {
         let mut terminal = terminal(&set, PTY);
+        // What is odd enough to hold a value moves no cursor any more.
+        prop_assume!(writing(&stream) < Writing::Odd);
         let (out, findings) = masked(&mut terminal, stream.chunks(size));
         let (plain, covered) = (screen(&stream, 20), screen(&out, 20));
         prop_assert_eq!(plain.len(), covered.len());
@@ -438,9 +471,19 @@ fn every_cutting_gives_the_same_bytes_and_only_values_change_them() {
             // A hidden wide character at the edge moves the column by one.
             let wide = stream.iter().any(|byte| matches!(byte, 0xe3..=0xf4));
             if *mode == Mode::Pipe || !wide {
-                // What is printed is what the printed text is as a whole.
+                // What is printed is what the printed text is as a whole, and less near what may hide a value.
                 let (before, after) = (printed(&stream, *mode), printed(&whole, *mode));
-                prop_assert_eq!(scrubbed(&set, &before), after);
+                let expected = scrubbed(&set, &before);
+                match writing(&stream) {
+                    Writing::Ordinary => prop_assert_eq!(expected, after),
+                    Writing::Bare => {
+                        let less = |(one, other): (char, char)| one == other || other == '*';
+                        let (expected, after) = (cells(&expected), cells(&after));
+                        prop_assert_eq!(expected.len(), after.len());
+                        prop_assert!(expected.iter().copied().zip(after).all(less));
+                    }
+                    Writing::Odd => {}
+                }
             }
         }
         Ok(())

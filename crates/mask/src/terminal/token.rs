@@ -95,19 +95,17 @@ impl Tokeniser {
     /// Reads one byte.
     pub(super) fn read(&mut self, byte: u8, take: &mut impl FnMut(Token)) {
         self.at = self.at.saturating_add(1);
-        let wide = matches!(self.state, State::Ground | State::Text(_));
-        if self.partial_length > 0 || (wide && byte >= 0x80) {
+        if self.partial_length > 0 || byte >= 0x80 {
             return self.decode(byte, take);
         }
-        // Within a sequence, bytes beyond ASCII mean nothing.
-        self.step(char::from(byte.min(0x7f)), 1, take);
+        self.step(char::from(byte), 1, take);
     }
 
     /// Ends the stream: what is incomplete prints, or is void.
     pub(super) fn finish(&mut self, take: &mut impl FnMut(Token)) {
         if self.partial_length > 0 {
-            self.partial_length = 0;
-            self.character('\u{fffd}', take);
+            let length = std::mem::take(&mut self.partial_length);
+            self.step('\u{fffd}', length, take);
         }
         match self.state {
             State::Text(_) => self.emit(Part::Closes, take),
@@ -137,10 +135,10 @@ impl Tokeniser {
                 self.partial_length = 0;
                 if again {
                     self.at = self.at.saturating_sub(1);
-                    self.character('\u{fffd}', take);
+                    self.step('\u{fffd}', good, take);
                     self.read(byte, take);
                 } else {
-                    self.character('\u{fffd}', take);
+                    self.step('\u{fffd}', good, take);
                 }
             }
         }
@@ -158,9 +156,9 @@ impl Tokeniser {
                 State::Ground if matches!(character, '\0'..='\u{1f}' | '\u{7f}') => {
                     self.emit(Part::Control(low(character)), take);
                 }
-                State::Ground => self.character(character, take),
+                State::Ground => self.emit(Part::Print(character), take),
                 State::Escape | State::Csi | State::Stray => self.sequence(character, take),
-                State::Number => self.number(character, take),
+                State::Number => self.number(character, length, take),
                 State::Device => self.device(character, take),
                 State::Text(Ender::Bell) if character == '\u{7}' => {
                     self.emit(Part::Closes, take);
@@ -169,12 +167,6 @@ impl Tokeniser {
                 State::Text(_) => self.emit(Part::Inside(character), take),
             },
         }
-    }
-
-    /// What comes of a character that is none of ASCII, or of bytes that are none at all.
-    fn character(&mut self, character: char, take: &mut impl FnMut(Token)) {
-        let inside = matches!(self.state, State::Text(_));
-        self.emit(if inside { Part::Inside(character) } else { Part::Print(character) }, take);
     }
 
     /// A control of the C1 set (ECMA-48, section 8.3).
@@ -204,7 +196,7 @@ impl Tokeniser {
         self.state = state;
     }
 
-    /// A character of an escape or control sequence.
+    /// A character of an escape or control sequence, in which those beyond ASCII mean nothing.
     fn sequence(&mut self, character: char, take: &mut impl FnMut(Token)) {
         let byte = low(character);
         match (self.state, byte) {
@@ -248,7 +240,7 @@ impl Tokeniser {
     }
 
     /// A character of the number that an operating system command begins with.
-    fn number(&mut self, character: char, take: &mut impl FnMut(Token)) {
+    fn number(&mut self, character: char, length: usize, take: &mut impl FnMut(Token)) {
         match low(character) {
             byte @ b'0'..=b'9' if self.head.digits() < 5 => self.head.add(byte),
             b';' => self.open(Kind::of_command(self.head.first()), Ender::Bell, take),
@@ -259,7 +251,7 @@ impl Tokeniser {
             }
             _ => {
                 let here = self.at;
-                self.at = here.saturating_sub(1);
+                self.at = here.saturating_sub(length);
                 self.open(Kind::Other, Ender::Bell, take);
                 self.at = here;
                 self.emit(Part::Inside(character), take);

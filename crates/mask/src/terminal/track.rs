@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 
-use super::findings::Findings;
 use super::raw::Raw;
 use super::stretch::{unit, unprinted};
 use crate::detect::{Detectors, Watch};
@@ -23,6 +22,17 @@ pub(super) struct Track {
     gone: usize,
     /// What is not decided has outgrown what may be held: what belongs to it stays hidden.
     flood: Flood,
+    /// The detectors of the value whose text comes next.
+    among: Option<u64>,
+    role: Role,
+}
+
+/// Whether a text stands for itself.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Role {
+    Main,
+    /// It goes along with another one.
+    Aside,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -57,7 +67,33 @@ enum Form {
 impl Track {
     pub(super) fn new(set: &Detectors) -> Self {
         let (batch, marks) = (String::new(), VecDeque::new());
-        Self { scan: Scan::faithful(set), batch, plain: 0, marks, gone: 0, flood: Flood::No }
+        Self {
+            scan: Scan::faithful(set),
+            batch,
+            plain: 0,
+            marks,
+            gone: 0,
+            flood: Flood::No,
+            among: None,
+            role: Role::Main,
+        }
+    }
+
+    /// A text that goes on from what is not decided of this one.
+    pub(super) fn aside(&self, set: &Detectors) -> Self {
+        let (scan, batch, marks) = (self.scan.fork(set), self.batch.clone(), self.marks.clone());
+        let (plain, gone, flood, among) = (self.plain, self.gone, self.flood, self.among);
+        Self { scan, batch, plain, marks, gone, flood, among, role: Role::Aside }
+    }
+
+    /// The position after the last one that the scan was given.
+    pub(super) fn end(&self) -> usize {
+        self.scan.end()
+    }
+
+    /// Whether everything before a position is decided and out, or to leave.
+    pub(super) fn is_open_after(&self, position: usize) -> bool {
+        self.gone == 0 && self.flood == Flood::No && self.scan.is_open_after(position)
     }
 
     /// Where the first character stands that is not decided, if it is held.
@@ -121,12 +157,12 @@ impl Track {
     }
 
     /// Decides what can be decided.
-    pub(super) fn settle(&mut self, set: &Detectors, watch: Watch, rest: Rest, raw: &mut Raw, tally: &mut Findings) {
+    pub(super) fn settle(&mut self, set: &Detectors, watch: Watch, rest: Rest, raw: &mut Raw) {
         if self.batch.is_empty() && self.marks.is_empty() && rest != Rest::Ends {
             return;
         }
-        let Self { scan, batch, plain, marks, gone, .. } = self;
-        let mut judge = Judge { marks, gone, raw, tally: Some(tally), set };
+        let Self { scan, batch, plain, marks, gone, among, role, .. } = self;
+        let mut judge = Judge { marks, gone, raw, among: Some(among), role: *role };
         scan.foresee(std::mem::take(plain));
         scan.read(set, watch, batch, rest, &mut judge);
         self.batch.clear();
@@ -149,22 +185,21 @@ impl Track {
         }
         let (mut scan, mut gone) = (self.scan.clone(), self.gone);
         let out: usize = self.marks.iter().map(Mark::text).sum();
-        let mut judge = Judge { marks: &mut self.marks, gone: &mut gone, raw, tally: None, set };
+        let mut judge = Judge { marks: &mut self.marks, gone: &mut gone, raw, among: None, role: self.role };
         scan.read(set, watch, "", Rest::Ends, &mut judge);
         self.marks.clear();
         self.gone = self.gone.saturating_add(out);
     }
 
-    /// Hides everything that is not decided, and what will belong to it.
-    pub(super) fn flood(&mut self, raw: &mut Raw, tally: &mut Findings) {
+    /// Hides everything that is not decided, and what will belong to it; tells whether that is new.
+    pub(super) fn flood(&mut self, raw: &mut Raw) -> bool {
         if self.marks.is_empty() {
-            return;
+            return false;
         }
-        if self.flood == Flood::No {
-            tally.overflow();
-        }
+        let is_new = self.flood == Flood::No;
         self.flood = Flood::Yes;
         self.hide(raw);
+        is_new
     }
 
     fn hide(&mut self, raw: &mut Raw) {
@@ -260,8 +295,8 @@ struct Judge<'a> {
     gone: &'a mut usize,
     raw: &'a mut Raw,
     /// Nothing is counted where the scan only guesses.
-    tally: Option<&'a mut Findings>,
-    set: &'a Detectors,
+    among: Option<&'a mut Option<u64>>,
+    role: Role,
 }
 
 impl Judge<'_> {
@@ -289,18 +324,25 @@ impl Exit for Judge<'_> {
     }
 
     fn cover(&mut self, found: &Found<'_>) {
-        if let Some(tally) = &mut self.tally {
-            tally.count(found.tags());
-        }
+        self.redact(found.among);
     }
 
     fn redact(&mut self, among: u64) {
-        if let Some(tally) = &mut self.tally {
-            tally.count(self.set.among(among));
+        if let Some(next) = &mut self.among {
+            **next = Some(among);
         }
     }
 
     fn hide(&mut self, text: &str) {
-        self.decide(text.len(), Mark::hide);
+        let mut span: Option<(usize, usize)> = None;
+        self.decide(text.len(), |mark, raw| {
+            span = Some((span.map_or(mark.raw, |(from, _)| from), mark.end()));
+            mark.hide(raw);
+        });
+        match (self.among.as_mut().and_then(|among| among.take()), span) {
+            (Some(among), Some((from, to))) => self.raw.value(from, to, among),
+            (Some(among), None) if self.role == Role::Main => self.raw.late_value(among),
+            _ => {}
+        }
     }
 }
