@@ -457,6 +457,36 @@ async fn reloading_replaces_all_issuers_or_none() {
 }
 
 #[tokio::test]
+async fn tokens_of_an_issuer_that_goes_or_changes_count_no_longer() {
+    let setup = Setup::new();
+    let good = config(setup.publish(&published()));
+    let other = crate::IssuerConfig {
+        name: "other".to_owned(),
+        issuer: "https://other.example.com".to_owned(),
+        ..config(good.jwks.clone())
+    };
+    for (name, issuers, holds) in [
+        ("as it was", vec![good.clone()], true),
+        ("beside another", vec![other.clone(), good.clone()], true),
+        ("another audience", vec![crate::IssuerConfig { audiences: ["x".to_owned()].into(), ..good.clone() }], false),
+        ("another", vec![other], false),
+        ("none", vec![], false),
+    ] {
+        let identity = setup.identity(vec![good.clone()]);
+        let believed = identity.authenticate(Claim::Token(Secret::from(with(&json!({})))), NOW).await.unwrap();
+        identity.reload(issuers).unwrap();
+        assert_eq!(identity.still_holds(&believed.principal, NOW), holds, "{name}");
+    }
+    let identity = setup.identity(vec![]);
+    let who = Who::User(Person { name: "alice".to_owned(), groups: BTreeSet::new() });
+    let request = MintRequest { who, targets: None, ttl_seconds: None, id: TokenId::new("t").unwrap(), run: None };
+    let own = mint(&setup.keys, Lifetimes::STANDARD, request, NOW).unwrap();
+    let own = identity.authenticate(Claim::Token(own), NOW).await.unwrap();
+    identity.reload(vec![good]).unwrap();
+    assert!(identity.still_holds(&own.principal, NOW), "no issuer decides on the broker's own");
+}
+
+#[tokio::test]
 async fn an_issuer_names_no_run() {
     let setup = Setup::new();
     let identity = setup.identity(vec![config(setup.publish(&published()))]);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use sluice_wire::{Authenticated, Claim, ScramParameters};
 
 use crate::error::{ConfigError, SetupError, TokenError};
 use crate::fetch::Fetcher;
-use crate::issuer::{Issuer, IssuerConfig};
+use crate::issuer::{Issuer, IssuerConfig, Vouched};
 use crate::keys::Keys;
 use crate::keyset::Key;
 use crate::mint::{self, Lifetimes, Said};
@@ -23,6 +24,7 @@ use crate::ssh::{Authorities, CertificateError, SshKeys, SshLogins};
 use crate::tls::ClientAuthorities;
 use crate::token::Envelope;
 use crate::verify::{self, Profile};
+use crate::vouch::{Shown, Vouchers};
 
 /// Turns claims into principals.
 ///
@@ -41,6 +43,9 @@ pub struct Identity {
     ssh_keys: Arc<dyn SshKeys>,
     authorities: ArcSwap<Authorities>,
     client_authorities: ArcSwap<ClientAuthorities>,
+    /// What was believed, and under which configuration: its number is raised with each.
+    vouchers: Vouchers,
+    revision: AtomicU64,
 }
 
 impl Identity {
@@ -69,6 +74,8 @@ impl Identity {
             ssh_keys: Arc::new(SshLogins::default()),
             authorities: ArcSwap::default(),
             client_authorities: ArcSwap::default(),
+            vouchers: Vouchers::default(),
+            revision: AtomicU64::new(0),
         };
         identity.reload(issuers).map_err(SetupError::Issuers)?;
         Ok(identity)
@@ -102,6 +109,7 @@ impl Identity {
             return Err(mistakes);
         }
         self.issuers.store(Arc::new(ready));
+        self.look_again();
         Ok(())
     }
 
@@ -114,11 +122,33 @@ impl Identity {
     /// Replaces the authorities of SSH certificates as a whole.
     pub fn trust(&self, authorities: Authorities) {
         self.authorities.store(Arc::new(authorities));
+        self.look_again();
     }
 
     /// Replaces the authorities of client certificates as a whole.
     pub fn trust_clients(&self, authorities: ClientAuthorities) {
         self.client_authorities.store(Arc::new(authorities));
+        self.look_again();
+    }
+
+    /// What was believed before is checked again when it is next asked about.
+    fn look_again(&self) {
+        self.revision.fetch_add(1, Ordering::Release);
+    }
+
+    /// Whether what somebody was believed by makes them the same somebody still.
+    fn still_makes(&self, who: &Principal, shown: &Shown, now: UnixMicros) -> bool {
+        let same = |checked: Result<Principal, CertificateError>| checked.is_ok_and(|found| found == *who);
+        match shown {
+            Shown::Own => true,
+            Shown::Token(issuer) => {
+                // One that stays as it was is kept. Any other might not believe the token.
+                let issuers = self.issuers.load();
+                issuers.get(&issuer.config().issuer).is_some_and(|kept| Arc::ptr_eq(kept, issuer))
+            }
+            Shown::Certificate(certificate, client) => same(self.authorities.load().check(certificate, *client, now)),
+            Shown::Chain(chain) => same(self.client_authorities.load().check(chain, now)),
+        }
     }
 
     /// Believes the certificates of a TLS client at a moment, its own first, or says exactly why not. The handshake has
@@ -165,18 +195,23 @@ impl Identity {
     /// # Errors
     /// When the token does not hold.
     pub async fn check_token(&self, token: &Secret, now: UnixMicros) -> Result<Principal, TokenError> {
+        self.open_token(token, now).await.map(|(principal, _)| principal)
+    }
+
+    async fn open_token(&self, token: &Secret, now: UnixMicros) -> Result<(Principal, Shown), TokenError> {
         let envelope = Envelope::open(token.expose_secret())?;
-        let principal = if envelope.issuer()? == mint::ISSUER {
-            self.own(envelope, now)?
+        let (principal, shown) = if envelope.issuer()? == mint::ISSUER {
+            (self.own(envelope, now)?, Shown::Own)
         } else {
             let issuer = self.issuers.load().get(envelope.issuer()?).map(Arc::clone);
-            let vouched = issuer.ok_or(TokenError::UnknownIssuer)?.check(envelope, now).await?;
-            Principal { who: vouched.who, token: vouched.id, expires: vouched.expires, targets: None, run: None }
+            let issuer = issuer.ok_or(TokenError::UnknownIssuer)?;
+            let Vouched { who, id: token, expires } = issuer.check(envelope, now).await?;
+            (Principal { who, token, expires, targets: None, run: None }, Shown::Token(issuer))
         };
         if self.revocations.is_revoked(&principal.token) {
             return Err(TokenError::Revoked);
         }
-        Ok(principal)
+        Ok((principal, shown))
     }
 
     fn own(&self, envelope: Envelope<'_>, now: UnixMicros) -> Result<Principal, TokenError> {
@@ -218,25 +253,37 @@ impl Identity {
     }
 
     async fn decide(&self, claim: Claim, now: UnixMicros) -> Result<Authenticated, Refusal> {
-        let shown = |principal| Authenticated { principal, server_signature: None };
+        // Before anything is looked at: what changes meanwhile is a reason to look again.
+        let revision = self.revision.load(Ordering::Acquire);
+        let (authenticated, shown) = self.believe(claim, now).await?;
+        self.vouchers.keep(&authenticated.principal, shown, revision, now);
+        Ok(authenticated)
+    }
+
+    async fn believe(&self, claim: Claim, now: UnixMicros) -> Result<(Authenticated, Shown), Refusal> {
+        let by = |shown| move |principal| (Authenticated { principal, server_signature: None }, shown);
         match claim {
             Claim::Token(token) => {
-                let checked = self.check_token(&token, now).await;
-                checked.map(shown).map_err(|error| refused(error.refusal(), Some(&error)))
+                let opened = self.open_token(&token, now).await;
+                let (principal, shown) = opened.map_err(|error| refused(error.refusal(), Some(&error)))?;
+                Ok(by(shown)(principal))
             }
             Claim::Scram { user, auth_message, proof } => {
-                self.check_proof(&user, &auth_message, &proof, now).map_err(|refusal| refused(refusal, None))
+                let checked = self.check_proof(&user, &auth_message, &proof, now);
+                checked.map(|found| (found, Shown::Own)).map_err(|refusal| refused(refusal, None))
             }
             Claim::Key { key } => {
-                self.check_key(&key, now).map(shown).map_err(|error| refused(unaccepted_key(), Some(&error)))
+                let checked = self.check_key(&key, now);
+                checked.map(by(Shown::Own)).map_err(|error| refused(unaccepted_key(), Some(&error)))
             }
             Claim::Tls { chain } => {
                 let checked = self.check_tls(&chain, now);
-                checked.map(shown).map_err(|error| refused(unaccepted_certificate(), Some(&error)))
+                checked.map(by(Shown::Chain(chain))).map_err(|error| refused(unaccepted_certificate(), Some(&error)))
             }
             Claim::Certificate { certificate, client } => {
                 let checked = self.check_certificate(&certificate, client, now);
-                checked.map(shown).map_err(|error| refused(unaccepted_key(), Some(&error)))
+                let shown = Shown::Certificate(certificate, client);
+                checked.map(by(shown)).map_err(|error| refused(unaccepted_key(), Some(&error)))
             }
         }
     }
@@ -257,6 +304,11 @@ impl Identify for Identity {
 
     fn is_revoked(&self, token: &TokenId) -> bool {
         self.revocations.is_revoked(token)
+    }
+
+    fn still_holds(&self, who: &Principal, now: UnixMicros) -> bool {
+        let revision = self.revision.load(Ordering::Acquire);
+        self.vouchers.hold(who, revision, |shown| self.still_makes(who, shown, now))
     }
 }
 

@@ -20,6 +20,7 @@ mod ssh;
 mod tls;
 mod token;
 mod verify;
+mod vouch;
 
 #[cfg(test)]
 mod hostile_tests;

@@ -8,7 +8,11 @@ use rcgen::{
     date_time_ymd,
 };
 
+use sluice_kernel::Identify as _;
+use sluice_wire::Claim;
+
 use crate::mint;
+use crate::testing::Setup;
 
 use super::*;
 
@@ -229,4 +233,36 @@ fn mistakes_are_reported_by_field() {
     let twice = [ca.config(), ClientAuthorityConfig { name: "other".to_owned(), ..ca.config() }];
     let mistakes = ClientAuthorities::open(&twice).map(drop).unwrap_err();
     assert_eq!((mistakes.len(), mistakes[0].field), (1, "ca"));
+}
+
+#[tokio::test]
+async fn a_certificate_is_looked_at_again_under_every_configuration() {
+    let ca = Ca::new();
+    let identity = Setup::new().identity(Vec::new());
+    let trust = |config: Option<ClientAuthorityConfig>| {
+        identity.trust_clients(ClientAuthorities::open(&Vec::from_iter(config)).unwrap());
+    };
+    trust(Some(ca.config()));
+    let claim = Claim::Tls { chain: ca.shown(|_| {}) };
+    let who = identity.authenticate(claim, NOW).await.unwrap().principal;
+    for (name, other, holds) in [
+        ("as it was", Some(ca.config()), true),
+        (
+            "its serial",
+            Some(ClientAuthorityConfig { revoked_serials: ["abc".to_owned()].into(), ..ca.config() }),
+            false,
+        ),
+        (
+            "another serial",
+            Some(ClientAuthorityConfig { revoked_serials: ["abd".to_owned()].into(), ..ca.config() }),
+            true,
+        ),
+        ("as a program", Some(ClientAuthorityConfig { kind: Kind::Workload, ..ca.config() }), false),
+        ("by another name", Some(ClientAuthorityConfig { subject: Subject::Dns, ..ca.config() }), false),
+        ("another authority", Some(Ca::named("others").config()), false),
+        ("no authority", None, false),
+    ] {
+        trust(other);
+        assert_eq!(identity.still_holds(&who, NOW), holds, "{name}");
+    }
 }

@@ -26,7 +26,7 @@ use crate::state::{Ahead, Ended, Waiting};
 use crate::stay::{Asker, Freshness, Reel, Stay};
 use crate::tape::Tape;
 
-/// How often open sessions are checked against revocations, expiry and new policies.
+/// How often open sessions are checked against revocations, expiry, and new ways to sign in and policies.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
 /// How long flows may take to leave that were told to at the deadline of a stop.
 const TOLD: Duration = Duration::from_secs(2);
@@ -118,7 +118,8 @@ impl Kernel {
         laws.policies.may(who, Verb::Approve { approvers, requester }, Where::Target(target), at)
     }
 
-    /// Ends sessions whose token, expiry or leave to connect is gone; runs until it is dropped.
+    /// Ends sessions whose token was revoked or has expired, that signed in with what counts no longer, or whose leave to
+    /// connect is gone; runs until it is dropped.
     pub async fn watch(&self) {
         let mut ticks = tokio::time::interval(WATCH_EVERY);
         loop {
@@ -188,6 +189,10 @@ impl Kernel {
         }
         if now >= live.principal.expires {
             return Some(Refusal::builtin(Code::Revoked, "token-expired", "the token of this session has expired"));
+        }
+        if !self.ports.identify.still_holds(&live.principal, now) {
+            let message = "what this session signed in with does not count any more";
+            return Some(Refusal::builtin(Code::Revoked, "sign-in-revoked", message));
         }
         let laws = self.laws.load();
         let gone =

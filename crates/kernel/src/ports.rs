@@ -24,6 +24,10 @@ pub trait Identify: Send + Sync {
 
     /// Whether a token was revoked; asked about every live session once a second, so it must not block.
     fn is_revoked(&self, token: &TokenId) -> bool;
+
+    /// Whether what a principal signed in with makes it the same principal under the configuration in force; asked about
+    /// every live session once a second, so it must not block.
+    fn still_holds(&self, who: &Principal, now: UnixMicros) -> bool;
 }
 
 /// Lends target credentials.

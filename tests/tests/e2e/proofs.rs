@@ -12,7 +12,7 @@ use serde_json::Value;
 use sluice_tests::broker::root;
 use sluice_tests::clients::psql;
 use sluice_tests::jwt::{AUDIENCE, ISSUER, Issuer};
-use sluice_tests::run::{Finished, run};
+use sluice_tests::run::{Finished, Running, run};
 use sluice_tests::wait::{SOON, until};
 
 use crate::shop::Shop;
@@ -110,6 +110,68 @@ fn certificates_of_configured_authorities_sign_in() {
     until(SOON, "the certificate to be revoked", || {
         (clients.query(&shop, "ann", asking).code == Some(2)).then_some(())
     });
+    shop.broker.log_is_clean();
+}
+
+/// Changes the broker's configuration, and waits until it is in force.
+fn reload(shop: &Shop, change: impl FnOnce(&str) -> String) {
+    let file = shop.broker.folder().join("sluice.yaml");
+    let text = fs::read_to_string(&file).expect("our folder");
+    let from = shop.broker.log().len();
+    let changed = change(&text);
+    assert!(changed != text, "nothing changes in:\n{text}");
+    fs::write(&file, changed).expect("our folder");
+    shop.broker.logs(from, "the configuration was reloaded");
+}
+
+#[test]
+fn a_session_ends_when_the_authority_of_its_certificate_goes() {
+    let clients = Clients::new();
+    clients.certify("ann");
+    let ca = clients.path("ca.pem");
+    let section = format!("client_authorities:\n  - {{ name: corp, ca: {}, groups: [analysts] }}", ca.display());
+    let shop = Shop::with(|setup| setup.more(&section));
+    let mut psql = psql(&shop.broker, "anybody", "shop", "");
+    psql.env("PGOPTIONS", "-c sluice.auth=certificate").env_remove("PGPASSWORD");
+    psql.env("PGSSLCERT", clients.path("ann.pem")).env("PGSSLKEY", clients.path("ann.key"));
+    let mut open = Running::start(psql.args(["-w"]));
+    open.say(&format!("{ONE};\n"));
+    let _seen = open.hear("***\n");
+    // What has not changed goes on.
+    reload(&shop, |text| format!("{text}\n# touched\n"));
+    open.say("SELECT 'still ' || count(*) FROM orders;\n");
+    let _seen = open.hear("still 3\n");
+
+    reload(&shop, |text| text.replace("groups: [analysts] }", "groups: [analysts], max_lifetime: 60 }"));
+    let sessions = shop.broker.closed_sessions();
+    assert_eq!(sessions[0]["end"]["reason"], "revoked", "{}", sessions[0]);
+    open.say("SELECT 1;\n");
+    let said = open.finish(SOON);
+    assert!(said.stderr.contains("does not count any more"), "{}", said.said());
+    shop.broker.log_is_clean();
+}
+
+#[test]
+fn a_session_ends_when_the_issuer_of_its_token_goes() {
+    let issuer = Issuer::new();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let keys = folder.path().join("jwks.json");
+    fs::write(&keys, issuer.jwks()).expect("our folder");
+    let section = format!(
+        "issuers:\n  - {{ name: corp, issuer: \"{ISSUER}\", audiences: [{AUDIENCE}], jwks: \"{}\", algorithms: [EdDSA], \
+         groups_claim: groups, kind: user }}",
+        keys.display()
+    );
+    let shop = Shop::with(|setup| setup.more(&section));
+    let mut ann = shop.broker.wire("ann", "shop", &issuer.sign(&Issuer::claims("ann", "analysts")));
+    let mut alice = shop.broker.wire("alice", "shop", &shop.broker.token("alice", "analysts"));
+    reload(&shop, |text| format!("{text}\n# touched\n"));
+    assert_eq!(ann.query(ONE).ok().rows().len(), 1);
+
+    reload(&shop, |text| text.replace("name: corp, issuer:", "name: other, issuer:"));
+    let said = ann.rest().error();
+    assert!(said.as_ref().is_some_and(|said| said.sqlstate == "57P01"), "{said:?}");
+    assert_eq!(alice.query(ONE).ok().rows().len(), 1);
     shop.broker.log_is_clean();
 }
 

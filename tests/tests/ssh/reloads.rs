@@ -4,9 +4,10 @@
 use std::fs;
 
 use sluice_tests::run::{Finished, Running, run};
+use sluice_tests::ssh::{Sshd, certify, new_key, public_key};
 use sluice_tests::wait::SOON;
 
-use crate::stand::{OPERATORS, Stand};
+use crate::stand::{OPERATORS, Stand, reason};
 
 /// What a command says of people is not left to the shell.
 const NO_IDS: &str = r#"
@@ -98,5 +99,48 @@ fn an_open_connection_reaches_neither_an_old_host_nor_a_new_one() {
         reload(&stand, |text| text.replace(&to, &from));
     }
     assert_eq!(shared.x("web@broker 'echo in'").done().stdout, "in\n");
+    stand.broker.log_is_clean();
+}
+
+/// A command that runs until its session is ended, by whoever has a certificate with this serial number.
+fn certified(stand: &Stand, serial: &str) -> Running {
+    let folder = stand.server.folder();
+    let certificate =
+        certify(&folder.join("authority"), &folder.join(serial), &["-n", "ann", "-z", serial, "-V", "-1h:+1h"]);
+    let (key, certificate) = (folder.join(serial), certificate.display().to_string());
+    let (key, certificate) = (format!("IdentityFile={}", key.display()), format!("CertificateFile={certificate}"));
+    let options = ["-o", "IdentitiesOnly=yes", "-o", &key, "-o", &certificate, "web@broker", "echo up; exec sleep 300"];
+    let running = Running::start(&mut stand.person.ssh(&options));
+    let _up = running.hear("up\n");
+    running
+}
+
+#[test]
+fn a_certificate_that_counts_no_longer_ends_its_sessions() {
+    let server = Sshd::arranged(|folder| {
+        ["authority", "21", "22", "23"].iter().for_each(|name| new_key(&folder.join(name)));
+        String::new()
+    });
+    let key = public_key(&server.folder().join("authority.pub"));
+    let keys = server.folder().join("23.pub").display().to_string();
+    let section = format!("ssh_authorities:\n  - {{ name: corp, key: \"{key}\", groups: [ops] }}\n");
+    let stand = Stand::at(server, OPERATORS, |host, _| host, |setup| setup.more(&section));
+    let [first, mut second, third] = ["21", "22", "23"].map(|serial| certified(&stand, serial));
+    let ended = |running: Running| {
+        let said = running.finish(SOON);
+        assert!(said.stderr.contains("does not count any more"), "{}", said.said());
+    };
+
+    reload(&stand, |text| text.replace("groups: [ops] }", "groups: [ops], revoked_serials: [21] }"));
+    ended(first);
+    reload(&stand, |text| text.replace("[21] }", &format!("[21], revoked_keys: \"{keys}\" }}")));
+    ended(third);
+    assert!(!second.has_ended(), "{}", second.said());
+    reload(&stand, |text| {
+        text.replace("ssh_authorities:\n", "ssh_authorities: []\n").replace("  - { name: corp", "# ")
+    });
+    ended(second);
+    let reasons: Vec<_> = stand.broker.closed_sessions().iter().filter_map(reason).collect();
+    assert_eq!(reasons, ["revoked"; 3]);
     stand.broker.log_is_clean();
 }

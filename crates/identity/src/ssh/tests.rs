@@ -381,6 +381,37 @@ async fn a_certificate_signs_in_until_its_handle_is_revoked_or_its_authority_goe
     assert_eq!(identity.check_certificate(&certificate, client(), now()), Err(CertificateError::UnknownAuthority));
 }
 
+#[tokio::test]
+async fn a_certificate_is_looked_at_again_under_every_configuration() {
+    let home = tempfile::tempdir().unwrap();
+    let (ca, key) = (pair(), pair());
+    let certificate: Bytes = Draft::default().sign(&ca, &key).into();
+    let lost = home.path().join("lost.pub");
+    fs::write(&lost, line(&key)).unwrap();
+    let good = || config(line(&ca));
+    for (name, other, holds) in [
+        ("as it was", Some(good()), true),
+        ("another serial", Some(AuthorityConfig { revoked_serials: [8].into(), ..good() }), true),
+        ("its serial", Some(AuthorityConfig { revoked_serials: [7].into(), ..good() }), false),
+        ("its key", Some(AuthorityConfig { revoked_keys: Some(lost.clone()), ..good() }), false),
+        ("too long for now", Some(AuthorityConfig { max_lifetime: 60, ..good() }), false),
+        ("somebody else", Some(AuthorityConfig { name: "other".to_owned(), ..good() }), false),
+        ("in other groups", Some(AuthorityConfig { groups: BTreeSet::new(), ..good() }), false),
+        ("another authority", Some(config(line(&pair()))), false),
+        ("no authority", None, false),
+    ] {
+        let identity = Setup::new().identity(Vec::new());
+        identity.trust(authorities(&[good()]));
+        let claim = Claim::Certificate { certificate: certificate.clone(), client: client() };
+        let who = identity.authenticate(claim, now()).await.unwrap().principal;
+        assert!(identity.still_holds(&who, now()), "{name}: nothing has changed");
+        identity.trust(other.map_or_else(Authorities::default, |other| authorities(&[other])));
+        assert_eq!(identity.still_holds(&who, now()), holds, "{name}");
+        identity.trust(authorities(&[good()]));
+        assert!(identity.still_holds(&who, now()), "{name}: what was is again");
+    }
+}
+
 #[test]
 fn the_host_key_is_made_once_and_openssh_reads_it() {
     let home = tempfile::tempdir().unwrap();

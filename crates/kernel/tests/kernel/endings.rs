@@ -44,6 +44,12 @@ async fn a_revoked_token_ends_its_sessions_mid_result() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_counts_no_longer_ends_the_sessions_that_signed_in_with_it_mid_result() {
+    let farewell = "what this session signed in with does not count any more";
+    ends_mid_result(|world| world.revoked.doubt("t-ana"), farewell).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn policies_that_no_longer_let_it_connect_end_a_session_mid_result() {
     let farewell = "leave to connect to this target was withdrawn";
     let without = POLICIES.replace(r#"@id("connect") permit"#, r#"@id("connect") forbid"#);

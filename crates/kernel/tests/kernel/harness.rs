@@ -69,13 +69,20 @@ pub(crate) struct World {
     room: usize,
 }
 
-/// Tokens that were revoked.
+/// Tokens that were revoked, and those that another configuration does not believe.
 #[derive(Debug, Default)]
-pub(crate) struct Revoked(Mutex<BTreeSet<TokenId>>);
+pub(crate) struct Revoked {
+    tokens: Mutex<BTreeSet<TokenId>>,
+    doubted: Mutex<BTreeSet<TokenId>>,
+}
 
 impl Revoked {
     pub(crate) fn revoke(&self, token: &str) {
-        self.0.lock().unwrap().insert(TokenId::new(token).unwrap());
+        self.tokens.lock().unwrap().insert(TokenId::new(token).unwrap());
+    }
+
+    pub(crate) fn doubt(&self, token: &str) {
+        self.doubted.lock().unwrap().insert(TokenId::new(token).unwrap());
     }
 }
 
@@ -256,7 +263,11 @@ impl Identify for Revoked {
     }
 
     fn is_revoked(&self, token: &TokenId) -> bool {
-        self.0.lock().unwrap().contains(token)
+        self.tokens.lock().unwrap().contains(token)
+    }
+
+    fn still_holds(&self, who: &Principal, _now: UnixMicros) -> bool {
+        !self.doubted.lock().unwrap().contains(&who.token)
     }
 }
 
