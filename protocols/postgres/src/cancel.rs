@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,11 +20,11 @@ use crate::login::ServerKey;
 use crate::startup::Version;
 use crate::target::Target;
 
-/// Wrong keys that one address may show within [`WINDOW`]; after that it is not listened to until the window ends.
-const MAX_MISSES: u32 = 20;
+/// Wrong secrets for one process id within [`WINDOW`]; after that none for it is listened to until the window ends. Of the
+/// 32 bits of a secret, years are needed to guess half of them at this pace. It is counted by process id and not by address,
+/// because anybody at an address that others use too could keep them from cancelling.
+const MAX_MISSES: u32 = 1_000;
 const WINDOW: Duration = Duration::from_secs(60);
-/// Addresses whose misses are remembered; when all of them are in their window, further addresses are not listened to.
-const MAX_ADDRESSES: usize = 4_096;
 /// How long a server may take to act on a request; it closes the connection when it has.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// Tries to find a process id that is free.
@@ -67,8 +66,15 @@ pub(crate) struct Reach {
 /// The keys of all flows.
 #[derive(Default)]
 pub(crate) struct Cancels {
-    flows: Mutex<HashMap<u32, (Vec<u8>, Reach)>>,
-    misses: Mutex<HashMap<IpAddr, (Instant, u32)>>,
+    flows: Mutex<HashMap<u32, Held>>,
+}
+
+/// What is held of a key.
+struct Held {
+    secret: Vec<u8>,
+    reach: Reach,
+    /// Wrong secrets, and since when they are counted.
+    misses: (Option<Instant>, u32),
 }
 
 impl fmt::Debug for Cancels {
@@ -112,7 +118,7 @@ impl Cancels {
                 None => getrandom::u32().map_err(|_| Unminted)? >> 1,
             };
             if process != 0 && !flows.contains_key(&process) {
-                flows.insert(process, (secret.clone(), reach));
+                flows.insert(process, Held { secret: secret.clone(), reach, misses: (None, 0) });
                 return Ok(Place { cancels: Arc::clone(self), key: Key { process, secret } });
             }
         }
@@ -120,51 +126,25 @@ impl Cancels {
     }
 
     /// The flow that a key belongs to.
-    pub(crate) fn find(&self, key: &Key, from: IpAddr, now: Instant) -> Option<Reach> {
-        let from = neighbourhood(from);
-        if !self.listens(from, now) {
+    pub(crate) fn find(&self, key: &Key, now: Instant) -> Option<Reach> {
+        let mut flows = self.flows.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = flows.get_mut(&key.process);
+        let unknown = vec![0; key.secret.len()];
+        // A process id that is free is compared too, so that time does not tell it from one in use.
+        let fits: bool = held.as_ref().map_or(&unknown, |held| &held.secret).ct_eq(&key.secret).into();
+        let held = held?;
+        let (since, count) = &mut held.misses;
+        if since.is_none_or(|since| now.duration_since(since) >= WINDOW) {
+            (*since, *count) = (Some(now), 0);
+        }
+        if *count >= MAX_MISSES {
             return None;
         }
-        let found = self.flows.lock().unwrap_or_else(PoisonError::into_inner).get(&key.process).cloned();
-        let (secret, reach) = found.unzip();
-        // A process id that is free is compared too, so that time does not tell it from one in use.
-        let fits: bool = secret.unwrap_or_else(|| vec![0; key.secret.len()]).ct_eq(&key.secret).into();
-        match reach {
-            Some(reach) if fits => Some(reach),
-            Some(_) | None => {
-                self.miss(from, now);
-                None
-            }
+        if !fits {
+            *count = count.saturating_add(1);
+            return None;
         }
-    }
-
-    fn listens(&self, from: IpAddr, now: Instant) -> bool {
-        let mut misses = self.misses.lock().unwrap_or_else(PoisonError::into_inner);
-        match misses.get(&from) {
-            Some((since, count)) => now.duration_since(*since) >= WINDOW || *count < MAX_MISSES,
-            None if misses.len() < MAX_ADDRESSES => true,
-            None => {
-                misses.retain(|_, (since, _)| now.duration_since(*since) < WINDOW);
-                misses.len() < MAX_ADDRESSES
-            }
-        }
-    }
-
-    fn miss(&self, from: IpAddr, now: Instant) {
-        let mut misses = self.misses.lock().unwrap_or_else(PoisonError::into_inner);
-        let (since, count) = misses.entry(from).or_insert((now, 0));
-        if now.duration_since(*since) >= WINDOW {
-            (*since, *count) = (now, 0);
-        }
-        *count = count.saturating_add(1);
-    }
-}
-
-/// An IPv6 client has a whole /64 of addresses to show its guesses from.
-fn neighbourhood(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => IpAddr::V6((u128::from(address) & !u128::from(u64::MAX)).into()),
+        Some(held.reach.clone())
     }
 }
 
@@ -214,10 +194,6 @@ mod tests {
         Reach { interrupt: Arc::new(Nobody), target: Arc::new(target), server: None }
     }
 
-    fn address(last: u16) -> IpAddr {
-        IpAddr::from([0x2001, 0xdb8, last, 0, 0, 0, 0, 1])
-    }
-
     fn wrong(place: &Place) -> Key {
         let mut key = place.key.clone();
         key.secret[0] ^= 1;
@@ -232,14 +208,14 @@ mod tests {
             let place = cancels.mint(version, reach()).unwrap();
             assert_eq!(place.key.secret.len(), bytes);
             assert!(place.key.process > 0 && place.key.process <= i32::MAX.unsigned_abs());
-            assert!(cancels.find(&place.key, address(1), now).is_some());
-            assert!(cancels.find(&wrong(&place), address(1), now).is_none());
+            assert!(cancels.find(&place.key, now).is_some());
+            assert!(cancels.find(&wrong(&place), now).is_none());
             let mut longer = place.key.clone();
             longer.secret.push(0);
-            assert!(cancels.find(&longer, address(1), now).is_none());
+            assert!(cancels.find(&longer, now).is_none());
             let key = place.key.clone();
             drop(place);
-            assert!(cancels.find(&key, address(1), now).is_none());
+            assert!(cancels.find(&key, now).is_none());
         }
     }
 
@@ -255,31 +231,18 @@ mod tests {
     }
 
     #[test]
-    fn guesses_are_limited_by_address() {
+    fn guesses_are_limited_by_process_id() {
         let cancels = Arc::new(Cancels::default());
-        let place = cancels.mint(Version::V3_0, reach()).unwrap();
+        let (place, other) =
+            (cancels.mint(Version::V3_0, reach()).unwrap(), cancels.mint(Version::V3_0, reach()).unwrap());
         let now = Instant::now();
         for _ in 0..MAX_MISSES - 1 {
-            assert!(cancels.find(&wrong(&place), address(1), now).is_none());
+            assert!(cancels.find(&wrong(&place), now).is_none());
         }
-        assert!(cancels.find(&place.key, address(1), now).is_some(), "one below the limit");
-        assert!(cancels.find(&wrong(&place), address(1), now).is_none());
-        assert!(cancels.find(&place.key, address(1), now).is_none(), "at the limit");
-        let neighbour = IpAddr::from([0x2001, 0xdb8, 1, 0, 9, 9, 9, 9]);
-        assert!(cancels.find(&place.key, neighbour, now).is_none(), "the same /64");
-        assert!(cancels.find(&place.key, address(2), now).is_some(), "another network");
-        assert!(cancels.find(&place.key, address(1), now + WINDOW).is_some(), "a window later");
-    }
-
-    #[test]
-    fn remembered_addresses_are_limited() {
-        let cancels = Arc::new(Cancels::default());
-        let place = cancels.mint(Version::V3_0, reach()).unwrap();
-        let now = Instant::now();
-        for last in 0..u16::try_from(MAX_ADDRESSES).unwrap() {
-            cancels.find(&wrong(&place), address(last), now);
-        }
-        assert!(cancels.find(&place.key, address(u16::MAX), now).is_none());
-        assert!(cancels.find(&place.key, address(u16::MAX), now + WINDOW).is_some());
+        assert!(cancels.find(&place.key, now).is_some(), "one below the limit");
+        assert!(cancels.find(&wrong(&place), now).is_none());
+        assert!(cancels.find(&place.key, now).is_none(), "at the limit");
+        assert!(cancels.find(&other.key, now).is_some(), "another flow");
+        assert!(cancels.find(&place.key, now + WINDOW).is_some(), "a window later");
     }
 }

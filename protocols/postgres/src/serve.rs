@@ -1,7 +1,6 @@
 //! One client connection, from its first byte to its last.
 
 use std::future::Future;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -255,8 +254,7 @@ impl Postgres {
 
     /// Never a reply, whether the key was known or not.
     async fn cancel(&self, mut client: Client, key: &Key) {
-        let from: IpAddr = client.peer.address.ip();
-        if let Some(reach) = self.cancels.find(key, from, Instant::now()) {
+        if let Some(reach) = self.cancels.find(key, Instant::now()) {
             cancel::cancel(&reach, &self.dialer).await;
         }
         // A client waits for the end of the stream; it may also be gone.
