@@ -174,8 +174,10 @@ fn json_in_pieces_is_looked_at_as_json() {
 fn what_events_tell_of_is_told_before_them() {
     let yields = |method: &str, path: &str| {
         let routes = Routes::published();
-        let Found::Route { route, .. } = routes.find(method, path) else { panic!("{path}") };
-        route.creates().to_vec()
+        match routes.find(method, path) {
+            Found::Route { route, .. } => route.creates().to_vec(),
+            Found::UnknownPath | Found::MethodNotAllowed(_) => unreachable!("{path} is a route"),
+        }
     };
     let told = |shape: Shape, yields: Vec<Yield>, events: &[Value]| {
         let mut run = Run::new(closed(), shape, Options { yields, ..options(Firewall::On) });
