@@ -22,7 +22,7 @@ use crate::ledger::{Ledger, Reservation};
 use crate::limits::Limits;
 use crate::ports::{Approve, BoxFuture};
 use crate::register::{Place, Signal};
-use crate::state::{Ahead, Ended, Waiting};
+use crate::state::{Ahead, Asked, Ended, Waiting};
 use crate::stay::Stay;
 use crate::tape::Tape;
 
@@ -54,19 +54,23 @@ pub(crate) struct Flow<'a, M: Machine, C, S> {
     pub(crate) lapses: Lapses,
     /// Bytes that the machine has looked at since others had their turn.
     pub(crate) looked: usize,
-    /// Beats while people are asked.
+    /// Beats while people are asked, or the client is not read.
     pub(crate) nudges: tokio::time::Interval,
 }
 
 /// One thing that happened.
-enum Happening<F> {
+pub(crate) enum Happening<F> {
     Frame(Side, F),
     Ended(Side),
     Signal(Signal),
     Filed(Result<Option<Settled>, Refusal>),
+    /// People have answered, and nothing of the client is left to be heard before.
+    Answered,
     Settled(Settled),
     /// People still have not answered.
     Nudge,
+    /// A client that has left is not waited for any more.
+    GivenUp,
     Returned,
 }
 
@@ -157,6 +161,11 @@ where
         if let Poll::Ready(happening) = self.poll_waiting(cx) {
             return Poll::Ready(Ok(happening));
         }
+        if matches!(&self.waiting, Waiting::People(Asked::Answered(_), _)) {
+            // What the client has said by now comes first: it may have been its last word.
+            let heard = self.poll_client(cx);
+            return if heard.is_ready() { heard } else { Poll::Ready(Ok(Happening::Answered)) };
+        }
         // The sides take turns, so that neither starves the other.
         for side in [self.ahead.turn, self.ahead.turn.other()] {
             let polled = match side {
@@ -179,28 +188,11 @@ where
         self.server.poll_next(cx).map(|frame| happening(Side::Server, frame).map_err(FlowError::Server))
     }
 
-    fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<Result<Happening<M::Frame>, FlowError>> {
-        let high_water = self.limits.high_water_bytes;
-        match &self.waiting {
-            Waiting::Nothing if self.machine.wants().client && self.server.backlog() < high_water => {
-                if let Some(frame) = self.ahead.take() {
-                    return Poll::Ready(Ok(Happening::Frame(Side::Client, frame)));
-                }
-            }
-            Waiting::People(..) if self.ahead.bytes < high_water => {}
-            Waiting::Nothing | Waiting::People(..) | Waiting::Filing(..) | Waiting::Errand(_) => return Poll::Pending,
-        }
-        if self.ended.client {
-            return Poll::Pending;
-        }
-        self.client.poll_next(cx).map(|frame| happening(Side::Client, frame).map_err(FlowError::Client))
-    }
-
     fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<Happening<M::Frame>> {
         match &mut self.waiting {
             Waiting::Nothing => Poll::Pending,
             Waiting::Filing(filing, _) => filing.as_mut().poll(cx).map(Happening::Filed),
-            Waiting::People(people, _) => match people.as_mut().poll(cx) {
+            Waiting::People(asked, _) => match asked.poll(cx) {
                 Poll::Ready(settled) => Poll::Ready(Happening::Settled(settled)),
                 Poll::Pending => self.nudges.poll_tick(cx).map(|_| Happening::Nudge),
             },
@@ -222,8 +214,10 @@ where
             Happening::Signal(Signal::Withdraw) => self.settle(&Settled::alone(Outcome::Withdrawn)),
             Happening::Signal(Signal::Revoke(refusal)) => self.revoke(*refusal),
             Happening::Filed(filed) => self.filed(filed),
-            Happening::Settled(settled) => self.settle(&settled),
+            Happening::Answered => self.answered(),
+            Happening::Settled(settled) => self.concluded(settled),
             Happening::Nudge => self.nudge(),
+            Happening::GivenUp => self.give_up(),
             Happening::Returned => {
                 self.waiting = Waiting::Nothing;
                 self.tell(Input::Returned)
@@ -346,7 +340,7 @@ where
         Ok(())
     }
 
-    fn end(&mut self, side: Side) -> Result<(), FlowError> {
+    pub(crate) fn end(&mut self, side: Side) -> Result<(), FlowError> {
         match side {
             Side::Client => self.ended.client = true,
             Side::Server => self.ended.server = true,
@@ -368,7 +362,7 @@ where
     }
 }
 
-fn happening<F>(side: Side, frame: Result<Option<F>, LinkError>) -> Result<Happening<F>, LinkError> {
+pub(crate) fn happening<F>(side: Side, frame: Result<Option<F>, LinkError>) -> Result<Happening<F>, LinkError> {
     Ok(match frame? {
         Some(frame) => Happening::Frame(side, frame),
         None => Happening::Ended(side),

@@ -136,15 +136,21 @@ impl Held {
         })
     }
 
-    /// Waits for people, up to the expiry, and uses their approval up.
-    pub(crate) fn wait(&self, approve: &Arc<dyn Approve>) -> BoxFuture<'static, Settled> {
-        let approve = Arc::clone(approve);
-        let (id, digest) = (self.notice.id.clone(), self.digest);
+    /// Waits for people, up to the expiry.
+    pub(crate) fn wait(&self, approve: &Arc<dyn Approve>) -> BoxFuture<'static, Settlement> {
+        let (approve, id) = (Arc::clone(approve), self.notice.id.clone());
         let patience = Duration::from_secs(u64::from(self.notice.wait_seconds));
         Box::pin(async move {
-            let settlement = tokio::time::timeout(patience, approve.settled(id.clone())).await;
-            conclude(&approve, id, digest, settlement.unwrap_or(Settlement::Expired)).await
+            let settlement = tokio::time::timeout(patience, approve.settled(id)).await;
+            settlement.unwrap_or(Settlement::Expired)
         })
+    }
+
+    /// What a settlement comes to; uses an approval up.
+    pub(crate) fn conclude(&self, approve: &Arc<dyn Approve>, settlement: Settlement) -> BoxFuture<'static, Settled> {
+        let approve = Arc::clone(approve);
+        let (id, digest) = (self.notice.id.clone(), self.digest);
+        Box::pin(async move { conclude(&approve, id, digest, settlement).await })
     }
 
     /// Whether the approval is still for the same operation under the same policies (I6).

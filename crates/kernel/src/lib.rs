@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** only this crate calls the policy engine, and nothing reaches a server but through [`Kernel`]'s loop.
 
+mod absence;
 pub mod clock;
 mod flow;
 mod gate;

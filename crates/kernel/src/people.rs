@@ -11,7 +11,7 @@ use crate::clock;
 use crate::flow::{Flow, ruling};
 use crate::hold::{Held, Settled};
 use crate::ports::{Approve, BoxFuture};
-use crate::state::Waiting;
+use crate::state::{Asked, Waiting};
 
 impl<M, C, S> Flow<'_, M, C, S>
 where
@@ -46,6 +46,9 @@ where
     }
 
     pub(crate) fn nudge(&mut self) -> Result<(), FlowError> {
+        if self.has_left() {
+            return self.part();
+        }
         match &self.waiting {
             Waiting::People(_, held) => {
                 let (op, seconds) = (held.op, held.asked_seconds());
@@ -109,12 +112,12 @@ where
         let op = held.op;
         match filed {
             Ok(Some(settled)) => {
-                self.waiting = Waiting::People(Box::pin(std::future::ready(settled)), held);
+                self.waiting = Waiting::People(Asked::Using(Box::pin(std::future::ready(settled))), held);
                 Ok(())
             }
             Ok(None) => {
                 let notice = held.notice.clone();
-                self.waiting = Waiting::People(held.wait(self.approve), held);
+                self.waiting = Waiting::People(Asked::Open(held.wait(self.approve)), held);
                 self.nudges.reset();
                 self.place.holding.set(true);
                 self.tell(Input::Held(op, notice))

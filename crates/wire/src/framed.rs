@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::{Codec, Frame as _, Link, LinkError, Side};
+use crate::{Codec, Frame as _, Gone, HungUp, Link, LinkError, Side};
 
 /// Bytes asked of the transport at a time.
 const READ_BYTES: usize = 32 * 1024;
@@ -31,6 +31,7 @@ pub struct Framed<S, C> {
     begun: bool,
     /// The transport may hold bytes back that were written to it (TLS does).
     unflushed: bool,
+    hung_up: HungUp,
 }
 
 impl<S, C> Framed<S, C> {
@@ -47,7 +48,15 @@ impl<S, C> Framed<S, C> {
             backlog: 0,
             begun: false,
             unflushed: false,
+            hung_up: HungUp::default(),
         }
+    }
+
+    /// Looks there whether the peer sends nothing more.
+    #[must_use]
+    pub fn watched(mut self, hung_up: HungUp) -> Self {
+        self.hung_up = hung_up;
+        self
     }
 
     fn seal_tail(&mut self) {
@@ -86,6 +95,10 @@ where
             }
             self.ended = ready!(self.poll_read(cx))? == 0;
         }
+    }
+
+    fn gone(&self) -> Option<Gone> {
+        self.hung_up.look().then_some(Gone::Silent)
     }
 
     fn feed(&mut self, frame: Self::Frame) {

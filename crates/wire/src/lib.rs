@@ -25,9 +25,9 @@ pub use broker::{
 pub use codec::Codec;
 pub use frame::{Frame, Kept, Side};
 pub use framed::Framed;
-pub use link::{Link, LinkError};
+pub use link::{Gone, Link, LinkError};
 pub use machine::{HoldNotice, Input, Lapse, Machine, Wants};
 pub use objects::{Looking, Made, NoObjects, Object, Objects, Owner, Unknown};
 pub use outbox::{Errand, Note, Outbox, Step};
-pub use protocol::{Configured, Ending, Finding, Io, Protocol, Stream, Targets};
+pub use protocol::{Configured, Ending, Finding, HungUp, Io, Protocol, Stream, Targets};
 pub use violation::Violation;

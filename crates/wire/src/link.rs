@@ -18,12 +18,28 @@ pub enum LinkError {
     Truncated,
 }
 
+/// How a peer is gone before all that it sent is read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Gone {
+    /// It sends nothing more; it may still read.
+    Silent,
+    /// It neither sends nor reads any more.
+    Left,
+}
+
 /// A duplex of frames. Every method is non-blocking, so one task can drive both sides at full duplex.
 pub trait Link: Send {
     type Frame: Frame;
 
     /// The next frame; `None` once the peer has closed. Safe to abandon: nothing is lost between calls.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Self::Frame>, LinkError>>;
+
+    /// Whether the peer is known to be gone, whatever it sent before and nobody has read. A look that neither waits nor
+    /// wakes: it is taken once in a while where the peer is not read, and before what people have approved goes on. A
+    /// link that cannot know says no.
+    fn gone(&self) -> Option<Gone> {
+        None
+    }
 
     /// Queues a frame; the caller bounds the queue by [`Link::backlog`].
     fn feed(&mut self, frame: Self::Frame);

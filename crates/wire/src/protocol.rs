@@ -27,6 +27,29 @@ pub struct Io {
     pub ending: Ending,
 }
 
+/// A look at a connection: whether its peer sends nothing more, whatever is still to be read of it.
+#[derive(Clone, Default)]
+pub struct HungUp(Option<Arc<dyn Fn() -> bool + Send + Sync>>);
+
+impl HungUp {
+    /// Looks by a function that does not wait. The default never finds out.
+    pub fn new(look: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(look)))
+    }
+
+    /// Whether the peer is known to send nothing more.
+    #[must_use]
+    pub fn look(&self) -> bool {
+        self.0.as_ref().is_some_and(|look| look())
+    }
+}
+
+impl fmt::Debug for HungUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HungUp").finish_non_exhaustive()
+    }
+}
+
 /// A future that ends when the broker begins to stop.
 pub type Ending = Pin<Box<dyn Future<Output = ()> + Send>>;
 

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use sluice_kernel::Limits;
 use sluice_model::{Code, Refusal, SessionId, UnixMicros};
-use sluice_wire::{Broker as _, FlowError};
+use sluice_wire::{Broker as _, FlowError, Gone};
 use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinHandle;
-use tokio::time::{Duration, Instant};
+use tokio::time::{Duration, Instant, timeout};
 
-use crate::harness::{POLICIES, Setup, World, ana, peer, target_name};
+use crate::harness::{POLICIES, Session, Setup, World, ana, peer, target_name};
 
 /// Longest that a revoked session may go on.
 const AT_ONCE: Duration = Duration::from_secs(10);
@@ -199,4 +200,33 @@ async fn an_operator_ends_one_session_and_no_other() {
     left.server.say("ok\n").await;
     left.client.expect("ok").await;
     assert!(!world.kernel.end(&ended, &refusal).await, "it is no longer open");
+}
+
+/// A request under way whose server takes nothing more, and so much of the client behind it that its end is not read.
+async fn stuck(gone: Gone) -> (World, Session) {
+    let mut setup = Setup { room: 64, ..Setup::default() };
+    setup.limits.high_water_bytes = 100;
+    let world = World::new(setup);
+    let mut session = world.carry_toy().await;
+    while timeout(Duration::from_millis(1), session.client.stream.write_all(b"ask apple\n")).await.is_ok() {}
+    session.absence.set(gone);
+    (world, session)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_has_left_is_not_waited_for_however_much_it_sent() {
+    let (world, session) = stuck(Gone::Left).await;
+    let start = Instant::now();
+    session.ended().await.unwrap();
+    assert!(start.elapsed() <= 2 * Duration::from_secs(Limits::STANDARD.linger_seconds + 1), "{:?}", start.elapsed());
+    assert_eq!(world.log.closing().reason, "client");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_only_sends_nothing_more_is_carried_on() {
+    let (_world, mut session) = stuck(Gone::Silent).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    session.server.expect("ask apple").await;
+    session.server.say("ok\n").await;
+    session.client.expect("ok").await;
 }

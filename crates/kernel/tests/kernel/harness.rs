@@ -19,7 +19,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::task::JoinHandle;
 
 use crate::approvals::{Desk, People};
-use crate::recorder::{Faults, Gauge, HighWater, Log, Shelf, Spy};
+use crate::recorder::{Absence, Faults, Gauge, HighWater, Log, Shelf, Spy};
 use crate::toy::{self, Line, Toy};
 
 /// Reads, writes and connections are permitted; `red` is forbidden; writing `gold` needs an approval.
@@ -94,6 +94,8 @@ pub(crate) struct Session {
     pub(crate) carrying: JoinHandle<Result<(), FlowError>>,
     pub(crate) to_client: HighWater,
     pub(crate) to_server: HighWater,
+    /// What the client's link knows of its client out of order.
+    pub(crate) absence: Absence,
 }
 
 /// The far end of a stream, as text lines.
@@ -144,14 +146,19 @@ impl World {
         let (to_client, to_server) = (HighWater::default(), HighWater::default());
         let link = |stream, toward, side, most: &HighWater| {
             let stream = Spy { stream, toward, log: self.log.clone() };
-            Gauge { link: Framed::new(stream, toy::Codec, side, BytesMut::new()), most: most.clone() }
+            Gauge {
+                link: Framed::new(stream, toy::Codec, side, BytesMut::new()),
+                most: most.clone(),
+                gone: Absence::default(),
+            }
         };
         let client_link = link(near_client, Toward::Client, Side::Client, &to_client);
+        let absence = client_link.gone.clone();
         let server_link = link(near_server, Toward::Server, Side::Server, &to_server);
         let kernel = Arc::clone(&self.kernel);
         let carrying = tokio::spawn(async move { kernel.carry(grant, machine, client_link, server_link).await });
         let (client, server) = (End::new(client), End::new(server));
-        Session { client, server, interrupt, carrying, to_client, to_server }
+        Session { client, server, interrupt, carrying, to_client, to_server, absence }
     }
 
     pub(crate) async fn carry_toy(&self) -> Session {

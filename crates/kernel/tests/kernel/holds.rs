@@ -2,7 +2,7 @@
 
 use sluice_kernel::{Limits, Settlement};
 use sluice_model::{Code, HoldId, Obligations, OpId, Part, Refusal, Stage};
-use sluice_wire::{FlowError, Input, Interrupted, Machine, Outbox, Violation, Wants};
+use sluice_wire::{FlowError, Gone, Input, Interrupted, Machine, Outbox, Violation, Wants};
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Duration, Instant};
 
@@ -152,6 +152,50 @@ async fn a_client_that_leaves_takes_its_request_with_it() {
         session.carrying.await.unwrap().unwrap();
         assert!(world.log.has("withdrawn 1 by "), "{later}");
     }
+}
+
+/// A hold before which more than the flow reads ahead waits, so that the client's end cannot be read.
+async fn crowded() -> (World, Session, HoldId) {
+    let mut setup = Setup { room: 4_000, ..Setup::default() };
+    setup.limits.high_water_bytes = 100;
+    let (world, mut session, id) = held(setup).await;
+    session.client.say(&"ping\n".repeat(400)).await;
+    (world, session, id)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_is_noticed_whatever_waits_before_its_end() {
+    for gone in [Gone::Silent, Gone::Left] {
+        let (mut world, mut session, id) = crowded().await;
+        session.absence.set(gone);
+        let start = Instant::now();
+        assert_eq!(patiently(world.desk.withdrawn.recv()).await, Some(id));
+        assert!(start.elapsed() <= Duration::from_secs(2));
+        assert_eq!(session.server.rest().await, "");
+        session.carrying.await.unwrap().unwrap();
+        assert!(world.log.has("withdrawn 1 by "));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_approval_is_not_used_up_for_a_client_that_has_left() {
+    let (mut world, mut session, id) = crowded().await;
+    session.absence.set(Gone::Left);
+    world.people.approve(&id);
+    assert_eq!(session.server.rest().await, "");
+    assert_eq!(patiently(world.desk.withdrawn.recv()).await, Some(id));
+    assert_eq!(world.people.used(), 0);
+    assert!(world.log.has("withdrawn 1 by ") && !world.log.has("approved 1 by dan"));
+}
+
+#[tokio::test]
+async fn the_last_word_of_a_client_comes_before_an_approval_of_the_same_moment() {
+    let (mut world, mut session, id) = held(Setup::default()).await;
+    world.people.approve(&id);
+    session.client.hang_up().await;
+    assert_eq!(session.server.rest().await, "");
+    assert_eq!(patiently(world.desk.withdrawn.recv()).await, Some(id));
+    assert_eq!(world.people.used(), 0);
 }
 
 #[tokio::test(start_paused = true)]

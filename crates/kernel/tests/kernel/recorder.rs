@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use sluice_kernel::{BoxFuture, Closing, Keep, Opening, Recorder, Spent, Unrecorded};
 use sluice_model::TargetName;
 use sluice_recording::{Batch, Event, Toward};
-use sluice_wire::{Link, LinkError, Made, Object};
+use sluice_wire::{Gone, Link, LinkError, Made, Object};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
 /// What happened, in one order for recorder and streams.
@@ -250,6 +250,21 @@ impl HighWater {
 pub(crate) struct Gauge<L> {
     pub(crate) link: L,
     pub(crate) most: HighWater,
+    pub(crate) gone: Absence,
+}
+
+/// What a link knows of its peer out of order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Absence(Arc<Mutex<Option<Gone>>>);
+
+impl Absence {
+    pub(crate) fn set(&self, gone: Gone) {
+        *self.0.lock().unwrap() = Some(gone);
+    }
+
+    fn look(&self) -> Option<Gone> {
+        *self.0.lock().unwrap()
+    }
 }
 
 impl<L: Link> Link for Gauge<L> {
@@ -257,6 +272,10 @@ impl<L: Link> Link for Gauge<L> {
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<L::Frame>, LinkError>> {
         self.link.poll_next(cx)
+    }
+
+    fn gone(&self) -> Option<Gone> {
+        self.gone.look().or_else(|| self.link.gone())
     }
 
     fn feed(&mut self, frame: L::Frame) {
