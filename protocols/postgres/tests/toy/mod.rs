@@ -134,7 +134,7 @@ impl Broker for Toy {
 
     /// Passes frames on as they are: what is tested here is everything around the machine.
     async fn join(&self, who: &Principal, target: &TargetName, peer: Peer) -> Result<ToyGrant, Refusal> {
-        self.open(who, target, peer).await
+        self.open(who, target, None, peer).await
     }
 
     fn stem(&self, grant: &ToyGrant) -> TargetName {
@@ -142,7 +142,7 @@ impl Broker for Toy {
     }
 
     async fn branch(&self, stem: &TargetName) -> Result<ToyGrant, Refusal> {
-        self.open(&alice(), stem, Peer { address: ([127, 0, 0, 1], 0).into() }).await
+        self.open(&alice(), stem, None, Peer { address: ([127, 0, 0, 1], 0).into() }).await
     }
 
     fn admits(&self, _who: &Principal, _target: &TargetName, _peer: Peer) -> bool {
