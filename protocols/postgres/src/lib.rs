@@ -38,6 +38,7 @@ mod startup;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod surprises;
 mod target;
+mod tenure;
 mod tls;
 mod veil;
 mod view;
@@ -55,6 +56,7 @@ pub use schema::SCHEMA;
 pub use serve::{Deadlines, Postgres, Settings as PostgresSettings};
 pub use startup::Cleartext;
 pub use target::{ClientCertificate, DangerousPassword, FunctionEntry, RoleEntry, ServerTls, Target};
+pub use tenure::Tenure;
 pub use tls::Tls;
 pub use veil::MaskKey;
 pub use view::{Schemas, View};

@@ -8,6 +8,7 @@
 mod channels;
 mod cursors;
 mod denial;
+mod dismissal;
 mod function;
 mod lapsing;
 mod named;
@@ -37,12 +38,14 @@ use crate::operation::{Known, understand};
 use crate::pipeline::{Execution, Handling, MAX_OWED, Owed, Pipeline, Sent, Writes};
 use crate::refusal::{self, Ends, Hush};
 use crate::target::FunctionEntry;
+use crate::tenure::Tenure;
 use crate::veil::{Formats, MaskKey};
 use crate::view::{Schemas, View};
 
 pub(crate) use replies::{is_fatal, parameter};
 
 use channels::Channels;
+use dismissal::dismissed;
 use lapsing::{Lapses, Stand};
 use naming::{LookedUp, Naming};
 use question::Question;
@@ -61,6 +64,8 @@ pub struct Setup {
     pub mask_key: MaskKey,
     /// Told which statement is under way.
     pub curfew: Arc<Curfew>,
+    /// Over once the target is configured otherwise.
+    pub tenure: Arc<Tenure>,
 }
 
 /// The machine of one connection.
@@ -72,6 +77,7 @@ pub struct PostgresMachine {
     functions: Arc<[FunctionEntry]>,
     mask_key: MaskKey,
     curfew: Arc<Curfew>,
+    tenure: Arc<Tenure>,
     /// The curfew knows of a statement.
     timing: bool,
     pipeline: Pipeline,
@@ -263,6 +269,7 @@ impl PostgresMachine {
             functions: setup.functions,
             mask_key: setup.mask_key,
             curfew: setup.curfew,
+            tenure: setup.tenure,
             timing: false,
             pipeline: Pipeline::default(),
             statements: Names::default(),
@@ -455,7 +462,11 @@ impl sluice_wire::Machine for PostgresMachine {
     fn handle(&mut self, input: Input<Frame>, out: &mut Outbox<Frame>) -> Result<(), Violation> {
         match input {
             Input::FromClient(frame) => self.request(frame, out)?,
-            Input::FromServer(frame) => self.reply(frame, out)?,
+            Input::FromServer(frame) => {
+                self.reply(frame, out)?;
+                self.part_if_dismissed(out);
+            }
+            Input::Ruled(op, ruling) if self.tenure.is_over() => self.ruled(op, dismissed(ruling), out)?,
             Input::Ruled(op, ruling) => self.ruled(op, ruling, out)?,
             Input::Held(op, notice) => self.held(op, &notice, out),
             Input::Waiting(..) => {}

@@ -15,6 +15,7 @@ use crate::machine::{is_fatal, parameter};
 use crate::message;
 use crate::operation::replication;
 use crate::refusal::{self, Ends};
+use crate::tenure::{self, Tenure};
 
 /// What a client asks for in its startup packet.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -46,14 +47,16 @@ pub(crate) struct ReplicationMachine {
     running: Option<OpId>,
     last_op: OpId,
     said_farewell: bool,
+    /// What runs has no end of its own: it is over with the configuration that it began with.
+    tenure: Arc<Tenure>,
 }
 
 const OUT_OF_TURN: Violation = Violation::server("an answer came that nothing had asked for");
 
 impl ReplicationMachine {
     /// A machine that has just sent its client the first `ReadyForQuery`.
-    pub(crate) const fn new(unfinished: Arc<AtomicBool>) -> Self {
-        Self { unfinished, question: None, running: None, last_op: OpId::CONNECT, said_farewell: false }
+    pub(crate) const fn new(unfinished: Arc<AtomicBool>, tenure: Arc<Tenure>) -> Self {
+        Self { unfinished, question: None, running: None, last_op: OpId::CONNECT, said_farewell: false, tenure }
     }
 
     fn request(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
@@ -147,6 +150,10 @@ impl sluice_wire::Machine for ReplicationMachine {
     type Frame = Frame;
 
     fn handle(&mut self, input: Input<Frame>, out: &mut Outbox<Frame>) -> Result<(), Violation> {
+        if self.tenure.is_over() && !self.said_farewell && !matches!(input, Input::Revoked(_) | Input::Ended(_)) {
+            self.end_session(&tenure::changed(), out);
+            return Ok(());
+        }
         match input {
             Input::FromClient(frame) => self.request(frame, out)?,
             Input::FromServer(frame) => self.reply(frame, out)?,
@@ -178,7 +185,11 @@ mod tests {
 
     /// A machine that has heard these, and what it did about the last.
     fn heard(inputs: Vec<Input<Frame>>) -> (Result<(), Violation>, String) {
-        let mut machine = ReplicationMachine::new(Arc::default());
+        heard_under(&Arc::default(), inputs)
+    }
+
+    fn heard_under(tenure: &Arc<Tenure>, inputs: Vec<Input<Frame>>) -> (Result<(), Violation>, String) {
+        let mut machine = ReplicationMachine::new(Arc::default(), Arc::clone(tenure));
         let (mut result, mut done) = (Ok(()), String::new());
         for input in inputs {
             let mut out = Outbox::default();
@@ -213,6 +224,15 @@ mod tests {
 
     fn command() -> Input<Frame> {
         from_client(b'Q', b"IDENTIFY_SYSTEM\0")
+    }
+
+    #[test]
+    fn another_configuration_ends_it_whatever_happens_next() {
+        let tenure = Arc::new(Tenure::default());
+        tenure.end();
+        for next in [from_server(b'd', b"w"), from_client(b'd', b"r"), command(), allowed(Vec::new())] {
+            assert_eq!(heard_under(&tenure, vec![next]), (Ok(()), "client 0 E server 0 X close".to_owned()));
+        }
     }
 
     #[test]

@@ -31,6 +31,7 @@ use crate::schemas::{Database, Databases, Place, Shared};
 use crate::signin;
 use crate::startup::{Cleartext, Door, Start, Startup};
 use crate::target::Target;
+use crate::tenure::{Tenure, Tenures};
 use crate::tls::Tls;
 use crate::veil::MaskKey;
 
@@ -74,6 +75,7 @@ pub struct Postgres {
     dialer: Arc<Dialer>,
     cancels: Arc<Cancels>,
     databases: Databases,
+    tenures: Tenures,
 }
 
 /// What a connection was for, once that is settled.
@@ -97,6 +99,7 @@ struct Ready {
     /// How its statement is cancelled when nobody waits for it any more.
     reach: Reach,
     replication: Option<Replication>,
+    tenure: Arc<Tenure>,
 }
 
 impl Postgres {
@@ -104,7 +107,7 @@ impl Postgres {
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         let dialer = Arc::new(Dialer::new(settings.deadlines.dial));
-        Self { settings, dialer, cancels: Arc::default(), databases: Databases::default() }
+        Self { settings, dialer, cancels: Arc::default(), databases: Databases::default(), tenures: Tenures::default() }
     }
 
     /// Startup and sign-in.
@@ -182,7 +185,8 @@ impl Postgres {
             .cancels
             .mint(startup.version, reach.clone())
             .map_err(|error| Refusal::builtin(Code::Unavailable, "no-randomness", error.to_string()))?;
-        Ok(Ready { server, database: shared, cancel, reach, replication: startup.replication })
+        let tenure = self.tenures.begin(grant.target(), target);
+        Ok(Ready { server, database: shared, cancel, reach, replication: startup.replication, tenure })
     }
 
     /// Tells the client that it is in, and hands both sides to the relay loop.
@@ -193,7 +197,7 @@ impl Postgres {
         ready: Ready,
         broker: &B,
     ) -> Result<(), FlowError> {
-        let Ready { server, database, cancel, reach, replication } = ready;
+        let Ready { server, database, cancel, reach, replication, tenure } = ready;
         let greeting = greeting(&server, grant.principal(), &cancel);
         let Server { stream: to_server, leftover, .. } = server;
         let unfinished = Arc::new(AtomicBool::new(false));
@@ -207,7 +211,7 @@ impl Postgres {
         let to_server = Framed::new(to_server, Codec::default(), Side::Server, leftover);
         let result = match replication {
             Some(_) => {
-                let machine = ReplicationMachine::new(Arc::clone(&unfinished));
+                let machine = ReplicationMachine::new(Arc::clone(&unfinished), tenure);
                 Box::pin(broker.carry(grant, machine, to_client, to_server)).await
             }
             None => {
@@ -219,6 +223,7 @@ impl Postgres {
                     functions: reach.target.function_calls.clone().into(),
                     mask_key: self.settings.mask_key.clone(),
                     curfew: Arc::clone(&curfew),
+                    tenure,
                 });
                 let carrying = Box::pin(broker.carry(grant, machine, to_client, to_server));
                 self.beside(carrying, &database, (&curfew, &leaving), &reach).await
@@ -266,6 +271,10 @@ impl Protocol for Postgres {
     const NAME: &'static str = "postgres";
     const SCHEMA: Schema = crate::schema::SCHEMA;
     type Target = Target;
+
+    fn set_up(&self, targets: &Targets<Target>) {
+        self.tenures.replace(targets);
+    }
 
     async fn serve<B: Broker>(&self, io: Io, targets: &ArcSwap<Targets<Target>>, broker: &B) -> Result<(), FlowError> {
         let mut client = Client::new(io.stream, io.peer);

@@ -10,7 +10,7 @@ use sluice_model::{Group, Principal, Tag};
 use sluice_wire::Configured;
 
 /// A PostgreSQL server and database.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Target {
     /// Host name or address of the server, or the directory of its Unix socket, where TLS does not apply.
@@ -49,7 +49,7 @@ pub struct Target {
 }
 
 /// How the connection to the server is protected.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ServerTls {
     /// TLS; certificate and host name are checked against the system's authorities.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use sluice_tests::broker::Broker;
 use sluice_tests::wait::{SOON, until};
-use sluice_tests::wire::{Wire, say};
+use sluice_tests::wire::{Reply, Wire, say};
 
 use crate::shop::Shop;
 
@@ -103,6 +103,74 @@ fn a_new_policy_holds_from_the_next_statement_and_a_bad_one_never() {
     assert!(fs::remove_file(&file).is_ok());
     shop.broker.logs(from, "the configuration was reloaded");
     assert_eq!(alice.query("SELECT id FROM orders").ok().rows().len(), 3);
+}
+
+/// One more column of customers is protected.
+fn tagged(text: &str, targets: usize) -> String {
+    let ssn = "      \"public.customers.ssn\": [pii]\n";
+    text.replacen(ssn, &format!("{ssn}      \"public.customers.notes\": [pii]\n"), targets)
+}
+
+/// What is left to read of a session that was told to leave, without what came before.
+fn dismissed(wire: &mut Wire) -> Reply {
+    let last = wire.rest();
+    let said = last.error().unwrap_or_default();
+    assert_eq!(said.sqlstate, "57P01", "{last:?}");
+    assert!(said.message.contains("the configuration of the target has changed"), "{last:?}");
+    last
+}
+
+#[test]
+fn new_tags_leave_no_session_that_does_not_know_them() {
+    const NOTE: &str = "SELECT notes FROM customers WHERE id = 1";
+    let shop = Shop::open();
+    let token = shop.broker.token("alice", "analysts");
+    let open = |target: &str| shop.broker.wire("alice", target, &token);
+    let (mut plain, mut prepared, mut within, mut busy) = (open("shop"), open("shop"), open("shop"), open("shop"));
+    let mut other = open("shop-prod");
+    let vip = [[Some("vip".to_owned())]];
+    assert_eq!(plain.query(NOTE).ok().rows(), vip);
+    prepared.send(&[say::parse("s", NOTE), say::sync()].concat());
+    let _parsed = prepared.reply().ok();
+    let again = [say::bind("", "s", &[], false), say::execute("", 0), say::sync()].concat();
+    prepared.send(&again);
+    assert_eq!(prepared.reply().ok().rows(), vip);
+    let _begun = within.query("BEGIN").ok();
+    let mut admin = shop.database.server.admin(&shop.database.name);
+    let _held = admin.query("BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE").ok();
+    busy.send(&say::query(b"SELECT count(*) FROM orders"));
+    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted \
+                   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    until(SOON, "the statement to be under way", || (shop.database.truth(waiting) == "1").then_some(()));
+
+    shop.reload(|text| tagged(text, 1));
+    plain.send(&say::query(NOTE.as_bytes()));
+    assert!(dismissed(&mut plain).rows().is_empty());
+    prepared.send(&again);
+    assert!(dismissed(&mut prepared).rows().is_empty());
+    within.send(&say::query(NOTE.as_bytes()));
+    assert!(dismissed(&mut within).rows().is_empty());
+    // What was under way may end.
+    let _released = admin.query("ROLLBACK").ok();
+    assert_eq!(dismissed(&mut busy).rows(), [[Some("3".to_owned())]]);
+    assert_eq!(other.query(NOTE).ok().rows(), vip, "nothing changed at that target");
+    assert_eq!(open("shop").query(NOTE).ok().rows(), [[Some("***".to_owned())]]);
+    shop.broker.log_is_clean();
+}
+
+#[test]
+fn an_approval_that_comes_after_a_change_of_the_target_is_of_no_use() {
+    let shop = Shop::open();
+    let dana = shop.broker.token("dana", "dba-oncall");
+    let mut alice = shop.broker.wire("alice", "shop-prod", &shop.broker.token("alice", "analysts"));
+    alice.send(&say::query(b"UPDATE orders SET total = 0 WHERE id = 10"));
+    let notice = alice.frame().map(|frame| frame.said().message).unwrap_or_default();
+    let id = notice.split_whitespace().nth(3).unwrap_or_default().trim_end_matches(':').to_owned();
+    shop.reload(|text| tagged(text, 2));
+    let _approved = shop.broker.cli_as(&dana, &["approvals", "approve", &id]).done();
+    let _told = dismissed(&mut alice);
+    assert_eq!(shop.database.truth("SELECT total FROM orders WHERE id = 10"), "99.50");
+    shop.broker.log_is_clean();
 }
 
 #[test]

@@ -113,17 +113,6 @@ fn certificates_of_configured_authorities_sign_in() {
     shop.broker.log_is_clean();
 }
 
-/// Changes the broker's configuration, and waits until it is in force.
-fn reload(shop: &Shop, change: impl FnOnce(&str) -> String) {
-    let file = shop.broker.folder().join("sluice.yaml");
-    let text = fs::read_to_string(&file).expect("our folder");
-    let from = shop.broker.log().len();
-    let changed = change(&text);
-    assert!(changed != text, "nothing changes in:\n{text}");
-    fs::write(&file, changed).expect("our folder");
-    shop.broker.logs(from, "the configuration was reloaded");
-}
-
 #[test]
 fn a_session_ends_when_the_authority_of_its_certificate_goes() {
     let clients = Clients::new();
@@ -138,11 +127,11 @@ fn a_session_ends_when_the_authority_of_its_certificate_goes() {
     open.say(&format!("{ONE};\n"));
     let _seen = open.hear("***\n");
     // What has not changed goes on.
-    reload(&shop, |text| format!("{text}\n# touched\n"));
+    shop.reload(|text| format!("{text}\n# touched\n"));
     open.say("SELECT 'still ' || count(*) FROM orders;\n");
     let _seen = open.hear("still 3\n");
 
-    reload(&shop, |text| text.replace("groups: [analysts] }", "groups: [analysts], max_lifetime: 60 }"));
+    shop.reload(|text| text.replace("groups: [analysts] }", "groups: [analysts], max_lifetime: 60 }"));
     let sessions = shop.broker.closed_sessions();
     assert_eq!(sessions[0]["end"]["reason"], "revoked", "{}", sessions[0]);
     open.say("SELECT 1;\n");
@@ -165,10 +154,10 @@ fn a_session_ends_when_the_issuer_of_its_token_goes() {
     let shop = Shop::with(|setup| setup.more(&section));
     let mut ann = shop.broker.wire("ann", "shop", &issuer.sign(&Issuer::claims("ann", "analysts")));
     let mut alice = shop.broker.wire("alice", "shop", &shop.broker.token("alice", "analysts"));
-    reload(&shop, |text| format!("{text}\n# touched\n"));
+    shop.reload(|text| format!("{text}\n# touched\n"));
     assert_eq!(ann.query(ONE).ok().rows().len(), 1);
 
-    reload(&shop, |text| text.replace("name: corp, issuer:", "name: other, issuer:"));
+    shop.reload(|text| text.replace("name: corp, issuer:", "name: other, issuer:"));
     let said = ann.rest().error();
     assert!(said.as_ref().is_some_and(|said| said.sqlstate == "57P01"), "{said:?}");
     assert_eq!(alice.query(ONE).ok().rows().len(), 1);

@@ -1,5 +1,7 @@
 //! The data that most tests share the shape of, and brokers in front of it.
 
+use std::fs;
+
 use sluice_tests::broker::{Broker, Setup, Target};
 use sluice_tests::database::{Database, Server};
 
@@ -44,6 +46,17 @@ impl Shop {
         let setup = Setup::new(vec![Target::new("shop", "staging", &database)]).policy("sleepers.cedar", SLEEPERS);
         let broker = Broker::start_with(&change(setup), file);
         Self { database, broker }
+    }
+
+    /// Changes the broker's configuration, and waits until it is in force.
+    pub(crate) fn reload(&self, change: impl FnOnce(&str) -> String) {
+        let file = self.broker.folder().join("sluice.yaml");
+        let text = fs::read_to_string(&file).unwrap_or_default();
+        let from = self.broker.log().len();
+        let changed = change(&text);
+        assert!(changed != text, "nothing changes in:\n{text}");
+        assert!(fs::write(&file, changed).is_ok(), "our folder");
+        self.broker.logs(from, "the configuration was reloaded");
     }
 
     /// The statements of a table, as one text, to compare before and after.

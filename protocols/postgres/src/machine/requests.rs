@@ -35,6 +35,10 @@ impl PostgresMachine {
             b'd' | b'c' | b'f' => Ok(()),
             b'X' => self.terminate(&frame, out),
             _ if self.is_under_curfew() => self.park(frame),
+            tag if self.dismisses(tag) => {
+                self.dismiss(tag, out);
+                Ok(())
+            }
             b'S' => self.sync(frame, out),
             _ if self.pipeline.discarding => Ok(()),
             b'Q' => self.query(frame, out),

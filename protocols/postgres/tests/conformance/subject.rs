@@ -141,6 +141,7 @@ impl Subject for PostgresSubject {
             functions: functions(),
             mask_key: MaskKey([7; 32]),
             curfew: Arc::default(),
+            tenure: Arc::default(),
         })
     }
 
