@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
-use sluice_model::{Digest, Operation, Shape, Stage, UnixMicros, Verdict};
+use sluice_model::{Digest, Operation, Shape, Stage, Target, UnixMicros, Verdict};
 use sluice_policy::{Approved, Case, Decision, Moment, Slice};
 
 use crate::laws::Laws;
@@ -22,6 +22,8 @@ pub(crate) struct Rulings {
 struct Known {
     in_force: Arc<Laws>,
     slice: Arc<Slice>,
+    /// The session's target, as the laws have it.
+    target: Arc<Target>,
     /// By exact text, which is quick to look up.
     ruled: HashMap<(Digest, Stage), (Arc<Shape>, Verdict)>,
     /// By what policies see: texts that differ in a constant only are ruled on once.
@@ -38,13 +40,15 @@ pub(crate) struct Answer {
 struct Bench {
     laws: Arc<Laws>,
     slice: Arc<Slice>,
+    target: Arc<Target>,
 }
 
 impl Rulings {
     pub(crate) fn new(laws: Arc<ArcSwap<Laws>>, asker: &Asker, room: usize) -> Self {
         let in_force = laws.load_full();
-        let slice = Arc::new(in_force.policies.slice(&asker.who, &asker.target));
-        let known = Known { in_force, slice, ruled: HashMap::new(), meant: HashMap::new() };
+        let target = Arc::new(in_force.target_of(asker));
+        let slice = Arc::new(in_force.policies.slice(&asker.who, &target));
+        let known = Known { in_force, slice, target, ruled: HashMap::new(), meant: HashMap::new() };
         Self { laws, known: Mutex::new(known), room }
     }
 
@@ -112,7 +116,8 @@ impl Rulings {
         let laws = self.laws.load();
         if !Arc::ptr_eq(&laws, &known.in_force) {
             known.in_force = Arc::clone(&laws);
-            known.slice = Arc::new(known.in_force.policies.slice(&asker.who, &asker.target));
+            known.target = Arc::new(known.in_force.target_of(asker));
+            known.slice = Arc::new(known.in_force.policies.slice(&asker.who, &known.target));
             known.ruled.clear();
             known.meant.clear();
         }
@@ -122,7 +127,8 @@ impl Rulings {
 
 impl Known {
     fn bench(&self) -> Bench {
-        Bench { laws: Arc::clone(&self.in_force), slice: Arc::clone(&self.slice) }
+        let Self { in_force, slice, target, .. } = self;
+        Bench { laws: Arc::clone(in_force), slice: Arc::clone(slice), target: Arc::clone(target) }
     }
 
     fn remember(&mut self, room: usize, operation: &Operation, verdict: &Verdict) {
@@ -139,7 +145,7 @@ impl Bench {
         let (weekday, minute) = self.laws.zone.calendar(now);
         let at = Moment { now, weekday, minute, client: Some(asker.client) };
         let session = &asker.session;
-        let case = Case { who: &asker.who, target: &asker.target, operation, at, session, approval };
+        let case = Case { who: &asker.who, target: &self.target, operation, at, session, approval };
         let decision = self.slice.decide(&case);
         for rule in &decision.erring {
             tracing::error!(rule = %rule, session = %session, "a policy failed to evaluate and denied");

@@ -8,6 +8,8 @@ use sluice_model::{
 };
 use sluice_policy::Policies;
 
+use crate::stay::Asker;
+
 /// Policies, targets and schemas in force; swapped as a whole.
 #[derive(Debug)]
 pub struct Laws {
@@ -36,6 +38,13 @@ impl Zone {
 }
 
 impl Laws {
+    /// The target of a session, which may be in another environment than when the session began. Nobody connects to one that
+    /// is gone, and who is there is told so within a second.
+    pub(crate) fn target_of(&self, asker: &Asker) -> Target {
+        let part = || asker.target.part.clone();
+        self.targets.get(&asker.target.name).map_or_else(|| asker.target.clone(), |target| target.at(part()))
+    }
+
     /// Connecting to a target, as an operation on the whole of it.
     pub(crate) fn connecting(&self, target: &Target) -> Option<Operation> {
         let schema = self.schemas.iter().find(|schema| schema.protocol == target.protocol)?;

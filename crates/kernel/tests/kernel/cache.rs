@@ -1,6 +1,8 @@
 //! Which rulings are given again without asking the engine.
 
-use crate::harness::{POLICIES, Session, Setup, World};
+use sluice_model::Environment;
+
+use crate::harness::{POLICIES, Session, Setup, World, laws};
 
 async fn asks(session: &mut Session, name: &str) {
     session.client.say(&format!("ask {name}\n")).await;
@@ -74,4 +76,23 @@ async fn a_full_cache_is_emptied() {
         }
         assert_eq!(rulings(&world), ["allow 1", "allow 2", "allow 3", third], "room for {room}");
     }
+}
+
+#[tokio::test]
+async fn a_target_that_moves_to_another_environment_takes_open_sessions_with_it() {
+    let policies = format!(
+        "{POLICIES}\n@id(\"locked\") @explain(\"public\") @message(\"locked\") \
+        forbid (principal, action in [Action::\"toy.read\", Action::\"toy.write\"], resource in Env::\"locked\");"
+    );
+    let world = World::new(Setup::default());
+    world.replace(&policies);
+    let mut session = world.carry_toy().await;
+    asks(&mut session, "apple").await;
+    let mut moved = laws(&policies, world.kernel.laws().policies.epoch() + 1);
+    for target in moved.targets.values_mut() {
+        target.environment = Environment::new("locked").unwrap();
+    }
+    world.kernel.replace(moved);
+    session.client.say("ask apple\n").await;
+    session.client.expect("refused locked locked").await;
 }
