@@ -109,7 +109,18 @@ fn certified(stand: &Stand, serial: &str) -> Running {
         certify(&folder.join("authority"), &folder.join(serial), &["-n", "ann", "-z", serial, "-V", "-1h:+1h"]);
     let (key, certificate) = (folder.join(serial), certificate.display().to_string());
     let (key, certificate) = (format!("IdentityFile={}", key.display()), format!("CertificateFile={certificate}"));
-    let options = ["-o", "IdentitiesOnly=yes", "-o", &key, "-o", &certificate, "web@broker", "echo up; exec sleep 300"];
+    let options = [
+        "-o",
+        "PreferredAuthentications=publickey",
+        "-o",
+        "IdentitiesOnly=yes",
+        "-o",
+        &key,
+        "-o",
+        &certificate,
+        "web@broker",
+        "echo up; exec sleep 300",
+    ];
     let running = Running::start(&mut stand.person.ssh(&options));
     let _up = running.hear("up\n");
     running
