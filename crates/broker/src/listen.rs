@@ -14,6 +14,7 @@ use tracing::{debug, error, info, warn};
 use crate::admission::{Admission, Guest};
 use crate::protocols::Server;
 use crate::shutdown::Stop;
+use crate::watched::watched;
 
 /// The first pause after an accept that failed; doubled up to [`LONGEST_PAUSE`] while it goes on failing.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -95,7 +96,8 @@ impl Listener {
                 return debug!(protocol = name, client = %address, error = %error, "the connection is gone");
             }
             let ending = Box::pin(async move { stop.told().await });
-            let io = Io { stream: Box::new(stream), peer: Peer { address }, ending };
+            let (stream, hung_up) = watched(stream);
+            let io = Io { stream: Box::new(stream), peer: Peer { address }, hung_up, ending };
             report(name, address, server.serve(io, &guest).await);
         });
     }

@@ -18,6 +18,7 @@ mod running;
 mod serve;
 mod shutdown;
 mod tls;
+mod watched;
 mod world;
 
 use std::io::Write as _;

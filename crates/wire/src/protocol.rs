@@ -23,6 +23,8 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 pub struct Io {
     pub stream: Box<dyn Stream>,
     pub peer: Peer,
+    /// Tells of a client that sends nothing more, before all that it sent is read.
+    pub hung_up: HungUp,
     /// Ends when the broker takes nothing new any more: a connection without work in hand closes.
     pub ending: Ending,
 }

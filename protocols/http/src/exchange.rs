@@ -9,7 +9,7 @@ use http::request::Parts;
 use http::{HeaderMap, Version};
 use hyper::body::Incoming;
 use sluice_model::{Code, Digest, Principal, Refusal, Secret, TargetName};
-use sluice_wire::{Broker, Claim, FlowError, Grant as _, Peer, Targets};
+use sluice_wire::{Broker, Claim, FlowError, Grant as _, HungUp, Peer, Targets};
 use tokio::sync::oneshot;
 
 use crate::dialects::openai::Asker;
@@ -47,6 +47,7 @@ pub(crate) struct Exchanges<'a, B> {
     targets: &'a ArcSwap<Targets<Target>>,
     broker: &'a B,
     peer: Peer,
+    hung_up: HungUp,
     /// The last token that was checked, by its digest, whose it is, and when.
     believed: Mutex<Option<(Digest, Principal, Instant)>>,
 }
@@ -60,8 +61,13 @@ struct Route {
 }
 
 impl<'a, B: Broker> Exchanges<'a, B> {
-    pub(crate) fn new(http: &'a Http, targets: &'a ArcSwap<Targets<Target>>, broker: &'a B, peer: Peer) -> Self {
-        Self { http, targets, broker, peer, believed: Mutex::default() }
+    pub(crate) fn new(
+        http: &'a Http,
+        targets: &'a ArcSwap<Targets<Target>>,
+        broker: &'a B,
+        (peer, hung_up): (Peer, HungUp),
+    ) -> Self {
+        Self { http, targets, broker, peer, hung_up, believed: Mutex::default() }
     }
 
     /// Runs one exchange to its end.
@@ -71,7 +77,7 @@ impl<'a, B: Broker> Exchanges<'a, B> {
         let ended = http_body::Body::is_end_stream(&body);
         match self.admit(&parts, ended, flaw).await {
             Ok((head, served, principal)) => {
-                let link = ClientLink::new(head, body, answer, door, parts.version);
+                let link = ClientLink::new(head, body, answer, door, parts.version).watched(self.hung_up.clone());
                 self.carry(link, &parts, served, &principal).await;
             }
             Err(words) => {

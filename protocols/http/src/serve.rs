@@ -186,9 +186,9 @@ impl Protocol for Http {
     }
 
     async fn serve<B: Broker>(&self, io: Io, targets: &ArcSwap<Targets<Target>>, broker: &B) -> Result<(), FlowError> {
-        let Io { stream, peer, ending } = io;
+        let Io { stream, peer, hung_up, ending } = io;
         let Some(entered) = self.enter(stream, peer.address).await else { return Ok(()) };
-        let exchanges = Exchanges::new(self, targets, broker, peer);
+        let exchanges = Exchanges::new(self, targets, broker, (peer, hung_up));
         let (arrivals, waiting) = mpsc::channel(ARRIVALS);
         match entered.speaks {
             Speaks::Http1 => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sluice_model::Refusal;
-use sluice_wire::{FlowError, Frame as _, LinkError, Peer, Stream, Violation};
+use sluice_wire::{FlowError, Frame as _, HungUp, LinkError, Peer, Stream, Violation};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
@@ -52,6 +52,8 @@ impl From<Refusal> for Stop {
 pub(crate) struct Client {
     pub(crate) stream: Box<dyn Stream>,
     pub(crate) peer: Peer,
+    /// Tells that it sends nothing more, before all that it sent is read.
+    pub(crate) hung_up: HungUp,
     /// `None` while the connection is in the clear.
     pub(crate) secured: Option<Secured>,
 }
@@ -67,8 +69,8 @@ pub(crate) struct Secured {
 
 impl Client {
     /// A client whose connection is in the clear.
-    pub(crate) const fn new(stream: Box<dyn Stream>, peer: Peer) -> Self {
-        Self { stream, peer, secured: None }
+    pub(crate) const fn new(stream: Box<dyn Stream>, peer: Peer, hung_up: HungUp) -> Self {
+        Self { stream, peer, hung_up, secured: None }
     }
 
     /// Sends frames and hands them to the transport.

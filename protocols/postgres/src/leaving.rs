@@ -6,8 +6,11 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use sluice_wire::HungUp;
 use tokio::sync::Notify;
 use tokio::task::unconstrained;
 use tokio::time::timeout;
@@ -19,12 +22,34 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub struct Leaving {
     stirred: Notify,
+    /// It has hung up, and its end is not read yet.
+    hung_up: AtomicBool,
 }
 
 impl Leaving {
     /// The client has left, or the server has said something since.
     pub(crate) fn stir(&self) {
         self.stirred.notify_one();
+    }
+
+    /// The same as the look at the client's connection, which is taken while the client is not read: it is found out there
+    /// that the client has left.
+    pub(crate) fn seen(self: &Arc<Self>, hung_up: HungUp) -> HungUp {
+        let leaving = Arc::clone(self);
+        HungUp::new(move || {
+            let gone = hung_up.look();
+            if gone && !leaving.hung_up.swap(true, Ordering::Relaxed) {
+                leaving.stir();
+            }
+            gone
+        })
+    }
+
+    /// The server has said something.
+    pub(crate) fn heard(&self) {
+        if self.hung_up.load(Ordering::Relaxed) {
+            self.stir();
+        }
     }
 
     /// Asks the server by `cancel` whenever it has kept silent for too long after the client left.
@@ -44,7 +69,7 @@ impl Leaving {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::AtomicU32;
 
     use tokio::time::sleep;
 
@@ -82,6 +107,32 @@ mod tests {
         let silent = asked(&leaving, async {
             leaving.stir();
             sleep(PATIENCE + Duration::from_millis(1)).await;
+        });
+        assert_eq!(silent.await, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_is_seen_to_have_left_is_waited_for_in_the_same_way() {
+        let leaving = Arc::new(Leaving::default());
+        let there = leaving.seen(HungUp::default());
+        let gone = leaving.seen(HungUp::new(|| true));
+        let talking = asked(&leaving, async {
+            leaving.heard();
+            assert!(!there.look());
+            sleep(PATIENCE * 10).await;
+            for _ in 0..10 {
+                assert!(gone.look());
+                leaving.heard();
+                sleep(PATIENCE - Duration::from_millis(1)).await;
+            }
+        });
+        assert_eq!(talking.await, 0);
+        let silent = asked(&leaving, async {
+            leaving.heard();
+            for _ in 0..6 {
+                assert!(gone.look());
+                sleep(Duration::from_secs(1)).await;
+            }
         });
         assert_eq!(silent.await, 1);
     }

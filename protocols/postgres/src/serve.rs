@@ -207,7 +207,9 @@ impl Postgres {
             return Box::pin(client.part(error.into())).await;
         }
         drop(greeting);
-        let to_client = Framed::new(client.stream, Codec::default(), Side::Client, BytesMut::new());
+        let leaving = Arc::new(Leaving::default());
+        let to_client = Framed::new(client.stream, Codec::default(), Side::Client, BytesMut::new())
+            .watched(leaving.seen(client.hung_up));
         let to_server = Framed::new(to_server, Codec::default(), Side::Server, leftover);
         let result = match replication {
             Some(_) => {
@@ -215,7 +217,7 @@ impl Postgres {
                 Box::pin(broker.carry(grant, machine, to_client, to_server)).await
             }
             None => {
-                let (curfew, leaving) = (Arc::new(Curfew::default()), Arc::new(Leaving::default()));
+                let curfew = Arc::new(Curfew::default());
                 let machine = PostgresMachine::new(Setup {
                     schemas: Arc::new(Shared(Arc::clone(&database))),
                     unfinished: Arc::clone(&unfinished),
@@ -277,7 +279,7 @@ impl Protocol for Postgres {
     }
 
     async fn serve<B: Broker>(&self, io: Io, targets: &ArcSwap<Targets<Target>>, broker: &B) -> Result<(), FlowError> {
-        let mut client = Client::new(io.stream, io.peer);
+        let mut client = Client::new(io.stream, io.peer, io.hung_up);
         let admitting = Box::pin(self.admit(&mut client, broker));
         let visit = timeout(self.settings.deadlines.sign_in, admitting).await.unwrap_or_else(|_| Err(late().into()));
         let admitted = match visit {

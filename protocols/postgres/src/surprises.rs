@@ -107,7 +107,7 @@ async fn opened(bytes: &[u8], address: Ipv4Addr, cleartext: Cleartext) -> (Optio
     let (ours, mut theirs) = duplex(PIPE_BYTES);
     say(&mut theirs, bytes).await;
     let peer = Peer { address: SocketAddr::from((address, 5)) };
-    let mut client = Client::new(Box::new(ours), peer);
+    let mut client = Client::new(Box::new(ours), peer, sluice_wire::HungUp::default());
     let start = Door { tls: None, cleartext, first_bytes: NEVER }.open(&mut client).await;
     drop(client);
     let mut answer = Vec::new();

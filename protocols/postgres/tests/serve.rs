@@ -11,7 +11,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use sluice_model::{Tag, TargetName};
 use sluice_postgres::{Cleartext, Deadlines, MaskKey, Postgres, PostgresSettings, RoleEntry, ServerTls, Target, check};
-use sluice_wire::{Credential, Finding, FlowError, Io, Peer, Protocol as _, Targets};
+use sluice_wire::{Credential, Finding, FlowError, HungUp, Io, Peer, Protocol as _, Targets};
 use tokio::io::{DuplexStream, duplex};
 use tokio::task::JoinHandle;
 use tokio_postgres::{Config, NoTls};
@@ -64,7 +64,12 @@ impl Stand {
         let stand = self.clone();
         let peer = Peer { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 4)) };
         let serving = tokio::spawn(async move {
-            let io = Io { stream: Box::new(theirs), peer, ending: Box::pin(std::future::pending()) };
+            let io = Io {
+                stream: Box::new(theirs),
+                peer,
+                hung_up: HungUp::default(),
+                ending: Box::pin(std::future::pending()),
+            };
             stand.protocol.serve(io, &stand.targets, &stand.toy).await
         });
         (ours, serving)

@@ -221,10 +221,10 @@ impl Drop for Door {
     /// The connection is over, however that came.
     fn drop(&mut self) {
         for member in self.channels.values() {
-            member.pair.end(Side::Client);
+            member.pair.leave();
         }
         if let Some(pair) = self.berth.take() {
-            pair.end(Side::Client);
+            pair.leave();
         }
     }
 }
@@ -338,8 +338,8 @@ impl Handler for Door {
 
     async fn channel_close(&mut self, channel: ChannelId, _: &mut Session) -> Result<(), russh::Error> {
         if let Some(member) = self.channels.remove(&channel) {
-            member.pair.push(Side::Client, Item { frame: Message::Close.into(), reply: None });
-            member.pair.end(Side::Client);
+            member.tell(Message::Close);
+            member.pair.leave();
         }
         Ok(())
     }

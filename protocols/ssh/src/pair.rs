@@ -18,10 +18,10 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use sluice_wire::Side;
+use sluice_wire::{Interrupt, Side};
 use tokio::sync::{Notify, oneshot};
 
-use crate::frame::Frame;
+use crate::frame::{Frame, Message};
 use crate::spill::Spill;
 
 /// Bytes of a client that are kept in memory.
@@ -43,6 +43,8 @@ const SERVER_MOST: usize = 64 << 20;
 const SHARED_MOST: u64 = 512 << 20;
 /// Bytes that are read back from the file at once, about.
 const PIECE: usize = 32 << 10;
+/// The character that Ctrl-C sends through a terminal.
+const INTERRUPT: u8 = 0x03;
 
 /// What became of a request: dropping it refuses.
 #[derive(Debug)]
@@ -92,6 +94,41 @@ struct Queues {
     client: Queue,
     server: Queue,
     server_waits: bool,
+    /// The client has closed the channel, or its connection is over.
+    left: bool,
+    keyboard: Keyboard,
+}
+
+/// Who types, and what Ctrl-C takes back whatever waits before it.
+#[derive(Default)]
+struct Keyboard {
+    /// Somebody types: elsewhere that character is a byte like any other.
+    typed: bool,
+    interrupt: Option<Arc<dyn Interrupt>>,
+}
+
+impl std::fmt::Debug for Keyboard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keyboard").field("typed", &self.typed).finish_non_exhaustive()
+    }
+}
+
+impl Keyboard {
+    /// What a frame of the client interrupts.
+    fn heed(&mut self, frame: &Frame) -> Option<Arc<dyn Interrupt>> {
+        match frame {
+            Frame::Data(payload) if self.typed && payload.bytes().contains(&INTERRUPT) => self.interrupt.clone(),
+            Frame::Message(Message::Pty { .. }, _) => {
+                self.typed = true;
+                None
+            }
+            Frame::Message(Message::Subsystem(_), _) => {
+                self.typed = false;
+                None
+            }
+            Frame::Data(_) | Frame::Stderr(_) | Frame::Message(..) | Frame::Quiet => None,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -143,6 +180,7 @@ impl Pair {
     /// Queues what a side sent. A failure to write the file ends the queue: nothing is ever lost in its middle.
     pub(crate) fn push(&self, side: Side, item: Item) {
         let mut queues = self.lock();
+        let interrupted = if side == Side::Client { queues.keyboard.heed(&item.frame) } else { None };
         // What is sent to a program that has ended goes nowhere.
         let dropped = side == Side::Client && queues.server.ended && matches!(item.frame, Frame::Data(_));
         let queue = queues.side(side);
@@ -154,6 +192,26 @@ impl Pair {
             queue.ended = true;
         }
         wake(queue);
+        drop(queues);
+        if let Some(interrupt) = interrupted {
+            interrupt.withdraw();
+        }
+    }
+
+    /// From now on, Ctrl-C on a terminal takes back what people are asked, when it comes.
+    pub(crate) fn interrupt_by_keyboard(&self, interrupt: Arc<dyn Interrupt>) {
+        self.lock().keyboard.interrupt = Some(interrupt);
+    }
+
+    /// The client has left: nothing more comes from it, and what it sent and nobody has read is owed to nobody.
+    pub(crate) fn leave(&self) {
+        self.lock().left = true;
+        self.end(Side::Client);
+    }
+
+    /// Whether the client has left, whatever it sent before.
+    pub(crate) fn has_left(&self) -> bool {
+        self.lock().left
     }
 
     /// Nothing more comes from a side.

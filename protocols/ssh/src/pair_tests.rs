@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use futures_util::FutureExt as _;
 
 use super::*;
-use crate::frame::Message;
+use crate::frame::{Message, Size};
 
 fn data(fill: u8, length: usize) -> Item {
     Item { frame: Frame::data(&vec![fill; length]), reply: None }
@@ -156,4 +156,42 @@ async fn channels_of_one_connection_are_kept_in_files_and_never_wait_while_a_cli
     assert!(third.server_room().now_or_never().is_none());
     // What was kept comes back as it was sent.
     assert_eq!(bytes(next(&third, Side::Server).await), vec![2; 1 << 20]);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_is_known_to_before_what_it_sent_is_read() {
+    let pair = Pair::default();
+    pair.push(Side::Client, data(1, 8 << 20));
+    assert!(!pair.has_left());
+    pair.leave();
+    assert!(pair.has_left() && pair.has_ended(Side::Client));
+    assert_eq!(bytes(next(&pair, Side::Client).await).len(), 8 << 20);
+    assert!(next(&pair, Side::Client).await.is_none());
+}
+
+/// Counts how often it was asked to take something back.
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Interrupt for Count {
+    fn withdraw(&self) -> sluice_wire::Interrupted {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        sluice_wire::Interrupted::Nothing
+    }
+}
+
+#[tokio::test]
+async fn ctrl_c_counts_when_it_comes_and_only_where_somebody_types() {
+    let (pair, count) = (Pair::default(), Arc::new(Count::default()));
+    pair.interrupt_by_keyboard(Arc::clone(&count) as _);
+    let size = Size { columns: 80, rows: 24, width: 0, height: 0 };
+    let terminal = Message::Pty { term: "xterm".into(), size, modes: Vec::new() };
+    for (message, expected) in [(None, 0), (Some(terminal), 1), (Some(Message::Subsystem("sftp".into())), 1)] {
+        if let Some(message) = message {
+            pair.push(Side::Client, Item { frame: message.into(), reply: None });
+        }
+        pair.push(Side::Client, data(1, 8 << 20));
+        pair.push(Side::Client, data(INTERRUPT, 1));
+        assert_eq!(count.0.load(Ordering::SeqCst), expected);
+    }
 }

@@ -10,7 +10,7 @@ use futures_util::stream::FuturesUnordered;
 use russh::server::{self, Handle};
 use russh::{ChannelOpenFailure, Disconnect};
 use sluice_model::{Principal, Refusal, TargetName};
-use sluice_wire::{Broker, FlowError, Grant, Io, Peer, Stranger, Targets};
+use sluice_wire::{Broker, FlowError, Grant, HungUp, Io, Peer, Stranger, Targets};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -61,7 +61,7 @@ pub(crate) fn visit<'a, B: Broker>(
     broker: &'a B,
     behind: Option<Behind>,
 ) -> BoxFuture<'a, Result<(), FlowError>> {
-    let Io { stream, peer, mut ending } = io;
+    let Io { stream, peer, hung_up, mut ending } = io;
     Box::pin(async move {
         let (stream, cutter) = cuttable(stream);
         let (calls, mut inbox) = Calls::new(CALLS);
@@ -74,7 +74,7 @@ pub(crate) fn visit<'a, B: Broker>(
         let (lobby, mut arrivals) = Lobby::new();
         let (errands, wanted) = porter::errands();
         let mut porter = pin!(porter::serve(running.handle(), berth, wanted));
-        let visit = Visit { ssh, targets, broker, peer, host, handle: running.handle(), lobby, errands };
+        let visit = Visit { ssh, targets, broker, peer, hung_up, host, handle: running.handle(), lobby, errands };
         let mut stay = None;
         let mut flows = FuturesUnordered::new();
         let mut sign_in = pin!(tokio::time::sleep(deadline::SIGN_IN));
@@ -146,6 +146,7 @@ struct Visit<'a, B> {
     targets: &'a ArcSwap<Targets<Target>>,
     broker: &'a B,
     peer: Peer,
+    hung_up: HungUp,
     /// The target that was asked for before anybody signed in.
     host: Option<TargetName>,
     handle: Handle,
@@ -250,7 +251,8 @@ impl<'a, B: Broker> Visit<'a, B> {
             tracing::warn!(client = %self.peer.address, "a connection through another one was refused");
             return Box::pin(async move { reply.reject(ChannelOpenFailure::ResourceShortage).await });
         };
-        let io = Io { stream, peer: self.peer, ending: Box::pin(std::future::pending()) };
+        let ending = Box::pin(std::future::pending());
+        let io = Io { stream, peer: self.peer, hung_up: self.hung_up.clone(), ending };
         let inner = visit(self.ssh, io, self.targets, self.broker, Some(Behind { host, stranger }));
         Box::pin(async move {
             reply.accept().await;
@@ -263,14 +265,14 @@ impl<'a, B: Broker> Visit<'a, B> {
 
     /// Carries one channel to its end.
     fn carry(&self, whereto: Whereto<B::Stem>, opened: Opened) -> BoxFuture<'a, ()> {
-        let (desk, lobby) = (self.desk(), self.lobby.clone());
+        let (desk, lobby, hung_up) = (self.desk(), self.lobby.clone(), self.hung_up.clone());
         Box::pin(async move {
             let at = match whereto {
                 Whereto::At(at) => at,
                 Whereto::Told(notice) => return show(&notice, opened).await,
             };
             match desk.branch(&at).await {
-                Ok((grant, room)) => ended(channel(desk.broker, &room, grant, opened, lobby).await),
+                Ok((grant, room)) => ended(channel(desk.broker, &room, grant, (opened, hung_up), lobby).await),
                 Err(refusal) => show(&Notice::refused(&refusal), opened).await,
             }
         })
@@ -356,12 +358,12 @@ async fn channel<B: Broker>(
     broker: &B,
     room: &Room,
     grant: B::Grant,
-    opened: Opened,
+    (opened, hung_up): (Opened, HungUp),
     lobby: Lobby,
 ) -> Result<(), FlowError> {
     let Opened { pair, wire, opening } = opened;
     let dialler = room.dial(lobby.clone()).dialler();
-    let client = ClientLink::new(Arc::clone(&pair), wire, opening, grant.interrupt());
+    let client = ClientLink::new(Arc::clone(&pair), wire, opening, grant.interrupt(), hung_up);
     let server = ServerLink::new(pair, dialler, Welcome::new(lobby));
     broker.carry(grant, ChannelMachine::new(room.setup()), client, server).await
 }

@@ -90,6 +90,21 @@ fn a_client_that_vanishes_withdraws() {
 }
 
 #[test]
+fn a_client_that_vanishes_behind_much_of_its_input_withdraws() {
+    let stand = open();
+    let mut ssh = Running::start(&mut stand.person.ssh(&["web@broker", "echo ran; cat"]));
+    let id = stand.waiting();
+    // Far more than a flow reads ahead.
+    ssh.say(&"x".repeat(3 << 20));
+    assert!(!ssh.has_ended());
+    signal(ssh.pid(), "KILL");
+    stand.withdrawn();
+    let late = stand.broker.cli_as(&approver(&stand), &["approvals", "approve", &id]);
+    assert_eq!(late.code, Some(1), "{}", late.said());
+    assert_eq!(stand.server.connections(), 0);
+}
+
+#[test]
 fn ctrl_c_withdraws_a_command_that_has_no_terminal() {
     let stand = open();
     let ssh = Running::start(&mut stand.person.ssh(&["web@broker", "echo ran"]));

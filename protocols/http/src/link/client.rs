@@ -12,7 +12,7 @@ use http::Version;
 use http::header::{HeaderName, HeaderValue};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use sluice_wire::{Frame as _, Link, LinkError, Violation};
+use sluice_wire::{Frame as _, Gone, HungUp, Link, LinkError, Violation};
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep};
 
@@ -39,6 +39,7 @@ pub(crate) struct ClientLink {
     version: Version,
     /// A header of the broker's own on every answer.
     label: Option<(HeaderName, HeaderValue)>,
+    hung_up: HungUp,
 }
 
 impl ClientLink {
@@ -61,7 +62,15 @@ impl ClientLink {
             door,
             version,
             label: None,
+            hung_up: HungUp::default(),
         }
+    }
+
+    /// Looks there whether the client's connection is over.
+    #[must_use]
+    pub(crate) fn watched(mut self, hung_up: HungUp) -> Self {
+        self.hung_up = hung_up;
+        self
     }
 
     /// Puts a header on the answer.
@@ -177,6 +186,14 @@ impl Link for ClientLink {
             }
         }
         self.poll_gone(cx).map(|()| Ok(None))
+    }
+
+    fn gone(&self) -> Option<Gone> {
+        if self.answer.as_ref().is_some_and(oneshot::Sender::is_closed) {
+            return Some(Gone::Left);
+        }
+        // hyper does not look behind requests that follow on this one.
+        self.hung_up.look().then_some(Gone::Silent)
     }
 
     fn feed(&mut self, frame: Frame) {

@@ -21,6 +21,8 @@ impl PostgresMachine {
     pub(super) fn reply(&mut self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
         if self.farewell == Farewell::Left {
             self.leaving.stir();
+        } else {
+            self.leaving.heard();
         }
         match frame.tag() {
             b'D' | b'd' => self.data(frame, out),

@@ -8,7 +8,7 @@ use bytes::{BufMut as _, BytesMut};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use sluice_wire::Peer;
+use sluice_wire::{HungUp, Peer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio_rustls::TlsConnector;
 
@@ -22,7 +22,7 @@ const V3: u32 = 3 << 16;
 const FIRST_BYTES: Duration = Duration::from_secs(10);
 
 fn client(stream: DuplexStream, from: [u8; 4]) -> Client {
-    Client::new(Box::new(stream), Peer { address: SocketAddr::from((Ipv4Addr::from(from), 5)) })
+    Client::new(Box::new(stream), Peer { address: SocketAddr::from((Ipv4Addr::from(from), 5)) }, HungUp::default())
 }
 
 /// Opens the door without TLS to a client that sends these bytes and then nothing.

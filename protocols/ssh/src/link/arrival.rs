@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use russh::ChannelOpenFailure;
 use russh::client::{ChannelOpenHandle, Msg};
-use sluice_wire::{Link, LinkError, Side};
+use sluice_wire::{Gone, Link, LinkError, Side};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::frame::{Frame, Message};
@@ -86,6 +86,10 @@ impl Link for Landing {
             State::Open(_) => {}
         }
         Poll::Ready(Ok(ready!(self.pair.poll_next(Side::Client, cx))?.map(|item| item.frame)))
+    }
+
+    fn gone(&self) -> Option<Gone> {
+        self.pair.has_left().then_some(Gone::Left)
     }
 
     fn feed(&mut self, frame: Frame) {

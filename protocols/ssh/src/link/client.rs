@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use russh::server::{ChannelOpenHandle, Handle, Msg};
 use russh::{ChannelId, ChannelOpenFailure, ChannelWriteHalf, Sig};
-use sluice_wire::{Interrupt, Link, LinkError, Side};
+use sluice_wire::{Gone, HungUp, Interrupt, Link, LinkError, Side};
 
 use crate::frame::{Frame, Message};
 use crate::link::{Outlet, Sending};
@@ -30,6 +30,7 @@ pub(crate) struct ClientLink {
     /// Somebody types: elsewhere that character is a byte like any other.
     typed: bool,
     closed: bool,
+    hung_up: HungUp,
 }
 
 /// What a request of the client is answered with.
@@ -51,7 +52,9 @@ impl ClientLink {
         wire: Wire,
         opening: Option<ChannelOpenHandle>,
         interrupt: Arc<dyn Interrupt>,
+        hung_up: HungUp,
     ) -> Self {
+        pair.interrupt_by_keyboard(Arc::clone(&interrupt));
         Self {
             pair,
             out: Outlet::default(),
@@ -62,6 +65,7 @@ impl ClientLink {
             interrupt,
             typed: false,
             closed: false,
+            hung_up,
         }
     }
 }
@@ -106,6 +110,11 @@ impl Link for ClientLink {
             Frame::Data(_) | Frame::Stderr(_) | Frame::Message(..) | Frame::Quiet => {}
         }
         Poll::Ready(Ok(Some(item.frame)))
+    }
+
+    fn gone(&self) -> Option<Gone> {
+        // No client of SSH half-closes its connection.
+        (self.pair.has_left() || self.hung_up.look()).then_some(Gone::Left)
     }
 
     fn feed(&mut self, frame: Frame) {
