@@ -119,10 +119,15 @@ impl Door {
 
     /// Whether the client has opened as many channels as it may.
     fn is_full(&mut self) -> bool {
-        // russh tells of no close of a client that answers one of ours.
-        self.channels.retain(|_, member| !member.pair.is_over());
+        self.sweep();
         let own = self.channels.values().filter(|member| member.kind != Kind::Arrival);
         own.count().saturating_add(self.jumps_open()) >= CHANNELS
+    }
+
+    /// Forgets channels that are over. One that the client has closed keeps its place for as long as somebody serves it:
+    /// what runs for it may end later. russh tells of no close of a client that answers one of ours.
+    fn sweep(&mut self) {
+        self.channels.retain(|_, member| member.is_served());
     }
 
     /// How many reach another host through the connection.
@@ -185,7 +190,7 @@ impl Door {
     }
 
     fn patience(&self) -> Patience {
-        let beside = self.jumps_open() > 0 || self.channels.values().any(|member| !member.pair.is_over());
+        let beside = self.jumps_open() > 0 || self.channels.values().any(|member| member.is_open());
         if beside { Patience::Beside } else { Patience::Alone }
     }
 
@@ -210,6 +215,16 @@ impl Door {
 impl Member {
     fn tell(&self, message: Message) {
         self.pair.push(Side::Client, Item { frame: message.into(), reply: None });
+    }
+
+    /// Whether anybody but the door has to do with the channel, and it is not over.
+    fn is_served(&self) -> bool {
+        !self.pair.is_over() && Arc::strong_count(&self.pair) > 1
+    }
+
+    /// Whether it is not over for the client.
+    fn is_open(&self) -> bool {
+        !self.pair.is_over() && !self.pair.has_left()
     }
 
     fn runs(&self) -> bool {
@@ -337,7 +352,7 @@ impl Handler for Door {
     }
 
     async fn channel_close(&mut self, channel: ChannelId, _: &mut Session) -> Result<(), russh::Error> {
-        if let Some(member) = self.channels.remove(&channel) {
+        if let Some(member) = self.channels.get(&channel) {
             member.tell(Message::Close);
             member.pair.leave();
         }
@@ -439,7 +454,7 @@ impl Handler for Door {
         _: u32,
         _: &mut Session,
     ) -> Result<(), russh::Error> {
-        self.channels.retain(|_, member| !member.pair.is_over());
+        self.sweep();
         if let Some(pair) = self.berth.take() {
             self.channels.insert(channel, Member { pair, started: true, kind: Kind::Arrival });
         }
@@ -475,6 +490,20 @@ fn behind(host: &str) -> Option<TargetName> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_channel_has_its_place_until_nobody_serves_it() {
+        let served = Arc::new(Pair::default());
+        let member = Member { pair: Arc::clone(&served), started: true, kind: Kind::Program };
+        assert!(member.is_served() && member.is_open());
+        member.pair.leave();
+        assert!(member.is_served() && !member.is_open(), "what runs for a client that has closed it goes on");
+        drop(served);
+        assert!(!member.is_served());
+        let over = Arc::clone(&member.pair);
+        over.end(Side::Server);
+        assert!(!member.is_served());
+    }
 
     #[test]
     fn a_target_is_jumped_to_however_its_name_ends() {
