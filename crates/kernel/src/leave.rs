@@ -7,10 +7,12 @@ use std::time::Duration;
 use sluice_model::{Code, Refusal};
 use sluice_recording::{Outcome, Toward};
 use sluice_wire::{FlowError, Input, Link, LinkError, Machine, Side, Step};
+use tokio::runtime::Handle;
 
 use crate::clock;
 use crate::flow::Flow;
 use crate::hold::Settled;
+use crate::people::withdrawing;
 use crate::state::Waiting;
 
 impl<M, C, S> Flow<'_, M, C, S>
@@ -85,6 +87,19 @@ where
             if client && server { Poll::Ready(()) } else { Poll::Pending }
         });
         let _best_effort = tokio::time::timeout(Duration::from_secs(self.limits.linger_seconds), closed).await;
+    }
+}
+
+impl<M: Machine, C, S> Drop for Flow<'_, M, C, S> {
+    /// A flow that is given up before its end leaves no request behind that nobody waits for.
+    fn drop(&mut self) {
+        if let Waiting::Filing(_, held) | Waiting::People(_, held) = &self.waiting
+            && let Ok(runtime) = Handle::try_current()
+        {
+            let _best_effort = self.tape.settled(held, &Settled::alone(Outcome::Withdrawn));
+            self.place.holding.set(false);
+            runtime.spawn(withdrawing(self.approve, held));
+        }
     }
 }
 

@@ -184,7 +184,7 @@ where
     }
 }
 
-fn withdrawing(approve: &Arc<dyn Approve>, held: &Held) -> BoxFuture<'static, ()> {
+pub(crate) fn withdrawing(approve: &Arc<dyn Approve>, held: &Held) -> BoxFuture<'static, ()> {
     let (approve, id) = (Arc::clone(approve), held.notice.id.clone());
     Box::pin(async move { approve.withdraw(id, clock::now()).await })
 }

@@ -120,13 +120,19 @@ pub(crate) fn visit<'a, B: Broker>(
             }
         };
         // Flows that a revoked session has ended still tell their clients why.
-        let last_words = async {
+        let mut cutter = Some(cutter);
+        let mut last_words = Box::pin(async {
             tokio::select! {
                 () = async { while flows.next().await.is_some() {} } => {}
                 () = porter => {}
             }
-        };
-        let _in_time = timeout(deadline::FLOWS, last_words).await;
+        });
+        if timeout(deadline::FLOWS, &mut last_words).await.is_err() {
+            // A flow whose client has left ends by itself, and what it did is written down.
+            drop(cutter.take());
+            let _in_time = timeout(deadline::FLOWS, &mut last_words).await;
+        }
+        drop(last_words);
         drop(flows);
         if let Some(Stay::At { hub, presence, .. }) = stay
             && !session_over

@@ -198,6 +198,13 @@ async fn the_last_word_of_a_client_comes_before_an_approval_of_the_same_moment()
     assert_eq!(world.people.used(), 0);
 }
 
+#[tokio::test]
+async fn a_flow_that_is_given_up_leaves_no_request_behind() {
+    let (mut world, session, id) = held(Setup::default()).await;
+    session.carrying.abort();
+    assert_eq!(patiently(world.desk.withdrawn.recv()).await, Some(id));
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_a_waiting_client_sends_is_bounded() {
     let mut setup = Setup { room: 64, ..Setup::default() };
