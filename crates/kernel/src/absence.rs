@@ -71,11 +71,11 @@ where
 
     /// Ends the wait with what the answer has come to. An approval that was used up meanwhile does nothing for a client
     /// that has left.
-    pub(crate) fn concluded(&mut self, settled: Settled) -> Result<(), FlowError> {
+    pub(crate) fn concluded(&mut self, settled: &Settled) -> Result<(), FlowError> {
         if settled.outcome == Outcome::Approved && self.has_left() {
             return self.part();
         }
-        self.settle(&settled)
+        self.settle(settled)
     }
 
     /// Withdraws the request of a client that has left, and has done with the client.

@@ -215,7 +215,7 @@ where
             Happening::Signal(Signal::Revoke(refusal)) => self.revoke(*refusal),
             Happening::Filed(filed) => self.filed(filed),
             Happening::Answered => self.answered(),
-            Happening::Settled(settled) => self.concluded(settled),
+            Happening::Settled(settled) => self.concluded(&settled),
             Happening::Nudge => self.nudge(),
             Happening::GivenUp => self.give_up(),
             Happening::Returned => {
