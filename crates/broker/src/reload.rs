@@ -144,14 +144,11 @@ fn concerns(event: &notify::Event, file: Option<&OsStr>) -> bool {
 fn follow(written: &mut BTreeSet<PathBuf>, event: &notify::Result<notify::Event>, file: Option<&OsStr>) {
     match event {
         Ok(event) if !event.need_rescan() => {
-            let paths = event.paths.iter().cloned();
-            match event.kind {
-                EventKind::Modify(ModifyKind::Data(_)) if concerns(event, file) => written.extend(paths),
-                EventKind::Modify(ModifyKind::Name(_)) | EventKind::Remove(_) => {
-                    paths.for_each(|path| _ = written.remove(&path))
-                }
-                kind if is_closing(kind) => paths.for_each(|path| _ = written.remove(&path)),
-                _ => {}
+            let gone = matches!(event.kind, EventKind::Modify(ModifyKind::Name(_)) | EventKind::Remove(_));
+            if gone || is_closing(event.kind) {
+                written.retain(|path| !event.paths.contains(path));
+            } else if matches!(event.kind, EventKind::Modify(ModifyKind::Data(_))) && concerns(event, file) {
+                written.extend(event.paths.iter().cloned());
             }
         }
         // Events were lost, and perhaps the one that a file was closed.

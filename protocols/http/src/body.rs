@@ -383,7 +383,7 @@ mod tests {
     fn a_form_is_shown_in_one_way_only() {
         let served = served();
         let shown = |text: &str| {
-            let body = Body::read(Media::Form, Bytes::from(text.to_owned()), &served).unwrap();
+            let body = Body::read(Media::Form, Bytes::from(text.to_owned()), &served, &mut share(&served)).unwrap();
             body.shown(Inside::Unclear, &served)
         };
         assert_eq!(shown("a=1&b=x%0ac=2&api_key=K"), "\"a\": \"1\"\n\"b\": \"x\\nc=2\"\n\"api_key\": \"***\"");

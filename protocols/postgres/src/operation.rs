@@ -319,13 +319,11 @@ fn exposures(analysis: &Analysis, view: &View) -> Vec<Exposure> {
 fn heard<'a>(analysis: &'a Analysis, view: &View) -> impl Iterator<Item = Exposure> + use<'a> {
     let listens = analysis.statements.iter().any(|statement| statement.kind == sluice_sql::Kind::Listen);
     let tags: BTreeSet<Tag> = view.tags.iter().flatten().cloned().collect();
-    let accesses = analysis.accesses.iter().filter(move |_| listens);
-    accesses.filter_map(move |access| match &access.object {
-        Object::Channel(_) if !tags.is_empty() => {
-            let tags = tags.iter().cloned().collect();
-            Some(Exposure { resource: resource(&access.object), tags, usage: Usage::Reveal })
-        }
-        _ => None,
+    let told = listens && !tags.is_empty();
+    let channels = analysis.accesses.iter().map(|access| &access.object);
+    channels.filter(move |object| told && matches!(object, Object::Channel(_))).map(move |channel| {
+        let tags = tags.iter().cloned().collect();
+        Exposure { resource: resource(channel), tags, usage: Usage::Reveal }
     })
 }
 

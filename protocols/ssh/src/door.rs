@@ -120,19 +120,15 @@ impl Door {
     /// Whether the client has opened as many channels as it may.
     fn is_full(&mut self) -> bool {
         self.sweep();
-        let own = self.channels.values().filter(|member| member.kind != Kind::Arrival);
-        own.count().saturating_add(self.jumps_open()) >= CHANNELS
+        let own = self.channels.values().filter(|member| member.kind != Kind::Arrival).count();
+        // Whoever reaches another host through the connection holds a place, as the door does itself.
+        own.saturating_add(Arc::strong_count(&self.jumping)) > CHANNELS
     }
 
     /// Forgets channels that are over. One that the client has closed keeps its place for as long as somebody serves it:
     /// what runs for it may end later. russh tells of no close of a client that answers one of ours.
     fn sweep(&mut self) {
         self.channels.retain(|_, member| member.is_served());
-    }
-
-    /// How many reach another host through the connection.
-    fn jumps_open(&self) -> usize {
-        Arc::strong_count(&self.jumping).saturating_sub(1)
     }
 
     /// Lets somebody reach a host through the connection, who then signs in there anew.
@@ -190,7 +186,7 @@ impl Door {
     }
 
     fn patience(&self) -> Patience {
-        let beside = self.jumps_open() > 0 || self.channels.values().any(|member| member.is_open());
+        let beside = Arc::strong_count(&self.jumping) > 1 || self.channels.values().any(|member| member.is_open());
         if beside { Patience::Beside } else { Patience::Alone }
     }
 

@@ -1,4 +1,5 @@
 //! Operations that wait for people.
+#![expect(clippy::indexing_slicing, reason = "tests")]
 
 use serde_json::Value;
 use sluice_tests::clients::psql;

@@ -8,8 +8,10 @@ use sluice_tests::wire::{Reply, Wire, say};
 use crate::shop::DATA;
 
 /// Rows may be read and written; masks are due.
+/// What a trigger calls is called by whoever writes.
 const WRITERS: &str = "\
-    @id(\"write\") permit (principal, action in [Action::\"connect\", Action::\"read\", Action::\"write\"], resource);\n";
+    @id(\"write\") permit (principal, action in [Action::\"connect\", Action::\"read\", Action::\"write\"], resource);\n\
+    @id(\"call\") permit (principal, action == Action::\"sql.call\", resource);\n";
 
 /// Constraints over what is masked, and a trigger that says and raises it.
 const MORE: &str = "\

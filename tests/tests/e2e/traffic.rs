@@ -230,7 +230,7 @@ fn payloads_are_for_who_may_see_every_class_or_that_channel() {
         @id(\"some\") permit (principal in Group::\"half\", action == Action::\"reveal\", resource in Tag::\"pii.contact\");\n\
         @id(\"all\") permit (principal in Group::\"whole\", action == Action::\"reveal\", resource);\n";
     let shop = Shop::with(|setup| setup.policy("listeners.cedar", LISTENERS));
-    let heard = |wire: &mut sluice_tests::wire::Wire| {
+    let heard = |wire: &mut Wire| {
         let heard = wire.frame().filter(|frame| frame.tag == 'A');
         heard.map(|frame| String::from_utf8_lossy(frame.body.get(4..).unwrap_or_default()).into_owned())
     };

@@ -207,7 +207,7 @@ unless { context.base has approval && context.base.approval.digest_ok && context
         |head: &str, content: &str| format!("--B\r\ncontent-disposition: form-data; {head}\r\n\r\n{content}\r\n");
     let body = [
         part("name=\"purpose\"", "user_data"),
-        part("name=\"file\"; filename=\"a.png\"", &",".repeat(500_000)),
+        part("name=\"file\"; filename=\"a.png\"", &",".repeat(250_000)),
         "--B--\r\n".to_owned(),
     ];
     let request = Request::new("POST", "/openai/v1/files").token(&mallory).header("X-Stainless-Lang", "python");

@@ -89,7 +89,7 @@ fn containers_of_a_streamed_response_are_known_once_it_tells_of_them() {
                       "container_id": "cntr_1", "outputs": [] });
     let item = ran.clone();
     let stand = stand(move |told: &Told, peer: &mut Peer| match told.line().split(' ').next() {
-        Some("POST") => respond(told, peer, "resp_1", &[item.clone()]),
+        Some("POST") => respond(told, peer, "resp_1", std::slice::from_ref(&item)),
         _ => peer.json(r#"{"object":"list","data":[],"has_more":false}"#),
     });
     let ask = |who: &str, method: &str, path: &str, body: &str| {

@@ -171,7 +171,10 @@ fn utilities() {
     check("UNLISTEN x; UNLISTEN *", &expect!["session target"]);
     check("SELECT pg_notify('X', 'p')", &expect!["listen channel X"]);
     check("SELECT pg_notify(name, 'p') FROM orders", &expect!["read public.orders, call pg_catalog.pg_notify()"]);
-    check("SELECT pg_catalog.pg_notify('x', email) FROM customers", &expect!["read public.customers, listen channel x"]);
+    check(
+        "SELECT pg_catalog.pg_notify('x', email) FROM customers",
+        &expect!["read public.customers, listen channel x"],
+    );
     check("BEGIN READ ONLY; PREPARE TRANSACTION 'x'", &expect!["administer target, session target"]);
     check("SELECT * FROM nowhere", &expect!["refused: UnknownRelation"]);
 }

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use http::{HeaderMap, HeaderValue};
 use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue};
 use sluice_model::{Operation, TargetName};
 
 use super::*;
@@ -126,7 +126,7 @@ fn the_verb_of_a_route_is_always_asked_about() {
             let headers = if media.is_empty() { HeaderMap::new() } else { headers };
             let length = if body.is_empty() { Length::None } else { Length::Known(body.len() as u64) };
             let head = Request::new(method.parse().unwrap(), path.clone(), headers, length);
-            let Ok(prepared) = prepare(&head, Bytes::from(body.clone()), &OPEN) else { continue };
+            let Ok(prepared) = prepare(&head, Bytes::from(body.clone()), &OPEN, share(&OPEN)) else { continue };
             let meaning = prepared.operation.shape.meaning();
             let of = |kind: &str| {
                 let is = |access: &&Access| access.action.name == verb && access.resource.kind == kind;
@@ -150,7 +150,8 @@ fn a_model_for_a_part_of_the_work_leaves_the_rest_to_the_server() {
     let of = |path: &str, media: &'static str, body: &str| {
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(media))]);
         let head = Request::new(Method::POST, path.to_owned(), headers, Length::Known(body.len() as u64));
-        let prepared = prepare(&head, Bytes::from(body.to_owned()), &OPEN).map_err(|words| words.code).unwrap();
+        let prepared =
+            prepare(&head, Bytes::from(body.to_owned()), &OPEN, share(&OPEN)).map_err(|words| words.code).unwrap();
         let accesses = prepared.operation.shape.meaning().accesses.iter();
         accesses.map(|access| format!("{} {}", access.action.name, access.resource.kind)).collect::<Vec<_>>().join(", ")
     };
@@ -172,7 +173,8 @@ fn a_model_for_a_part_of_the_work_leaves_the_rest_to_the_server() {
 fn a_path_names_models_that_may_be_named() {
     let told = |served: &Arc<Served>, method: Method, path: &str| {
         let head = Request::new(method, path.to_owned(), HeaderMap::new(), Length::None);
-        prepare(&head, Bytes::new(), served).map_or_else(|words| words.code.to_string(), |_| "ok".to_owned())
+        prepare(&head, Bytes::new(), served, share(served))
+            .map_or_else(|words| words.code.to_string(), |_| "ok".to_owned())
     };
     let renamed = served(r#","models":{"gpt-small":{"real":"gpt-small-2026"}}"#);
     for method in [Method::GET, Method::HEAD, Method::DELETE] {
@@ -198,7 +200,8 @@ fn shown(path: &str, parts: &[&str]) -> (String, bool) {
     let body = format!("{}--b0--|", parts.collect::<String>()).replace('|', "\r\n");
     let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(FORM))]);
     let head = Request::new(Method::POST, path.to_owned(), headers, Length::Known(body.len() as u64));
-    let operation = prepare(&head, Bytes::from(body), &OPEN).map_err(|words| words.code).unwrap().operation;
+    let operation =
+        prepare(&head, Bytes::from(body), &OPEN, share(&OPEN)).map_err(|words| words.code).unwrap().operation;
     (String::from_utf8(operation.text.content().to_vec()).unwrap(), operation.text.is_whole())
 }
 
@@ -242,7 +245,7 @@ fn parts_are_covered_by_their_names() {
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(FORM))]);
         let head =
             Request::new(Method::POST, "/audio/transcriptions".into(), headers, Length::Known(body.len() as u64));
-        let prepared = prepare(&head, Bytes::from(body), &keyed).map_err(|words| words.code).unwrap();
+        let prepared = prepare(&head, Bytes::from(body), &keyed, share(&keyed)).map_err(|words| words.code).unwrap();
         let shown = String::from_utf8(prepared.operation.text.content().to_vec()).unwrap();
         assert_eq!(shown.contains("RCAN1"), !covered, "{shown}");
         let facts = &prepared.operation.shape.meaning().facts.values;
