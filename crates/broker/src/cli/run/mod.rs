@@ -183,22 +183,21 @@ impl Minted {
                 "sluice: what the run signs in with could not be revoked ({error:#}): it lives until {}, unless {} ends \
                  it",
                 time(self.row.expires),
-                self.revocations()
+                self.revocation()
             )),
         }
     }
 
-    /// The commands that revoke all of it.
-    fn revocations(&self) -> String {
-        let commands: Vec<String> = self.ids().iter().map(|id| format!("`sluice token revoke {id}`")).collect();
-        commands.join(" and ")
+    /// The command that revokes all of it: the key goes with the token.
+    fn revocation(&self) -> String {
+        format!("`sluice token revoke {}`", self.row.id)
     }
 }
 
 /// Prints what leads clients to the broker. Their folder stays, for this process ends before them.
 fn print(minted: Minted, variables: &Variables, output: Format) {
     let advice =
-        format!("{} until {}; revoke with {}", minted.row.principal, time(minted.row.expires), minted.revocations());
+        format!("{} until {}; revoke with {}", minted.row.principal, time(minted.row.expires), minted.revocation());
     let Minted { run, row, ssh, .. } = minted;
     match output {
         Format::Text => variables.shell().into_iter().for_each(out),
