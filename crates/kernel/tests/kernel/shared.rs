@@ -46,8 +46,8 @@ async fn flows_of_one_credential_at_one_target_are_one_session() {
 async fn nobody_joins_a_session_whose_recording_failed() {
     let faults = Faults { append: Some(3), ..Faults::default() };
     let world = World::new(Setup { faults, ..brief() });
-    let first = world.kernel.join(&ana(), &target_name("shop"), peer()).await.unwrap().session().clone();
     let mut session = world.share_toy().await;
+    let first = world.kernel.live()[0].session.clone();
     session.client.say("ask apple\n").await;
     session.client.expect("closed the session cannot be recorded, so it ends").await;
     session.ended().await.unwrap_err();

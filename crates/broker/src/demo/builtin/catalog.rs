@@ -13,6 +13,10 @@ pub(super) enum Question {
     Relations,
     Columns,
     Inherits,
+    Generated,
+    References,
+    Runs,
+    TypeRuns,
     Functions,
     Operators,
     RiskyTypes,
@@ -27,6 +31,10 @@ pub(super) fn question(text: &str) -> Option<Question> {
         ("concat_ws(", Question::Fingerprint),
         ("risky", Question::RiskyTypes),
         ("pg_get_viewdef", Question::Relations),
+        ("a.attgenerated <> '' AND", Question::Generated),
+        ("called.relation", Question::Runs),
+        ("pg_type t ON t.oid = k.contypid", Question::TypeRuns),
+        ("k.confrelid", Question::References),
         ("a.attrelid", Question::Columns),
         ("i.inhparent", Question::Inherits),
         ("pg_operator o", Question::Operators),
@@ -59,7 +67,10 @@ pub(super) fn answer(question: Question) -> Answer {
             });
             (&[Kind::Oid, Kind::SmallInt, Kind::Text, Kind::Oid, Kind::Text, Kind::Bool], rows.collect())
         }
-        Question::Inherits => (&[Kind::Oid, Kind::Oid], Vec::new()),
+        Question::Inherits | Question::References => (&[Kind::Oid, Kind::Oid], Vec::new()),
+        Question::Generated => (&[Kind::Oid, Kind::SmallInt, Kind::SmallInt], Vec::new()),
+        Question::Runs => (&[Kind::Oid, Kind::Text, Kind::Text], Vec::new()),
+        Question::TypeRuns => (&[Kind::Text, Kind::Text, Kind::Text, Kind::Text], Vec::new()),
         Question::Functions => (&[Kind::Text, Kind::Text, Kind::Bool, Kind::Bool], Vec::new()),
         Question::Operators => (&[Kind::Text, Kind::Text, Kind::Bool], Vec::new()),
         Question::RiskyTypes => (&[Kind::Text, Kind::Text], Vec::new()),
