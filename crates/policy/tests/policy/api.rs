@@ -19,6 +19,8 @@ pub(crate) static API: Schema = Schema {
         verb("http.connect", Effect::Connect, &[Resource::TARGET], "http"),
         verb("llm.chat", Effect::Execute, MODELS, "llm"),
         verb("llm.embed", Effect::Execute, MODELS, "llm"),
+        verb("llm.run", Effect::Execute, MODELS, "llm"),
+        verb("llm.send_opaque", Effect::Write, &[Resource::TARGET], "llm"),
         verb("llm.models", Effect::Read, &[Resource::TARGET], "llm"),
         verb("llm.file", Effect::Write, &[Resource::TARGET], "llm"),
         verb("llm.trace", Effect::Execute, &[Resource::TARGET], "llm"),
