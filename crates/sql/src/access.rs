@@ -80,7 +80,7 @@ pub struct Access {
 /// How a sensitive column is used.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Usage {
-    /// Its value, or one computed from it, is part of the output; [`crate::rewrite`] can mask it.
+    /// Its value, or one computed from it, is part of the output; [`crate::rewrite()`] can mask it.
     Project,
     /// The same, but what computes it may fail or stop short on a value: only a mask that says nothing of the value is
     /// right, and shows as one.

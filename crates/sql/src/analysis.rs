@@ -27,7 +27,7 @@ pub struct Analysis {
     pub touches_sensitive: bool,
     /// The text may change what a [`crate::Catalog`] holds.
     pub changes_catalog: bool,
-    /// Where relations stand in the text, for [`crate::rewrite`].
+    /// Where relations stand in the text, for [`crate::rewrite()`].
     pub places: Places,
 }
 

@@ -1,7 +1,7 @@
 //! The parts of one exchange, as they pass the door.
 //!
-//! Shape of [`Frame::wire`]: a head is its HTTP/1.1 text (RFC 9112 §2.1) without what the transport adds by itself (the
-//! credential, chunk framing); data is its bytes; an end has none. In that order they make one message each way.
+//! Shape of what is recorded of a [`Frame`]: a head is its HTTP/1.1 text (RFC 9112 §2.1) without what the transport adds by
+//! itself (the credential, chunk framing); data is its bytes; an end has none. In that order they make one message each way.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::header::HeaderMap;
