@@ -58,9 +58,9 @@ where
 
     /// Uses up what people have answered, if the client is still there.
     pub(crate) fn answered(&mut self) -> Result<(), FlowError> {
+        let gone = self.has_left();
         let Waiting::People(asked, held) = &mut self.waiting else { return Ok(()) };
         let Asked::Answered(settlement) = asked else { return Ok(()) };
-        let gone = self.ended.client || self.client.gone().is_some();
         if gone && matches!(settlement, Settlement::Approved { .. }) {
             return self.part();
         }

@@ -53,7 +53,9 @@ impl SharedStays {
     /// Lets the next session of a key be another one if nothing more can be recorded in this one.
     fn leave_failed(&self, key: &Key) {
         let has_failed = |cell: &Arc<OnceCell<Arc<Stay>>>| cell.get().is_some_and(|stay| stay.reel.has_failed());
-        if let Some((_, cell)) = self.stays.remove_if(key, |_, cell| has_failed(cell))
+        // Nearly all have not: a look, which others may have at the same time, is enough.
+        if self.stays.get(key).is_some_and(|cell| has_failed(&cell))
+            && let Some((_, cell)) = self.stays.remove_if(key, |_, cell| has_failed(cell))
             && let Some(stay) = cell.get()
         {
             self.failed.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(stay));

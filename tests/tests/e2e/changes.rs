@@ -158,14 +158,20 @@ fn new_tags_leave_no_session_that_does_not_know_them() {
     shop.broker.log_is_clean();
 }
 
-#[test]
-fn an_approval_that_comes_after_a_change_of_the_target_is_of_no_use() {
-    let shop = Shop::open();
-    let dana = shop.broker.token("dana", "dba-oncall");
+/// A client whose change waits for an approval, and the request's id.
+fn held(shop: &Shop) -> (Wire, String) {
     let mut alice = shop.broker.wire("alice", "shop-prod", &shop.broker.token("alice", "analysts"));
     alice.send(&say::query(b"UPDATE orders SET total = 0 WHERE id = 10"));
     let notice = alice.frame().map(|frame| frame.said().message).unwrap_or_default();
     let id = notice.split_whitespace().nth(3).unwrap_or_default().trim_end_matches(':').to_owned();
+    (alice, id)
+}
+
+#[test]
+fn an_approval_that_comes_after_a_change_of_the_target_is_of_no_use() {
+    let shop = Shop::open();
+    let dana = shop.broker.token("dana", "dba-oncall");
+    let (mut alice, id) = held(&shop);
     shop.reload(|text| tagged(text, 2));
     let _approved = shop.broker.cli_as(&dana, &["approvals", "approve", &id]).done();
     // The policies are of another reading too, which is said first.
@@ -190,10 +196,7 @@ fn a_hangup_reloads() {
 fn a_change_of_policy_voids_what_was_approved_before() {
     let shop = Shop::open();
     let dana = shop.broker.token("dana", "dba-oncall");
-    let mut alice = shop.broker.wire("alice", "shop-prod", &shop.broker.token("alice", "analysts"));
-    alice.send(&say::query(b"UPDATE orders SET total = 0 WHERE id = 10"));
-    let notice = alice.frame().map(|frame| frame.said().message).unwrap_or_default();
-    let id = notice.split_whitespace().nth(3).unwrap_or_default().trim_end_matches(':').to_owned();
+    let (mut alice, id) = held(&shop);
     let from = shop.broker.log().len();
     let forbid = "@id(\"frozen\") @message(\"Frozen.\")\nforbid (principal, action in Action::\"write\", resource);\n";
     assert!(fs::write(shop.broker.folder().join("policies/zz-freeze.cedar"), forbid).is_ok());
