@@ -131,7 +131,7 @@ impl Key {
     fn new(budget: &Budget, who: &Principal) -> Self {
         let whose = match budget.per {
             Per::Principal => who.to_string(),
-            Per::Owner => who.person().map_or_else(|| who.to_string(), |person| format!("user:{}", person.name)),
+            Per::Owner => who.owner(),
             Per::Rule => String::new(),
         };
         Self {

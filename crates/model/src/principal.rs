@@ -75,6 +75,12 @@ impl Principal {
         }
     }
 
+    /// Whom it acts for, by whom budgets and room are counted: the person, or the workload itself.
+    #[must_use]
+    pub fn owner(&self) -> String {
+        self.person().map_or_else(|| self.to_string(), |person| format!("user:{}", person.name))
+    }
+
     /// The principal's own groups (not its owner's).
     #[must_use]
     pub const fn groups(&self) -> &BTreeSet<Group> {

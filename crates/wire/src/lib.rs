@@ -16,6 +16,7 @@ mod machine;
 mod objects;
 mod outbox;
 mod protocol;
+mod room;
 mod violation;
 
 pub use broker::{
@@ -30,4 +31,5 @@ pub use machine::{HoldNotice, Input, Lapse, Machine, Wants};
 pub use objects::{Looking, Made, NoObjects, Object, Objects, Owner, Unknown};
 pub use outbox::{Errand, Note, Outbox, Step};
 pub use protocol::{Configured, Ending, Finding, HungUp, Io, Protocol, Stream, Targets};
+pub use room::{NoRoom, Room, Share, Terms};
 pub use violation::Violation;

@@ -81,7 +81,7 @@ const CLOSED: [io::ErrorKind; 4] = [
 #[derive(Default)]
 pub(crate) struct Pools {
     connectors: Mutex<HashMap<ServerTls, Connector>>,
-    room: Arc<Room>,
+    room: Room,
     deferred: Arc<Deferred>,
 }
 
@@ -97,11 +97,11 @@ pub(crate) struct Origin {
 impl Pools {
     /// Nothing yet but this room.
     pub(crate) fn new(room: Room) -> Self {
-        Self { room: Arc::new(room), ..Self::default() }
+        Self { room, ..Self::default() }
     }
 
     /// The room for bodies that are read whole.
-    pub(crate) const fn room(&self) -> &Arc<Room> {
+    pub(crate) const fn room(&self) -> &Room {
         &self.room
     }
 

@@ -185,9 +185,7 @@ impl<'a, B: Broker> Exchanges<'a, B> {
                 total: Duration::from_secs(limits.total_seconds),
             },
         );
-        let person = principal.person().map(|person| format!("user:{}", person.name).into());
-        let who = principal.to_string();
-        let person = person.unwrap_or_else(|| who.as_str().into());
+        let (who, person) = (principal.to_string(), principal.owner().into());
         let asker = Asker { who, person, session: grant.session().to_string() };
         let machine = HttpMachine::new(served, asker, grant.objects(), patience);
         let carried = Box::pin(self.broker.carry(grant, machine, link, server)).await;

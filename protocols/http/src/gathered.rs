@@ -1,34 +1,23 @@
 //! Bodies that are read before they are looked at, and the room that all of them have.
 //!
-//! Whoever has much of the room gets no more of it while little is free: what one has may never be more than what is left
-//! for others, and of bodies that are not whole only half as much. So nobody takes all of it, and whoever comes next finds
-//! room. A part is kept for answers, as what they cost has been spent; what one has of it is counted by itself.
+//! Of bodies that are not whole, one person has half as much as of others, and a part of the room is kept for answers, as
+//! what they cost has been spent; what one has of it is counted by itself.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use sluice_mask::json::Document;
+use sluice_wire::{NoRoom, Terms};
 
 use crate::dialects::rest::JSON_LIMITS;
 
 /// The room that all bodies have which are read at one time, in bytes.
-#[derive(Debug)]
-pub(crate) struct Room {
-    limit: u64,
-    taken: Mutex<Taken>,
-}
-
-/// What is taken of a room, by all and by each.
-#[derive(Debug, Default)]
-struct Taken {
-    all: u64,
-    each: HashMap<(Arc<str>, Of), u64>,
-}
+#[derive(Clone, Debug)]
+pub(crate) struct Room(Arc<sluice_wire::Room<(Arc<str>, Of)>>);
 
 /// Whose bodies are counted together.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-enum Of {
+pub(crate) enum Of {
     Requests,
     Answers,
 }
@@ -45,64 +34,28 @@ enum Use {
 }
 
 impl Use {
-    /// The part of a room that may be taken for it, when all is counted.
-    const fn ceiling(self, limit: u64) -> u64 {
+    const fn terms(self) -> Terms {
         match self {
-            Self::Piece | Self::Whole => limit - limit / 4,
-            Self::Answer => limit,
-        }
-    }
-
-    /// How many times what one has must be free.
-    const fn distance(self) -> u64 {
-        match self {
-            Self::Piece => 2,
-            Self::Whole | Self::Answer => 1,
+            Self::Piece => Terms { quarters: 3, distance: 2 },
+            Self::Whole => Terms { quarters: 3, distance: 1 },
+            Self::Answer => Terms::STANDARD,
         }
     }
 }
 
 impl Room {
-    pub(crate) fn new(limit: u64) -> Self {
-        Self { limit, taken: Mutex::default() }
+    pub(crate) fn new(limit_bytes: u64) -> Self {
+        Self(Arc::new(sluice_wire::Room::new(limit_bytes)))
     }
 
     /// Room for one exchange of somebody's; nothing is taken yet.
-    pub(crate) fn share(self: &Arc<Self>, who: &Arc<str>) -> Share {
-        Share { room: Arc::clone(self), whose: (Arc::clone(who), Of::Requests), bytes: 0 }
+    pub(crate) fn share(&self, who: &Arc<str>) -> Share {
+        Share(self.0.share((Arc::clone(who), Of::Requests)))
     }
 
     /// The same for what it is answered.
-    pub(crate) fn share_of_answers(self: &Arc<Self>, who: &Arc<str>) -> Share {
-        Share { room: Arc::clone(self), whose: (Arc::clone(who), Of::Answers), bytes: 0 }
-    }
-
-    fn take(&self, whose: &(Arc<str>, Of), bytes: u64, what: Use) -> bool {
-        let mut taken = self.lock();
-        let all = taken.all.saturating_add(bytes);
-        let own = taken.each.get(whose).copied().unwrap_or(0).saturating_add(bytes);
-        let free = what.ceiling(self.limit).checked_sub(all);
-        let fits = free.is_some_and(|free| own.saturating_mul(what.distance()) <= free);
-        if fits && bytes > 0 {
-            taken.all = all;
-            taken.each.insert(whose.clone(), own);
-        }
-        fits
-    }
-
-    fn give_back(&self, whose: &(Arc<str>, Of), bytes: u64) {
-        let mut taken = self.lock();
-        taken.all = taken.all.saturating_sub(bytes);
-        let left = taken.each.get(whose).copied().unwrap_or(0).saturating_sub(bytes);
-        if left == 0 {
-            taken.each.remove(whose);
-        } else if let Some(own) = taken.each.get_mut(whose) {
-            *own = left;
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Taken> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn share_of_answers(&self, who: &Arc<str>) -> Share {
+        Share(self.0.share((Arc::clone(who), Of::Answers)))
     }
 }
 
@@ -132,11 +85,7 @@ pub(crate) struct Gathered {
 
 /// What one body has of the room. It is given back once nothing of the body is left anywhere.
 #[derive(Debug)]
-pub(crate) struct Share {
-    room: Arc<Room>,
-    whose: (Arc<str>, Of),
-    bytes: u64,
-}
+pub(crate) struct Share(sluice_wire::Share<(Arc<str>, Of)>);
 
 impl Gathered {
     /// A request's body, in this share.
@@ -188,8 +137,7 @@ impl Gathered {
 
     /// What was made of the body, with its room.
     pub(crate) fn around(&mut self, bytes: Bytes) -> Bytes {
-        let nothing = Share { room: Arc::clone(&self.share.room), whose: self.share.whose.clone(), bytes: 0 };
-        std::mem::replace(&mut self.share, nothing).around(bytes)
+        Share(self.share.0.take()).around(bytes)
     }
 }
 
@@ -206,29 +154,17 @@ impl Share {
 
     /// Nothing is left of what was made but these many bytes.
     pub(crate) fn shrink(&mut self, bytes: usize) {
-        let less = self.bytes.saturating_sub(bytes as u64);
-        self.bytes = self.bytes.saturating_sub(less);
-        self.room.give_back(&self.whose, less);
+        self.0.shrink(bytes as u64);
     }
 
     /// These bytes, and the share for as long as they live: what was made of them is gone.
     pub(crate) fn around(mut self, bytes: Bytes) -> Bytes {
         self.shrink(bytes.len());
-        if self.bytes == 0 { bytes } else { Bytes::from_owner(Owned { bytes, _share: self }) }
+        if self.0.bytes() == 0 { bytes } else { Bytes::from_owner(Owned { bytes, _share: self }) }
     }
 
     fn grow(&mut self, bytes: u64, what: Use) -> Result<(), TooMuch> {
-        if !self.room.take(&self.whose, bytes, what) {
-            return Err(TooMuch::All);
-        }
-        self.bytes = self.bytes.saturating_add(bytes);
-        Ok(())
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        self.room.give_back(&self.whose, self.bytes);
+        self.0.grow(bytes, what.terms()).map_err(|NoRoom| TooMuch::All)
     }
 }
 
@@ -255,14 +191,14 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
-    fn room(limit: u64) -> (Arc<Room>, impl Fn(&str) -> Gathered) {
-        let room = Arc::new(Room::new(limit));
-        let of = Arc::clone(&room);
+    fn room(limit: u64) -> (Room, impl Fn(&str) -> Gathered) {
+        let room = Room::new(limit);
+        let of = room.clone();
         (room, move |who: &str| Gathered::request(1_000, of.share(&Arc::from(who))))
     }
 
     fn taken(room: &Room) -> u64 {
-        room.lock().all
+        room.0.taken_bytes()
     }
 
     #[test]
@@ -281,7 +217,7 @@ mod tests {
         drop(part);
         assert_eq!(two.push(&[0; 60]), Ok(()));
         drop(two);
-        assert_eq!((taken(&room), room.lock().each.len()), (0, 0));
+        assert_eq!(taken(&room), 0);
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub(crate) struct Served {
     pub(crate) objects: Whose,
     pub(crate) origin: Arc<Origin>,
     /// What bodies that are read whole share, of all targets.
-    pub(crate) room: Arc<Room>,
+    pub(crate) room: Room,
     /// Work in the background that waits for people, of all targets.
     pub(crate) deferred: Arc<openai::Deferred>,
     /// Set for the dialect of OpenAI.
@@ -69,7 +69,7 @@ impl Served {
             headers: Headers::of(&target.header_rules),
             objects: target.objects,
             origin: Arc::new(pools.origin(target)?),
-            room: Arc::clone(pools.room()),
+            room: pools.room().clone(),
             deferred: Arc::clone(pools.deferred()),
             openai,
         })
