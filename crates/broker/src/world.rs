@@ -49,7 +49,7 @@ impl World {
         let policies = policies::compile(config, epoch())?;
         let keys = Keys::open(&paths.keys())?;
         let store = Sqlite::open(&paths.state()).await.context("the store cannot be opened")?;
-        let recordings = open_recordings(&paths.recordings()).await?;
+        let recordings = open_recordings(&paths.recordings(), config.limits.disk()).await?;
         close_left_open(&store).await?;
 
         let shared: Arc<dyn Store> = Arc::new(store.clone());
@@ -177,11 +177,11 @@ fn laws(config: &Config, policies: sluice_policy::Policies) -> Laws {
     }
 }
 
-async fn open_recordings(folder: &Path) -> Result<Arc<Recordings>> {
+async fn open_recordings(folder: &Path, limits: DiskLimits) -> Result<Arc<Recordings>> {
     let folder = folder.to_path_buf();
     let now = clock::now();
     let opened = tokio::task::spawn_blocking(move || {
-        let recordings = Recordings::open(&folder, DiskLimits::STANDARD, now)?;
+        let recordings = Recordings::open(&folder, limits, now)?;
         let recovered = recordings.recover(now)?;
         Ok::<_, sluice_store::RecordingError>((recordings, recovered))
     });

@@ -303,7 +303,7 @@ impl Past {
         let var = dir.join("var");
         fs::create_dir(&var).unwrap();
         let store = Arc::new(Sqlite::open(&var.join("state.sqlite")).await.unwrap());
-        let limits = Limits { min_free_percent: 0, min_free_bytes: 0, reserve_bytes: 4096 };
+        let limits = Limits { min_free_percent: 0, ample_bytes: 0, min_free_bytes: 0, reserve_bytes: 4096 };
         let recordings = Arc::new(Recordings::open(&var.join("recordings"), limits, clock::now()).unwrap());
         Self { keeper: Keeper::new(recordings, Arc::<Sqlite>::clone(&store), "test"), store }
     }

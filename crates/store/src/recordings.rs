@@ -33,23 +33,26 @@ pub use self::recover::Recovered;
 /// When no further session may open.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Limits {
-    /// The part of the disk that must be free, in percent.
+    /// The part of the disk that must be free, in percent,
     pub min_free_percent: u8,
-    /// The bytes that must be free.
+    /// unless so many bytes are: a tenth of a large disk is much.
+    pub ample_bytes: u64,
+    /// The bytes that must be free in any case.
     pub min_free_bytes: u64,
     /// The size of the reserve for closing events.
     pub reserve_bytes: u64,
 }
 
 impl Limits {
-    /// The limits where the configuration names none: 10 %, 64 MiB, 1 MiB.
-    pub const STANDARD: Self = Self { min_free_percent: 10, min_free_bytes: 64 << 20, reserve_bytes: 1 << 20 };
+    /// The limits where the configuration names none: 10 % or 10 GiB, 64 MiB, 1 MiB.
+    pub const STANDARD: Self =
+        Self { min_free_percent: 10, ample_bytes: 10 << 30, min_free_bytes: 64 << 20, reserve_bytes: 1 << 20 };
 
     /// Whether so much free space is enough.
     #[must_use]
     pub const fn admit(&self, free_bytes: u64, total_bytes: u64) -> bool {
         let part = free_bytes as u128 * 100 >= total_bytes as u128 * self.min_free_percent as u128;
-        part && free_bytes >= self.min_free_bytes
+        (part || free_bytes >= self.ample_bytes) && free_bytes >= self.min_free_bytes
     }
 }
 

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 use sluice_kernel::Limits as KernelLimits;
+use sluice_store::Limits as DiskLimits;
 
 /// Limits; each may be left out.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq)]
@@ -38,6 +39,9 @@ pub(crate) struct Limits {
     /// The same of what nobody reads as text: files that are copied over SSH, repositories, forwards.
     #[schemars(range(max = 1_073_741_824))]
     pub(crate) recorded_bytes_per_copy: u64,
+    /// Bytes that are enough of free space on the disk of the recordings for sessions to open, where it is less than 10 %.
+    #[schemars(range(min = 67_108_864, max = 1_125_899_906_842_624_u64))]
+    pub(crate) ample_disk_bytes: u64,
     /// Seconds that open sessions have to end when the broker is told to stop.
     #[schemars(range(max = 3_600))]
     pub(crate) drain_seconds: u32,
@@ -56,6 +60,7 @@ impl Limits {
         lend_seconds: 5,
         recorded_bytes_per_operation: 1 << 20,
         recorded_bytes_per_copy: 64 << 10,
+        ample_disk_bytes: DiskLimits::STANDARD.ample_bytes,
         drain_seconds: 10,
     };
 
@@ -72,11 +77,17 @@ impl Limits {
             ("lend_seconds", u64::from(self.lend_seconds), 0, 3_600),
             ("recorded_bytes_per_operation", self.recorded_bytes_per_operation, 0, 1 << 30),
             ("recorded_bytes_per_copy", self.recorded_bytes_per_copy, 0, 1 << 30),
+            ("ample_disk_bytes", self.ample_disk_bytes, 64 << 20, 1 << 50),
             ("drain_seconds", u64::from(self.drain_seconds), 0, 3_600),
         ];
         let outside = |&(_, value, least, most): &(&str, u64, u64, u64)| value < least || value > most;
         let words = |(name, _, least, most): (&str, u64, u64, u64)| format!("`{name}` is from {least} to {most}");
         ranges.into_iter().filter(outside).map(words).collect()
+    }
+
+    /// The part of the recordings.
+    pub(crate) const fn disk(&self) -> DiskLimits {
+        DiskLimits { ample_bytes: self.ample_disk_bytes, ..DiskLimits::STANDARD }
     }
 
     /// The kernel's half.

@@ -16,7 +16,7 @@ use super::*;
 use crate::{Approvals as _, Archive, Holds, Limits, Sessions as _, Sqlite};
 
 const NOW: UnixMicros = UnixMicros(1_700_000_000_000_000);
-const LIMITS: Limits = Limits { min_free_percent: 0, min_free_bytes: 0, reserve_bytes: 4096 };
+const LIMITS: Limits = Limits { min_free_percent: 0, ample_bytes: 0, min_free_bytes: 0, reserve_bytes: 4096 };
 
 struct Bench {
     dir: TempDir,

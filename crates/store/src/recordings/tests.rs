@@ -16,7 +16,7 @@ use super::disk::{Disk, Medium};
 use super::*;
 
 const NOW: UnixMicros = UnixMicros(1_700_000_000_000_000);
-const LIMITS: Limits = Limits { min_free_percent: 0, min_free_bytes: 0, reserve_bytes: 4096 };
+const LIMITS: Limits = Limits { min_free_percent: 0, ample_bytes: 0, min_free_bytes: 0, reserve_bytes: 4096 };
 
 fn session(id: &str) -> SessionId {
     SessionId::new(id).unwrap()
@@ -223,10 +223,12 @@ fn a_recording_that_is_dropped_is_closed_as_crashed() {
 
 #[test]
 fn admission_stops_exactly_at_its_limits() {
-    let limits = Limits { min_free_percent: 10, min_free_bytes: 500, reserve_bytes: 0 };
+    let limits = Limits { min_free_percent: 10, ample_bytes: 600, min_free_bytes: 500, reserve_bytes: 0 };
     for (free, total, admitted) in [
         (99, 990, false),
         (500, 5_001, false),
+        (599, 1 << 40, false),
+        (600, 1 << 40, true),
         (500, 5_000, true),
         (501, 5_000, true),
         (499, 1_000, false),
