@@ -6,6 +6,7 @@ use sluice_wire::{Credential, Finding};
 
 use crate::dial::{Dial, Unreachable};
 use crate::hostkeys::HostKeys;
+use crate::shelf::Shelf;
 use crate::target::Target;
 use crate::welcome::Lobby;
 
@@ -20,9 +21,13 @@ pub async fn check(target: &Target, credential: Option<Credential>) -> Vec<Findi
     };
     let login = credential.user.as_str().into();
     let (lobby, _nobody_arrives) = Lobby::new();
-    let dial = Dial { target: Arc::new(target.clone()), keys, credential: Arc::new(credential), login, lobby };
+    let (target, credential) = (Arc::new(target.clone()), Arc::new(credential));
+    let dial = Dial { target, keys, credential, login, lobby, shelf: Shelf::none() };
     vec![match dial.try_out().await {
-        Ok(()) => Finding::Resolved(format!("{}:{} takes the credential of {}", target.host, target.port, dial.login)),
+        Ok(()) => Finding::Resolved(format!(
+            "{}:{} takes the credential of {}",
+            dial.target.host, dial.target.port, dial.login
+        )),
         Err(error @ (Unreachable::Connect(_) | Unreachable::Slow | Unreachable::Protocol(_))) => {
             Finding::Unchecked(error.to_string())
         }

@@ -21,6 +21,7 @@ use crate::hostkeys::HostKeys;
 use crate::link::Dialler;
 use crate::origin::Bind;
 use crate::pair::Pair;
+use crate::shelf::Shelf;
 use crate::target::{Auth, Target};
 use crate::welcome::{Line, Lobby, Welcome};
 
@@ -78,6 +79,8 @@ pub(crate) struct Dial {
     pub(crate) login: Box<str>,
     /// Where channels go that the server opens.
     pub(crate) lobby: Lobby,
+    /// Where what waits is kept.
+    pub(crate) shelf: Shelf,
 }
 
 impl Dial {
@@ -105,7 +108,7 @@ impl Dial {
     /// Signs in and leaves again.
     pub(crate) async fn try_out(&self) -> Result<(), Unreachable> {
         let welcome = Arc::new(Welcome::new(self.lobby.clone()));
-        let signing_in = self.sign_in(Arc::new(Pair::default()), false, welcome);
+        let signing_in = self.sign_in(Arc::new(Pair::new(self.shelf.clone())), false, welcome);
         timeout(DIAL, signing_in).await.unwrap_or(Err(Unreachable::Slow)).map(drop)
     }
 

@@ -20,8 +20,10 @@ use crate::frame::{Frame, Message, Place, Size};
 use crate::link::{Wire, signal_name};
 use crate::listens::{LISTENS, Listens, Patience};
 use crate::origin::{Bind, X11};
-use crate::pair::{Item, Pair, Reply};
+use crate::pair::Pair;
 use crate::porter::Berth;
+use crate::queue::{Item, Reply};
+use crate::shelf::{Depot, Shelf};
 
 /// Channels of one connection at a time.
 const CHANNELS: usize = 10;
@@ -40,6 +42,9 @@ pub(crate) struct Door {
     /// Held by everybody who reaches another host through the connection.
     jumping: Arc<()>,
     berth: Berth,
+    depot: Arc<Depot>,
+    /// Where what waits is kept, once somebody has signed in.
+    shelf: Option<Shelf>,
 }
 
 /// One channel of the client.
@@ -62,7 +67,7 @@ enum Kind {
 }
 
 impl Door {
-    pub(crate) fn new(calls: Calls, client: IpAddr, jumps: Jumps, berth: Berth) -> Self {
+    pub(crate) fn new(calls: Calls, client: IpAddr, jumps: Jumps, berth: Berth, depot: Arc<Depot>) -> Self {
         Self {
             calls,
             client,
@@ -73,6 +78,8 @@ impl Door {
             asides: Vec::new(),
             jumping: Arc::default(),
             berth,
+            depot,
+            shelf: None,
         }
     }
 
@@ -93,11 +100,11 @@ impl Door {
     }
 
     async fn open(&mut self, channel: Channel<Msg>, place: Option<Place>, reply: ChannelOpenHandle, handle: Handle) {
-        if self.is_full() {
+        let Some(shelf) = self.shelf.clone().filter(|_| !self.is_full()) else {
             reply.reject(ChannelOpenFailure::ResourceShortage).await;
             return;
-        }
-        let pair = Arc::new(Pair::default());
+        };
+        let pair = Arc::new(Pair::new(shelf));
         let (started, kind) = if place.is_some() { (true, Kind::Forward) } else { (false, Kind::Program) };
         let member = Member { pair: Arc::clone(&pair), started, kind };
         self.channels.insert(channel.id(), member);
@@ -288,6 +295,7 @@ impl Handler for Door {
 
     async fn auth_succeeded(&mut self, _: &mut Session) -> Result<(), russh::Error> {
         let (user, who) = self.signed.take().ok_or(russh::Error::Inconsistent)?;
+        self.shelf = Some(self.depot.shelf(&who.owner()));
         self.calls.make(Call::SignedIn { user, who }).await.map_err(|_| russh::Error::Disconnect)
     }
 
@@ -489,7 +497,7 @@ mod tests {
 
     #[test]
     fn a_channel_has_its_place_until_nobody_serves_it() {
-        let served = Arc::new(Pair::default());
+        let served = Arc::new(Pair::new(Shelf::with(0)));
         let member = Member { pair: Arc::clone(&served), started: true, kind: Kind::Program };
         assert!(member.is_served() && member.is_open());
         member.pair.leave();

@@ -11,7 +11,8 @@ use sluice_wire::Side;
 use crate::frame::{Frame, Message};
 use crate::hostkeys::HostKeys;
 use crate::origin::Origin;
-use crate::pair::{Item, Pair};
+use crate::pair::Pair;
+use crate::queue::Item;
 use crate::welcome::Welcome;
 
 /// An error of a connection to a server.

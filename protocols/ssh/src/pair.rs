@@ -2,7 +2,8 @@
 //!
 //! russh opens a receive window again when bytes *arrive*, and one task reads and writes a whole connection, so what
 //! holds a peer back is a callback that does not return. That stops everything else on its connection, too. Hence: what
-//! the client sends is kept in memory, then in a file that has no name, and only then waited for; what the server
+//! the client sends is kept in memory, then in a file that has no name, and only then waited for, or where there is no
+//! room for the file to grow; what the server
 //! sends is waited for early, because every channel has a server connection of its own — but never while the client's
 //! callback waits, which could then wait for ever.
 //!
@@ -10,26 +11,22 @@
 //! there is kept in a file, too, before it is waited for, so that one that is not read does not stop the others; and
 //! none of them is waited for while the client's callback waits for any of them.
 
-use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use sluice_wire::{Interrupt, Side};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use crate::frame::{Frame, Message};
-use crate::spill::Spill;
+use crate::queue::{Item, Queue};
+use crate::shelf::Shelf;
 
-/// Bytes of a client that are kept in memory.
-const CLIENT_MEMORY: usize = 4 << 20;
-/// Bytes of a client that are kept in a file besides.
+/// Bytes of a client that are kept in a file besides what is kept in memory.
 const CLIENT_FILE: u64 = 256 << 20;
-/// Bytes of a client's requests that wait besides: most of them expect no answer, so nothing else slows them down.
-const CLIENT_REQUESTS: usize = 1 << 20;
 /// Bytes in the file from which on a client is slowed down, so that the file lasts.
 const CLIENT_PACED: u64 = 128 << 20;
 /// How long each message of such a client is kept waiting once the file is full, and before that as much less as it is
@@ -41,38 +38,16 @@ const SERVER_MEMORY: usize = 2 << 20;
 const SERVER_MOST: usize = 64 << 20;
 /// The same in a file, where the connection is shared.
 const SHARED_MOST: u64 = 512 << 20;
-/// Bytes that are read back from the file at once, about.
-const PIECE: usize = 32 << 10;
+/// How often it is looked at whether others have left room on the disk.
+const LOOK: Duration = Duration::from_secs(1);
 /// The character that Ctrl-C sends through a terminal.
 const INTERRUPT: u8 = 0x03;
 
-/// What became of a request: dropping it refuses.
-#[derive(Debug)]
-pub(crate) struct Reply(oneshot::Sender<bool>);
-
-impl Reply {
-    /// A reply, and where it arrives.
-    pub(crate) fn new() -> (Self, oneshot::Receiver<bool>) {
-        let (sender, receiver) = oneshot::channel();
-        (Self(sender), receiver)
-    }
-
-    pub(crate) fn accept(self) {
-        let _nobody_waits = self.0.send(true);
-    }
-}
-
-/// A frame, and who waits to hear what becomes of it.
-#[derive(Debug)]
-pub(crate) struct Item {
-    pub(crate) frame: Frame,
-    pub(crate) reply: Option<Reply>,
-}
-
 /// Both queues of one channel.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Pair {
     queues: Mutex<Queues>,
+    shelf: Shelf,
     kin: Arc<Kin>,
     /// The server's connection is another channel's, too.
     shares: bool,
@@ -131,22 +106,6 @@ impl Keyboard {
     }
 }
 
-#[derive(Debug, Default)]
-struct Queue {
-    items: VecDeque<Stored>,
-    bytes: usize,
-    spill: Option<Spill>,
-    ended: bool,
-    waker: Option<Waker>,
-}
-
-#[derive(Debug)]
-enum Stored {
-    Here(Item),
-    /// So many bytes of the main stream, in the file.
-    There(usize),
-}
-
 /// Both sides send more than either takes.
 #[derive(Debug, thiserror::Error)]
 #[error("neither side of the channel takes what the other sends")]
@@ -172,9 +131,14 @@ impl Drop for Waits<'_> {
 }
 
 impl Pair {
+    /// A channel with a server connection of its own, whose files are on this shelf.
+    pub(crate) fn new(shelf: Shelf) -> Self {
+        Self { queues: Mutex::default(), shelf, kin: Arc::default(), shares: false }
+    }
+
     /// A channel of the same server connection.
     pub(crate) fn beside(&self) -> Self {
-        Self { queues: Mutex::default(), kin: Arc::clone(&self.kin), shares: true }
+        Self { queues: Mutex::default(), shelf: self.shelf.clone(), kin: Arc::clone(&self.kin), shares: true }
     }
 
     /// Queues what a side sent. A failure to write the file ends the queue: nothing is ever lost in its middle.
@@ -187,8 +151,9 @@ impl Pair {
         if queue.ended || dropped {
             return;
         }
-        if queue.push(item, side == Side::Client || self.shares).is_err() {
-            tracing::error!("what one side sent could not be kept until the other takes it");
+        let shelf = (side == Side::Client || self.shares).then_some(&self.shelf);
+        if let Err(error) = queue.push(item, shelf) {
+            tracing::error!(error = %error, "what one side sent could not be kept until the other takes it");
             queue.ended = true;
         }
         wake(queue);
@@ -245,14 +210,13 @@ impl Pair {
         let mut queues = self.lock();
         let waited_for = queues.server_waits || self.kin.is_waited_for();
         let queue = queues.side(side);
-        let Some(stored) = queue.items.pop_front() else {
+        let Some(item) = queue.pop() else {
             if queue.ended {
                 return Poll::Ready(Ok(None));
             }
             queue.waker = Some(cx.waker().clone());
             return Poll::Pending;
         };
-        let item = queue.take(stored);
         if waited_for {
             self.kin.changed.notify_waiters();
         }
@@ -270,8 +234,8 @@ impl Pair {
         loop {
             let changed = self.kin.changed.notified();
             let full = {
-                let queues = self.lock();
-                queues.client.waiting_in_file() >= CLIENT_FILE && !queues.over()
+                let mut queues = self.lock();
+                !queues.over() && !queues.client.has_room(&self.shelf, CLIENT_FILE)
             };
             if !full {
                 return;
@@ -280,7 +244,7 @@ impl Pair {
                 // This wakes the wait below, too, once.
                 waits = Some(self.kin.wait());
             }
-            changed.await;
+            let _or_not = timeout(LOOK, changed).await;
         }
     }
 
@@ -290,20 +254,20 @@ impl Pair {
             let changed = self.kin.changed.notified();
             {
                 let mut queues = self.lock();
-                let (full, most) = if self.shares {
-                    let waiting = queues.server.waiting_in_file();
-                    (waiting >= CLIENT_FILE, waiting >= SHARED_MOST)
-                } else {
-                    (queues.server.bytes >= SERVER_MEMORY, queues.server.bytes >= SERVER_MOST)
-                };
-                let full = full && !queues.over();
+                let full = !queues.over() && !self.has_server_room(&mut queues.server, CLIENT_FILE, SERVER_MEMORY);
                 queues.server_waits = full && !self.kin.is_waited_for();
                 if !queues.server_waits {
-                    return if full && most { Err(Stuck) } else { Ok(()) };
+                    let stuck = full && !self.has_server_room(&mut queues.server, SHARED_MOST, SERVER_MOST);
+                    return if stuck { Err(Stuck) } else { Ok(()) };
                 }
             }
-            changed.await;
+            let _or_not = timeout(LOOK, changed).await;
         }
+    }
+
+    /// Whether a server may send more, with less than so much of it in the file, or in memory where there is none.
+    fn has_server_room(&self, server: &mut Queue, file: u64, memory: usize) -> bool {
+        if self.shares { server.has_room(&self.shelf, file) } else { server.waiting_in_memory() < memory }
     }
 
     fn client_pause(&self) -> Option<Duration> {
@@ -333,63 +297,16 @@ impl Queues {
     }
 }
 
-impl Queue {
-    fn push(&mut self, item: Item, may_spill: bool) -> io::Result<()> {
-        let weight = item.frame.weight();
-        let Frame::Data(payload) = &item.frame else {
-            if may_spill && self.bytes.saturating_add(weight) > CLIENT_MEMORY + CLIENT_REQUESTS {
-                return Err(io::ErrorKind::QuotaExceeded.into());
-            }
-            self.bytes = self.bytes.saturating_add(weight);
-            self.items.push_back(Stored::Here(item));
-            return Ok(());
-        };
-        if !may_spill || self.bytes.saturating_add(weight) <= CLIENT_MEMORY {
-            self.bytes = self.bytes.saturating_add(weight);
-            self.items.push_back(Stored::Here(item));
-            return Ok(());
-        }
-        let bytes = payload.bytes();
-        let spill = match &mut self.spill {
-            Some(spill) => spill,
-            empty @ None => empty.insert(Spill::new()?),
-        };
-        spill.write(&bytes)?;
-        match self.items.back_mut() {
-            // Single bytes must not cost an entry each.
-            Some(Stored::There(last)) if *last < PIECE => *last = last.saturating_add(bytes.len()),
-            _ => self.items.push_back(Stored::There(bytes.len())),
-        }
-        Ok(())
-    }
-
-    fn take(&mut self, stored: Stored) -> io::Result<Item> {
-        match stored {
-            Stored::Here(item) => {
-                self.bytes = self.bytes.saturating_sub(item.frame.weight());
-                Ok(item)
-            }
-            Stored::There(length) => Ok(Item { frame: Frame::data(&self.read_back(length)?), reply: None }),
-        }
-    }
-
-    fn read_back(&mut self, length: usize) -> io::Result<Bytes> {
-        let spill = self.spill.as_mut().ok_or(io::ErrorKind::NotFound)?;
-        let bytes = spill.take(length)?;
-        if spill.waiting() == 0 {
-            self.spill = None;
-        }
-        Ok(bytes)
-    }
-
-    fn waiting_in_file(&self) -> u64 {
-        self.spill.as_ref().map_or(0, Spill::waiting)
-    }
-}
-
 fn wake(queue: &mut Queue) {
     if let Some(waker) = queue.waker.take() {
         waker.wake();
+    }
+}
+
+#[cfg(test)]
+impl Default for Pair {
+    fn default() -> Self {
+        Self::new(Shelf::with(1 << 40))
     }
 }
 

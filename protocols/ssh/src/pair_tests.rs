@@ -3,11 +3,12 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
 
 use super::*;
 use crate::frame::{Message, Size};
+use crate::queue::{MEMORY, REQUESTS};
 
 fn data(fill: u8, length: usize) -> Item {
     Item { frame: Frame::data(&vec![fill; length]), reply: None }
@@ -29,15 +30,15 @@ async fn what_does_not_fit_into_memory_comes_back_in_order() {
         for index in 0..200_u8 {
             pair.push(Side::Client, data(index.wrapping_add(round), 65_536));
         }
-        assert!(pair.lock().client.bytes <= CLIENT_MEMORY);
-        assert!(pair.lock().client.spill.is_some());
+        assert!(pair.lock().client.waiting_in_memory() <= MEMORY);
+        assert!(pair.lock().client.waiting_in_file() > 0);
         let mut back = BytesMut::new();
         while back.len() < 200 * 65_536 {
             back.extend_from_slice(&bytes(next(&pair, Side::Client).await));
         }
         let expected: Vec<u8> = (0..200_u8).flat_map(|index| vec![index.wrapping_add(round); 65_536]).collect();
         assert!(back == expected, "round {round}");
-        assert!(pair.lock().client.spill.is_none(), "the file is gone when it is read");
+        assert_eq!(pair.lock().client.file_bytes(), 0, "the file is gone when it is read");
     }
     pair.end(Side::Client);
     assert!(next(&pair, Side::Client).await.is_none());
@@ -54,7 +55,7 @@ async fn a_file_that_is_never_empty_does_not_grow_with_what_passes_through_it() 
         while pair.lock().client.waiting_in_file() > most {
             next(&pair, Side::Client).await.unwrap();
         }
-        largest = largest.max(pair.lock().client.spill.as_ref().map_or(0, Spill::size));
+        largest = largest.max(pair.lock().client.file_bytes());
     }
     assert!((most..most + (4 << 20)).contains(&largest), "{largest}");
     assert_eq!(bytes(next(&pair, Side::Client).await).len(), 65_536);
@@ -66,12 +67,12 @@ async fn a_server_waits_for_a_client_that_does_not_read() {
     while pair.server_room().now_or_never().is_some() {
         pair.push(Side::Server, data(1, 65_536));
     }
-    assert!(pair.lock().server.bytes < SERVER_MEMORY + 2 * 65_536);
+    assert!(pair.lock().server.waiting_in_memory() < SERVER_MEMORY + 2 * 65_536);
     let waiting = tokio::spawn({
         let pair = Arc::clone(&pair);
         async move { pair.server_room().await }
     });
-    while pair.lock().server.bytes >= SERVER_MEMORY {
+    while pair.lock().server.waiting_in_memory() >= SERVER_MEMORY {
         next(&pair, Side::Server).await.unwrap();
     }
     waiting.await.unwrap().unwrap();
@@ -98,7 +99,7 @@ async fn a_server_never_waits_while_the_client_does_and_is_stopped_at_a_limit() 
         }
     };
     assert!(stuck.to_string().contains("neither side"));
-    assert!(pair.lock().server.bytes <= SERVER_MOST + (2 << 20));
+    assert!(pair.lock().server.waiting_in_memory() <= SERVER_MOST + (2 << 20));
     // The server's program ends: what the client still sends goes nowhere, and nobody waits for it.
     pair.end(Side::Server);
     waiting.await.unwrap();
@@ -111,7 +112,7 @@ async fn requests_that_nobody_takes_have_an_end() {
     for _ in 0..100_000 {
         pair.push(Side::Client, signal());
     }
-    assert!(pair.lock().client.bytes <= CLIENT_MEMORY + CLIENT_REQUESTS);
+    assert!(pair.lock().client.waiting_in_memory() <= MEMORY + REQUESTS);
     assert!(pair.has_ended(Side::Client), "nothing is lost in the middle of what a client says");
     assert!(next(&pair, Side::Client).await.is_some(), "what came before is still there");
 }
@@ -138,7 +139,7 @@ async fn channels_of_one_connection_are_kept_in_files_and_never_wait_while_a_cli
     }
     // Far more than a connection of one channel's own keeps: the others go on meanwhile.
     assert!(third.lock().server.waiting_in_file() >= CLIENT_FILE);
-    assert!(third.lock().server.bytes <= CLIENT_MEMORY);
+    assert!(third.lock().server.waiting_in_memory() <= MEMORY);
     assert!(first.server_room().now_or_never().is_some());
     while second.lock().client.waiting_in_file() < CLIENT_FILE {
         second.push(Side::Client, data(1, 1 << 20));
@@ -156,6 +157,60 @@ async fn channels_of_one_connection_are_kept_in_files_and_never_wait_while_a_cli
     assert!(third.server_room().now_or_never().is_none());
     // What was kept comes back as it was sent.
     assert_eq!(bytes(next(&third, Side::Server).await), vec![2; 1 << 20]);
+}
+
+/// Has a channel's client send until it has to wait; how much it sent.
+async fn fill(pair: &Pair) -> u64 {
+    let mut sent = 0;
+    while timeout(LOOK / 2, pair.client_room()).await.is_ok() {
+        pair.push(Side::Client, data(1, 65_536));
+        sent += 65_536;
+    }
+    sent
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_sends_without_end_takes_no_room_of_others() {
+    let room = 64 << 20;
+    let shelf = Shelf::with(room);
+    let greedy: Vec<_> = (0..20).map(|_| Pair::new(shelf.clone())).collect();
+    for pair in &greedy {
+        fill(pair).await;
+        assert!(!pair.has_ended(Side::Client), "nothing is lost");
+    }
+    assert_eq!(shelf.taken_bytes(), room / 2);
+    let other = Arc::new(Pair::new(shelf.of("user:bob")));
+    assert!(fill(&other).await > room / 8);
+    // What waits for room gets it once others leave some.
+    let waiting = tokio::spawn({
+        let other = Arc::clone(&other);
+        async move { other.client_room().await }
+    });
+    tokio::task::yield_now().await;
+    drop(greedy);
+    waiting.await.unwrap();
+    assert!(fill(&other).await > 0);
+    assert!(shelf.taken_bytes() <= room / 2);
+    drop(other);
+    assert_eq!(shelf.taken_bytes(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_sends_without_end_on_a_shared_connection_takes_no_more() {
+    let shelf = Shelf::with(16 << 20);
+    let first = Pair::new(shelf.clone());
+    let arrived = first.beside();
+    while timeout(LOOK / 2, arrived.server_room()).await.is_ok() {
+        arrived.push(Side::Server, data(1, 65_536));
+    }
+    assert_eq!(shelf.taken_bytes(), 8 << 20);
+    let client = fill(&first).await;
+    assert!((1..16 << 20).contains(&client), "{client}");
+    // Neither has room: the host, whose connection would stand still for ever, is given up.
+    let waits = first.kin.wait();
+    assert!(arrived.server_room().await.is_err());
+    drop(waits);
+    assert!(!arrived.has_ended(Side::Server));
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use sluice_model::{Refusal, TargetName, UnixMicros};
+use sluice_model::{Principal, Refusal, TargetName, UnixMicros};
 use sluice_wire::{Credential, Targets};
 
 use crate::dial::Dial;
@@ -11,6 +11,7 @@ use crate::machine::Setup;
 use crate::notice::{moved, no_such_login, unserved};
 use crate::operation::Scene;
 use crate::serve::{Served, Ssh};
+use crate::shelf::Shelf;
 use crate::target::Target;
 use crate::welcome::Lobby;
 
@@ -20,6 +21,7 @@ pub(crate) struct Seat {
     login: Box<str>,
     /// The target as it was when the session began.
     began: Arc<Target>,
+    shelf: Shelf,
 }
 
 /// What one channel is served with: the target as it is when the channel begins.
@@ -27,10 +29,11 @@ pub(crate) struct Room {
     served: Arc<Served>,
     credential: Arc<Credential>,
     login: Box<str>,
+    shelf: Shelf,
 }
 
 impl Seat {
-    /// A login at a target; the credential's own where none is asked for.
+    /// Somebody's login at a target; the credential's own where none is asked for.
     ///
     /// # Errors
     /// When the target is not served, or has no such login.
@@ -39,10 +42,11 @@ impl Seat {
         targets: &Targets<Target>,
         (login, name): (Option<&str>, &TargetName),
         credential: &Arc<Credential>,
+        who: &Principal,
     ) -> Result<Self, Refusal> {
         let began = targets.get(name).map(Arc::clone).ok_or_else(unserved)?;
         let login = login.unwrap_or(&credential.user).into();
-        let seat = Self { name: name.clone(), login, began };
+        let seat = Self { name: name.clone(), login, began, shelf: ssh.depot().shelf(&who.owner()) };
         seat.room(ssh, targets, credential).map(|_| seat)
     }
 
@@ -64,7 +68,8 @@ impl Seat {
         if *self.login != *credential.user && !served.target.logins.iter().any(|allowed| **allowed == *self.login) {
             return Err(no_such_login(&self.login));
         }
-        Ok(Room { served, credential: Arc::clone(credential), login: self.login.clone() })
+        let (credential, shelf) = (Arc::clone(credential), self.shelf.clone());
+        Ok(Room { served, credential, login: self.login.clone(), shelf })
     }
 }
 
@@ -76,6 +81,7 @@ impl Room {
             credential: Arc::clone(&self.credential),
             login: self.login.clone(),
             lobby,
+            shelf: self.shelf.clone(),
         }
     }
 

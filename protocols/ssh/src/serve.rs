@@ -19,6 +19,7 @@ use crate::commands::Commands;
 use crate::files::sftp;
 use crate::hostkeys::HostKeys;
 use crate::screen::Screens;
+use crate::shelf::{Depot, Spilling};
 use crate::target::Target;
 use crate::visit::visit;
 
@@ -37,6 +38,8 @@ mod deadline {
 pub struct Settings {
     /// The broker's own host key, in OpenSSH's format.
     pub host_key: Secret,
+    /// What may wait in files.
+    pub spilling: Spilling,
 }
 
 /// The host key cannot be used.
@@ -47,6 +50,7 @@ pub struct InvalidHostKey;
 /// SSH.
 pub struct Ssh {
     config: Arc<Config>,
+    depot: Arc<Depot>,
     served: Mutex<HashMap<TargetName, Compiled>>,
 }
 
@@ -79,7 +83,12 @@ impl Ssh {
     /// When the host key cannot be read.
     pub fn new(settings: &Settings) -> Result<Self, InvalidHostKey> {
         let key = decode_secret_key(settings.host_key.expose_secret(), None).map_err(|_| InvalidHostKey)?;
-        Ok(Self { config: Arc::new(config(key)), served: Mutex::default() })
+        let depot = Arc::new(Depot::new(settings.spilling.clone()));
+        Ok(Self { config: Arc::new(config(key)), depot, served: Mutex::default() })
+    }
+
+    pub(crate) const fn depot(&self) -> &Arc<Depot> {
+        &self.depot
     }
 
     pub(crate) const fn config(&self) -> &Arc<Config> {
@@ -180,12 +189,14 @@ mod tests {
     use russh::keys::ssh_key::private::Ed25519Keypair;
 
     use super::*;
+    use crate::shelf::Shelf;
 
     #[test]
     fn tables_are_made_when_targets_are_set_up_and_not_by_the_first_text() {
         let key = PrivateKey::from(Ed25519Keypair::from_seed(&[7; 32]));
         let shown = key.public_key().to_openssh().unwrap();
-        let ssh = Ssh { config: Arc::new(config(key)), served: Mutex::default() };
+        let depot = Arc::clone(Shelf::none().depot());
+        let ssh = Ssh { config: Arc::new(config(key)), depot, served: Mutex::default() };
         let target = serde_json::json!({ "host": "web", "host_keys": [shown] });
         let (name, target) = (TargetName::new("web").unwrap(), Arc::new(serde_json::from_value(target).unwrap()));
         let targets = Targets::from_iter([(name.clone(), Arc::clone(&target))]);

@@ -10,6 +10,8 @@ use std::os::unix::fs::FileExt as _;
 
 use bytes::{Bytes, BytesMut};
 
+use crate::shelf::{Place, Shelf};
+
 /// What is taken of the file at once, and given back.
 const CHUNK: u64 = 1 << 20;
 
@@ -17,6 +19,8 @@ const CHUNK: u64 = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct Spill {
     file: File,
+    /// What the file may grow to.
+    place: Place,
     /// The chunks that hold bytes, in the order of the bytes.
     used: VecDeque<u64>,
     /// The other ones before the end of the file.
@@ -27,10 +31,20 @@ pub(crate) struct Spill {
 }
 
 impl Spill {
-    /// An empty one, in the temporary folder.
-    pub(crate) fn new() -> io::Result<Self> {
-        let file = tempfile::tempfile()?;
-        Ok(Self { file, used: VecDeque::new(), free: BTreeSet::new(), read: 0, waiting: 0 })
+    /// An empty one.
+    pub(crate) fn new(shelf: &Shelf) -> io::Result<Self> {
+        let (file, place) = shelf.file()?;
+        Ok(Self { file, place, used: VecDeque::new(), free: BTreeSet::new(), read: 0, waiting: 0 })
+    }
+
+    /// Whether another chunk may be written; its room is taken then.
+    pub(crate) fn has_room(&mut self) -> bool {
+        self.provide().is_ok()
+    }
+
+    fn provide(&mut self) -> io::Result<()> {
+        let spare = self.place.bytes() > place(self.used.len() as u64, 0);
+        if spare { Ok(()) } else { self.place.grow(CHUNK) }
     }
 
     /// How many bytes wait.
@@ -43,6 +57,7 @@ impl Spill {
             // INVARIANT: all chunks that hold bytes are full but the last one; the first is full of what is read, too.
             let within = self.read.saturating_add(self.waiting) % CHUNK;
             if within == 0 {
+                self.provide()?;
                 let chunk = self.free.pop_first().unwrap_or_else(|| self.chunks());
                 self.used.push_back(chunk);
             }
@@ -87,7 +102,11 @@ impl Spill {
             self.free.pop_last();
         }
         let after = self.chunks();
-        if after < before { self.file.set_len(place(after, 0)) } else { Ok(()) }
+        if after < before {
+            self.file.set_len(place(after, 0))?;
+            self.place.shrink(place(after, 0));
+        }
+        Ok(())
     }
 
     /// How many chunks the file has.
@@ -125,7 +144,7 @@ mod tests {
 
     #[test]
     fn what_passes_through_a_file_that_is_never_empty_comes_back_and_leaves_it_small() {
-        let mut spill = Spill::new().unwrap();
+        let mut spill = Spill::new(&Shelf::with(1 << 30)).unwrap();
         let (mut written, mut read, mut largest) = (0, 0, 0);
         for round in 0..400_usize {
             let size = 1 + round * 7_919 % 300_000;
@@ -150,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_file_becomes_shorter_with_what_was_written_last() {
-        let mut spill = Spill::new().unwrap();
+        let mut spill = Spill::new(&Shelf::with(1 << 30)).unwrap();
         spill.write(&pattern(0, 1 << 23)).unwrap();
         assert_eq!(spill.size(), 8 * CHUNK);
         spill.take((1 << 23) - 1).unwrap();

@@ -68,7 +68,7 @@ pub(crate) fn visit<'a, B: Broker>(
         let (host, mut stranger) = behind.map(|Behind { host, stranger }| (host, stranger)).unzip();
         let jumps = if host.is_none() { Jumps::Let } else { Jumps::Refused };
         let berth = Berth::default();
-        let door = Door::new(calls, peer.address.ip(), jumps, berth.clone());
+        let door = Door::new(calls, peer.address.ip(), jumps, berth.clone(), Arc::clone(ssh.depot()));
         let starting = server::run_stream(Arc::clone(ssh.config()), stream, door);
         let Ok(Ok(running)) = timeout(deadline::SIGN_IN, starting).await else { return Ok(()) };
         let (lobby, mut arrivals) = Lobby::new();
@@ -227,7 +227,7 @@ impl<'a, B: Broker> Visit<'a, B> {
         who: &Principal,
     ) -> Result<Stay<'a, B::Stem>, Refusal> {
         let grant = self.broker.open(who, name, None, self.peer).await?;
-        let seat = Seat::take(self.ssh, &self.targets.load(), (login, name), grant.credential());
+        let seat = Seat::take(self.ssh, &self.targets.load(), (login, name), grant.credential(), who);
         let seat = match seat {
             Ok(seat) => seat,
             Err(refusal) => {

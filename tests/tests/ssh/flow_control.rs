@@ -8,7 +8,7 @@ use sluice_tests::keeper::memory_kib;
 use sluice_tests::run::{Finished, Running, run, signal};
 use sluice_tests::wait::{SOON, until};
 
-use crate::stand::{Stand, reason};
+use crate::stand::{OPERATORS, Stand, reason};
 
 /// A transfer of a debug build, on a machine with other work.
 const LONG: Duration = Duration::from_secs(180);
@@ -60,6 +60,20 @@ fn a_server_that_does_not_read_costs_a_file_and_then_waits() {
     let text = "head -c 64M /dev/zero | { x web@broker 'head -c 5 | tr \"\\0\" z'; cat >/dev/null; }";
     assert_eq!(finish(&stand, text).stdout, "zzzzz");
     memory_is_bounded(&stand);
+}
+
+#[test]
+fn what_finds_no_room_in_files_waits_and_arrives_whole() {
+    for room in [0, 8 << 20] {
+        let limits = format!("limits: {{ spilled_bytes: {room} }}");
+        let stand = Stand::with(OPERATORS, |host| host, |setup| setup.more(&limits));
+        let here = finish(&stand, "head -c 64M /dev/zero | sha256sum").stdout;
+        // Two at once, of one person, whose hosts take nothing for a while.
+        let text = "each() { head -c 64M /dev/zero | x web@broker 'sleep 2; sha256sum'; }; each & each; wait";
+        assert_eq!(finish(&stand, text).stdout, here.repeat(2), "{room}");
+        memory_is_bounded(&stand);
+        stand.broker.log_is_clean();
+    }
 }
 
 #[test]

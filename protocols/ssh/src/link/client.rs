@@ -10,7 +10,8 @@ use sluice_wire::{Gone, HungUp, Interrupt, Link, LinkError, Side};
 
 use crate::frame::{Frame, Message};
 use crate::link::{Outlet, Sending};
-use crate::pair::{Pair, Reply};
+use crate::pair::Pair;
+use crate::queue::Reply;
 
 /// The character that Ctrl-C sends through a terminal.
 const INTERRUPT: u8 = 0x03;

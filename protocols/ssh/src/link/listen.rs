@@ -49,7 +49,7 @@ impl Asker {
 impl Listener {
     pub(crate) fn new(dial: Dial) -> Self {
         Self {
-            pair: Arc::new(Pair::default()),
+            pair: Arc::new(Pair::new(dial.shelf.clone())),
             dial: Some(dial),
             bind: None,
             line: None,

@@ -1,0 +1,150 @@
+//! Room on the disk for what one side of a channel sends before the other takes it.
+//!
+//! Everybody's files share it fairly, and none of them grows while too little of the disk is free: the recordings need it.
+
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustix::fs::statvfs;
+use sluice_wire::{Room, Share, Terms};
+
+/// How much may wait in files, and where.
+#[derive(Clone, Debug)]
+pub struct Spilling {
+    /// The folder of the files, which have no names.
+    pub folder: PathBuf,
+    /// What may wait in all of them together, in bytes.
+    pub limit_bytes: u64,
+    /// The part of the disk that stays free, in percent, unless
+    pub free_percent: u8,
+    /// so many bytes do.
+    pub ample_bytes: u64,
+}
+
+impl Spilling {
+    fn leaves_free(&self) -> io::Result<bool> {
+        let space = statvfs(&self.folder)?;
+        let bytes = |blocks: u64| u128::from(blocks) * u128::from(space.f_frsize);
+        let (free, total) = (bytes(space.f_bavail), bytes(space.f_blocks));
+        Ok(free * 100 >= total * u128::from(self.free_percent) || free >= u128::from(self.ample_bytes))
+    }
+}
+
+/// All files of a broker.
+#[derive(Debug)]
+pub(crate) struct Depot {
+    spilling: Spilling,
+    room: Arc<Room<Arc<str>>>,
+}
+
+/// Where somebody's files are made.
+#[derive(Clone, Debug)]
+pub(crate) struct Shelf {
+    depot: Arc<Depot>,
+    whose: Arc<str>,
+}
+
+/// What a file has of the room.
+#[derive(Debug)]
+pub(crate) struct Place {
+    depot: Arc<Depot>,
+    share: Share<Arc<str>>,
+}
+
+impl Depot {
+    pub(crate) fn new(spilling: Spilling) -> Self {
+        let room = Arc::new(Room::new(spilling.limit_bytes));
+        Self { spilling, room }
+    }
+
+    /// The files of whoever acts for this owner.
+    pub(crate) fn shelf(self: &Arc<Self>, owner: &str) -> Shelf {
+        Shelf { depot: Arc::clone(self), whose: owner.into() }
+    }
+}
+
+impl Shelf {
+    /// A shelf for nothing.
+    pub(crate) fn none() -> Self {
+        let spilling = Spilling { folder: std::env::temp_dir(), limit_bytes: 0, free_percent: 0, ample_bytes: 0 };
+        Arc::new(Depot::new(spilling)).shelf("")
+    }
+
+    /// A file that vanishes with the process, and its place, of which nothing is taken yet.
+    pub(crate) fn file(&self) -> io::Result<(File, Place)> {
+        let file = tempfile::tempfile_in(&self.depot.spilling.folder)?;
+        let share = self.depot.room.share(Arc::clone(&self.whose));
+        Ok((file, Place { depot: Arc::clone(&self.depot), share }))
+    }
+}
+
+impl Place {
+    /// Takes so many bytes more.
+    ///
+    /// # Errors
+    /// When others need them, or the recordings might.
+    pub(crate) fn grow(&mut self, bytes: u64) -> io::Result<()> {
+        if !self.depot.spilling.leaves_free()? {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.share.grow(bytes, Terms::STANDARD).map_err(|_| io::ErrorKind::QuotaExceeded.into())
+    }
+
+    /// Gives back all but so many bytes.
+    pub(crate) fn shrink(&mut self, bytes: u64) {
+        self.share.shrink(bytes);
+    }
+
+    /// What it has, in bytes.
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.share.bytes()
+    }
+}
+
+#[cfg(test)]
+impl Shelf {
+    /// One of a depot of its own, with so much room.
+    pub(crate) fn with(limit_bytes: u64) -> Self {
+        let spilling = Spilling { folder: std::env::temp_dir(), limit_bytes, free_percent: 0, ample_bytes: 0 };
+        Arc::new(Depot::new(spilling)).shelf("user:ann")
+    }
+
+    /// Somebody else's, of the same depot.
+    pub(crate) fn of(&self, owner: &str) -> Self {
+        self.depot.shelf(owner)
+    }
+
+    pub(crate) const fn depot(&self) -> &Arc<Depot> {
+        &self.depot
+    }
+
+    /// What is taken of the depot by all, in bytes.
+    pub(crate) fn taken_bytes(&self) -> u64 {
+        self.depot.room.taken_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn no_file_grows_where_too_little_of_the_disk_is_free() {
+        let spilling = |free_percent, ample_bytes| Spilling {
+            folder: std::env::temp_dir(),
+            limit_bytes: 1 << 30,
+            free_percent,
+            ample_bytes,
+        };
+        for (free_percent, ample_bytes, grows) in [(0, u64::MAX, true), (101, u64::MAX, false), (101, 0, true)] {
+            let shelf = Arc::new(Depot::new(spilling(free_percent, ample_bytes))).shelf("user:ann");
+            let (_, mut place) = shelf.file().unwrap();
+            assert_eq!(place.grow(1).is_ok(), grows, "{free_percent} {ample_bytes}");
+            assert_eq!(place.bytes(), u64::from(grows));
+        }
+    }
+}
