@@ -179,7 +179,7 @@ impl Stay {
         tracing::info!(session = %session, reason, operations = counts.operations, refused = counts.refused, "the session ended");
         let Some(recorder) = self.reel.take() else { return };
         if let Err(error) = recorder.finish(self.reel.watch.nanos(), closing).await {
-            tracing::error!(session = %session, error = %error, "the recording could not be closed");
+            tracing::error!(session = %session, error = %error, "the recording failed before its end");
         }
         self.registered.leave();
     }

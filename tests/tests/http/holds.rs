@@ -109,6 +109,21 @@ fn a_client_that_leaves_takes_its_request_back() {
 }
 
 #[test]
+fn a_client_that_leaves_other_requests_behind_takes_its_request_back() {
+    let stand = stand(model);
+    // Who is told nothing meanwhile; and more than is read before the first one is answered, which hides the end.
+    let body = Api::Chat.question("\"Hello.\"").replace(MODEL, "gpt-large");
+    let mut client = stand.broker.http();
+    client.send(&stand.post("/openai/v1/chat/completions", &body).bytes());
+    let _id = one_waiting(&stand);
+    let next = stand.chat(&"Hello. ".repeat(1_000)).bytes();
+    client.send(&next.repeat(6));
+    drop(client);
+    until(SOON, "the request to be withdrawn", || waiting(&stand).is_empty().then_some(()));
+    assert!(stand.mock.told().is_empty());
+}
+
+#[test]
 fn nobody_answers_in_time() {
     let stand = Stand::with(model, LEADS, |api| api, |setup| setup.more("limits: { hold_seconds: 1 }"));
     let response = stand.ask(&large(&stand)).with(403);
