@@ -16,7 +16,7 @@ use schemars::SchemaGenerator;
 use sluice_http::{Http, HttpSettings};
 use sluice_model::{Schema, Secret, Tag, TargetName};
 use sluice_postgres::{Bearer, Cleartext, Deadlines, MaskKey, Postgres, PostgresSettings, Proposal, Samples};
-use sluice_ssh::{Spilling, Ssh, SshSettings};
+use sluice_ssh::{Ssh, SshSettings, Waiting};
 use sluice_wire::{Configured, Credential, Finding, FlowError, Io, Protocol, Targets};
 
 use crate::config::{self, Fault, Node};
@@ -64,8 +64,8 @@ pub(crate) struct ListenerSettings {
     pub(crate) http_body_bytes: u64,
     /// What SSH clients know the broker by.
     pub(crate) ssh_host_key: Secret,
-    /// What may wait in files that comes over SSH.
-    pub(crate) spilling: Spilling,
+    /// What may wait that comes over SSH.
+    pub(crate) waiting: Waiting,
 }
 
 /// One protocol, as the registry knows it.
@@ -353,7 +353,7 @@ impl Lane for SshLane {
     fn server(&self, settings: &ListenerSettings) -> Result<Arc<dyn Server>> {
         Ok(spoken(Ssh::new(&SshSettings {
             host_key: settings.ssh_host_key.clone(),
-            spilling: settings.spilling.clone(),
+            waiting: settings.waiting.clone(),
         })?))
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use sluice_identity::Keys;
 use sluice_postgres::Bearer;
-use sluice_ssh::Spilling;
+use sluice_ssh::Waiting;
 use sluice_vault::Vault;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
@@ -118,10 +118,11 @@ fn bearer(entry: &OauthEntry) -> Bearer {
 }
 
 /// What waits must never take the space that the recordings need for sessions to open.
-fn spilling(config: &Config, paths: &Paths) -> Spilling {
-    let (disk, limit_bytes) = (config.limits.disk(), config.limits.spilled_bytes);
+fn waiting(config: &Config, paths: &Paths) -> Waiting {
+    let (limits, disk) = (&config.limits, config.limits.disk());
+    let (memory_bytes, file_bytes) = (limits.waiting_bytes, limits.spilled_bytes);
     let (free_percent, ample_bytes) = (disk.min_free_percent.saturating_mul(2), disk.ample_bytes.saturating_mul(2));
-    Spilling { folder: paths.recordings(), limit_bytes, free_percent, ample_bytes }
+    Waiting { memory_bytes, file_bytes, folder: paths.recordings(), free_percent, ample_bytes }
 }
 
 fn listener_settings(config: &Config, paths: &Paths) -> Result<ListenerSettings> {
@@ -152,6 +153,6 @@ fn listener_settings(config: &Config, paths: &Paths) -> Result<ListenerSettings>
         http_body_bytes: config.limits.body_bytes,
         mask_key: *keys.derive("http values")?,
         ssh_host_key: host_key::open(paths)?.private().clone(),
-        spilling: spilling(config, paths),
+        waiting: waiting(config, paths),
     })
 }

@@ -497,7 +497,7 @@ mod tests {
 
     #[test]
     fn a_channel_has_its_place_until_nobody_serves_it() {
-        let served = Arc::new(Pair::new(Shelf::with(0)));
+        let served = Arc::new(Pair::new(Shelf::none()));
         let member = Member { pair: Arc::clone(&served), started: true, kind: Kind::Program };
         assert!(member.is_served() && member.is_open());
         member.pair.leave();

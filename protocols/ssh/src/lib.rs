@@ -47,5 +47,5 @@ pub use machine::{ChannelMachine, Setup};
 pub use origin::{Bind, Origin, X11};
 pub use schema::SCHEMA;
 pub use serve::{InvalidHostKey, Settings as SshSettings, Ssh};
-pub use shelf::Spilling;
+pub use shelf::Waiting;
 pub use target::{Auth, Links, Target, Typed};

@@ -151,8 +151,7 @@ impl Pair {
         if queue.ended || dropped {
             return;
         }
-        let shelf = (side == Side::Client || self.shares).then_some(&self.shelf);
-        if let Err(error) = queue.push(item, shelf) {
+        if let Err(error) = queue.push(item, &self.shelf, side == Side::Client || self.shares) {
             tracing::error!(error = %error, "what one side sent could not be kept until the other takes it");
             queue.ended = true;
         }
@@ -267,7 +266,7 @@ impl Pair {
 
     /// Whether a server may send more, with less than so much of it in the file, or in memory where there is none.
     fn has_server_room(&self, server: &mut Queue, file: u64, memory: usize) -> bool {
-        if self.shares { server.has_room(&self.shelf, file) } else { server.waiting_in_memory() < memory }
+        if self.shares { server.has_room(&self.shelf, file) } else { server.has_room_in_memory(&self.shelf, memory) }
     }
 
     fn client_pause(&self) -> Option<Duration> {
@@ -306,7 +305,7 @@ fn wake(queue: &mut Queue) {
 #[cfg(test)]
 impl Default for Pair {
     fn default() -> Self {
-        Self::new(Shelf::with(1 << 40))
+        Self::new(Shelf::with(1 << 40, 1 << 40))
     }
 }
 

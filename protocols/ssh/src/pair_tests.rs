@@ -8,7 +8,7 @@ use futures_util::FutureExt as _;
 
 use super::*;
 use crate::frame::{Message, Size};
-use crate::queue::{MEMORY, REQUESTS};
+use crate::queue::{FREE, MEMORY, REQUESTS};
 
 fn data(fill: u8, length: usize) -> Item {
     Item { frame: Frame::data(&vec![fill; length]), reply: None }
@@ -171,14 +171,14 @@ async fn fill(pair: &Pair) -> u64 {
 
 #[tokio::test(start_paused = true)]
 async fn who_sends_without_end_takes_no_room_of_others() {
-    let room = 64 << 20;
-    let shelf = Shelf::with(room);
+    let (memory, room) = (16 << 20, 64 << 20);
+    let shelf = Shelf::with(memory, room);
     let greedy: Vec<_> = (0..20).map(|_| Pair::new(shelf.clone())).collect();
     for pair in &greedy {
         fill(pair).await;
         assert!(!pair.has_ended(Side::Client), "nothing is lost");
     }
-    assert_eq!(shelf.taken_bytes(), room / 2);
+    assert_eq!(shelf.taken_bytes(), (memory / 2, room / 2));
     let other = Arc::new(Pair::new(shelf.of("user:bob")));
     assert!(fill(&other).await > room / 8);
     // What waits for room gets it once others leave some.
@@ -190,20 +190,44 @@ async fn who_sends_without_end_takes_no_room_of_others() {
     drop(greedy);
     waiting.await.unwrap();
     assert!(fill(&other).await > 0);
-    assert!(shelf.taken_bytes() <= room / 2);
-    drop(other);
-    assert_eq!(shelf.taken_bytes(), 0);
+    let taken = shelf.taken_bytes();
+    assert!(taken.0 <= memory / 2 && taken.1 <= room / 2, "{taken:?}");
+    // Nothing is kept for what was read.
+    while timeout(LOOK / 2, next(&other, Side::Client)).await.is_ok() {}
+    assert_eq!(shelf.taken_bytes(), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_reads_nothing_takes_no_memory_of_others() {
+    let room = 16 << 20;
+    let shelf = Shelf::with(room, 0);
+    let mut greedy: Vec<_> = (0..40).map(|_| Pair::new(shelf.clone())).collect();
+    greedy.push(Pair::new(shelf.of("user:bob")));
+    let mut waiting = Vec::new();
+    for pair in &greedy {
+        while timeout(LOOK / 2, pair.server_room()).await.is_ok() {
+            pair.push(Side::Server, data(1, 65_536));
+        }
+        waiting.push(pair.lock().server.waiting_in_memory());
+    }
+    assert!(waiting.iter().all(|&bytes| bytes >= FREE), "each has some: {waiting:?}");
+    assert!(waiting.first() >= Some(&SERVER_MEMORY), "{waiting:?}");
+    let all = waiting.iter().take(40).sum::<usize>() as u64;
+    assert!(all <= room / 2 + 40 * (FREE + 70_000) as u64, "{all}");
+    assert!(waiting.last() > Some(&(SERVER_MEMORY / 2)), "{waiting:?}");
+    drop(greedy);
+    assert_eq!(shelf.taken_bytes(), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_host_that_sends_without_end_on_a_shared_connection_takes_no_more() {
-    let shelf = Shelf::with(16 << 20);
+    let shelf = Shelf::with(0, 16 << 20);
     let first = Pair::new(shelf.clone());
     let arrived = first.beside();
     while timeout(LOOK / 2, arrived.server_room()).await.is_ok() {
         arrived.push(Side::Server, data(1, 65_536));
     }
-    assert_eq!(shelf.taken_bytes(), 8 << 20);
+    assert_eq!(shelf.taken_bytes(), (0, 8 << 20));
     let client = fill(&first).await;
     assert!((1..16 << 20).contains(&client), "{client}");
     // Neither has room: the host, whose connection would stand still for ever, is given up.

@@ -2,9 +2,11 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
 use std::task::Waker;
 
 use bytes::Bytes;
+use sluice_wire::{Share, Terms};
 use tokio::sync::oneshot;
 
 use crate::frame::Frame;
@@ -13,6 +15,10 @@ use crate::spill::Spill;
 
 /// Bytes that are kept in memory where others may be kept in a file.
 pub(crate) const MEMORY: usize = 4 << 20;
+/// Bytes for which no room in memory has to be asked.
+pub(crate) const FREE: usize = 256 << 10;
+/// How much room is taken at once, and given back.
+const STEP: usize = 256 << 10;
 /// Bytes of requests that wait besides: most of them expect no answer, so nothing else slows them down.
 pub(crate) const REQUESTS: usize = 1 << 20;
 /// Bytes that are read back from the file at once, about.
@@ -55,6 +61,8 @@ enum Stored {
 pub(crate) struct Queue {
     items: VecDeque<Stored>,
     bytes: usize,
+    /// The room of those beyond the free ones.
+    memory: Option<Share<Arc<str>>>,
     spill: Option<Spill>,
     /// Nothing more comes.
     pub(crate) ended: bool,
@@ -63,20 +71,23 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    /// Keeps what came; what has no room in memory in a file, where there is a shelf for it.
-    pub(crate) fn push(&mut self, item: Item, shelf: Option<&Shelf>) -> io::Result<()> {
+    /// Keeps what came, in memory; or in a file, where it has no room in memory and may wait there.
+    pub(crate) fn push(&mut self, item: Item, shelf: &Shelf, may_spill: bool) -> io::Result<()> {
         let weight = item.frame.weight();
+        let bytes = self.bytes.saturating_add(weight);
+        let has_room = bytes <= MEMORY && self.takes(bytes, shelf);
         let Frame::Data(payload) = &item.frame else {
-            if shelf.is_some() && self.bytes.saturating_add(weight) > MEMORY + REQUESTS {
+            let most = if has_room { MEMORY } else { self.bytes_taken().min(MEMORY) };
+            if may_spill && bytes > most.saturating_add(REQUESTS) {
                 return Err(io::ErrorKind::QuotaExceeded.into());
             }
-            self.keep(item, weight);
+            self.keep(item, bytes);
             return Ok(());
         };
-        let Some(shelf) = shelf.filter(|_| self.bytes.saturating_add(weight) > MEMORY) else {
-            self.keep(item, weight);
+        if has_room || !may_spill {
+            self.keep(item, bytes);
             return Ok(());
-        };
+        }
         let bytes = payload.bytes();
         self.spill(shelf)?.write(&bytes)?;
         match self.items.back_mut() {
@@ -87,9 +98,25 @@ impl Queue {
         Ok(())
     }
 
-    fn keep(&mut self, item: Item, weight: usize) {
-        self.bytes = self.bytes.saturating_add(weight);
+    fn keep(&mut self, item: Item, bytes: usize) {
+        self.bytes = bytes;
         self.items.push_back(Stored::Here(item));
+    }
+
+    /// Whether so many bytes may wait in memory. Their room is taken then.
+    pub(crate) fn takes(&mut self, bytes: usize, shelf: &Shelf) -> bool {
+        let missing = bytes.saturating_sub(self.bytes_taken());
+        if missing == 0 {
+            return true;
+        }
+        let memory = self.memory.get_or_insert_with(|| shelf.memory());
+        memory.grow(missing.next_multiple_of(STEP) as u64, Terms::STANDARD).is_ok()
+    }
+
+    /// How much may wait in memory, by the room that is taken.
+    fn bytes_taken(&self) -> usize {
+        let taken = self.memory.as_ref().map_or(0, Share::bytes);
+        FREE.saturating_add(usize::try_from(taken).unwrap_or(usize::MAX))
     }
 
     /// What came first; nothing where nothing waits.
@@ -97,9 +124,7 @@ impl Queue {
         match self.items.pop_front()? {
             Stored::Here(item) => {
                 self.bytes = self.bytes.saturating_sub(item.frame.weight());
-                if self.bytes <= MEMORY / 2 {
-                    self.tidy();
-                }
+                self.tidy();
                 Some(Ok(item))
             }
             Stored::There(length) => {
@@ -115,14 +140,28 @@ impl Queue {
         Ok(bytes)
     }
 
-    /// Gives the file up when nothing waits in it.
+    /// Gives back the room that is not needed any more, by and by.
     fn tidy(&mut self) {
-        if self.waiting_in_file() == 0 {
+        if self.bytes <= FREE / 2 {
+            self.memory = None;
+        } else if self.bytes.saturating_add(3 * STEP) <= self.bytes_taken()
+            && let Some(memory) = &mut self.memory
+        {
+            memory.shrink(self.bytes.next_multiple_of(STEP) as u64);
+        }
+        if self.bytes <= MEMORY / 2 && self.waiting_in_file() == 0 {
             self.spill = None;
         }
     }
 
+    /// Whether another message may come, where all that waits does so in memory, with less than so much there. The
+    /// message after which there is no room is kept.
+    pub(crate) fn has_room_in_memory(&mut self, shelf: &Shelf, most: usize) -> bool {
+        self.bytes < most && self.takes(self.bytes, shelf)
+    }
+
     /// Bytes that wait in memory.
+    #[cfg(test)]
     pub(crate) const fn waiting_in_memory(&self) -> usize {
         self.bytes
     }
@@ -137,7 +176,8 @@ impl Queue {
         if self.waiting_in_file() >= most {
             return false;
         }
-        if self.spill.is_none() && self.bytes.saturating_add(MESSAGE) <= MEMORY {
+        let next = self.bytes.saturating_add(MESSAGE);
+        if self.spill.is_none() && next <= MEMORY && self.takes(next, shelf) {
             return true;
         }
         // That there can be no file, the next message finds out, and ends the queue.

@@ -19,7 +19,7 @@ use crate::commands::Commands;
 use crate::files::sftp;
 use crate::hostkeys::HostKeys;
 use crate::screen::Screens;
-use crate::shelf::{Depot, Spilling};
+use crate::shelf::{Depot, Waiting};
 use crate::target::Target;
 use crate::visit::visit;
 
@@ -38,8 +38,8 @@ mod deadline {
 pub struct Settings {
     /// The broker's own host key, in OpenSSH's format.
     pub host_key: Secret,
-    /// What may wait in files.
-    pub spilling: Spilling,
+    /// What may wait until the other side takes it.
+    pub waiting: Waiting,
 }
 
 /// The host key cannot be used.
@@ -83,7 +83,7 @@ impl Ssh {
     /// When the host key cannot be read.
     pub fn new(settings: &Settings) -> Result<Self, InvalidHostKey> {
         let key = decode_secret_key(settings.host_key.expose_secret(), None).map_err(|_| InvalidHostKey)?;
-        let depot = Arc::new(Depot::new(settings.spilling.clone()));
+        let depot = Arc::new(Depot::new(settings.waiting.clone()));
         Ok(Self { config: Arc::new(config(key)), depot, served: Mutex::default() })
     }
 

@@ -1,6 +1,6 @@
-//! Room on the disk for what one side of a channel sends before the other takes it.
+//! Room in memory and on the disk for what one side of a channel sends before the other takes it.
 //!
-//! Everybody's files share it fairly, and none of them grows while too little of the disk is free: the recordings need it.
+//! Everybody's channels share it fairly, and no file grows while too little of the disk is free: the recordings need it.
 
 use std::fs::File;
 use std::io;
@@ -10,20 +10,22 @@ use std::sync::Arc;
 use rustix::fs::statvfs;
 use sluice_wire::{Room, Share, Terms};
 
-/// How much may wait in files, and where.
+/// How much may wait, of all channels together.
 #[derive(Clone, Debug)]
-pub struct Spilling {
+pub struct Waiting {
+    /// In memory, in bytes.
+    pub memory_bytes: u64,
+    /// In files, in bytes.
+    pub file_bytes: u64,
     /// The folder of the files, which have no names.
     pub folder: PathBuf,
-    /// What may wait in all of them together, in bytes.
-    pub limit_bytes: u64,
     /// The part of the disk that stays free, in percent, unless
     pub free_percent: u8,
     /// so many bytes do.
     pub ample_bytes: u64,
 }
 
-impl Spilling {
+impl Waiting {
     fn leaves_free(&self) -> io::Result<bool> {
         let space = statvfs(&self.folder)?;
         let bytes = |blocks: u64| u128::from(blocks) * u128::from(space.f_frsize);
@@ -32,14 +34,15 @@ impl Spilling {
     }
 }
 
-/// All files of a broker.
+/// All room of a broker.
 #[derive(Debug)]
 pub(crate) struct Depot {
-    spilling: Spilling,
-    room: Arc<Room<Arc<str>>>,
+    waiting: Waiting,
+    memory: Arc<Room<Arc<str>>>,
+    files: Arc<Room<Arc<str>>>,
 }
 
-/// Where somebody's files are made.
+/// What somebody's channels have room in.
 #[derive(Clone, Debug)]
 pub(crate) struct Shelf {
     depot: Arc<Depot>,
@@ -54,12 +57,12 @@ pub(crate) struct Place {
 }
 
 impl Depot {
-    pub(crate) fn new(spilling: Spilling) -> Self {
-        let room = Arc::new(Room::new(spilling.limit_bytes));
-        Self { spilling, room }
+    pub(crate) fn new(waiting: Waiting) -> Self {
+        let [memory, files] = [waiting.memory_bytes, waiting.file_bytes].map(|bytes| Arc::new(Room::new(bytes)));
+        Self { waiting, memory, files }
     }
 
-    /// The files of whoever acts for this owner.
+    /// The room of whoever acts for this owner.
     pub(crate) fn shelf(self: &Arc<Self>, owner: &str) -> Shelf {
         Shelf { depot: Arc::clone(self), whose: owner.into() }
     }
@@ -68,14 +71,20 @@ impl Depot {
 impl Shelf {
     /// A shelf for nothing.
     pub(crate) fn none() -> Self {
-        let spilling = Spilling { folder: std::env::temp_dir(), limit_bytes: 0, free_percent: 0, ample_bytes: 0 };
-        Arc::new(Depot::new(spilling)).shelf("")
+        let folder = std::env::temp_dir();
+        let waiting = Waiting { memory_bytes: 0, file_bytes: 0, folder, free_percent: 0, ample_bytes: 0 };
+        Arc::new(Depot::new(waiting)).shelf("")
+    }
+
+    /// What one queue has of the memory: nothing yet.
+    pub(crate) fn memory(&self) -> Share<Arc<str>> {
+        self.depot.memory.share(Arc::clone(&self.whose))
     }
 
     /// A file that vanishes with the process, and its place, of which nothing is taken yet.
     pub(crate) fn file(&self) -> io::Result<(File, Place)> {
-        let file = tempfile::tempfile_in(&self.depot.spilling.folder)?;
-        let share = self.depot.room.share(Arc::clone(&self.whose));
+        let file = tempfile::tempfile_in(&self.depot.waiting.folder)?;
+        let share = self.depot.files.share(Arc::clone(&self.whose));
         Ok((file, Place { depot: Arc::clone(&self.depot), share }))
     }
 }
@@ -86,7 +95,7 @@ impl Place {
     /// # Errors
     /// When others need them, or the recordings might.
     pub(crate) fn grow(&mut self, bytes: u64) -> io::Result<()> {
-        if !self.depot.spilling.leaves_free()? {
+        if !self.depot.waiting.leaves_free()? {
             return Err(io::ErrorKind::StorageFull.into());
         }
         self.share.grow(bytes, Terms::STANDARD).map_err(|_| io::ErrorKind::QuotaExceeded.into())
@@ -105,10 +114,11 @@ impl Place {
 
 #[cfg(test)]
 impl Shelf {
-    /// One of a depot of its own, with so much room.
-    pub(crate) fn with(limit_bytes: u64) -> Self {
-        let spilling = Spilling { folder: std::env::temp_dir(), limit_bytes, free_percent: 0, ample_bytes: 0 };
-        Arc::new(Depot::new(spilling)).shelf("user:ann")
+    /// One of a depot of its own, with so much room in memory and in files.
+    pub(crate) fn with(memory_bytes: u64, file_bytes: u64) -> Self {
+        let folder = std::env::temp_dir();
+        let waiting = Waiting { memory_bytes, file_bytes, folder, free_percent: 0, ample_bytes: 0 };
+        Arc::new(Depot::new(waiting)).shelf("user:ann")
     }
 
     /// Somebody else's, of the same depot.
@@ -120,9 +130,9 @@ impl Shelf {
         &self.depot
     }
 
-    /// What is taken of the depot by all, in bytes.
-    pub(crate) fn taken_bytes(&self) -> u64 {
-        self.depot.room.taken_bytes()
+    /// What is taken of the depot by all, in memory and in files, in bytes.
+    pub(crate) fn taken_bytes(&self) -> (u64, u64) {
+        (self.depot.memory.taken_bytes(), self.depot.files.taken_bytes())
     }
 }
 
@@ -134,14 +144,15 @@ mod tests {
 
     #[test]
     fn no_file_grows_where_too_little_of_the_disk_is_free() {
-        let spilling = |free_percent, ample_bytes| Spilling {
+        let waiting = |free_percent, ample_bytes| Waiting {
+            memory_bytes: 0,
+            file_bytes: 1 << 30,
             folder: std::env::temp_dir(),
-            limit_bytes: 1 << 30,
             free_percent,
             ample_bytes,
         };
         for (free_percent, ample_bytes, grows) in [(0, u64::MAX, true), (101, u64::MAX, false), (101, 0, true)] {
-            let shelf = Arc::new(Depot::new(spilling(free_percent, ample_bytes))).shelf("user:ann");
+            let shelf = Arc::new(Depot::new(waiting(free_percent, ample_bytes))).shelf("user:ann");
             let (_, mut place) = shelf.file().unwrap();
             assert_eq!(place.grow(1).is_ok(), grows, "{free_percent} {ample_bytes}");
             assert_eq!(place.bytes(), u64::from(grows));

@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn what_passes_through_a_file_that_is_never_empty_comes_back_and_leaves_it_small() {
-        let mut spill = Spill::new(&Shelf::with(1 << 30)).unwrap();
+        let mut spill = Spill::new(&Shelf::with(0, 1 << 30)).unwrap();
         let (mut written, mut read, mut largest) = (0, 0, 0);
         for round in 0..400_usize {
             let size = 1 + round * 7_919 % 300_000;
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_file_becomes_shorter_with_what_was_written_last() {
-        let mut spill = Spill::new(&Shelf::with(1 << 30)).unwrap();
+        let mut spill = Spill::new(&Shelf::with(0, 1 << 30)).unwrap();
         spill.write(&pattern(0, 1 << 23)).unwrap();
         assert_eq!(spill.size(), 8 * CHUNK);
         spill.take((1 << 23) - 1).unwrap();

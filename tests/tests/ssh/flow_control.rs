@@ -63,14 +63,16 @@ fn a_server_that_does_not_read_costs_a_file_and_then_waits() {
 }
 
 #[test]
-fn what_finds_no_room_in_files_waits_and_arrives_whole() {
+fn what_finds_no_room_waits_and_arrives_whole() {
     for room in [0, 8 << 20] {
-        let limits = format!("limits: {{ spilled_bytes: {room} }}");
+        let limits = format!("limits: {{ waiting_bytes: {room}, spilled_bytes: {room} }}");
         let stand = Stand::with(OPERATORS, |host| host, |setup| setup.more(&limits));
         let here = finish(&stand, "head -c 64M /dev/zero | sha256sum").stdout;
-        // Two at once, of one person, whose hosts take nothing for a while.
-        let text = "each() { head -c 64M /dev/zero | x web@broker 'sleep 2; sha256sum'; }; each & each; wait";
-        assert_eq!(finish(&stand, text).stdout, here.repeat(2), "{room}");
+        // Two at once each way, of one person, which nobody reads for a while.
+        let text = "up() { head -c 64M /dev/zero | x web@broker 'sleep 2; sha256sum'; }
+            down() { x web@broker 'head -c 64M /dev/zero' | { sleep 2; sha256sum; }; }
+            up & up & down & down; wait";
+        assert_eq!(finish(&stand, text).stdout, here.repeat(4), "{room}");
         memory_is_bounded(&stand);
         stand.broker.log_is_clean();
     }

@@ -66,6 +66,7 @@ limits:
   idle_seconds: 60
   recorded_bytes_per_operation: 1048576
   recorded_bytes_per_copy: 65536
+  waiting_bytes: 1073741824
   spilled_bytes: 8589934592
   ample_disk_bytes: 10737418240
   drain_seconds: 10

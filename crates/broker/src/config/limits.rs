@@ -39,6 +39,10 @@ pub(crate) struct Limits {
     /// The same of what nobody reads as text: files that are copied over SSH, repositories, forwards.
     #[schemars(range(max = 1_073_741_824))]
     pub(crate) recorded_bytes_per_copy: u64,
+    /// Bytes in memory of what is sent over SSH and waits until the other side takes it, but for the first 256 KiB that
+    /// each side of a channel sends.
+    #[schemars(range(max = 1_099_511_627_776_u64))]
+    pub(crate) waiting_bytes: u64,
     /// Bytes of all files in which what is sent over SSH waits until the other side takes it.
     #[schemars(range(max = 1_099_511_627_776_u64))]
     pub(crate) spilled_bytes: u64,
@@ -63,6 +67,7 @@ impl Limits {
         lend_seconds: 5,
         recorded_bytes_per_operation: 1 << 20,
         recorded_bytes_per_copy: 64 << 10,
+        waiting_bytes: 1 << 30,
         spilled_bytes: 8 << 30,
         ample_disk_bytes: DiskLimits::STANDARD.ample_bytes,
         drain_seconds: 10,
@@ -81,6 +86,7 @@ impl Limits {
             ("lend_seconds", u64::from(self.lend_seconds), 0, 3_600),
             ("recorded_bytes_per_operation", self.recorded_bytes_per_operation, 0, 1 << 30),
             ("recorded_bytes_per_copy", self.recorded_bytes_per_copy, 0, 1 << 30),
+            ("waiting_bytes", self.waiting_bytes, 0, 1 << 40),
             ("spilled_bytes", self.spilled_bytes, 0, 1 << 40),
             ("ample_disk_bytes", self.ample_disk_bytes, 64 << 20, 1 << 50),
             ("drain_seconds", u64::from(self.drain_seconds), 0, 3_600),

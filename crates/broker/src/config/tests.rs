@@ -216,6 +216,7 @@ fn limits_hold_at_their_edges() {
         ("lend_seconds", 0, 3_600),
         ("recorded_bytes_per_operation", 0, 1 << 30),
         ("recorded_bytes_per_copy", 0, 1 << 30),
+        ("waiting_bytes", 0, 1 << 40),
         ("spilled_bytes", 0, 1 << 40),
         ("ample_disk_bytes", 64 << 20, 1 << 50),
         ("drain_seconds", 0, 3_600),
