@@ -14,6 +14,8 @@ mod rows;
 mod smith;
 mod stand;
 
+use std::process::ExitCode;
+
 use anyhow::{Result, bail};
 
 use outcome::say;
@@ -34,10 +36,22 @@ usage: sluice-conformance SUITE…
 
 `tools/conformance.sh` fetches what they need.";
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match conform() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _unseen = say(format_args!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn conform() -> Result<()> {
     let suites: Vec<String> = std::env::args().skip(1).collect();
-    if suites.is_empty() {
-        bail!("{USAGE}");
+    match suites.first().map(String::as_str) {
+        None => bail!("{USAGE}"),
+        Some("--help" | "-h") => return say(format_args!("{USAGE}")),
+        Some(_) => {}
     }
     let mut failed = Vec::new();
     for suite in suites {

@@ -73,6 +73,10 @@ fn conform() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let mebibytes = match arguments.as_slice() {
         [] => WHOLE,
+        [help] if help == "--help" || help == "-h" => {
+            say(USAGE);
+            return Ok(());
+        }
         [number] => number.parse().context(USAGE)?,
         _ => bail!(USAGE),
     };

@@ -46,6 +46,10 @@ fn main() -> ExitCode {
     let failures = match arguments.split_first() {
         Some((suite, chosen)) if suite == "openssh" => conform(chosen),
         Some((suite, [])) if suite == "ansible" => ansible::conform(),
+        Some((help, _)) if help == "--help" || help == "-h" => {
+            say(USAGE);
+            Ok(0)
+        }
         _ => Err(anyhow::anyhow!(USAGE)),
     };
     match failures {
