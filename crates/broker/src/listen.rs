@@ -1,12 +1,12 @@
 //! Accepting connections: the loop never does a handshake and never ends before it is told to.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use sluice_kernel::Kernel;
-use sluice_wire::{FlowError, Io, Peer};
+use sluice_wire::{FlowError, Io, Peer, Room};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
@@ -14,7 +14,7 @@ use tracing::{debug, error, info, warn};
 use crate::admission::{Admission, Guest};
 use crate::protocols::Server;
 use crate::shutdown::Stop;
-use crate::watched::watched;
+use crate::watched::{ALL_AHEAD, watched};
 
 /// The first pause after an accept that failed; doubled up to [`LONGEST_PAUSE`] while it goes on failing.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -27,6 +27,8 @@ pub(crate) struct Listener {
     server: Arc<dyn Server>,
     kernel: Arc<Kernel>,
     admission: Arc<Admission>,
+    /// For what is read of clients to see whether they are there.
+    ahead: Arc<Room<IpAddr>>,
 }
 
 impl Listener {
@@ -40,7 +42,7 @@ impl Listener {
     ) -> Result<Self> {
         let help = "is another broker running, or is the address not of this machine?";
         let socket = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}: {help}"))?;
-        Ok(Self { socket, name, server, kernel, admission })
+        Ok(Self { socket, name, server, kernel, admission, ahead: Arc::new(Room::new(ALL_AHEAD)) })
     }
 
     /// The protocol that is spoken on it.
@@ -90,13 +92,14 @@ impl Listener {
         let guest = Guest::new(Arc::clone(&self.kernel), place);
         let server = Arc::clone(&self.server);
         let name = self.name;
+        let ahead = self.ahead.share(address.ip());
         let mut stop = stop.clone();
         connections.spawn(async move {
             if let Err(error) = stream.set_nodelay(true) {
                 return debug!(protocol = name, client = %address, error = %error, "the connection is gone");
             }
             let ending = Box::pin(async move { stop.told().await });
-            let (stream, hung_up) = watched(stream);
+            let (stream, hung_up) = watched(stream, ahead);
             let io = Io { stream: Box::new(stream), peer: Peer { address }, hung_up, ending };
             report(name, address, server.serve(io, &guest).await);
         });

@@ -121,7 +121,8 @@ fn bearer(entry: &OauthEntry) -> Bearer {
 fn waiting(config: &Config, paths: &Paths) -> Waiting {
     let (limits, disk) = (&config.limits, config.limits.disk());
     let (memory_bytes, file_bytes) = (limits.waiting_bytes, limits.spilled_bytes);
-    let (free_percent, ample_bytes) = (disk.min_free_percent.saturating_mul(2), disk.ample_bytes.saturating_mul(2));
+    let (free_percent, ample_bytes) =
+        (disk.min_free_percent.saturating_add(2), disk.ample_bytes.saturating_add(disk.ample_bytes / 5));
     Waiting { memory_bytes, file_bytes, folder: paths.recordings(), free_percent, ample_bytes }
 }
 

@@ -1,14 +1,28 @@
 //! A client's connection of which others can see whether the client has hung up, whatever is still to be read of it.
+//!
+//! The end of what a client sends comes in behind all that it sent before, which waits on its machine while nobody reads.
+//! So whoever looks takes out of the socket what there is, and keeps it for whoever reads next.
 
 use std::io::{self, IoSlice};
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::task::{Context, Poll, Waker, ready};
 
-use sluice_wire::HungUp;
+use bytes::{Buf as _, BytesMut};
+use sluice_wire::{HungUp, Share, Sight, Terms};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+/// What may be kept of all clients that were looked behind, in bytes, shared fairly by address.
+pub(crate) const ALL_AHEAD: u64 = 256 << 20;
+/// The same of one client: more than its machine and this one keep of what it has sent and nobody has read.
+const AHEAD: usize = 16 << 20;
+/// Bytes of each client that need no room.
+const FREE: usize = 64 << 10;
+/// How much room is taken at once, and read.
+const PIECE: usize = 64 << 10;
 
 /// A connection whose socket is looked at from elsewhere, too.
 #[derive(Debug)]
@@ -16,15 +30,37 @@ pub(crate) struct Watched {
     read: OwnedReadHalf,
     /// `None` once this side has ended. Whoever looks never keeps it.
     write: Option<Arc<OwnedWriteHalf>>,
+    ahead: Arc<Mutex<Ahead>>,
+}
+
+/// What was taken out of the socket to look behind it. Whoever holds the lock is the only one that reads.
+#[derive(Debug)]
+struct Ahead {
+    bytes: BytesMut,
+    share: Share<IpAddr>,
 }
 
 /// The connection, and the look at it.
-pub(crate) fn watched(stream: TcpStream) -> (Watched, HungUp) {
+pub(crate) fn watched(stream: TcpStream, share: Share<IpAddr>) -> (Watched, HungUp) {
     let (read, write) = stream.into_split();
     let write = Arc::new(write);
-    let seen = Arc::downgrade(&write);
-    let hung_up = HungUp::new(move || seen.upgrade().is_some_and(|half| is_read_closed(&half)));
-    (Watched { read, write: Some(write) }, hung_up)
+    let ahead = Arc::new(Mutex::new(Ahead { bytes: BytesMut::new(), share }));
+    let seen = (Arc::downgrade(&write), Arc::downgrade(&ahead));
+    (Watched { read, write: Some(write), ahead }, HungUp::new(move || look(&seen.0, &seen.1)))
+}
+
+fn look(half: &Weak<OwnedWriteHalf>, ahead: &Weak<Mutex<Ahead>>) -> Sight {
+    let (Some(half), Some(ahead)) = (half.upgrade(), ahead.upgrade()) else { return Sight::There };
+    if is_read_closed(&half) {
+        return Sight::Gone;
+    }
+    let mut ahead = match ahead.try_lock() {
+        Ok(ahead) => ahead,
+        Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+        // It is being read.
+        Err(TryLockError::WouldBlock) => return Sight::There,
+    };
+    ahead.fill(half.as_ref().as_ref())
 }
 
 /// Whether the end of what the peer sends has come in, read or not: readiness tells both at once.
@@ -33,6 +69,46 @@ fn is_read_closed(half: &OwnedWriteHalf) -> bool {
         Poll::Ready(Ok(ready)) => ready.is_read_closed(),
         Poll::Ready(Err(_)) => true,
         Poll::Pending => false,
+    }
+}
+
+impl Ahead {
+    /// Takes what there is. Where that is anything, more may have room to come now.
+    fn fill(&mut self, socket: &TcpStream) -> Sight {
+        let before = self.bytes.len();
+        loop {
+            if self.bytes.len() >= AHEAD || !self.has_room() {
+                return Sight::Hidden;
+            }
+            self.bytes.reserve(PIECE);
+            match socket.try_read_buf(&mut self.bytes) {
+                Ok(0) => return Sight::Gone,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(_) => return Sight::Gone,
+            }
+        }
+        if self.bytes.len() == before { Sight::There } else { Sight::Hidden }
+    }
+
+    /// Whether another piece may be read. Its room is taken then.
+    fn has_room(&mut self) -> bool {
+        let missing = (self.bytes.len().saturating_add(PIECE) as u64)
+            .saturating_sub(self.share.bytes().saturating_add(FREE as u64));
+        missing == 0 || self.share.grow(missing, Terms::STANDARD).is_ok()
+    }
+
+    /// Gives what was taken to whoever reads.
+    fn read(&mut self, into: &mut ReadBuf<'_>) {
+        let (now, _) = self.bytes.split_at(self.bytes.len().min(into.remaining()));
+        into.put_slice(now);
+        let length = now.len();
+        self.bytes.advance(length);
+        self.share.shrink(self.bytes.len() as u64);
+        if self.bytes.is_empty() {
+            // The room of what was looked behind once is not kept.
+            self.bytes = BytesMut::new();
+        }
     }
 }
 
@@ -57,7 +133,13 @@ impl Watched {
 
 impl AsyncRead for Watched {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.read).poll_read(cx, into)
+        let this = &mut *self;
+        let mut ahead = lock(&this.ahead);
+        if ahead.bytes.is_empty() {
+            return Pin::new(&mut this.read).poll_read(cx, into);
+        }
+        ahead.read(into);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -89,6 +171,10 @@ impl AsyncWrite for Watched {
     }
 }
 
+fn lock(ahead: &Mutex<Ahead>) -> MutexGuard<'_, Ahead> {
+    ahead.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
@@ -96,21 +182,26 @@ mod tests {
     use std::net::Ipv4Addr;
     use std::time::Duration;
 
+    use sluice_wire::Room;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
 
     use super::*;
 
     async fn pair() -> (TcpStream, Watched, HungUp) {
+        pair_in(&Arc::new(Room::new(ALL_AHEAD))).await
+    }
+
+    async fn pair_in(room: &Arc<Room<IpAddr>>) -> (TcpStream, Watched, HungUp) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (stream, hung_up) = watched(listener.accept().await.unwrap().0);
+        let (stream, hung_up) = watched(listener.accept().await.unwrap().0, room.share(Ipv4Addr::LOCALHOST.into()));
         (client, stream, hung_up)
     }
 
     async fn until_hung_up(hung_up: &HungUp) {
         let seen = async {
-            while !hung_up.look() {
+            while hung_up.look() != Sight::Gone {
                 tokio::task::yield_now().await;
             }
         };
@@ -123,7 +214,7 @@ mod tests {
             let (mut client, mut stream, hung_up) = pair().await;
             client.write_all(b"hello").await.unwrap();
             assert_eq!(stream.read_u8().await.unwrap(), b'h');
-            assert!(!hung_up.look());
+            assert_ne!(hung_up.look(), Sight::Gone);
             if whole {
                 drop(client);
             } else {
@@ -133,7 +224,51 @@ mod tests {
             let mut rest = String::new();
             stream.read_to_string(&mut rest).await.unwrap();
             assert_eq!(rest, "ello");
-            assert!(hung_up.look());
+            assert_eq!(hung_up.look(), Sight::Gone);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_leaves_behind_more_than_a_socket_holds_is_seen_all_the_same() {
+        let room = Arc::new(Room::new(ALL_AHEAD));
+        let (mut client, mut stream, hung_up) = pair_in(&room).await;
+        // As much as the machine takes of a client whose peer does not read.
+        let mut sent = 0;
+        while let Ok(written) = tokio::time::timeout(Duration::from_millis(300), client.write(&[7; 65_536])).await {
+            sent += written.unwrap();
+        }
+        assert!(sent > 2 * FREE, "{sent}");
+        drop(client);
+        until_hung_up(&hung_up).await;
+        assert!(room.taken_bytes() > 0);
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).await.unwrap();
+        assert!(rest == vec![7; sent], "{} of {sent}", rest.len());
+        assert_eq!(room.taken_bytes(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_looked_behind_is_said_to_be_hidden() {
+        for limit in [0, ALL_AHEAD] {
+            let (mut client, mut stream, hung_up) = pair_in(&Arc::new(Room::new(limit))).await;
+            let sending = tokio::spawn(async move {
+                client.write_all(&vec![7; 2 * AHEAD]).await.unwrap();
+                client
+            });
+            let seen = async {
+                while hung_up.look() != Sight::Hidden || lock(&stream.ahead).bytes.len() < FREE / 2 {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(60), seen).await.unwrap();
+            let mut rest = vec![0; 2 * AHEAD];
+            stream.read_exact(&mut rest).await.unwrap();
+            assert!(rest == vec![7; 2 * AHEAD]);
+            // There is nothing any more that it could be behind.
+            let client = sending.await.unwrap();
+            assert_eq!(hung_up.look(), Sight::There);
+            drop(client);
+            until_hung_up(&hung_up).await;
         }
     }
 
@@ -149,7 +284,7 @@ mod tests {
         });
         let mut read = Vec::new();
         client.read_to_end(&mut read).await.unwrap();
-        assert!(read == vec![7; 4 << 20] && !hung_up.look());
+        assert!(read == vec![7; 4 << 20] && hung_up.look() == Sight::There);
         drop(sending.await.unwrap());
         assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
     }

@@ -53,12 +53,22 @@ where
     /// Whether nobody would see what an approval comes to. A client that only ended its sending counts, too, as it does
     /// where its end is read.
     pub(crate) fn has_left(&self) -> bool {
-        self.ended.client || self.client.gone().is_some()
+        self.ended.client || matches!(self.client.gone(), Some(Gone::Silent | Gone::Left))
     }
 
-    /// Uses up what people have answered, if the client is still there.
+    /// Whether it is still to be found out if the client is there: what it sent before its end may take a while to come.
+    pub(crate) fn is_hidden(&mut self) -> bool {
+        if self.ended.client || self.client.gone() != Some(Gone::Hidden) {
+            self.ended.hidden = None;
+            return false;
+        }
+        let since = self.ended.hidden.get_or_insert_with(Instant::now);
+        since.elapsed() < Duration::from_secs(self.limits.linger_seconds)
+    }
+
+    /// Uses up what people have answered, if the client is still there, as far as anybody can tell.
     pub(crate) fn answered(&mut self) -> Result<(), FlowError> {
-        let gone = self.has_left();
+        let gone = self.has_left() || self.ended.hidden.is_some();
         let Waiting::People(asked, held) = &mut self.waiting else { return Ok(()) };
         let Asked::Answered(settlement) = asked else { return Ok(()) };
         if gone && matches!(settlement, Settlement::Approved { .. }) {

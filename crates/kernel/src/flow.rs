@@ -164,7 +164,9 @@ where
         if matches!(&self.waiting, Waiting::People(Asked::Answered(_), _)) {
             // What the client has said by now comes first: it may have been its last word.
             let heard = self.poll_client(cx);
-            return if heard.is_ready() { heard } else { Poll::Ready(Ok(Happening::Answered)) };
+            // The nudges have it looked at again.
+            let waits = heard.is_ready() || self.is_hidden();
+            return if waits { heard } else { Poll::Ready(Ok(Happening::Answered)) };
         }
         // The sides take turns, so that neither starves the other.
         for side in [self.ahead.turn, self.ahead.turn.other()] {

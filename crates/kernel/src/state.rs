@@ -85,4 +85,6 @@ pub(crate) struct Ended {
     pub(crate) flow: bool,
     /// Since when the client is known to have left, although what it sent is not all read.
     pub(crate) left: Option<Instant>,
+    /// Since when it is not known whether the client is there, where that counts.
+    pub(crate) hidden: Option<Instant>,
 }

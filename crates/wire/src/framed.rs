@@ -98,7 +98,7 @@ where
     }
 
     fn gone(&self) -> Option<Gone> {
-        self.hung_up.look().then_some(Gone::Silent)
+        self.hung_up.gone(Gone::Silent)
     }
 
     fn feed(&mut self, frame: Self::Frame) {

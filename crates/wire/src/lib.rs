@@ -30,6 +30,6 @@ pub use link::{Gone, Link, LinkError};
 pub use machine::{HoldNotice, Input, Lapse, Machine, Wants};
 pub use objects::{Looking, Made, NoObjects, Object, Objects, Owner, Unknown};
 pub use outbox::{Errand, Note, Outbox, Step};
-pub use protocol::{Configured, Ending, Finding, HungUp, Io, Protocol, Stream, Targets};
+pub use protocol::{Configured, Ending, Finding, HungUp, Io, Protocol, Sight, Stream, Targets};
 pub use room::{NoRoom, Room, Share, Terms};
 pub use violation::Violation;

@@ -21,6 +21,8 @@ pub enum LinkError {
 /// How a peer is gone before all that it sent is read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Gone {
+    /// It may be: so much that it sent is not read that nobody can tell.
+    Hidden,
     /// It sends nothing more; it may still read.
     Silent,
     /// It neither sends nor reads any more.

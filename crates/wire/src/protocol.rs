@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use sluice_model::{Schema, Tag, TargetName};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::{Broker, FlowError, Peer};
+use crate::{Broker, FlowError, Gone, Peer};
 
 /// A byte stream of any transport.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -31,18 +31,39 @@ pub struct Io {
 
 /// A look at a connection: whether its peer sends nothing more, whatever is still to be read of it.
 #[derive(Clone, Default)]
-pub struct HungUp(Option<Arc<dyn Fn() -> bool + Send + Sync>>);
+pub struct HungUp(Option<Arc<dyn Fn() -> Sight + Send + Sync>>);
+
+/// What such a look finds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Sight {
+    /// Nothing says that the peer sends nothing more.
+    There,
+    /// What it sent could not be looked behind, or not yet.
+    Hidden,
+    /// It sends nothing more.
+    Gone,
+}
 
 impl HungUp {
     /// Looks by a function that does not wait. The default never finds out.
-    pub fn new(look: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+    pub fn new(look: impl Fn() -> Sight + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(look)))
     }
 
     /// Whether the peer is known to send nothing more.
     #[must_use]
-    pub fn look(&self) -> bool {
-        self.0.as_ref().is_some_and(|look| look())
+    pub fn look(&self) -> Sight {
+        self.0.as_ref().map_or(Sight::There, |look| look())
+    }
+
+    /// The same as an end of a connection knows it, which is otherwise in order.
+    #[must_use]
+    pub fn gone(&self, hung_up: Gone) -> Option<Gone> {
+        match self.look() {
+            Sight::There => None,
+            Sight::Hidden => Some(Gone::Hidden),
+            Sight::Gone => Some(hung_up),
+        }
     }
 }
 

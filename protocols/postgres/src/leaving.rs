@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sluice_wire::HungUp;
+use sluice_wire::{HungUp, Sight};
 use tokio::sync::Notify;
 use tokio::task::unconstrained;
 use tokio::time::timeout;
@@ -37,11 +37,11 @@ impl Leaving {
     pub(crate) fn seen(self: &Arc<Self>, hung_up: HungUp) -> HungUp {
         let leaving = Arc::clone(self);
         HungUp::new(move || {
-            let gone = hung_up.look();
-            if gone && !leaving.hung_up.swap(true, Ordering::Relaxed) {
+            let sight = hung_up.look();
+            if sight == Sight::Gone && !leaving.hung_up.swap(true, Ordering::Relaxed) {
                 leaving.stir();
             }
-            gone
+            sight
         })
     }
 
@@ -115,13 +115,13 @@ mod tests {
     async fn a_client_that_is_seen_to_have_left_is_waited_for_in_the_same_way() {
         let leaving = Arc::new(Leaving::default());
         let there = leaving.seen(HungUp::default());
-        let gone = leaving.seen(HungUp::new(|| true));
+        let gone = leaving.seen(HungUp::new(|| Sight::Gone));
         let talking = asked(&leaving, async {
             leaving.heard();
-            assert!(!there.look());
+            assert_eq!(there.look(), Sight::There);
             sleep(PATIENCE * 10).await;
             for _ in 0..10 {
-                assert!(gone.look());
+                assert_eq!(gone.look(), Sight::Gone);
                 leaving.heard();
                 sleep(PATIENCE - Duration::from_millis(1)).await;
             }
@@ -130,7 +130,7 @@ mod tests {
         let silent = asked(&leaving, async {
             leaving.heard();
             for _ in 0..6 {
-                assert!(gone.look());
+                assert_eq!(gone.look(), Sight::Gone);
                 sleep(Duration::from_secs(1)).await;
             }
         });

@@ -146,6 +146,17 @@ fn a_client_that_leaves_withdraws() {
 }
 
 #[test]
+fn a_client_that_leaves_more_behind_than_is_read_withdraws() {
+    let shop = Shop::open();
+    let (mut alice, _) = held(&shop, WRITE);
+    // What its machine keeps of it hides the end of the connection.
+    alice.send(&say::extended("SELECT 1").repeat(50_000));
+    drop(alice);
+    until(SOON, "the request to be withdrawn", || shop.broker.json(&["approvals", "list"]).is_empty().then_some(()));
+    assert_eq!(total(&shop), "99.50");
+}
+
+#[test]
 fn nobody_answers_in_time() {
     let shop = Shop::with(|setup| setup.more("limits: { hold_seconds: 1 }"));
     let mut alice = shop.broker.wire("alice", "shop-prod", &shop.broker.token("alice", "analysts"));

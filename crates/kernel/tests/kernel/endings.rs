@@ -223,10 +223,12 @@ async fn a_client_that_has_left_is_not_waited_for_however_much_it_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_only_sends_nothing_more_is_carried_on() {
-    let (_world, mut session) = stuck(Gone::Silent).await;
-    tokio::time::sleep(Duration::from_secs(60)).await;
-    session.server.expect("ask apple").await;
-    session.server.say("ok\n").await;
-    session.client.expect("ok").await;
+async fn a_client_that_sends_nothing_more_or_may_be_gone_is_carried_on() {
+    for gone in [Gone::Silent, Gone::Hidden] {
+        let (_world, mut session) = stuck(gone).await;
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        session.server.expect("ask apple").await;
+        session.server.say("ok\n").await;
+        session.client.expect("ok").await;
+    }
 }

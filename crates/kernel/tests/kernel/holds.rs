@@ -188,6 +188,32 @@ async fn an_approval_is_not_used_up_for_a_client_that_has_left() {
     assert!(world.log.has("withdrawn 1 by ") && !world.log.has("approved 1 by dan"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_approval_waits_until_it_is_known_that_the_client_is_there() {
+    let (world, mut session, id) = crowded().await;
+    session.absence.set(Gone::Hidden);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    // That alone withdraws nothing.
+    world.people.approve(&id);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(world.people.used(), 0);
+    session.absence.clear();
+    session.server.expect("put gold x").await;
+    assert_eq!(world.people.used(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_approval_is_not_used_up_for_a_client_of_which_nobody_can_tell() {
+    let (mut world, mut session, id) = crowded().await;
+    session.absence.set(Gone::Hidden);
+    world.people.approve(&id);
+    let start = Instant::now();
+    assert_eq!(patiently(world.desk.withdrawn.recv()).await, Some(id));
+    assert!(start.elapsed() <= Duration::from_secs(Limits::STANDARD.linger_seconds + 2), "{:?}", start.elapsed());
+    assert_eq!(session.server.rest().await, "");
+    assert_eq!(world.people.used(), 0);
+}
+
 #[tokio::test]
 async fn the_last_word_of_a_client_comes_before_an_approval_of_the_same_moment() {
     let (mut world, mut session, id) = held(Setup::default()).await;

@@ -262,6 +262,11 @@ impl Absence {
         *self.0.lock().unwrap() = Some(gone);
     }
 
+    /// The peer is there after all.
+    pub(crate) fn clear(&self) {
+        *self.0.lock().unwrap() = None;
+    }
+
     fn look(&self) -> Option<Gone> {
         *self.0.lock().unwrap()
     }

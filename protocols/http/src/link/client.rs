@@ -193,7 +193,7 @@ impl Link for ClientLink {
             return Some(Gone::Left);
         }
         // hyper does not look behind requests that follow on this one.
-        self.hung_up.look().then_some(Gone::Silent)
+        self.hung_up.gone(Gone::Silent)
     }
 
     fn feed(&mut self, frame: Frame) {

@@ -115,7 +115,7 @@ impl Link for ClientLink {
 
     fn gone(&self) -> Option<Gone> {
         // No client of SSH half-closes its connection.
-        (self.pair.has_left() || self.hung_up.look()).then_some(Gone::Left)
+        if self.pair.has_left() { Some(Gone::Left) } else { self.hung_up.gone(Gone::Left) }
     }
 
     fn feed(&mut self, frame: Frame) {
