@@ -5,6 +5,8 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use sluice_model::TargetName;
+
 use crate::files::sftp;
 
 /// The longest name (RFC 1035 §2.3.4).
@@ -122,4 +124,28 @@ fn number(text: &str) -> Option<u64> {
     };
     let plain = digits.chars().all(|digit| digit.is_digit(radix));
     if plain { u64::from_str_radix(digits, radix).ok() } else { None }
+}
+
+/// The target that `NAME.sluice` stands for, as `sluice ssh-config` has clients call it, however they write the end.
+pub(crate) fn behind(host: &str) -> Option<TargetName> {
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let (name, end) = host.split_at_checked(host.len().checked_sub(".sluice".len())?)?;
+    if end.eq_ignore_ascii_case(".sluice") { TargetName::new(name).ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_jumped_to_however_its_name_ends() {
+        let target = |host| behind(host).map(String::from);
+        for host in ["web-1.sluice", "web-1.sluice.", "web-1.SLUICE"] {
+            assert_eq!(target(host).as_deref(), Some("web-1"), "{host}");
+        }
+        assert_eq!(
+            ["web", ".sluice", "sluice", "a b.sluice", "web.sluice..", "\u{e4}sluice"].map(target),
+            [const { None }; 6]
+        );
+    }
 }

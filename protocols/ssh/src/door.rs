@@ -14,6 +14,7 @@ use sluice_model::{Principal, Secret, TargetName};
 use sluice_wire::{Claim, Side};
 use tokio::sync::oneshot;
 
+use crate::address::behind;
 use crate::algorithms::is_modern;
 use crate::call::{Call, Calls, Jump, Jumps, Opened};
 use crate::frame::{Frame, Message, Place, Size};
@@ -23,7 +24,7 @@ use crate::origin::{Bind, X11};
 use crate::pair::Pair;
 use crate::porter::Berth;
 use crate::queue::{Item, Reply};
-use crate::shelf::{Depot, Shelf};
+use crate::shelf::Shelf;
 
 /// Channels of one connection at a time.
 const CHANNELS: usize = 10;
@@ -42,9 +43,8 @@ pub(crate) struct Door {
     /// Held by everybody who reaches another host through the connection.
     jumping: Arc<()>,
     berth: Berth,
-    depot: Arc<Depot>,
-    /// Where what waits is kept, once somebody has signed in.
-    shelf: Option<Shelf>,
+    /// Where what waits is kept: nobody's, until somebody has signed in.
+    shelf: Shelf,
 }
 
 /// One channel of the client.
@@ -67,7 +67,7 @@ enum Kind {
 }
 
 impl Door {
-    pub(crate) fn new(calls: Calls, client: IpAddr, jumps: Jumps, berth: Berth, depot: Arc<Depot>) -> Self {
+    pub(crate) fn new(calls: Calls, client: IpAddr, jumps: Jumps, berth: Berth, shelf: Shelf) -> Self {
         Self {
             calls,
             client,
@@ -78,8 +78,7 @@ impl Door {
             asides: Vec::new(),
             jumping: Arc::default(),
             berth,
-            depot,
-            shelf: None,
+            shelf,
         }
     }
 
@@ -100,11 +99,11 @@ impl Door {
     }
 
     async fn open(&mut self, channel: Channel<Msg>, place: Option<Place>, reply: ChannelOpenHandle, handle: Handle) {
-        let Some(shelf) = self.shelf.clone().filter(|_| !self.is_full()) else {
+        if self.is_full() {
             reply.reject(ChannelOpenFailure::ResourceShortage).await;
             return;
-        };
-        let pair = Arc::new(Pair::new(shelf));
+        }
+        let pair = Arc::new(Pair::new(self.shelf.clone()));
         let (started, kind) = if place.is_some() { (true, Kind::Forward) } else { (false, Kind::Program) };
         let member = Member { pair: Arc::clone(&pair), started, kind };
         self.channels.insert(channel.id(), member);
@@ -295,7 +294,7 @@ impl Handler for Door {
 
     async fn auth_succeeded(&mut self, _: &mut Session) -> Result<(), russh::Error> {
         let (user, who) = self.signed.take().ok_or(russh::Error::Inconsistent)?;
-        self.shelf = Some(self.depot.shelf(&who.owner()));
+        self.shelf = self.shelf.of(&who.owner());
         self.calls.make(Call::SignedIn { user, who }).await.map_err(|_| russh::Error::Disconnect)
     }
 
@@ -484,13 +483,6 @@ impl Handler for Door {
     }
 }
 
-/// The target that `NAME.sluice` stands for, as `sluice ssh-config` has clients call it, however they write the end.
-fn behind(host: &str) -> Option<TargetName> {
-    let host = host.strip_suffix('.').unwrap_or(host);
-    let (name, end) = host.split_at_checked(host.len().checked_sub(".sluice".len())?)?;
-    if end.eq_ignore_ascii_case(".sluice") { TargetName::new(name).ok() } else { None }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -507,17 +499,5 @@ mod tests {
         let over = Arc::clone(&member.pair);
         over.end(Side::Server);
         assert!(!member.is_served());
-    }
-
-    #[test]
-    fn a_target_is_jumped_to_however_its_name_ends() {
-        let target = |host| behind(host).map(String::from);
-        for host in ["web-1.sluice", "web-1.sluice.", "web-1.SLUICE"] {
-            assert_eq!(target(host).as_deref(), Some("web-1"), "{host}");
-        }
-        assert_eq!(
-            ["web", ".sluice", "sluice", "a b.sluice", "web.sluice..", "\u{e4}sluice"].map(target),
-            [const { None }; 6]
-        );
     }
 }

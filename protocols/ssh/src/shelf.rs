@@ -76,6 +76,11 @@ impl Shelf {
         Arc::new(Depot::new(waiting)).shelf("")
     }
 
+    /// Somebody else's, of the same depot.
+    pub(crate) fn of(&self, owner: &str) -> Self {
+        self.depot.shelf(owner)
+    }
+
     /// What one queue has of the memory: nothing yet.
     pub(crate) fn memory(&self) -> Share<Arc<str>> {
         self.depot.memory.share(Arc::clone(&self.whose))
@@ -119,11 +124,6 @@ impl Shelf {
         let folder = std::env::temp_dir();
         let waiting = Waiting { memory_bytes, file_bytes, folder, free_percent: 0, ample_bytes: 0 };
         Arc::new(Depot::new(waiting)).shelf("user:ann")
-    }
-
-    /// Somebody else's, of the same depot.
-    pub(crate) fn of(&self, owner: &str) -> Self {
-        self.depot.shelf(owner)
     }
 
     pub(crate) const fn depot(&self) -> &Arc<Depot> {
