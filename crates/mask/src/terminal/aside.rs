@@ -1,7 +1,8 @@
 //! The stream as it is read by somebody who knows no control sequences, or not all of them.
 //!
 //! Near a sequence two more texts are looked at, both with the bytes of sequences in them: one in which a sequence parts
-//! what is before it from what is in it, and one in which it joins them. Numbers of an ordinary sequence are in neither.
+//! what is before it from what is in it, and one in which it joins them. Numbers of an ordinary sequence are in neither,
+//! and its last letter is in the first only, as one that may begin a value.
 //! Where all texts have been alike for long enough, what is printed says everything, and they are dropped.
 //!
 //! **Invariants:** no byte of an ordinary sequence and no final byte is changed. When these texts are dropped makes no
@@ -25,8 +26,10 @@ use crate::fold::{CONTEXT, Rest, stand_in, stands_for};
 pub(super) struct Aside {
     parted: Track,
     joined: Track,
-    /// The last bytes of a bare sequence, which go before what is printed next.
+    /// The last bytes of an ordinary sequence, which go before what is printed next.
     last: SmallVec<[u8; 4]>,
+    /// Whether they go into the joined text as well.
+    joins: bool,
     state: State,
 }
 
@@ -42,7 +45,7 @@ impl Aside {
     /// Begins with what is not decided of the printed text.
     pub(super) fn of(printed: &Track, set: &Detectors) -> Self {
         let (parted, joined) = (printed.aside(set), printed.aside(set));
-        Self { parted, joined, last: SmallVec::new(), state: State::Differ }
+        Self { parted, joined, last: SmallVec::new(), joins: true, state: State::Differ }
     }
 
     fn both(&mut self) -> [&mut Track; 2] {
@@ -54,15 +57,20 @@ impl Aside {
         // The end of a sequence is no end of a word, and with an `@` behind it no mail address.
         let last = if first.is_ascii_alphanumeric() { self.last.clone() } else { SmallVec::new() };
         self.last.clear();
-        for track in self.both() {
-            last.iter().for_each(|byte| track.bare(char::from(*byte), at));
+        let joins = self.joins;
+        for (track, takes) in self.both().into_iter().zip([true, joins]) {
+            last.iter().filter(|_| takes).for_each(|byte| track.bare(char::from(*byte), at));
             add(track);
         }
     }
 
-    /// Passes over an ordinary sequence.
-    pub(super) fn pass(&mut self) {
+    /// Passes over a control of one character.
+    pub(super) fn pass(&mut self, end: usize, moves: bool) {
         self.last.clear();
+        if moves {
+            self.part(end);
+            self.part_joined(end);
+        }
     }
 
     /// Takes note that the texts differ.
@@ -81,9 +89,14 @@ impl Aside {
         self.joined.bare('\n', at);
     }
 
-    /// Keeps the end of a bare sequence for what is printed next.
+    /// Keeps the end of a sequence for what is printed next.
     pub(super) fn keep(&mut self, last: &[u8]) {
-        self.last = SmallVec::from_slice(last);
+        (self.last, self.joins) = (SmallVec::from_slice(last), true);
+    }
+
+    /// The same for the end of one with numbers, which no text goes on through.
+    pub(super) fn keep_parted(&mut self, last: &[u8]) {
+        (self.last, self.joins) = (SmallVec::from_slice(last), false);
     }
 
     /// Adds a character of a string.
@@ -102,7 +115,7 @@ impl Aside {
             let place = from.saturating_add(at);
             match character {
                 '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' => {}
-                '@'..='~' => self.last = SmallVec::from_slice(rest.get(..1).unwrap_or_default()),
+                '@'..='~' => self.keep(rest.get(..1).unwrap_or_default()),
                 _ => {
                     let cells = character.width().unwrap_or_default();
                     self.both().into_iter().for_each(|track| track.cell(character, place, length, cells));
@@ -182,27 +195,25 @@ impl Terminal {
     /// Reads a whole sequence as it is written.
     pub(super) fn written(&mut self, head: Head, from: usize, end: usize) {
         let (moves, is_pipe) = (head.motion() != Motion::Stays, !self.cursor.has_columns());
-        let last: SmallVec<[u8; 4]> = match manner(self.raw.between(from, end)) {
-            Manner::Ordinary => {
-                if let Some(aside) = &mut self.aside {
-                    aside.pass();
-                    if moves {
-                        aside.part(end);
-                        aside.part_joined(end);
-                    }
-                }
-                return;
+        let bytes = self.raw.between(from, end);
+        let Manner::Ordinary(last) = manner(bytes) else { return self.spell(from, end) };
+        let last: SmallVec<[u8; 4]> = SmallVec::from_slice(last);
+        if last.is_empty() {
+            if let Some(aside) = &mut self.aside {
+                aside.pass(end, moves);
             }
-            Manner::Bare(last) => SmallVec::from_slice(last),
-            Manner::Odd => return self.spell(from, end),
-        };
+            return;
+        }
+        // A move without a number is not told from the middle of a value.
+        let is_bare = introducer(bytes).saturating_add(last.len()) == bytes.len();
+        let parts = moves && !(is_pipe && is_bare);
         let aside = self.look_aside();
         aside.differ();
         aside.part(end);
-        if moves && !is_pipe {
+        if parts {
             aside.part_joined(end);
         }
-        aside.keep(&last);
+        if is_bare { aside.keep(&last) } else { aside.keep_parted(&last) }
     }
 
     /// Reads the bytes of a sequence, or of a part of one.
@@ -221,15 +232,13 @@ impl Terminal {
         // What a link leads to often ends as what stands there does.
         self.links = kind == Kind::Link;
         let head = self.raw.between(from, end);
-        let last: SmallVec<[u8; 4]> = match manner(head) {
-            Manner::Ordinary => SmallVec::new(),
-            Manner::Bare(last) => SmallVec::from_slice(last),
-            Manner::Odd => return self.spell(from, end),
-        };
+        let Manner::Ordinary(last) = manner(head) else { return self.spell(from, end) };
+        let last: SmallVec<[u8; 4]> = SmallVec::from_slice(last);
+        let is_bare = introducer(head).saturating_add(last.len()) == head.len();
         let aside = self.look_aside();
         aside.differ();
         aside.part(end);
-        aside.keep(&last);
+        if is_bare { aside.keep(&last) } else { aside.keep_parted(&last) }
     }
 
     /// Ends a string.

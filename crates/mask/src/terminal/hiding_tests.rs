@@ -139,6 +139,46 @@ fn a_value_whose_beginning_a_sequence_takes_is_hidden() {
     }
 }
 
+/// Ordinary sequences without their final byte.
+const ORDINARY: &[&str] = &[
+    "\x1b[1",
+    "\x1b[?1",
+    "\x1b[>4;2",
+    "\x1b[1;31",
+    "\x1b[38:2::255:128:0",
+    "\u{9b}1",
+    "\x1b[1 ",
+    "\x1b[1!",
+    "\x1bP1",
+    "\x1bP1;2$",
+];
+
+#[test]
+fn a_value_whose_first_letter_an_ordinary_sequence_takes_is_hidden() {
+    const KEYS: &[&str] = &[
+        "sk_live_4eC39HqLyjWDarjtT1zdp7dc",
+        "xoxb-123456789012-1234567890123-AbCdEfGhIjKlMnOp",
+        "sk-ant-api03-Ab1cAb1cAb1cAb1cAb1cAb1c",
+        "AIzaSyA1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q",
+        "glpat-a1B2c3D4e5F6g7H8i9J0",
+        "hf_a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7",
+    ];
+    let set = all();
+    let begins_with_a_letter = |value: &&&str| value.starts_with(|first: char| first.is_ascii_alphabetic());
+    for value in VALUES.iter().filter(begins_with_a_letter).chain(KEYS) {
+        for head in ORDINARY {
+            for before in ["", "x", "9", "so \x1b[1m", "\x1b[31mred\x1b[0m "] {
+                for mode in [Mode::Pipe, PTY] {
+                    let stream = format!("{before}{head}{value} so");
+                    let (whole, findings) = masked(&set, mode, stream.as_bytes(), 4096);
+                    assert!(left(&whole, value) <= 3, "{mode:?} {stream:?} {:?}", String::from_utf8_lossy(&whole));
+                    assert_eq!(masked(&set, mode, stream.as_bytes(), 1), (whole, findings), "{stream:?}");
+                }
+            }
+        }
+    }
+}
+
 /// Whether the cursor of a terminal goes elsewhere between two parts of a value, so that it is not shown as one.
 fn moves(head: &str, rest: &str) -> bool {
     let (mut tokens, mut moves) = (Tokeniser::default(), Vec::new());

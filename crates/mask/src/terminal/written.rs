@@ -3,10 +3,9 @@
 /// What a whole sequence, or the head of a string, looks like.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Manner<'a> {
-    /// As programs write it: with numbers of at most five digits.
-    Ordinary,
-    /// As programs write it, and without a number. These bytes may be the beginning of what was to be printed.
-    Bare(&'a [u8]),
+    /// As programs write it: with no number of more than five digits. These bytes, with which it ends, may be the
+    /// beginning of what was to be printed.
+    Ordinary(&'a [u8]),
     /// In some other way.
     Odd,
 }
@@ -31,7 +30,7 @@ pub(super) fn manner(bytes: &[u8]) -> Manner<'_> {
     match bytes {
         [0x1b, b'[' | b'P', ..] | [0xc2, 0x9b | 0x90, ..] => parameters(inner),
         [0x1b, b']', ..] | [0xc2, 0x9d, ..] => command(inner),
-        [0x1b, b'X' | b'^' | b'_', ..] | [0xc2, ..] => Manner::Ordinary,
+        [0x1b, b'X' | b'^' | b'_', ..] | [0xc2, ..] => Manner::Ordinary(&[]),
         _ => escape(inner),
     }
 }
@@ -47,22 +46,21 @@ fn parameters(inner: &[u8]) -> Manner<'_> {
     if !short || middle.len() > 2 || !middle.iter().all(|byte| matches!(byte, b' '..=b'/')) {
         return Manner::Odd;
     }
-    let end = inner.get(inner.len().saturating_sub(middle.len().saturating_add(1))..).unwrap_or_default();
-    if numbers.is_empty() { Manner::Bare(end) } else { Manner::Ordinary }
+    Manner::Ordinary(inner.get(inner.len().saturating_sub(middle.len().saturating_add(1))..).unwrap_or_default())
 }
 
 /// The number of an operating system command.
 fn command(inner: &[u8]) -> Manner<'_> {
     let digits = inner.iter().take_while(|byte| byte.is_ascii_digit()).count();
     match inner.get(digits..) {
-        Some([] | [b';'] | [0x07]) if inner.len() != digits || digits == 0 => Manner::Ordinary,
+        Some([] | [b';'] | [0x07]) if inner.len() != digits || digits == 0 => Manner::Ordinary(&[]),
         _ => Manner::Odd,
     }
 }
 
 fn escape(inner: &[u8]) -> Manner<'_> {
     match inner {
-        [b'0'..=b'~'] | [b' '..=b'/', b'0'..=b'~'] | [b' '..=b'/', b' '..=b'/', b'0'..=b'~'] => Manner::Bare(inner),
+        [b'0'..=b'~'] | [b' '..=b'/', b'0'..=b'~'] | [b' '..=b'/', b' '..=b'/', b'0'..=b'~'] => Manner::Ordinary(inner),
         _ => Manner::Odd,
     }
 }
@@ -73,34 +71,29 @@ mod tests {
 
     #[test]
     fn what_programs_write_is_ordinary() {
-        for sequence in [
-            "\x1b[31m",
-            "\x1b[0m",
-            "\x1b[38;2;255;128;0;48;5;17m",
-            "\x1b[38:2::255:128:0m",
-            "\x1b[4:3m",
-            "\x1b[?1049h",
-            "\x1b[?2004;1006l",
-            "\x1b[?19997h",
-            "\x1b[24;80H",
-            "\x1b[;5H",
-            "\x1b[>4;2m",
-            "\x1b[?2026$p",
-            "\x1b[1 q",
-            "\x1b[4;1080;1920t",
-            "\x1bP1$q",
-            "\x1bP0;1;0q",
-            "\x1b]0;",
-            "\x1b]1337;",
-            "\x1b]104\x07",
-            "\x1b_",
-            "\u{9b}31m",
-            "\u{9d}8;",
-            "\u{85}",
-        ] {
-            assert_eq!(manner(sequence.as_bytes()), Manner::Ordinary, "{sequence:?}");
-        }
         for (sequence, last) in [
+            ("\x1b[31m", "m"),
+            ("\x1b[38;2;255;128;0;48;5;17m", "m"),
+            ("\x1b[38:2::255:128:0m", "m"),
+            ("\x1b[4:3m", "m"),
+            ("\x1b[?1049h", "h"),
+            ("\x1b[?2004;1006l", "l"),
+            ("\x1b[?19997h", "h"),
+            ("\x1b[24;80H", "H"),
+            ("\x1b[;5H", "H"),
+            ("\x1b[>4;2m", "m"),
+            ("\x1b[?2026$p", "$p"),
+            ("\x1b[1 q", " q"),
+            ("\x1b[4;1080;1920t", "t"),
+            ("\x1bP1$q", "$q"),
+            ("\x1bP0;1;0q", "q"),
+            ("\x1b]0;", ""),
+            ("\x1b]1337;", ""),
+            ("\x1b]104\x07", ""),
+            ("\x1b_", ""),
+            ("\u{9b}31m", "m"),
+            ("\u{9d}8;", ""),
+            ("\u{85}", ""),
             ("\x1b[m", "m"),
             ("\x1b[K", "K"),
             ("\x1b[?u", "u"),
@@ -112,7 +105,7 @@ mod tests {
             ("\x1b$(C", "$(C"),
             ("\u{9b}H", "H"),
         ] {
-            assert_eq!(manner(sequence.as_bytes()), Manner::Bare(last.as_bytes()), "{sequence:?}");
+            assert_eq!(manner(sequence.as_bytes()), Manner::Ordinary(last.as_bytes()), "{sequence:?}");
         }
     }
 
