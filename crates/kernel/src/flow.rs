@@ -329,7 +329,7 @@ where
 
     /// Tells the machine something. While it looks at much, the flows that share this thread go on elsewhere.
     fn inform(&mut self, input: Input<M::Frame>) -> Result<(), FlowError> {
-        self.tell_lapses(&input);
+        self.tell_lapses();
         let Self { machine, outbox, looked, .. } = self;
         let elsewhere = || Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread;
         let weight = machine.weight(&input);

@@ -1,10 +1,10 @@
 //! What was allowed and stands no longer: policies changed, or an approval has run out.
 //!
 //! A protocol may be allowed something now that it begins later: a portal is bound, and executed when its client likes. Its
-//! machine is told here when what it was allowed counts no longer, and asks again.
+//! machine is told here when what it was allowed counts no longer, and asks again. What has begun goes on to its end.
 
 use sluice_model::{OpId, UnixMicros};
-use sluice_wire::{Input, Lapse, Link, Machine};
+use sluice_wire::{Lapse, Link, Machine};
 
 use crate::clock;
 use crate::flow::Flow;
@@ -44,11 +44,9 @@ where
     C: Link<Frame = M::Frame>,
     S: Link<Frame = M::Frame>,
 {
-    /// Tells the machine what stands no longer, before an input by which it could begin anything.
-    pub(crate) fn tell_lapses(&mut self, input: &Input<M::Frame>) {
-        if matches!(input, Input::FromServer(_)) {
-            return;
-        }
+    /// Tells the machine what stands no longer, before any input: by a client's it may begin something, and what a server says
+    /// unasked may be shown no longer.
+    pub(crate) fn tell_lapses(&mut self) {
         let epoch = self.stay.rulings.epoch_in_force();
         if epoch != self.lapses.epoch {
             self.lapses.epoch = epoch;

@@ -71,7 +71,7 @@ pub trait Machine: Send {
     }
 
     /// Hears what counts no longer of what it was allowed. What has begun goes on; what would begin under it from here on is
-    /// asked about again. Said before the next input that is not the server's.
+    /// asked about again. Said before the next input.
     fn lapsed(&mut self, lapse: Lapse) {
         let _begins_at_once = lapse;
     }

@@ -255,6 +255,51 @@ fn payloads_are_for_who_may_see_every_class_or_that_channel() {
 }
 
 #[test]
+fn who_only_listens_hears_no_payload_that_policy_or_tags_have_taken_away() {
+    const LISTEN: &str = "\
+        @id(\"ears\") permit (principal in Group::\"ears\", action in [Action::\"connect\", Action::\"sql.session\"], resource);\n\
+        @id(\"news\") permit (principal in Group::\"ears\", action == Action::\"sql.listen\", resource);\n";
+    const REVEAL: &str =
+        "@id(\"all\") permit (principal in Group::\"ears\", action == Action::\"reveal\", resource);\n";
+    let shop = Shop::with(|setup| setup.policy("zz-ears.cedar", &format!("{LISTEN}{REVEAL}")));
+    let listening = || {
+        let token = shop.broker.token("eve", "ears");
+        let mut eve = shop.broker.wire("eve", "shop", &token);
+        let _listens = eve.query("LISTEN news").ok();
+        eve
+    };
+    let secret = "zq7x.k1@leak.example.com";
+    let notify = || {
+        let _sent = shop.database.run(&format!("NOTIFY news, '{secret}'"));
+    };
+    let heard = |wire: &mut Wire| {
+        let heard = wire.frame().filter(|frame| frame.tag == 'A');
+        heard.map(|frame| String::from_utf8_lossy(frame.body.get(4..).unwrap_or_default()).into_owned())
+    };
+    let (shown, withheld) = (Some(format!("news\0{secret}\0")), Some("news\0\0".to_owned()));
+    let mut eve = listening();
+    notify();
+    assert_eq!(heard(&mut eve), shown);
+    let rule = |text: &str| {
+        let from = shop.broker.log().len();
+        assert!(std::fs::write(shop.broker.folder().join("policies/zz-ears.cedar"), text).is_ok());
+        shop.broker.logs(from, "the configuration was reloaded");
+    };
+    rule(LISTEN);
+    notify();
+    assert_eq!(heard(&mut eve), withheld);
+    rule(&format!("{LISTEN}{REVEAL}"));
+    let mut late = listening();
+    notify();
+    assert_eq!((heard(&mut eve), heard(&mut late)), (withheld.clone(), shown));
+    // Tags that the session does not know.
+    let ssn = "      \"public.customers.ssn\": [pii]\n";
+    shop.reload(|text| text.replacen(ssn, &format!("{ssn}      \"public.customers.notes\": [pii]\n"), 1));
+    notify();
+    assert_eq!(heard(&mut late), withheld);
+}
+
+#[test]
 fn cursors_and_portals_page_through_masked_rows() {
     let shop = Shop::open();
     let mut alice = shop.broker.wire("alice", "shop", &shop.broker.token("alice", "analysts"));

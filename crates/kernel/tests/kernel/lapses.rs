@@ -52,7 +52,7 @@ async fn other_policies_are_told_once_and_before_the_next_frame() {
     world.replace(POLICIES);
     session.server.say("news it rains\n").await;
     session.client.expect("news it rains").await;
-    assert_eq!(*heard.lock().unwrap(), [], "nothing begins by what a server says");
+    assert_eq!(*heard.lock().unwrap(), [Lapse::Everything], "what a server says unasked may be shown no longer");
     for _ in 0..2 {
         pings(&mut session).await;
         assert_eq!(*heard.lock().unwrap(), [Lapse::Everything]);

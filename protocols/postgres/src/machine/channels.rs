@@ -49,12 +49,18 @@ impl PostgresMachine {
         }
     }
 
+    /// A session that ends because its target is configured otherwise knows no tags that count.
+    fn is_heard(&self, channel: &[u8]) -> bool {
+        let free = || !self.schemas.view().is_tagged() || self.channels.0.contains_key(channel);
+        !self.tenure.is_over() && free()
+    }
+
     /// **Shape:** `process u32 · channel cstr · payload cstr`
     pub(super) fn notified(&self, frame: Frame, out: &mut Outbox<Frame>) -> Result<(), Violation> {
         let mut fields = Fields::of_server(frame.body());
         let (process, channel, payload) = (fields.u32()?, fields.cstr()?, fields.cstr()?);
         fields.end()?;
-        let shown = payload.is_empty() || !self.schemas.view().is_tagged() || self.channels.0.contains_key(channel);
+        let shown = payload.is_empty() || self.is_heard(channel);
         let frame = if shown {
             frame
         } else {

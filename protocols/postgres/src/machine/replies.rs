@@ -276,7 +276,10 @@ impl PostgresMachine {
         self.shown = Shown::All;
         out.to_client(owed.op, frame);
         if status == b'I' {
-            self.is_at_rest();
+            // What is under way may have been asked about before something lapsed.
+            if self.pipeline.len() == 0 {
+                self.is_at_rest();
+            }
             let portals = self.portals.forget_confirmed(|portal| portal.lasts == Lasts::Session);
             self.release_portals(portals, out);
             if self.catalog == CatalogState::Changed {
