@@ -24,16 +24,13 @@ pub struct Rows {
     pub generated: Vec<(u32, i16, i16)>,
     /// Functions that run when rows of a relation are written, by triggers, defaults and checks.
     pub runs: Vec<RunRow>,
-    /// Functions that run when a value becomes one of a type.
+    /// Functions that run when a value becomes one of a type, or is made of one; those of a type that it contains, too.
     pub type_runs: Vec<TypeRunRow>,
-    /// (referencing, referenced) pairs of foreign keys.
-    pub references: Vec<(u32, u32)>,
+    pub references: Vec<ForeignKeyRow>,
     /// Functions, aggregates and procedures outside the server's own schemas.
     pub functions: Vec<FunctionRow>,
     /// Operators outside the server's own schemas.
     pub operators: Vec<OperatorRow>,
-    /// Types whose casts or checks run code that is not known to be harmless.
-    pub risky_types: Vec<TypeRow>,
 }
 
 /// One relation outside the server's own schemas.
@@ -109,7 +106,18 @@ pub struct RunRow {
     pub function: String,
 }
 
-/// A function that the check of a domain calls.
+/// A foreign key, and what it does to the rows that refer to one that is deleted or changed.
+#[derive(Clone, Copy, Debug)]
+pub struct ForeignKeyRow {
+    pub relation: u32,
+    pub referenced: u32,
+    /// `pg_constraint.confdeltype`.
+    pub on_delete: char,
+    /// `pg_constraint.confupdtype`.
+    pub on_update: char,
+}
+
+/// A function that runs with a type: by the check or default of a domain, an input function, a cast, a range.
 #[derive(Clone, Debug)]
 pub struct TypeRunRow {
     pub of: TypeRow,
@@ -224,7 +232,7 @@ impl Catalog {
         }
         let checked = rows.type_runs.into_iter().filter(|row| !catalog.is_harmless(&row.schema, &row.function));
         let checked: Vec<TypeRow> = checked.map(|row| row.of).collect();
-        for row in rows.risky_types.into_iter().chain(checked) {
+        for row in checked {
             catalog.risky_types.entry(row.name).or_default().push(row.schema);
         }
         let runs = rows.runs.into_iter().filter(|row| !catalog.is_harmless(&row.schema, &row.function)).collect();

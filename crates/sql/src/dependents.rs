@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::{Rows, RunRow};
+use crate::{ForeignKeyRow, Rows, RunRow};
 
 /// How the relations of a catalog depend on each other.
 #[derive(Debug, Default)]
@@ -10,9 +10,18 @@ pub(crate) struct Dependents {
     children: HashMap<u32, Vec<u32>>,
     /// By the relation that is referenced.
     referencing: HashMap<u32, Vec<u32>>,
+    /// By the relation that is referenced.
+    keys: HashMap<u32, Vec<ForeignKeyRow>>,
     generated: Vec<(u32, i16, i16)>,
     /// Functions as (schema, name), by the relation whose rows they run for.
     runs: HashMap<u32, BTreeSet<Function>>,
+}
+
+/// What is done to rows, as far as rows of other tables follow.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Follows {
+    Deletion,
+    Change,
 }
 
 /// (schema, name).
@@ -21,8 +30,9 @@ type Function = (Box<str>, Box<str>);
 impl Dependents {
     pub(crate) fn of(rows: &Rows) -> Self {
         Self {
-            children: by_second(&rows.inherits),
-            referencing: by_second(&rows.references),
+            children: by_second(rows.inherits.iter().copied()),
+            referencing: by_second(rows.references.iter().map(|key| (key.relation, key.referenced))),
+            keys: by_referenced(&rows.references),
             generated: rows.generated.clone(),
             runs: HashMap::new(),
         }
@@ -39,6 +49,27 @@ impl Dependents {
     pub(crate) fn run_by(&self, oid: u32) -> BTreeSet<&Function> {
         let all = reached(oid, &[&self.children]);
         all.iter().filter_map(|oid| self.runs.get(oid)).flatten().collect()
+    }
+
+    /// The relations whose rows foreign keys delete or change when it is done to rows of one
+    /// (<https://www.postgresql.org/docs/current/ddl-constraints.html#DDL-CONSTRAINTS-FK>).
+    pub(crate) fn follow(&self, oid: u32, done: &[Follows]) -> BTreeSet<u32> {
+        let mut seen = BTreeSet::new();
+        let mut followed = BTreeSet::new();
+        let mut waiting: Vec<_> = done.iter().map(|done| (oid, *done)).collect();
+        while let Some((next, done)) = waiting.pop() {
+            if !seen.insert((next, done)) {
+                continue;
+            }
+            waiting.extend(self.children.get(&next).into_iter().flatten().map(|child| (*child, done)));
+            for key in self.keys.get(&next).into_iter().flatten() {
+                if let Some(action) = action(key, done) {
+                    followed.insert(key.relation);
+                    waiting.push((key.relation, action));
+                }
+            }
+        }
+        followed
     }
 
     /// (relation, generated column, column that it is made of).
@@ -65,10 +96,27 @@ fn reached(oid: u32, ways: &[&HashMap<u32, Vec<u32>>]) -> BTreeSet<u32> {
     all
 }
 
-fn by_second(pairs: &[(u32, u32)]) -> HashMap<u32, Vec<u32>> {
+fn by_second(pairs: impl Iterator<Item = (u32, u32)>) -> HashMap<u32, Vec<u32>> {
     let mut all: HashMap<u32, Vec<u32>> = HashMap::new();
     for (first, second) in pairs {
-        all.entry(*second).or_default().push(*first);
+        all.entry(second).or_default().push(first);
     }
     all
+}
+
+fn by_referenced(keys: &[ForeignKeyRow]) -> HashMap<u32, Vec<ForeignKeyRow>> {
+    let mut all: HashMap<u32, Vec<ForeignKeyRow>> = HashMap::new();
+    for key in keys {
+        all.entry(key.referenced).or_default().push(*key);
+    }
+    all
+}
+
+/// What a key does to the rows that refer to one. Anything but `NO ACTION` and `RESTRICT` changes them.
+fn action(key: &ForeignKeyRow, done: Follows) -> Option<Follows> {
+    match (done, key.on_delete, key.on_update) {
+        (Follows::Deletion, 'a' | 'r', _) | (Follows::Change, _, 'a' | 'r') => None,
+        (Follows::Deletion, 'c', _) => Some(Follows::Deletion),
+        (Follows::Deletion | Follows::Change, ..) => Some(Follows::Change),
+    }
 }

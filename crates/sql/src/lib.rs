@@ -26,8 +26,8 @@ pub use analysis::{
 };
 pub use analyze::{NoPrepared, Prepared, analyze};
 pub use catalog::{
-    Catalog, Column, ColumnRow, FunctionRow, InvalidCatalog, OperatorRow, Relation, RelationKind, RelationRow, Rows,
-    RunRow, TypeRow, TypeRunRow,
+    Catalog, Column, ColumnRow, ForeignKeyRow, FunctionRow, InvalidCatalog, OperatorRow, Relation, RelationKind,
+    RelationRow, Rows, RunRow, TypeRow, TypeRunRow,
 };
 pub use locate::{Sought, locate};
 pub use read::{MAX_NESTING, MAX_TEXT_BYTES, Unreadable, needs_big_stack};

@@ -2,8 +2,11 @@
 //!
 //! Works on PostgreSQL 13 to 18 with no more than the right to connect: the system catalogs are readable by everybody.
 
+mod runs;
+
 use sluice_sql::{
-    Catalog, ColumnRow, FunctionRow, InvalidCatalog, OperatorRow, RelationRow, Rows, RunRow, TypeRow, TypeRunRow,
+    Catalog, ColumnRow, ForeignKeyRow, FunctionRow, InvalidCatalog, OperatorRow, RelationRow, Rows, RunRow, TypeRow,
+    TypeRunRow,
 };
 use thiserror::Error;
 use tokio_postgres::{Client, Row};
@@ -62,39 +65,9 @@ FROM pg_catalog.pg_attribute a
       OR d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = a.attrelid AND d.objsubid = a.attnum)
 WHERE a.attgenerated <> '' AND NOT a.attisdropped AND d.refobjsubid > 0 AND d.refobjsubid <> a.attnum";
 
-const REFERENCES: &str = "SELECT k.conrelid, k.confrelid FROM pg_catalog.pg_constraint k WHERE k.contype = 'f'";
-
-/// Stored expressions name functions by their oids in the text of their trees: `funcid` in calls, `opfuncid` in operators, of which
-/// only those of the database's own can be other than harmless. Triggers that only keep foreign keys are the server's.
-const RUNS: &str = r"
-WITH tree AS (
-  SELECT d.adrelid AS relation, d.adbin::pg_catalog.text AS code FROM pg_catalog.pg_attrdef d
-  UNION ALL SELECT k.conrelid, k.conbin::pg_catalog.text FROM pg_catalog.pg_constraint k WHERE k.contype = 'c' AND k.conrelid <> 0
-  UNION ALL SELECT a.attrelid, k.conbin::pg_catalog.text
-    FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_attribute a ON a.atttypid = k.contypid
-    WHERE k.contype = 'c' AND k.contypid <> 0 AND a.attnum > 0 AND NOT a.attisdropped
-  UNION ALL SELECT i.indrelid, i.indexprs::pg_catalog.text FROM pg_catalog.pg_index i
-  UNION ALL SELECT i.indrelid, i.indpred::pg_catalog.text FROM pg_catalog.pg_index i
-  UNION ALL SELECT t.tgrelid, t.tgqual::pg_catalog.text FROM pg_catalog.pg_trigger t WHERE NOT t.tgisinternal
-), called AS (
-  SELECT tree.relation, (found.parts)[2]::pg_catalog.oid AS function
-  FROM tree, pg_catalog.regexp_matches(tree.code, ':(funcid|opfuncid) (\d+)', 'g') AS found (parts)
-  WHERE (found.parts)[1] = 'funcid' OR (found.parts)[2]::pg_catalog.oid >= 16384
-  UNION SELECT t.tgrelid, t.tgfoid FROM pg_catalog.pg_trigger t WHERE NOT t.tgisinternal AND t.tgenabled <> 'D'
-)
-SELECT called.relation, n.nspname::pg_catalog.text, p.proname::pg_catalog.text
-FROM called JOIN pg_catalog.pg_proc p ON p.oid = called.function JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-WHERE called.relation >= 16384";
-
-/// The same of the checks of domains.
-const TYPE_RUNS: &str = r"
-SELECT DISTINCT m.nspname::pg_catalog.text, t.typname::pg_catalog.text, n.nspname::pg_catalog.text, p.proname::pg_catalog.text
-FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_type t ON t.oid = k.contypid
-  JOIN pg_catalog.pg_namespace m ON m.oid = t.typnamespace,
-  pg_catalog.regexp_matches(k.conbin::pg_catalog.text, ':funcid (\d+)', 'g') AS found (parts)
-  JOIN pg_catalog.pg_proc p ON p.oid = (found.parts)[1]::pg_catalog.oid
-  JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-WHERE k.contype = 'c' AND k.contypid <> 0 AND t.oid >= 16384";
+const REFERENCES: &str = "
+SELECT k.conrelid, k.confrelid, k.confdeltype::pg_catalog.text, k.confupdtype::pg_catalog.text
+FROM pg_catalog.pg_constraint k WHERE k.contype = 'f'";
 
 /// By name: one overload that is not harmless makes the name so. What makes an identifier out of nothing is harmless, too. Functions that an administrator put into `pg_catalog` count as well.
 const FUNCTIONS: &str = "
@@ -118,25 +91,6 @@ FROM pg_catalog.pg_operator o JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnam
   LEFT JOIN pg_catalog.pg_proc p ON p.oid = o.oprcode
 WHERE o.oid >= 16384 AND n.nspname !~ '^pg_(toast_)?temp_'";
 
-/// Types whose input function, casts or checks call a function that is neither the server's nor an extension's.
-const RISKY_TYPES: &str = "
-WITH own AS (
-  SELECT p.oid FROM pg_catalog.pg_proc p
-  WHERE p.oid >= 16384 AND NOT EXISTS (
-    SELECT FROM pg_catalog.pg_depend d
-    WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND d.deptype = 'e')
-), risky AS (
-  SELECT t.oid FROM pg_catalog.pg_type t WHERE t.typinput::pg_catalog.oid IN (SELECT own.oid FROM own)
-  UNION SELECT x.castsource FROM pg_catalog.pg_cast x WHERE x.castfunc IN (SELECT own.oid FROM own)
-  UNION SELECT x.casttarget FROM pg_catalog.pg_cast x WHERE x.castfunc IN (SELECT own.oid FROM own)
-  UNION SELECT k.contypid FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_depend d
-    ON d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND d.objid = k.oid
-    AND d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass
-  WHERE k.contypid <> 0 AND d.refobjid IN (SELECT own.oid FROM own)
-)
-SELECT n.nspname::pg_catalog.text, t.typname::pg_catalog.text
-FROM risky JOIN pg_catalog.pg_type t ON t.oid = risky.oid JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace";
-
 /// Reads a snapshot of the database that `client` is connected to. `search_path` is the pinned path of client sessions; the
 /// connection's own is emptied.
 ///
@@ -156,12 +110,11 @@ pub(crate) async fn load(client: &Client, search_path: &[String], epoch: u64) ->
         columns: read(client, COLUMNS, column).await?,
         inherits: read(client, INHERITS, |row| Ok((row.try_get(0)?, row.try_get(1)?))).await?,
         generated: read(client, GENERATED, |row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))).await?,
-        runs: read(client, RUNS, run).await?,
-        type_runs: read(client, TYPE_RUNS, type_run).await?,
-        references: read(client, REFERENCES, |row| Ok((row.try_get(0)?, row.try_get(1)?))).await?,
+        runs: read(client, runs::RUNS, run).await?,
+        type_runs: read(client, runs::TYPE_RUNS, type_run).await?,
+        references: read(client, REFERENCES, foreign_key).await?,
         functions: read(client, FUNCTIONS, function).await?,
         operators: read(client, OPERATORS, operator).await?,
-        risky_types: read(client, RISKY_TYPES, risky_type).await?,
     };
     client.batch_execute(CLOSE).await?;
     Ok(Catalog::build(rows, epoch)?)
@@ -217,9 +170,17 @@ fn run(row: &Row) -> Result<RunRow, tokio_postgres::Error> {
 }
 
 fn type_run(row: &Row) -> Result<TypeRunRow, tokio_postgres::Error> {
-    Ok(TypeRunRow { of: risky_type(row)?, schema: row.try_get(2)?, function: row.try_get(3)? })
+    let of = TypeRow { schema: row.try_get(0)?, name: row.try_get(1)? };
+    Ok(TypeRunRow { of, schema: row.try_get(2)?, function: row.try_get(3)? })
 }
 
-fn risky_type(row: &Row) -> Result<TypeRow, tokio_postgres::Error> {
-    Ok(TypeRow { schema: row.try_get(0)?, name: row.try_get(1)? })
+fn foreign_key(row: &Row) -> Result<ForeignKeyRow, tokio_postgres::Error> {
+    let (on_delete, on_update): (&str, &str) = (row.try_get(2)?, row.try_get(3)?);
+    let first = |text: &str| text.chars().next().unwrap_or_default();
+    Ok(ForeignKeyRow {
+        relation: row.try_get(0)?,
+        referenced: row.try_get(1)?,
+        on_delete: first(on_delete),
+        on_update: first(on_update),
+    })
 }

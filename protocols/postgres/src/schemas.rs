@@ -52,6 +52,14 @@ SELECT pg_catalog.concat_ws(',',
     WHERE t.oid >= 16384),
   (SELECT pg_catalog.concat_ws(':', pg_catalog.count(*), pg_catalog.sum(n.xmin::text::bigint)) FROM pg_catalog.pg_namespace n
     WHERE n.nspname !~ '^pg_(toast_)?temp_'),
+  (SELECT pg_catalog.concat_ws(':', pg_catalog.count(*), pg_catalog.sum(k.xmin::text::bigint)) FROM pg_catalog.pg_constraint k
+     LEFT JOIN pg_catalog.pg_class c ON c.oid = k.conrelid WHERE c.relpersistence IS DISTINCT FROM 't'),
+  (SELECT pg_catalog.concat_ws(':', pg_catalog.count(*), pg_catalog.sum(g.xmin::text::bigint)) FROM pg_catalog.pg_trigger g
+     JOIN pg_catalog.pg_class c ON c.oid = g.tgrelid WHERE c.relpersistence <> 't'),
+  (SELECT pg_catalog.concat_ws(':', pg_catalog.count(*), pg_catalog.sum(d.xmin::text::bigint)) FROM pg_catalog.pg_attrdef d
+     JOIN pg_catalog.pg_class c ON c.oid = d.adrelid WHERE c.relpersistence <> 't'),
+  (SELECT pg_catalog.concat_ws(':', pg_catalog.count(*), pg_catalog.sum(x.xmin::text::bigint)) FROM pg_catalog.pg_cast x
+    WHERE x.oid >= 16384),
   (SELECT pg_catalog.count(*)::text FROM pg_catalog.pg_extension))";
 
 /// Why there is no view.

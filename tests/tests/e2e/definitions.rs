@@ -3,6 +3,7 @@
 use sluice_tests::broker::{Broker, Setup, Target};
 use sluice_tests::canary::Scan;
 use sluice_tests::database::{Database, Server};
+use sluice_tests::wait::{SOON, until};
 
 const DATA: &str = "\
     CREATE TABLE customers(id int PRIMARY KEY, email text, email_lc text GENERATED ALWAYS AS (lower(email)) STORED);\
@@ -17,6 +18,25 @@ const DATA: &str = "\
     CREATE TABLE filled(id int, v text);\
     CREATE TRIGGER fill BEFORE INSERT ON filled FOR EACH ROW EXECUTE FUNCTION fill();\
     CREATE TABLE peeking(id int, v text DEFAULT peek());\
+    CREATE FUNCTION fine(of text) RETURNS bool LANGUAGE sql AS $$ SELECT true $$;\
+    CREATE FUNCTION keyed(of int) RETURNS int IMMUTABLE LANGUAGE sql AS $$ SELECT of $$;\
+    CREATE DOMAIN peeked AS text DEFAULT peek();\
+    CREATE DOMAIN inner_text AS text CHECK (fine(VALUE));\
+    CREATE DOMAIN outer_text AS inner_text;\
+    CREATE DOMAIN casting AS text CHECK ((VALUE::inner_text) IS NOT NULL);\
+    CREATE TYPE pair AS (a int, b inner_text);\
+    CREATE TYPE span AS RANGE (subtype = outer_text);\
+    CREATE TABLE d1(id int, v peeked); CREATE TABLE d2(id int, v outer_text); CREATE TABLE d3(id int, v inner_text[]);\
+    CREATE TABLE d4(id int, v pair); CREATE TABLE d5(id int, v casting); CREATE TABLE d6(id int, v span);\
+    CREATE TABLE d7(id int, v d2); CREATE TABLE d8(id int, v text DEFAULT 'x'::text::inner_text);\
+    CREATE TABLE keyed_parts(id int) PARTITION BY HASH (keyed(id));\
+    CREATE TABLE keyed_part PARTITION OF keyed_parts FOR VALUES WITH (MODULUS 1, REMAINDER 0);\
+    CREATE TABLE houses(id int PRIMARY KEY); INSERT INTO houses VALUES (1), (2);\
+    CREATE TABLE doors(house int REFERENCES houses(id) ON DELETE CASCADE ON UPDATE CASCADE, v text);\
+    INSERT INTO doors VALUES (1, 'x'), (2, 'x');\
+    CREATE FUNCTION slam() RETURNS trigger LANGUAGE plpgsql AS \
+     $$ BEGIN NEW.v := (SELECT email FROM public.customers ORDER BY id LIMIT 1); RETURN NEW; END $$;\
+    CREATE TRIGGER slam BEFORE UPDATE OR DELETE ON doors FOR EACH ROW EXECUTE FUNCTION slam();\
     CREATE DOMAIN reading AS text CHECK (pg_read_file(VALUE) IS NOT NULL);\
     CREATE SCHEMA dev";
 
@@ -113,6 +133,52 @@ fn what_a_write_runs_is_asked_for() {
     let mut filler = broker.wire("fil", "shop", &broker.token("fil", "fillers"));
     assert_eq!(filler.query("INSERT INTO filled VALUES (1)").ok().completed().as_deref(), Some("INSERT 0 1"));
     let _denied = filler.query("INSERT INTO peeking (id) VALUES (1)").refused("42501");
+}
+
+#[test]
+fn whatever_a_write_runs_is_asked_for_however_deep_it_is() {
+    let (broker, _database) = shop();
+    let mut dev = broker.wire("dev", "shop", &broker.token("dev", "devs"));
+    for sql in [
+        "INSERT INTO d1 (id) VALUES (1) RETURNING v",
+        "ALTER TABLE plain ADD COLUMN w peeked",
+        "INSERT INTO d2 VALUES (1, 'a')",
+        "SELECT 'a'::outer_text",
+        "INSERT INTO d3 VALUES (1, '{a}')",
+        "SELECT '{a}'::inner_text[]",
+        "SELECT '{a}'::_outer_text",
+        "INSERT INTO d4 VALUES (1, '(1,a)')",
+        "SELECT '(1,a)'::pair",
+        "INSERT INTO d5 VALUES (1, 'a')",
+        "SELECT 'a'::casting",
+        "INSERT INTO d6 VALUES (1, '[a,b]')",
+        "SELECT '[a,b]'::span",
+        "INSERT INTO d7 VALUES (1, '(1,a)')",
+        "INSERT INTO d8 (id) VALUES (1)",
+        "INSERT INTO keyed_parts VALUES (1)",
+        "INSERT INTO keyed_part VALUES (1)",
+        "UPDATE houses SET id = 20 WHERE id = 2",
+        "DELETE FROM houses WHERE id = 2",
+        "MERGE INTO houses USING plain ON true WHEN MATCHED THEN DELETE",
+    ] {
+        let refused = dev.query(sql).refused("42501");
+        assert!(refused.message.contains("call") || refused.detail.contains("default-deny"), "{sql}: {refused:?}");
+    }
+    let _added = dev.query("INSERT INTO houses VALUES (3)").ok();
+}
+
+#[test]
+fn triggers_that_somebody_else_makes_or_disables_are_known_soon() {
+    let (broker, database) = shop();
+    let mut dev = broker.wire("dev", "shop", &broker.token("dev", "devs"));
+    let first = "CREATE TRIGGER first BEFORE DELETE ON plain FOR EACH ROW EXECUTE FUNCTION fill()";
+    let _made = database.run(&format!("{first}; ALTER TABLE plain DISABLE TRIGGER first"));
+    let mut writes = || dev.query("INSERT INTO plain VALUES (2, 'x') ON CONFLICT DO NOTHING").error().is_none();
+    until(SOON, "the disabled trigger to be known", || writes().then_some(()));
+    let _made = database.run("CREATE TRIGGER late BEFORE INSERT ON plain FOR EACH ROW EXECUTE FUNCTION fill()");
+    until(SOON, "the new trigger to be known", || (!writes()).then_some(()));
+    let _made = database.run("ALTER TABLE plain DISABLE TRIGGER late");
+    until(SOON, "the trigger to be known as disabled", || writes().then_some(()));
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use sluice_model::Transform;
 
 use crate::{
-    Analysis, Catalog, ColumnMask, ColumnRow, FunctionRow, NoPrepared, OperatorRow, RelationRow, Rows, RunRow,
-    Sensitive, TypeRow, TypeRunRow, Unreadable, Usage, Verb, analyze, rewrite,
+    Analysis, Catalog, ColumnMask, ColumnRow, ForeignKeyRow, FunctionRow, NoPrepared, OperatorRow, RelationRow, Rows,
+    RunRow, Sensitive, TypeRow, TypeRunRow, Unreadable, Usage, Verb, analyze, rewrite,
 };
 
 pub(super) const CUSTOMERS: u32 = 20_001;
@@ -128,7 +128,20 @@ pub(super) fn catalog() -> Catalog {
         function: function.into(),
     };
     rows.0.type_runs.extend([checked("probe", "pg_read_file"), checked("short", "length")]);
-    rows.0.references.extend([(20_015, ORDERS), (20_016, 20_015), (20_015, 20_015)]);
+    let key = |relation, referenced, on_delete, on_update| ForeignKeyRow { relation, referenced, on_delete, on_update };
+    rows.0.references.extend([
+        key(20_015, ORDERS, 'a', 'r'),
+        key(20_016, 20_015, 'a', 'a'),
+        key(20_015, 20_015, 'a', 'a'),
+        // Of a house its doors go, of a door its locks lose it; a lock follows the number of its door.
+        key(20_022, 20_021, 'c', 'r'),
+        key(20_023, 20_022, 'n', 'c'),
+        key(20_021, 20_023, 'a', 'd'),
+    ]);
+    rows.relation(20_021, "public", "houses", 'r', &[("id", INT.0, INT.1)]);
+    rows.relation(20_022, "public", "doors", 'r', &[("house", INT.0, INT.1)]);
+    rows.relation(20_023, "public", "locks", 'r', &[("door", INT.0, INT.1)]);
+    rows.0.runs.extend([runs(20_021, "of", "houses"), runs(20_022, "of", "doors"), runs(20_023, "of", "locks")]);
     rows.functions(
         "public",
         false,

@@ -254,3 +254,27 @@ fn catalog_changes_and_sensitive_touches() {
     assert_eq!(of("ALTER TABLE customers ADD x int"), (true, true));
     assert_eq!(of("INSERT INTO customers (id) VALUES (1)"), (false, true));
 }
+
+#[test]
+fn what_foreign_keys_change_runs_too() {
+    let (houses, doors, locks) = ("call of.houses()", "call of.doors()", "call of.locks()");
+    let called = |sql: &str| {
+        let all = spelled(&world().analyze(sql).unwrap());
+        let calls = all.split(", ").filter(|access| access.starts_with("call ") || access.starts_with("refused"));
+        calls.map(str::to_owned).collect::<Vec<_>>()
+    };
+    for (sql, expected) in [
+        ("INSERT INTO houses VALUES (1)", &[houses][..]),
+        ("UPDATE houses SET id = 2", &[houses]),
+        ("DELETE FROM houses", &[doors, houses, locks]),
+        ("UPDATE doors SET house = 2", &[doors, houses, locks]),
+        ("DELETE FROM doors", &[doors, houses, locks]),
+        ("INSERT INTO doors VALUES (1) ON CONFLICT (house) DO UPDATE SET house = 2", &[doors, houses, locks]),
+        ("MERGE INTO doors USING marker ON true WHEN MATCHED THEN DELETE", &[doors, houses, locks]),
+        ("DELETE FROM locks", &[locks]),
+        ("UPDATE locks SET door = 2", &[houses, locks]),
+        ("TRUNCATE locks", &[locks]),
+    ] {
+        assert_eq!(called(sql), expected, "{sql}");
+    }
+}

@@ -34,7 +34,7 @@ impl<'a> Walk<'a> {
                 self.found.row_changing = true;
                 target.iter().filter_map(|entry| entry.relation).for_each(|relation| {
                     self.access(Verb::Write, super::relation::table(relation));
-                    self.runs(relation);
+                    self.runs(relation, &[]);
                 });
                 let scope = Scope::default();
                 let scope = scope.below(target.into_iter().map(Into::into).collect());

@@ -343,13 +343,13 @@ impl<'a> Walk<'a> {
         self.found.row_changing = true;
         self.found.no_where = true;
         let named = self.written(&truncate.relations);
-        named.iter().for_each(|relation| self.runs(relation));
+        named.iter().for_each(|relation| self.runs(relation, &[]));
         if truncate.behavior == DropBehavior::DropCascade as i32 {
             let all = named.iter().flat_map(|relation| self.catalog.dependents().truncated_with(relation.oid));
             let all: BTreeSet<u32> = all.collect();
             for relation in all.into_iter().filter_map(|oid| self.catalog.relation_by_oid(oid)) {
                 self.access(Verb::Write, super::relation::table(relation));
-                self.runs(relation);
+                self.runs(relation, &[]);
                 self.found.relations.insert((relation.schema.clone(), relation.name.clone()));
             }
         }

@@ -13,9 +13,10 @@ use super::mention::Name;
 use super::relation::table;
 use super::scope::{Entry, Row, Scope};
 use super::taint::Taint;
-use crate::Relation;
 use crate::access::{Object, Usage, Verb};
 use crate::analysis::{Kind, Reason};
+use crate::dependents::Follows;
+use crate::{Relation, RelationKind};
 
 impl<'a> Walk<'a> {
     pub(super) fn changes_rows(&mut self, kind: Kind) {
@@ -27,7 +28,8 @@ impl<'a> Walk<'a> {
         self.changes_rows(Kind::Insert);
         let ctes = self.with(insert.with_clause.as_ref(), outer);
         let scope = Scope { parent: Some(outer), entries: Vec::new(), ctes };
-        let target = self.changed(insert.relation.as_ref());
+        let conflicts = insert.on_conflict_clause.is_some();
+        let target = self.changed(insert.relation.as_ref(), if conflicts { &[Follows::Change] } else { &[] });
         let inner = scope.below(target.iter().cloned().collect());
         self.assigned(&insert.cols, &inner);
         match insert.select_stmt.as_deref().map(|query| query.node.as_ref()) {
@@ -85,7 +87,7 @@ impl<'a> Walk<'a> {
         self.found.no_where |= update.where_clause.is_none();
         let ctes = self.with(update.with_clause.as_ref(), outer);
         let scope = Scope { parent: Some(outer), entries: Vec::new(), ctes };
-        let target = self.changed(update.relation.as_ref());
+        let target = self.changed(update.relation.as_ref(), &[Follows::Change]);
         let from = self.from(&update.from_clause, &scope);
         let scope = scope.below(target.iter().cloned().chain(from.entries).collect());
         self.assigned(&update.target_list, &scope);
@@ -98,7 +100,7 @@ impl<'a> Walk<'a> {
         self.found.no_where |= delete.where_clause.is_none();
         let ctes = self.with(delete.with_clause.as_ref(), outer);
         let scope = Scope { parent: Some(outer), entries: Vec::new(), ctes };
-        let target = self.changed(delete.relation.as_ref());
+        let target = self.changed(delete.relation.as_ref(), &[Follows::Deletion]);
         let using = self.from(&delete.using_clause, &scope);
         let scope = scope.below(target.iter().cloned().chain(using.entries).collect());
         delete.where_clause.iter().for_each(|condition| self.judge(condition, &scope));
@@ -109,7 +111,7 @@ impl<'a> Walk<'a> {
         self.changes_rows(Kind::Merge);
         let ctes = self.with(merge.with_clause.as_ref(), outer);
         let scope = Scope { parent: Some(outer), entries: Vec::new(), ctes };
-        let target = self.changed(merge.relation.as_ref());
+        let target = self.changed(merge.relation.as_ref(), &[Follows::Deletion, Follows::Change]);
         let source = match merge.source_relation.as_deref() {
             Some(source) => self.item(source, &[], &scope),
             None => {
@@ -131,11 +133,11 @@ impl<'a> Walk<'a> {
         self.returning(merge.returning_clause.as_ref(), target.as_ref(), &source.row, &scope)
     }
 
-    fn changed(&mut self, relation: Option<&'a RangeVar>) -> Option<Rc<Entry<'a>>> {
+    fn changed(&mut self, relation: Option<&'a RangeVar>, done: &[Follows]) -> Option<Rc<Entry<'a>>> {
         match relation {
             Some(relation) => {
                 let target = self.target(relation, Verb::Write)?;
-                target.relation.iter().for_each(|relation| self.runs(relation));
+                target.relation.iter().for_each(|relation| self.runs(relation, done));
                 Some(Rc::new(target))
             }
             None => {
@@ -145,9 +147,10 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Triggers, defaults and checks of a relation whose rows change run with it. Where columns are tagged, whoever writes is asked for
-    /// what they call, as in a query: it may bring values from anywhere.
-    pub(super) fn runs(&mut self, relation: &'a Relation) {
+    /// Triggers, defaults and checks of a relation whose rows change run with it, and those of the relations whose rows foreign keys
+    /// change then. Where columns are tagged, whoever writes is asked for what they call, as in a query: it may bring values from
+    /// anywhere.
+    pub(super) fn runs(&mut self, relation: &'a Relation, done: &[Follows]) {
         if self.sensitive.is_empty() {
             return;
         }
@@ -158,12 +161,27 @@ impl<'a> Walk<'a> {
                 continue;
             }
             written.extend(self.sensitive.view(oid).into_iter().flat_map(|view| &view.reads));
-            for (schema, function) in self.catalog.dependents().run_by(oid) {
-                if (&**schema, &**function) == ("pg_catalog", "set_config") {
-                    self.refuse(Reason::PinnedSetting, None);
+            // A row that changes may move from one part to another: it is deleted and written again.
+            let known = self.catalog.relation_by_oid(oid);
+            let moves =
+                done.contains(&Follows::Change) && known.is_some_and(|known| known.kind == RelationKind::Partitioned);
+            let done = if moves { &[Follows::Deletion, Follows::Change] } else { done };
+            self.run_by(oid);
+            for followed in self.catalog.dependents().follow(oid, done) {
+                if self.catalog.relation_by_oid(followed).is_none_or(|known| known.has_rules) {
+                    self.refuse(Reason::RelationRule, None);
                 }
-                self.access(Verb::Call, Object::Function(schema.clone(), function.clone()));
+                self.run_by(followed);
             }
+        }
+    }
+
+    fn run_by(&mut self, oid: u32) {
+        for (schema, function) in self.catalog.dependents().run_by(oid) {
+            if (&**schema, &**function) == ("pg_catalog", "set_config") {
+                self.refuse(Reason::PinnedSetting, None);
+            }
+            self.access(Verb::Call, Object::Function(schema.clone(), function.clone()));
         }
     }
 
