@@ -65,8 +65,10 @@ pub struct ColumnRow {
 pub struct FunctionRow {
     pub schema: String,
     pub name: String,
-    /// Part of an extension, immutable or known to be harmless, and neither aggregate nor procedure.
+    /// Part of an extension, and immutable or known to be harmless; or what the server made itself with a type.
     pub safe: bool,
+    /// One of this name is part of an extension.
+    pub extension: bool,
     /// Returns one text, bytes or JSON.
     pub texts: bool,
 }
@@ -76,6 +78,7 @@ pub struct FunctionRow {
 pub(crate) struct Function {
     pub(crate) schema: String,
     pub(crate) safe: bool,
+    pub(crate) extension: bool,
     pub(crate) texts: bool,
 }
 
@@ -223,8 +226,8 @@ impl Catalog {
             relation.columns.sort_by_key(|column| column.attnum);
         }
         for row in rows.functions {
-            let FunctionRow { schema, name, safe, texts } = row;
-            catalog.functions.entry(name).or_default().push(Function { schema, safe, texts });
+            let FunctionRow { schema, name, safe, extension, texts } = row;
+            catalog.functions.entry(name).or_default().push(Function { schema, safe, extension, texts });
         }
         for row in rows.operators {
             let OperatorRow { schema, name, safe, left, right } = row;
@@ -359,6 +362,12 @@ impl Catalog {
     /// User functions of a name.
     pub(crate) fn functions(&self, name: &str) -> &[Function] {
         self.functions.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// The names of user functions of a schema.
+    pub(crate) fn functions_of(&self, schema: &str) -> impl Iterator<Item = &str> {
+        let all = self.functions.iter().filter(move |(_, own)| own.iter().any(|own| own.schema == schema));
+        all.map(|(name, _)| name.as_str())
     }
 
     /// User operators of a name.

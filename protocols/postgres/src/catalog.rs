@@ -69,15 +69,40 @@ const REFERENCES: &str = "
 SELECT k.conrelid, k.confrelid, k.confdeltype::pg_catalog.text, k.confupdtype::pg_catalog.text
 FROM pg_catalog.pg_constraint k WHERE k.contype = 'f'";
 
-/// By name: one overload that is not harmless makes the name so. What makes an identifier out of nothing is harmless, too. Functions that an administrator put into `pg_catalog` count as well.
+/// By name: one overload that is not harmless makes the name so. What makes an identifier out of nothing is harmless, too, an
+/// aggregate as far as what it is made of is, and what the server makes of its own with a range type, as far as nobody's code decides
+/// about its values. Functions that an administrator put into `pg_catalog` count as well.
 const FUNCTIONS: &str = "
+WITH extended AS MATERIALIZED (
+  SELECT d.objid AS oid FROM pg_catalog.pg_depend d
+  WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.deptype = 'e'
+), steady AS MATERIALIZED (
+  SELECT p.oid FROM pg_catalog.pg_proc p LEFT JOIN extended ON extended.oid = p.oid
+  WHERE p.prokind = 'f' AND p.provolatile = 'i' AND (p.oid < 16384 OR extended.oid IS NOT NULL)
+), made AS MATERIALIZED (
+  SELECT d.objid AS oid FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_depend t
+      ON t.classid = 'pg_catalog.pg_type'::pg_catalog.regclass AND t.objid = d.refobjid AND t.deptype = 'i'
+        AND t.refclassid = 'pg_catalog.pg_type'::pg_catalog.regclass
+      OR t.classid = d.classid AND t.objid = d.objid AND t.objsubid = d.objsubid
+        AND t.refclassid = d.refclassid AND t.refobjid = d.refobjid
+    JOIN pg_catalog.pg_range r ON r.rngtypid IN (d.refobjid, t.refobjid)
+  WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.deptype = 'i'
+    AND d.refclassid = 'pg_catalog.pg_type'::pg_catalog.regclass
+    AND r.rngsubtype < 16384 AND r.rngsubopc < 16384 AND r.rngcanonical = 0
+)
 SELECT n.nspname::pg_catalog.text, p.proname::pg_catalog.text,
-  pg_catalog.bool_and(p.prokind = 'f' AND EXISTS (
-    SELECT FROM pg_catalog.pg_depend d
-    WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND d.deptype = 'e')
-    AND (p.provolatile = 'i' OR p.proname IN ('uuid_generate_v1', 'uuid_generate_v1mc', 'uuid_generate_v4', 'gen_random_uuid'))),
+  pg_catalog.bool_and(made.oid IS NOT NULL OR extended.oid IS NOT NULL AND CASE p.prokind
+    WHEN 'f' THEN p.provolatile = 'i' OR p.proname IN ('uuid_generate_v1', 'uuid_generate_v1mc', 'uuid_generate_v4', 'gen_random_uuid')
+    WHEN 'a' THEN NOT EXISTS (
+      SELECT FROM pg_catalog.unnest(ARRAY[a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggserialfn, a.aggdeserialfn,
+        a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn]::pg_catalog.oid[]) AS part (oid)
+      WHERE part.oid <> 0 AND part.oid NOT IN (SELECT steady.oid FROM steady))
+    ELSE false END),
+  pg_catalog.bool_or(extended.oid IS NOT NULL),
   pg_catalog.bool_and(NOT p.proretset AND p.prorettype IN (17, 25, 114, 1043, 3802))
 FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+  LEFT JOIN extended ON extended.oid = p.oid LEFT JOIN pg_catalog.pg_aggregate a ON a.aggfnoid = p.oid
+  LEFT JOIN (SELECT DISTINCT made.oid FROM made) made ON made.oid = p.oid
 WHERE p.oid >= 16384 AND n.nspname !~ '^pg_(toast_)?temp_'
 GROUP BY 1, 2";
 
@@ -152,7 +177,13 @@ fn column(row: &Row) -> Result<ColumnRow, tokio_postgres::Error> {
 }
 
 fn function(row: &Row) -> Result<FunctionRow, tokio_postgres::Error> {
-    Ok(FunctionRow { schema: row.try_get(0)?, name: row.try_get(1)?, safe: row.try_get(2)?, texts: row.try_get(3)? })
+    Ok(FunctionRow {
+        schema: row.try_get(0)?,
+        name: row.try_get(1)?,
+        safe: row.try_get(2)?,
+        extension: row.try_get(3)?,
+        texts: row.try_get(4)?,
+    })
 }
 
 fn operator(row: &Row) -> Result<OperatorRow, tokio_postgres::Error> {

@@ -168,6 +168,57 @@ fn whatever_a_write_runs_is_asked_for_however_deep_it_is() {
 }
 
 #[test]
+fn whoever_defines_puts_no_code_in_the_place_of_what_others_run() {
+    let (broker, database) = shop();
+    let _made = database.run(
+        "CREATE FUNCTION diff(a float8, b float8) RETURNS float8 IMMUTABLE LANGUAGE sql AS $$ SELECT a - b $$;\
+         CREATE TYPE kept AS RANGE (SUBTYPE = int4)",
+    );
+    let mut dev = broker.wire("dev", "shop", &broker.token("dev", "devs"));
+    let body = "RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO plain SELECT 9, email FROM customers; RETURN NEW; END $$";
+    let before = database.truth("SELECT array_agg(xmin ORDER BY oid) FROM pg_proc WHERE oid > 16384");
+    for sql in [
+        format!("CREATE OR REPLACE FUNCTION fill() {body}").as_str(),
+        "ALTER FUNCTION fill() SET search_path TO dev",
+        "ALTER FUNCTION fill() SECURITY DEFINER",
+        "ALTER FUNCTION fill() RENAME TO filled_up",
+        "ALTER FUNCTION fill() SET SCHEMA dev",
+        "DROP FUNCTION peek() CASCADE",
+        "CREATE FUNCTION lower(varchar) RETURNS text LANGUAGE sql AS $$ SELECT max(email) FROM customers $$",
+        "CREATE TYPE spread AS RANGE (SUBTYPE = float8, SUBTYPE_DIFF = diff)",
+        "CREATE OPERATOR <-> (LEFTARG = float8, RIGHTARG = float8, FUNCTION = diff)",
+    ] {
+        let _denied = dev.query(sql).refused("42501");
+    }
+    assert_eq!(database.truth("SELECT array_agg(xmin ORDER BY oid) FROM pg_proc WHERE oid > 16384"), before);
+    for sql in [
+        "CREATE OR REPLACE FUNCTION dev.own() RETURNS int STABLE LANGUAGE sql AS $$ SELECT 1 $$",
+        "CREATE TYPE dev.spread AS RANGE (SUBTYPE = float8, SUBTYPE_DIFF = float8mi)",
+        "CREATE TABLE dev.spreads (of dev.spread)",
+        "INSERT INTO dev.spreads VALUES ('[1,2]')",
+        "SELECT of && '[1,3]'::dev.spread, kept(1, 2) FROM dev.spreads",
+    ] {
+        let _done = dev.query(sql).ok();
+    }
+    let mut filler = broker.wire("fil", "shop", &broker.token("fil", "fillers"));
+    let _not_theirs = filler.query(&format!("CREATE OR REPLACE FUNCTION fill() {body}")).refused("42501");
+}
+
+#[test]
+fn aggregates_of_extensions_are_harmless_where_their_parts_are() {
+    let (broker, database) = shop();
+    let _made = database.run(
+        "CREATE EXTENSION citext; CREATE FUNCTION taking(int, int) RETURNS int IMMUTABLE LANGUAGE sql AS $$ SELECT $1 $$;\
+         CREATE AGGREGATE own(int) (SFUNC = taking, STYPE = int)",
+    );
+    let mut dev = broker.wire("dev", "shop", &broker.token("dev", "devs"));
+    assert_eq!(dev.query("SELECT max(id), min(id) FROM plain").ok().rows().len(), 1);
+    assert_eq!(dev.query("SELECT max('a'::citext)").ok().rows(), [[Some("a".to_owned())]]);
+    assert_eq!(dev.query("SELECT max(email) FROM customers").ok().rows(), [[Some("***".to_owned())]]);
+    let _denied = dev.query("SELECT own(id) FROM plain").refused("42501");
+}
+
+#[test]
 fn triggers_that_somebody_else_makes_or_disables_are_known_soon() {
     let (broker, database) = shop();
     let mut dev = broker.wire("dev", "shop", &broker.token("dev", "devs"));

@@ -56,7 +56,8 @@ impl Builder {
     }
 
     fn functions(&mut self, schema: &str, safe: bool, names: &str) {
-        let row = |name: &str| FunctionRow { schema: schema.into(), name: name.into(), safe, texts: safe };
+        let row =
+            |name: &str| FunctionRow { schema: schema.into(), name: name.into(), safe, extension: safe, texts: safe };
         self.0.functions.extend(names.split(' ').map(row));
     }
 }

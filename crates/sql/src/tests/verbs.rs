@@ -278,3 +278,22 @@ fn what_foreign_keys_change_runs_too() {
         assert_eq!(called(sql), expected, "{sql}");
     }
 }
+
+#[test]
+fn functions_that_are_changed_are_asked_for_as_calls_where_columns_are_tagged() {
+    let replaces = "CREATE OR REPLACE FUNCTION purge_orders() RETURNS int STABLE LANGUAGE sql AS 'SELECT 1'";
+    check(replaces, &expect!["define target, call public.purge_orders()"]);
+    let alters = "ALTER FUNCTION purge_orders() STABLE";
+    check(alters, &expect!["define target, call public.purge_orders()"]);
+    check(
+        "ALTER FUNCTION digest(text, text) STABLE",
+        &expect!["define target, administer target, call public.digest()"],
+    );
+    check("DROP FUNCTION IF EXISTS fresh()", &expect!["define target"]);
+    let extends = "CREATE OR REPLACE FUNCTION digest(text, text) RETURNS text LANGUAGE sql AS 'SELECT $1'";
+    check(extends, &expect!["define target, administer target, call public.digest()"]);
+    for sql in [replaces, alters, "DROP FUNCTION purge_orders()", "ALTER FUNCTION purge_orders() RENAME TO lower"] {
+        let untagged = analyze(sql, &world().catalog, &Sensitive::default(), &NoPrepared).unwrap();
+        assert_eq!(spelled(&untagged), "define target", "{sql}");
+    }
+}

@@ -1,5 +1,6 @@
 //! Statements that create, change or drop objects, or look after the server.
 
+mod functions;
 mod kinds;
 mod parts;
 

@@ -58,7 +58,13 @@ impl World {
         for (name, safe) in
             [("customer_line", false), ("get_customer", false), ("purge_orders", false), ("digest", true)]
         {
-            rows.functions.push(FunctionRow { schema: "public".into(), name: name.into(), safe, texts: safe });
+            rows.functions.push(FunctionRow {
+                schema: "public".into(),
+                name: name.into(),
+                safe,
+                extension: safe,
+                texts: safe,
+            });
         }
         let catalog = Catalog::build(rows, 1).unwrap();
         let sensitive = Sensitive::resolve(&catalog, &["*.customers.email", "*.customers.ssn"]).unwrap();

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use pg_query::protobuf::{
-    AlterTableCmd, AlterTableStmt, ColumnDef, Constraint, CreateFunctionStmt, CreateSchemaStmt, CreateStmt,
-    CreateTrigStmt, IndexElem, PartitionBoundSpec, PublicationObjSpec, RangeVar, RuleStmt, TypeName,
+    AlterTableCmd, AlterTableStmt, ColumnDef, Constraint, CreateSchemaStmt, CreateStmt, CreateTrigStmt, IndexElem,
+    PartitionBoundSpec, PublicationObjSpec, RangeVar, RuleStmt, TypeName,
 };
 use pg_query::{Node, NodeEnum};
 
@@ -14,7 +14,7 @@ use crate::analysis::Reason;
 use crate::walk::implied::Type;
 use crate::walk::relation::table;
 use crate::walk::scope::{Entry, Field, Row, Scope};
-use crate::walk::{Taint, Walk, word, words};
+use crate::walk::{Taint, Walk, words};
 
 /// Words for an integer column with a sequence, which are no types
 /// (<https://www.postgresql.org/docs/current/datatype-numeric.html#DATATYPE-SERIAL>).
@@ -60,10 +60,12 @@ impl<'a> Walk<'a> {
             NodeEnum::CreateTrigStmt(stmt) => self.trigger(stmt),
             NodeEnum::RuleStmt(stmt) => self.rule(stmt),
             NodeEnum::CreateFunctionStmt(stmt) => self.new_function(stmt),
-            // A function of an extension counts as harmless where it is immutable.
-            NodeEnum::AlterFunctionStmt(stmt) if sets(&stmt.actions, "volatility") => {
-                self.access(Verb::Administer, Object::Target);
-            }
+            NodeEnum::AlterFunctionStmt(stmt) => self.changes_function(stmt),
+            NodeEnum::RenameStmt(stmt) => self.renames(stmt),
+            NodeEnum::AlterObjectSchemaStmt(stmt) => self.moves(stmt),
+            NodeEnum::DropStmt(stmt) => self.drops(stmt),
+            NodeEnum::DefineStmt(stmt) => self.defines_by_functions(stmt),
+            NodeEnum::CreateRangeStmt(stmt) => self.new_range(stmt),
             // From now on values become others through it, wherever they meet.
             NodeEnum::CreateCastStmt(stmt) => {
                 stmt.func.iter().for_each(|function| self.called_by_name(&function.objname));
@@ -236,29 +238,7 @@ impl<'a> Walk<'a> {
         });
     }
 
-    /// What the body does is asked of whoever calls it; the defaults of its parameters run with the call.
-    fn new_function(&mut self, stmt: &'a CreateFunctionStmt) {
-        for parameter in &stmt.parameters {
-            match parameter.node.as_ref() {
-                Some(NodeEnum::FunctionParameter(parameter)) => {
-                    parameter.defexpr.iter().for_each(|value| self.judge(value, &Scope::default()));
-                }
-                _ => drop(self.misunderstood()),
-            }
-        }
-        let name = stmt.funcname.last().and_then(word).unwrap_or_default();
-        let known = self.catalog.functions(name);
-        // It may take the place of an extension's, which counts as harmless.
-        let replaced = known.iter().any(|known| known.safe) || !known.is_empty() && sets(&stmt.options, "volatility");
-        if stmt.replace && replaced {
-            self.access(Verb::Administer, Object::Target);
-        }
-        if let Some(body) = stmt.sql_body.as_deref() {
-            self.unheard(|walk| walk.body(body));
-        }
-    }
-
-    fn body(&mut self, node: &'a Node) {
+    pub(super) fn body(&mut self, node: &'a Node) {
         match node.node.as_ref() {
             Some(NodeEnum::List(list)) => list.items.iter().for_each(|item| self.body(item)),
             Some(NodeEnum::ReturnStmt(stmt)) => {
@@ -269,7 +249,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Walks what is not run now, and cannot be run without being asked for: only its names are kept.
-    fn unheard(&mut self, walk: impl FnOnce(&mut Self)) {
+    pub(super) fn unheard(&mut self, walk: impl FnOnce(&mut Self)) {
         let outside = std::mem::take(&mut self.found);
         walk(self);
         let inside = std::mem::replace(&mut self.found, outside);
@@ -293,15 +273,6 @@ impl<'a> Walk<'a> {
         self.creating = outside;
     }
 
-    /// A function that will be called by what is defined.
-    fn called_by_name(&mut self, name: &'a [Node]) {
-        match words(name).as_deref() {
-            Some([name]) => self.called_in_path(name),
-            Some([schema, name]) => self.access(Verb::Call, Object::Function((*schema).into(), (*name).into())),
-            _ => drop(self.misunderstood()),
-        }
-    }
-
     /// The rows of a relation, with what a definition adds to it.
     fn rows_of(&self, relation: Option<&'a RangeVar>, added: &'a [Node]) -> Scope<'a, 'a> {
         let entries = relation.map(|of| self.named_row(&of.relname, relation, added)).into_iter().collect();
@@ -323,9 +294,4 @@ fn new_field(part: &Node) -> Option<Field<'_>> {
         }
         _ => None,
     }
-}
-
-/// An option of this name is among them.
-fn sets(options: &[Node], name: &str) -> bool {
-    options.iter().any(|option| matches!(&option.node, Some(NodeEnum::DefElem(option)) if option.defname == name))
 }
