@@ -58,6 +58,8 @@ impl<F: Fn(&Told, &mut Peer) + Send + Sync + 'static> Answer for F {}
 struct Shared {
     told: Mutex<Vec<Told>>,
     connections: Mutex<usize>,
+    /// Connections whose conversation is over.
+    over: Mutex<usize>,
     stopped: Mutex<bool>,
 }
 
@@ -96,7 +98,10 @@ impl Mock {
                 }
                 let number = for_all.next_connection();
                 let (shared, ways) = (Arc::clone(&for_all), Arc::clone(&ways));
-                let serve = move || converse(number, stream, &shared, &ways.0, &ways.1);
+                let serve = move || {
+                    converse(number, stream, &shared, &ways.0, &ways.1);
+                    *lock(&shared.over) += 1;
+                };
                 let _thread = std::thread::Builder::new().stack_size(STACK).spawn(serve).expect("a thread");
             }
         };
@@ -126,6 +131,14 @@ impl Mock {
     #[must_use]
     pub fn connections(&self) -> usize {
         *lock(&self.shared.connections)
+    }
+
+    /// Waits until every connection is over, and tells every request so far: no more can come of them.
+    #[must_use]
+    pub fn told_at_last(&self) -> Vec<Told> {
+        crate::wait::until(crate::wait::SOON, "the end of every connection", || {
+            (*lock(&self.shared.over) == self.connections()).then(|| self.told())
+        })
     }
 
     /// Waits for a number of requests.

@@ -116,6 +116,11 @@ impl Inlet {
         Poll::Pending
     }
 
+    /// Whether hyper has let go of its end.
+    pub(crate) fn is_gone(&self) -> bool {
+        lock(&self.0).gone
+    }
+
     /// Ready once hyper has let go of its end: the body was taken whole, or nobody wants it any more.
     pub(crate) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut pipe = lock(&self.0);

@@ -24,3 +24,4 @@ mod stand;
 mod suite;
 mod tls;
 mod tokens;
+mod uploads;

@@ -27,7 +27,7 @@ use crate::stand::{Stand, echo, model};
 type Client = SendRequest<Full<Bytes>>;
 
 /// Runs a client that does several things at once.
-fn running<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn running<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.unwrap_or_else(|error| unreachable(&error)).block_on(async {
         let limit = Duration::from_secs(60);
@@ -36,12 +36,12 @@ fn running<T>(future: impl Future<Output = T>) -> T {
 }
 
 #[expect(clippy::panic, reason = "tests")]
-fn unreachable<T>(error: &dyn std::error::Error) -> T {
+pub(crate) fn unreachable<T>(error: &dyn std::error::Error) -> T {
     panic!("{error}: {:?}", error.source())
 }
 
 /// A TLS connection that offers these application protocols.
-async fn tls(stand: &Stand, offered: &[&[u8]]) -> TlsStream<TcpStream> {
+pub(crate) async fn tls(stand: &Stand, offered: &[&[u8]]) -> TlsStream<TcpStream> {
     let mut roots = RootCertStore::empty();
     let authority = stand.broker.folder().join("var/tls/ca.pem");
     let certificates = CertificateDer::pem_file_iter(authority).unwrap_or_else(|error| unreachable(&error));

@@ -27,6 +27,9 @@ pub(crate) type Answer = http::Response<Outlet>;
 pub(crate) struct ClientLink {
     head: Option<Box<Request>>,
     body: Option<Incoming>,
+    /// How long the body is going to be, and how much of it came.
+    announced: Length,
+    came: u64,
     /// How long the body may be waited for in all, and the wait once it has begun.
     patience: Duration,
     late: Option<Pin<Box<Sleep>>>,
@@ -52,8 +55,10 @@ impl ClientLink {
         version: Version,
     ) -> Self {
         Self {
+            announced: head.body,
             head: Some(Box::new(head)),
             body: Some(body),
+            came: 0,
             patience: Duration::MAX,
             late: None,
             answer: Some(answer),
@@ -96,15 +101,42 @@ impl ClientLink {
             match ready!(Pin::new(&mut *body).poll_frame(cx)) {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(bytes) if bytes.is_empty() => {}
-                    Ok(bytes) => return Poll::Ready(Ok(Some(Frame::Data(bytes)))),
+                    Ok(bytes) => {
+                        self.came = self.came.saturating_add(bytes.len() as u64);
+                        return Poll::Ready(Ok(Some(Frame::Data(bytes))));
+                    }
                     Err(_) => return Poll::Ready(Err(Violation::client("trailers are not accepted").into())),
                 },
                 Some(Err(error)) => return Poll::Ready(Err(broken(&error))),
                 None => {
+                    let is_whole = self.is_whole();
                     self.body = None;
-                    return Poll::Ready(Ok(Some(Frame::End)));
+                    return Poll::Ready(if is_whole { Ok(Some(Frame::End)) } else { Err(torn()) });
                 }
             }
+        }
+    }
+
+    /// Whether a body of which hyper has no more has ended.
+    ///
+    /// A stream of HTTP/2 that its client resets with `NO_ERROR` has no more either, which only a server may do to one that
+    /// goes on (RFC 9113 §8.1), and neither has any body once hyper gives its connection up.
+    fn is_whole(&self) -> bool {
+        let ended = self.version != Version::HTTP_2 || self.body.as_ref().is_some_and(Incoming::is_end_stream);
+        let complete = match self.announced {
+            Length::None => self.came == 0,
+            Length::Known(bytes) => self.came == bytes,
+            Length::Unknown => true,
+        };
+        ended && complete && !self.has_left()
+    }
+
+    /// Whether hyper wants no answer any more.
+    fn has_left(&self) -> bool {
+        match (&self.inlet, &self.answer) {
+            (Some(inlet), _) => inlet.is_gone(),
+            (None, Some(answer)) => answer.is_closed(),
+            (None, None) => true,
         }
     }
 
@@ -161,10 +193,15 @@ impl ClientLink {
     }
 }
 
+/// A body that its client breaks off: it is told nothing, and the server gets no end.
+fn torn() -> LinkError {
+    LinkError::Io(io::Error::from(io::ErrorKind::UnexpectedEof))
+}
+
 /// A body that cannot be read: the client's fault where it is malformed, else its absence.
 fn broken(error: &hyper::Error) -> LinkError {
     if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
-        return LinkError::Io(io::Error::from(io::ErrorKind::UnexpectedEof));
+        return torn();
     }
     Violation::client("the request body is malformed").into()
 }
