@@ -1,5 +1,6 @@
 //! HTTP and the LLM APIs spoken over it: a strict door, a pure machine per exchange, pooled servers.
 
+mod address;
 mod answer;
 mod blot;
 mod body;

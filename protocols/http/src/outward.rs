@@ -74,15 +74,6 @@ pub(crate) fn has_protected(address: &str, withheld: &Veil) -> bool {
     *withheld.scrub(&all) != *all
 }
 
-/// An address as people and recordings are shown it; `around` is what was seen in it.
-pub(crate) fn shown(address: &str, around: Inside, everything: &Veil) -> String {
-    if around == Inside::Clean || !has_protected(address, everything) {
-        return address.to_owned();
-    }
-    let undone = everything.scrub(&decoded(address)).into_owned();
-    if has_protected(&undone, everything) { "/… (an address with protected values)".to_owned() } else { undone }
-}
-
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]

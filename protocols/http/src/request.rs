@@ -12,6 +12,7 @@ use sluice_model::{
 };
 use sluice_wire::Object;
 
+use crate::address::{shown, told};
 use crate::answer::{Answer, content_type};
 use crate::body::Body;
 use crate::classes::Inside;
@@ -22,7 +23,7 @@ use crate::frame::{Length, Request, Response};
 use crate::gathered::{Gathered, Share, TooMuch};
 use crate::machine::Turned;
 use crate::media::{Media, essence, media};
-use crate::outward::{Outward, decoded, has_protected, shown};
+use crate::outward::{Outward, decoded, has_protected};
 use crate::refusal::Words;
 use crate::schema;
 use crate::served::Served;
@@ -36,6 +37,8 @@ const UNMETERED: Flaw = Flaw::new(
     "a budget of tokens or money applies, and what this request uses up is told to nobody here: ask without \
      `background`, or without hosted tools, with `max_output_tokens` and a model whose `context_tokens` are configured",
 );
+const UNTOLD: Flaw =
+    Flaw::new(400, "invalid_path", "protected values go over so many parts of the path that it cannot be ruled on");
 /// The most bytes of a body that stand in an operation's text: no one is asked to approve a longer one.
 pub(crate) const TEXT_BYTES: usize = 256 * 1024;
 
@@ -170,11 +173,12 @@ fn rest(head: &Request, body: Body, served: &Arc<Served>, share: Share) -> Resul
     let names = query.split('&').filter(|pair| !pair.is_empty());
     let everything = served.classes.everything();
     let names = names.map(|pair| everything.scrub(&decoded(pair.split('=').next().unwrap_or(pair))).into());
+    let path = told(path, outward.around, everything).ok_or_else(|| Words::of_flaw(UNTOLD))?;
     let facts = Facts {
         group: schema::HTTP,
         values: vec![
             ("method", Fact::Text(head.method.as_str().into())),
-            ("path", Fact::Text(shown(path, outward.around, everything).into())),
+            ("path", Fact::Text(path.into())),
             ("query", Fact::Set(names.collect())),
             ("content_type", Fact::Text(essence(content_type(&head.headers)).into())),
             ("body_bytes", Fact::Long(body.length(head))),

@@ -73,7 +73,11 @@ pub const SCHEMA: Schema = Schema {
 
 const HTTP_FACTS: &[FactSpec] = &[
     fact("method", FactType::Text, "GET, POST, …"),
-    fact("path", FactType::Text, "Below the target, beginning with a slash, without the query."),
+    fact(
+        "path",
+        FactType::Text,
+        "Below the target, beginning with a slash, without the query; with escapes of what needs one only.",
+    ),
     fact("query", FactType::Set, "The names of the query's parameters."),
     fact("content_type", FactType::Text, "Of the body, without parameters; empty where there is none."),
     fact("body_bytes", FactType::Long, "The size of the body; -1 where it is not known."),

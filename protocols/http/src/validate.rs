@@ -22,7 +22,8 @@ use crate::flaw::Flaw;
 pub(crate) use fields::is_reserved;
 pub(crate) use forward::{betas, passes_to_client, passes_to_server, steering, to_client, to_server};
 pub(crate) use media::{Media, parameter};
-pub(crate) use query::{Pair, names_credential};
+pub(crate) use path::is_plain as is_plain_in_path;
+pub(crate) use query::{Pair, is_plain as is_plain_in_query, names_credential};
 
 /// The longest path and query together. RFC 9110 §4.1 recommends 8000 octets at least.
 const MAX_TARGET_BYTES: usize = 8192;

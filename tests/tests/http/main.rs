@@ -1,5 +1,6 @@
 //! HTTP end to end: raw sockets and real SDKs, the real binary, servers that misbehave.
 
+mod addresses;
 mod background;
 mod budgets;
 mod bulk;

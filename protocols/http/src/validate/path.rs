@@ -50,7 +50,7 @@ fn decode(raw: &str) -> Result<String, Flaw> {
 }
 
 /// `pchar` without the escape and without `;` (RFC 3986 §3.3 and appendix A).
-fn is_plain(byte: u8) -> bool {
+pub(crate) fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,=:@".contains(&byte)
 }
 

@@ -121,6 +121,6 @@ pub(super) fn octet(bytes: &mut slice::Iter<'_, u8>) -> Option<u8> {
 
 /// What a query may hold (RFC 3986 §3.4) without `;`, which some take for `&`, and with the brackets of lists, which
 /// many clients do not escape.
-fn is_plain(byte: u8) -> bool {
+pub(crate) fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~!$'()*,=:@/?[]".contains(&byte)
 }
