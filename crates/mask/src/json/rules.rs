@@ -39,7 +39,7 @@ pub enum BadRule {
 /// A pattern is a path from the root `$`, or from anywhere with `**`: `$.user.email`, `$.rows[*].ssn`, `**.api_key`.
 /// `*` is any member, `[*]` any item, `[3]` one item, and `.**` in between any steps or none. Names are compared
 /// after unescaping, without ASCII case and without `_` and `-`: `apiKey`, `api_key` and `API-KEY` are one name. A rule
-/// covers the strings, numbers and booleans at its place and everywhere below. Of two rules the one that matched
+/// covers the strings, numbers and booleans at its place and everywhere below, and the names of members below. Of two rules the one that matched
 /// nearer to the leaf counts, then the one that was listed first.
 #[derive(Clone)]
 pub struct KeyRules {
@@ -123,8 +123,8 @@ impl KeyRules {
     #[must_use]
     pub fn matches(&self, leaf: &Leaf<'_>) -> Option<&Tag> {
         match leaf.node().kind() {
-            Kind::Null | Kind::Name | Kind::Array | Kind::Object => None,
-            Kind::String | Kind::Number | Kind::Bool => self.retrace(leaf).tag(),
+            Kind::Null | Kind::Array | Kind::Object => None,
+            Kind::Name | Kind::String | Kind::Number | Kind::Bool => self.retrace(leaf).tag(),
         }
     }
 
@@ -137,7 +137,9 @@ impl KeyRules {
     fn retrace(&self, leaf: &Leaf<'_>) -> Trail<'_> {
         let mut trail = leaf.outer().map_or_else(|| Trail::new(self), |outer| self.retrace(outer).inside());
         trail.enter(None);
-        for step in leaf.steps() {
+        // The last step to a name is that to its value.
+        let beyond = usize::from(leaf.node().kind() == Kind::Name);
+        for step in leaf.steps().take(leaf.containers().count().saturating_sub(beyond)) {
             trail.enter(Some(step));
         }
         trail

@@ -39,20 +39,20 @@ fn a_rule_covers_what_its_pattern_says() {
     let text = r#"{"user":{"email":"e","name":["n",1,true,null]},"rows":[{"ssn":"s0","x":0},{"ssn":"s1"}],"deep":[[{"apiKey":"k"}]]}"#;
     for (pattern, expected) in [
         ("$.user.email", r#"t0="e""#),
-        ("$.user", r#"t0="e" t0="n" t0=1 t0=true"#),
+        ("$.user", r#"t0="email" t0="e" t0="name" t0="n" t0=1 t0=true"#),
         ("$.user.name[1]", "t0=1"),
         ("$.user.name[*]", r#"t0="n" t0=1 t0=true"#),
         ("$.user.*", r#"t0="e" t0="n" t0=1 t0=true"#),
         ("$.rows[*].ssn", r#"t0="s0" t0="s1""#),
-        ("$.rows[1]", r#"t0="s1""#),
+        ("$.rows[1]", r#"t0="ssn" t0="s1""#),
         ("$.rows.*", ""),
-        ("$.rows[*]", r#"t0="s0" t0=0 t0="s1""#),
+        ("$.rows[*]", r#"t0="ssn" t0="s0" t0="x" t0=0 t0="ssn" t0="s1""#),
         ("$[0]", ""),
         ("$.email", ""),
         ("**.email", r#"t0="e""#),
         ("**.api_key", r#"t0="k""#),
         ("**.API-KEY", r#"t0="k""#),
-        ("**[0]", r#"t0="n" t0="s0" t0=0 t0="k""#),
+        ("**[0]", r#"t0="n" t0="ssn" t0="s0" t0="x" t0=0 t0="apiKey" t0="k""#),
         ("$.deep.**.apikey", r#"t0="k""#),
         ("$.user.**.apikey", ""),
         ("$.**.**.ssn", r#"t0="s0" t0="s1""#),
@@ -63,7 +63,7 @@ fn a_rule_covers_what_its_pattern_says() {
         assert_eq!(covered(&[pattern], text), expected, "{pattern}");
     }
     assert_eq!(covered(&["$"], "\"lone\""), "t0=\"lone\"");
-    assert_eq!(covered(&["$"], "[1,null,{\"a\":2}]"), "t0=1 t0=2");
+    assert_eq!(covered(&["$"], "[1,null,{\"a\":2}]"), "t0=1 t0=\"a\" t0=2");
 }
 
 #[test]
@@ -77,8 +77,8 @@ fn names_are_compared_without_case_and_joints() {
 #[test]
 fn the_nearest_rule_counts_and_then_the_first() {
     let text = r#"{"user":{"password":"p","name":"n"}}"#;
-    assert_eq!(covered(&["**.user", "**.password"], text), r#"t1="p" t0="n""#);
-    assert_eq!(covered(&["**.password", "**.user"], text), r#"t0="p" t1="n""#);
+    assert_eq!(covered(&["**.user", "**.password"], text), r#"t0="password" t1="p" t0="name" t0="n""#);
+    assert_eq!(covered(&["**.password", "**.user"], text), r#"t1="password" t0="p" t1="name" t1="n""#);
     assert_eq!(covered(&["$.user.password", "**.password"], text), r#"t0="p""#);
     assert_eq!(covered(&["**.password", "$.user.password"], text), r#"t0="p""#);
 }
@@ -133,10 +133,14 @@ fn leads(parts: &[Part], path: &[Step<'_>]) -> bool {
 
 /// The rule that covers a leaf, found by trying all of them on every part of the path.
 fn expected(patterns: &[String], leaf: &Leaf<'_>) -> Option<usize> {
-    if matches!(leaf.node().kind(), Kind::Name | Kind::Null) {
+    if leaf.node().kind() == Kind::Null {
         return None;
     }
-    let path: Vec<Step<'_>> = leaf.path().collect();
+    let mut path: Vec<Step<'_>> = leaf.path().collect();
+    // A name is covered by what covers its object.
+    if leaf.node().kind() == Kind::Name {
+        path.pop();
+    }
     let covers = |length: usize| {
         let leads = |pattern: &String| leads(&pattern::parse(pattern).unwrap(), path.get(..length).unwrap());
         patterns.iter().position(leads)

@@ -17,8 +17,9 @@ const NESTED: u8 = 3;
 /// Masks a document: the edits are what `mask` wants replaced, by a string.
 ///
 /// `mask` sees every string, every number as its source text, every member name (kind [`Kind::Name`]), and every
-/// boolean that a rule covers; [`Leaf::tag`] is the class of the rule. `None` leaves a leaf as it is, even if it has a
-/// tag: whether a class is masked is for the caller to say.
+/// boolean that a rule covers; [`Leaf::tag`] is the class of the rule, which covers the names below its place too. `None`
+/// leaves a leaf as it is, even if it has a tag: whether a class is masked is for the caller to say. Names that come out
+/// alike get numbers, so that an object has as many members as before.
 ///
 /// A string that is a JSON object or array, or several of them, one a line, is masked inside, at most three levels deep,
 /// and keeps the other bytes of its text. Rules go on into it as if it were the object or array itself, and `$` is its root as well. Repeated names

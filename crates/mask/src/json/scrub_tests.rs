@@ -45,8 +45,35 @@ fn covered_values_become_strings() {
     let text = r#"{"api_key":"k","pin":1234,"ok":true,"none":null,"n":5,"all":{"a":[1,"x",false,null]}}"#;
     assert_eq!(
         masked(&["**.api_key", "**.pin", "**.ok", "**.none", "$.all"], text),
-        r#"{"api_key":"[secret]","pin":"[secret]","ok":"[secret]","none":null,"n":5,"all":{"a":["[secret]","[secret]","[secret]",null]}}"#
+        r#"{"api_key":"[secret]","pin":"[secret]","ok":"[secret]","none":null,"n":5,"all":{"[secret]":["[secret]","[secret]","[secret]",null]}}"#
     );
+}
+
+#[test]
+fn names_below_what_is_covered_are_covered() {
+    for (text, expected) in [
+        (r#"{"api_key":{"K":true}}"#, r#"{"api_key":{"[secret]":"[secret]"}}"#),
+        (
+            r#"{"api_key":{"K":1,"L":null,"M":{"N":{}}},"K":1}"#,
+            r#"{"api_key":{"[secret]":"[secret]","[secret]~2":null,"[secret]~3":{"[secret]":{}}},"K":1}"#,
+        ),
+        (r#"{"api_key":[{"K":1},[{"L":[]}]]}"#, r#"{"api_key":[{"[secret]":"[secret]"},[{"[secret]":[]}]]}"#),
+        (r#"[{"api_key":{"\u004b":1}}]"#, r#"[{"api_key":{"[secret]":"[secret]"}}]"#),
+        (
+            r#"{"out":"{\"api_key\":{\"K\":1}}\n{\"api_key\":[{\"K\":null}]}"}"#,
+            r#"{"out":"{\"api_key\":{\"[secret]\":\"[secret]\"}}\n{\"api_key\":[{\"[secret]\":null}]}"}"#,
+        ),
+        // The name that a rule knows is no secret, and neither is one beside it.
+        (r#"{"api_key":1,"K":{"api_key":2}}"#, r#"{"api_key":"[secret]","K":{"api_key":"[secret]"}}"#),
+        (r#"{"api_key":{"api_key":{"K":3}}}"#, r#"{"api_key":{"[secret]":{"[secret]":"[secret]"}}}"#),
+        // Neither a name that stays nor one that is new stands twice.
+        (
+            r#"{"api_key":{"[secret]":1,"K":2,"[secret]~2":3}}"#,
+            r#"{"api_key":{"[secret]":"[secret]","[secret]~2":"[secret]","[secret]~3":"[secret]"}}"#,
+        ),
+    ] {
+        assert_eq!(masked(&["**.api_key"], text), expected, "{text}");
+    }
 }
 
 #[test]
@@ -123,7 +150,15 @@ fn a_covered_string_that_is_left_is_masked_inside() {
     assert_eq!(edits.apply(), r#"{"user":["{\"pin\":\"***\",\"x\":\"a@b\"}","{no json"]}"#);
     assert_eq!(
         seen,
-        ["- user", r#"contact {"pin":1,"x":"a@b"}"#, "- pin", "secret 1", "- x", "contact a@b", "contact {no json"]
+        [
+            "- user",
+            r#"contact {"pin":1,"x":"a@b"}"#,
+            "contact pin",
+            "secret 1",
+            "contact x",
+            "contact a@b",
+            "contact {no json"
+        ]
     );
 }
 

@@ -76,7 +76,8 @@ impl<'a> Leaf<'a> {
         })
     }
 
-    /// The class of the nearest key rule that covers it, if rules were at work; a name and a `null` have none.
+    /// The class of the nearest key rule that covers it, if rules were at work: of a name, the one that covers its object. A
+    /// `null` has none.
     #[must_use]
     pub fn tag(&self) -> Option<&'a Tag> {
         self.tag
@@ -161,6 +162,7 @@ pub(super) fn traverse<'a>(
                 if let Some(level) = leaf.levels.last_mut() {
                     level.place = Place::Member(index);
                 }
+                leaf.tag = trail.tag();
                 visit(&leaf, &trail);
             }
             Kind::Object | Kind::Array => {
