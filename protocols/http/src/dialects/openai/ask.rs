@@ -6,6 +6,7 @@
 
 mod form;
 mod found;
+mod granted;
 mod models;
 mod outputs;
 mod parts;
@@ -32,6 +33,9 @@ pub(crate) use form::{AskedForm, read_form};
 pub(crate) use models::{Chosen, Model, Models, Prices};
 pub(crate) use outputs::Output;
 pub(super) use parts::{is_id, is_word};
+
+/// The operation whose body is an environment that the vendor hosts.
+const TEMPLATES: &str = "POST /agents/environments/templates";
 
 /// What the configuration of a target says about requests.
 #[derive(Clone, Copy, Debug)]
@@ -202,6 +206,9 @@ pub(crate) fn read<'d>(route: &Route, document: &'d Document, rules: &Rules<'_>)
     let mut reader = Reader::new(document, rules, shape);
     reader.messages = messages_from;
     reader.top(root)?;
+    if route.to_string() == TEMPLATES {
+        reader.hosted(root)?;
+    }
     sources::query(route, root).map_or(Ok(()), |query| reader.found.id(query))?;
     let stream = stream(root)?;
     let usage = usage(root, shape, stream, &mut reader.edits)?;

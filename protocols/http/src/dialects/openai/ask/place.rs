@@ -30,7 +30,7 @@ pub(super) enum Place {
     Url(What),
     /// The name of a service behind which a host stands.
     Service,
-    /// Hosts that a container may reach.
+    /// Hosts that a container or an environment may reach.
     Network,
     /// A file, an image or sound in Base64; in another type of value it is opaque.
     Inline(What),
@@ -69,7 +69,7 @@ pub(super) fn place(name: &str) -> Place {
         "content" => Place::Content,
         "authorization" | "domain_secrets" | "headers" => Place::Credential,
         "connector_id" | "tunnel_id" => Place::Service,
-        "network_policy" => Place::Network,
+        "network" | "network_policy" => Place::Network,
         _ => id(name).or_else(|| fetched(name)).unwrap_or(Place::Plain),
     }
 }

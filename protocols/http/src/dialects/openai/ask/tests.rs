@@ -1,6 +1,7 @@
 //! What requests are understood as, and which are not.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod agents;
 mod form;
 mod hidden;
 mod plain;

@@ -5,7 +5,7 @@ use sluice_mask::json::{Document, Edits, Kind, Node};
 use super::found::Found;
 use super::place::{Place, place};
 use super::sources::Messages;
-use super::{Answer, Approval, Mention, Rules, Shape, Unfit, parts};
+use super::{Mention, Rules, Shape, Unfit, parts};
 use crate::dialects::openai::images::{self, Fetched, What};
 use crate::dialects::openai::{hosted, tools};
 
@@ -39,6 +39,7 @@ impl<'r, 'd> Reader<'r, 'd> {
                     Kind::Bool | Kind::Number | Kind::Name | Kind::Object => return Err(Unfit::mistyped(&name)),
                 },
                 (Shape::Chat, "messages") => self.messages(value)?,
+                (Shape::Agents, "events") => self.said(value)?,
                 _ => self.member(&name, value)?,
             }
         }
@@ -74,7 +75,7 @@ impl<'r, 'd> Reader<'r, 'd> {
         self.approval(item, kind)
     }
 
-    fn visit(&mut self, value: Node<'d>) -> Result<(), Unfit> {
+    pub(super) fn visit(&mut self, value: Node<'d>) -> Result<(), Unfit> {
         match value.kind() {
             Kind::Object => self.object(value),
             Kind::Array => value.items().try_for_each(|item| self.visit(item)),
@@ -92,6 +93,9 @@ impl<'r, 'd> Reader<'r, 'd> {
                 ("file_content", "content") if object.get("role").is_none() => self.visit(value)?,
                 _ => self.member(&name, value)?,
             }
+        }
+        if kind == "openai_hosted" {
+            self.hosted(object)?;
         }
         self.approval(object, &kind)
     }
@@ -130,7 +134,7 @@ impl<'r, 'd> Reader<'r, 'd> {
             Place::Named(class) => self.holder(class, value),
             Place::Url(what) => self.url(what, name, value),
             Place::Service => self.service(value),
-            Place::Network => self.network(value),
+            Place::Network => self.network(name, value),
             Place::Inline(what) => {
                 self.inline(what, value);
                 Ok(())
@@ -282,17 +286,6 @@ impl<'r, 'd> Reader<'r, 'd> {
         self.found.fetched(Fetched { what: What::Mcp, host: host.into_owned() })
     }
 
-    fn network(&mut self, policy: Node<'d>) -> Result<(), Unfit> {
-        for domain in policy.get("allowed_domains").into_iter().flat_map(|domains| domains.items()) {
-            let host = domain.text().ok_or_else(|| Unfit::mistyped("allowed_domains"))?;
-            if !images::is_name(host.strip_prefix("*.").unwrap_or(&host)) {
-                return Err(Unfit::invalid("allowed_domains"));
-            }
-            self.found.fetched(Fetched { what: What::Network, host: host.to_ascii_lowercase() })?;
-        }
-        self.visit(policy)
-    }
-
     fn inline(&mut self, what: What, value: Node<'d>) {
         if value.kind() == Kind::String {
             self.found.media.add(what, value.raw().len());
@@ -306,24 +299,6 @@ impl<'r, 'd> Reader<'r, 'd> {
             self.edits.remove(value)?;
         }
         Ok(())
-    }
-
-    /// The client's word that a hosted tool may go on.
-    fn approval(&mut self, item: Node<'d>, kind: &str) -> Result<(), Unfit> {
-        let (id, approves) = match kind {
-            "mcp_approval_response" => {
-                let word = item.get("approve").and_then(|approve| approve.as_bool());
-                ("approval_request_id", word.ok_or_else(|| Unfit::mistyped("approve"))?)
-            }
-            "agent.session.input.mcp_approval_request_result" => {
-                let word = item.at(&["response", "decision"]).and_then(|word| word.text());
-                ("request_id", word.ok_or_else(|| Unfit::mistyped("decision"))? == "approve")
-            }
-            _ => return Ok(()),
-        };
-        let request = item.get(id).and_then(|id| id.text()).filter(|id| parts::is_id(id));
-        let request = request.ok_or_else(|| Unfit::invalid(id))?.into_owned();
-        self.found.approval(Approval { request, answer: if approves { Answer::Approve } else { Answer::Decline } })
     }
 }
 
