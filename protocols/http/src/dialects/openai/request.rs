@@ -34,7 +34,9 @@ use crate::machine::Turned;
 use crate::outward::{Outward, decoded};
 use crate::refusal::Words;
 use crate::request::{Metered, Opaque, Prepared, Question, Reading, tag_fact};
-use crate::schema::{ADMINISTER, CHAT, LLM, MODEL, OFFER, REALTIME, RUN, SEND_LLM_OPAQUE, TAKE_LLM_OPAQUE, TOOL};
+use crate::schema::{
+    ADMINISTER, CHAT, LLM, MODEL, OFFER, REALTIME, RUN, SEND_LLM_OPAQUE, TAKE_LLM_OPAQUE, TOOL, VIDEO,
+};
 use crate::served::Served;
 use crate::target::{Dialect, Objects};
 use crate::validate::Media;
@@ -283,12 +285,10 @@ impl Call<'_> {
             reserved: spend,
             event_bytes: usize::try_from(served.limits.event_bytes).unwrap_or(usize::MAX),
         };
-        // What works on after its answer tells nobody here what it used; what ends such work uses nothing.
-        let ends = ["/hangup", "/reject", "/pause"].iter().any(|end| route.template().ends_with(end));
         let metered = match action {
-            RUN | REALTIME if !stream && !ends => Metered::Never,
             CHAT if background && !firm => Metered::Never,
-            _ => Metered::ByAnswer,
+            CHAT => Metered::ByAnswer,
+            _ => metered(route, stream),
         };
         Ok(Prepared {
             operation,
@@ -304,6 +304,19 @@ impl Call<'_> {
             results: told.results,
             later: None,
         })
+    }
+}
+
+/// What works on after its answer tells nobody here what it used, unless its answer is a stream that lasts as long as the
+/// work; what ends such work uses nothing. The stream of a session of an agent is left as one likes, and films are made
+/// later.
+fn metered(route: &Route, stream: bool) -> Metered {
+    let ends = ["/hangup", "/reject", "/pause"].iter().any(|end| route.template().ends_with(end));
+    let tells = stream && route.answers(Answer::Sse) && route.template().starts_with("/threads/");
+    match route.action() {
+        RUN | REALTIME if tells || ends => Metered::ByAnswer,
+        RUN | REALTIME | VIDEO => Metered::Never,
+        _ => Metered::ByAnswer,
     }
 }
 

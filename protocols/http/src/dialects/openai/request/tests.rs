@@ -37,6 +37,49 @@ fn asked(served: &Arc<Served>, path: &str, media: &'static str, body: &str) -> R
     Ok(accesses.iter().map(|access| access.action.name.to_owned()).collect())
 }
 
+/// Whether it is seen what a request uses up.
+fn metered(path: &str, media: &'static str, body: &str) -> Metered {
+    let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(media))]);
+    let head = Request::new(Method::POST, path.to_owned(), headers, Length::Known(body.len() as u64));
+    let prepared = prepare(&head, Bytes::from(body.to_owned()), &OPEN, share(&OPEN));
+    prepared.map(|prepared| prepared.metered).map_err(|words| words.code.to_string()).unwrap()
+}
+
+#[test]
+fn what_goes_on_after_its_answer_is_never_metered() {
+    const JSON: &str = "application/json";
+    let session = r#"{"agent_id":"a_1","environment":{"type":"none"},"input":"x","stream":true}"#;
+    let film = "--b\r\nContent-Disposition: form-data; name=\"prompt\"\r\n\r\na cat\r\n--b--\r\n";
+    let form = "multipart/form-data; boundary=b";
+    for (path, media, body) in [
+        ("/agents/sessions", JSON, session),
+        ("/agents/sessions", JSON, r#"{"agent_id":"a_1","environment":{"type":"none"},"input":"x"}"#),
+        ("/agents/sessions/s_1/events", JSON, r#"{"events":[{"type":"agent.session.input.cancel"}]}"#),
+        ("/agents/automations/a_1/invocations", JSON, ""),
+        ("/threads/t_1/runs", JSON, r#"{"assistant_id":"a"}"#),
+        ("/evals/e_1/runs", JSON, r#"{"data_source":{"type":"jsonl","source":{"type":"file_id","id":"file-1"}}}"#),
+        ("/fine_tuning/jobs", JSON, r#"{"model":"m","training_file":"file-1"}"#),
+        ("/realtime/client_secrets", JSON, r#"{"session":{"type":"realtime","model":"m"}}"#),
+        ("/videos", form, film),
+        ("/videos/video_1/remix", JSON, r#"{"prompt":"x"}"#),
+        ("/videos/extensions", form, film),
+        ("/responses", JSON, r#"{"model":"m","input":"x","background":true}"#),
+    ] {
+        assert_eq!(metered(path, media, body), Metered::Never, "{path} {body}");
+    }
+    for (path, body) in [
+        ("/threads/runs", r#"{"assistant_id":"a","stream":true}"#),
+        ("/threads/t_1/runs", r#"{"assistant_id":"a","stream":true}"#),
+        ("/threads/t_1/runs/r_1/submit_tool_outputs", r#"{"tool_outputs":[],"stream":true}"#),
+        ("/fine_tuning/jobs/j_1/pause", ""),
+        ("/agents/automations/a_1/pause", ""),
+        ("/images/generations", r#"{"prompt":"x"}"#),
+        ("/responses", r#"{"model":"m","input":"x"}"#),
+    ] {
+        assert_eq!(metered(path, JSON, body), Metered::ByAnswer, "{path} {body}");
+    }
+}
+
 const OPAQUE: &str = "llm.send_opaque";
 
 fn is_opaque(asked: &Result<Vec<String>, String>) -> bool {
