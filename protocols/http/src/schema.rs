@@ -93,7 +93,11 @@ const LLM_FACTS: &[FactSpec] = &[
     fact("background", FactType::Bool, "The answer is asked for later."),
     fact("tools", FactType::Set, "Tools that are offered to the model and run by the client."),
     fact("hosted_tools", FactType::Set, "Tools that the target itself would run, by type."),
-    fact("hosts", FactType::Set, "Hosts that the target is told to reach: for images, files, sound, MCP servers."),
+    fact(
+        "hosts",
+        FactType::Set,
+        "Hosts that the target is told to reach: for images, files, sound, MCP servers, networks; `*` is any.",
+    ),
     fact("messages", FactType::Long, "How many messages or items the input has."),
     fact("input_tokens", FactType::Long, "At most this many, by an estimate."),
     fact("output_tokens", FactType::Long, "At most this many."),
@@ -101,7 +105,7 @@ const LLM_FACTS: &[FactSpec] = &[
     fact("opaque", FactType::Bool, "The body has parts that are not looked into."),
     fact("mints", FactType::Bool, "The answer holds a credential that works past the broker."),
     fact("tier", FactType::Text, "The service tier that is asked for; some cost more than the listed prices."),
-    fact("approves", FactType::Long, "How many calls of hosted tools the client approves with it."),
+    fact("approves", FactType::Long, "How many requests for approval it answers with anything but a no."),
     fact("beta", FactType::Set, "Features under trial that the header OpenAI-Beta asks for: assistants=v2."),
     fact("credentials", FactType::Long, "How many credentials were in the body; they are taken out."),
     fact("tags", FactType::Set, "Classes of protected values that were found in the body."),
@@ -110,7 +114,7 @@ const LLM_FACTS: &[FactSpec] = &[
 const TOOL_FACTS: &[FactSpec] = &[
     fact("name", FactType::Text, "The tool's name, as the client runs it."),
     fact("scope", FactType::Text, "The namespace or the server of tools that it is one of; empty where there is none."),
-    fact("kind", FactType::Text, "function, custom, shell, apply_patch, computer or mcp_approval."),
+    fact("kind", FactType::Text, "function, custom, shell, apply_patch, computer, mcp_approval or approval."),
     fact("parsed", FactType::Bool, "The arguments are JSON; only then `args` and `keys` say anything."),
     fact(
         "args",

@@ -109,6 +109,7 @@ const fn kind(kind: CallKind) -> &'static str {
         CallKind::ApplyPatch => "apply_patch",
         CallKind::Computer => "computer",
         CallKind::McpApproval => "mcp_approval",
+        CallKind::Approval => "approval",
         CallKind::ToolSearch => "tool_search",
         CallKind::Unknown => "unknown",
     }

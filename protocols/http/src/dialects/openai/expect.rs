@@ -144,6 +144,7 @@ pub(super) fn shape(route: &Route) -> Shape {
         "/chat/completions" => Shape::Chat,
         "/completions" => Shape::Completions,
         path if path.starts_with("/responses") => Shape::Responses,
+        path if path.starts_with("/agents") => Shape::Agents,
         _ => Shape::Other,
     }
 }

@@ -116,7 +116,7 @@ impl Screen {
         let limits = Limits { size_bytes, nodes: MAX_NODES, ..Limits::STANDARD };
         Self {
             shape,
-            desk: Desk::new(Cover::new(veil, options.model_alias.clone()), options),
+            desk: Desk::new(Cover::new(veil, options.model_alias.clone()), shape, options),
             chat: Chat::default(),
             responses: Responses::default(),
             document: Document::null(limits),
@@ -299,6 +299,10 @@ impl Screen {
             Form::Typed(kind) => (kind.ends_with(".delta"), kind == OF_STEP),
             Form::Error => (false, false),
         };
+        if self.shape == Shape::Agents {
+            let calls = strays::calls_of_session(root)?;
+            return if in_pieces && !calls.is_empty() { Err(Fault::Contradiction) } else { self.desk.unruled(calls) };
+        }
         let calls = strays::calls_of_event(root, step_calls(root).filter(|_| is_of_step))?;
         if in_pieces && !calls.is_empty() { Err(Fault::Contradiction) } else { self.desk.unruled(calls) }
     }
@@ -312,7 +316,7 @@ impl Screen {
         }
         self.desk.outlet.relay(event.name, root, self.desk.cover.edits(document)?)?;
         match form {
-            Ok(Form::Typed(kind)) => self.desk.stage = stage_after(&kind).unwrap_or(self.desk.stage),
+            Ok(Form::Typed(kind)) => self.desk.stage = stage_after(self.shape, &kind).unwrap_or(self.desk.stage),
             Ok(Form::Error) => self.desk.stage = Stage::Ended,
             Ok(Form::Chunk) => {}
             // Nothing is known of how such a stream ends.
@@ -326,6 +330,7 @@ impl Screen {
         let error = root.get("error").map_or(Ok(""), |error| str::from_utf8(error.raw())).unwrap_or_default();
         let (name, head) = match self.shape {
             Shape::Responses => (Some("error".into()), r#""type":"error","#),
+            Shape::Agents => (None, r#""type":"error","#),
             Shape::Chat | Shape::Completions | Shape::Other => (None, ""),
         };
         let data = self.desk.cover.apply(format!(r#"{{{head}"error":{error}}}"#))?;
@@ -419,6 +424,10 @@ impl Screen {
     fn close(&mut self, how: End) {
         match how {
             End::Clean if self.desk.stage != Stage::Open => {
+                if let Err(fault) = self.responses.flush(&mut self.desk) {
+                    self.break_off(fault);
+                    return;
+                }
                 self.over = true;
                 self.desk.outlet.finish();
             }

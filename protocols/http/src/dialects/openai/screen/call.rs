@@ -27,6 +27,8 @@ pub(crate) enum CallKind {
     Computer,
     /// A tool of an MCP server that the model's side calls after a yes.
     McpApproval,
+    /// Anything else that the model's side does after a yes.
+    Approval,
     /// The client's catalogue of tools.
     ToolSearch,
     /// An item of a type that is not known to be harmless.
@@ -56,7 +58,7 @@ impl ToolCall {
         let (kind, name, arguments) = match &*text("type").unwrap_or_default() {
             "function_call" => (CallKind::Function, "", item.get("arguments")),
             "custom_tool_call" => (CallKind::Custom, "", item.get("input")),
-            "mcp_approval_request" => (CallKind::McpApproval, "", item.get("arguments")),
+            request if request.ends_with(APPROVAL) => return Some(Self::of_approval(request, item)),
             "shell_call" => (CallKind::Shell, "shell", item.get("action")),
             "local_shell_call" => (CallKind::LocalShell, "local_shell", item.get("action")),
             "apply_patch_call" => (CallKind::ApplyPatch, "apply_patch", item.get("operation")),
@@ -67,7 +69,9 @@ impl ToolCall {
             "computer_call" => (CallKind::Computer, "computer", actions(item).or_else(|| item.get("action"))),
             "tool_search_call" if is_of_server(item) => return None,
             "tool_search_call" => (CallKind::ToolSearch, "tool_search", item.get("arguments")),
-            hosted if HOSTED.contains(&hosted) || hosted.ends_with("_output") => return None,
+            hosted if HOSTED.contains(&hosted) || ["_output", ANSWER].iter().any(|end| hosted.ends_with(end)) => {
+                return None;
+            }
             unknown => return Some(Self::unknown(unknown, item)),
         };
         let name = if name.is_empty() { text("name").unwrap_or_default() } else { Cow::Borrowed(name) };
@@ -78,6 +82,35 @@ impl ToolCall {
             scope: scope_member(kind).and_then(text).filter(|scope| !scope.is_empty()).map(Cow::into_owned),
             arguments: arguments.map(content).unwrap_or_default(),
         })
+    }
+
+    /// The call that a request for approval is about: one of an MCP server, by itself or in its `request`, or whatever else
+    /// a request says that it is.
+    fn of_approval(kind: &str, item: Node<'_>) -> Self {
+        let request = item.get("request").filter(|request| !request.is_null());
+        let text = |node: Node<'_>, name: &str| node.get(name).and_then(|value| value.text()).map(Cow::into_owned);
+        let id = ["request_id", "call_id", "id"].iter().find_map(|name| text(item, name)).unwrap_or_default();
+        match (kind, request) {
+            ("mcp_approval_request", Some(_)) if CALLED.iter().any(|name| has(item, name)) => Self::unknown(kind, item),
+            ("mcp_approval_request", request) => {
+                let called = request.unwrap_or(item);
+                Self {
+                    id,
+                    kind: CallKind::McpApproval,
+                    name: text(called, "name").unwrap_or_default(),
+                    scope: text(called, "server_label").filter(|scope| !scope.is_empty()),
+                    arguments: called.get("arguments").map(content).unwrap_or_default(),
+                }
+            }
+            (_, Some(request)) => Self {
+                id,
+                kind: CallKind::Approval,
+                name: text(request, "type").unwrap_or_default(),
+                scope: kind.strip_suffix(APPROVAL).filter(|scope| !scope.is_empty()).map(str::to_owned),
+                arguments: Bytes::copy_from_slice(request.raw()),
+            },
+            (_, None) => Self::unknown(kind, item),
+        }
     }
 
     /// The call that an entry of `tool_calls` in a whole message is, or the old `function_call`, which is a body itself.
@@ -105,7 +138,8 @@ impl ToolCall {
     }
 
     fn unknown(name: &str, item: Node<'_>) -> Self {
-        let id = item.get("call_id").or_else(|| item.get("id")).and_then(|id| id.text()).unwrap_or_default();
+        let ids = ["call_id", "id", "request_id"];
+        let id = ids.iter().find_map(|name| item.get(name)).and_then(|id| id.text()).unwrap_or_default();
         Self {
             id: id.into_owned(),
             kind: CallKind::Unknown,
@@ -147,6 +181,7 @@ impl CallKind {
             Self::McpApproval => 6,
             Self::ToolSearch => 7,
             Self::Unknown => 8,
+            Self::Approval => 9,
         }
     }
 }
@@ -240,12 +275,13 @@ fn content(node: Node<'_>) -> Bytes {
     }
 }
 
-/// Where a call says what its tool is one of: the namespace of functions, the server of tools.
+/// Where a call says what its tool is one of.
 const fn scope_member(kind: CallKind) -> Option<&'static str> {
     match kind {
         CallKind::Function | CallKind::Custom => Some("namespace"),
-        CallKind::McpApproval => Some("server_label"),
-        CallKind::Shell
+        CallKind::McpApproval
+        | CallKind::Approval
+        | CallKind::Shell
         | CallKind::LocalShell
         | CallKind::ApplyPatch
         | CallKind::Computer
@@ -266,18 +302,33 @@ fn has(object: Node<'_>, name: &str) -> bool {
 /// The members of a body.
 pub(super) const BODY: [&str; 3] = ["name", "arguments", "input"];
 
+/// What the members of a call of an MCP server are.
+const CALLED: [&str; 3] = ["name", "server_label", "arguments"];
+
+/// How kinds of requests for approval end, and those of the answers to them.
+pub(super) const APPROVAL: &str = "_approval_request";
+const ANSWER: &str = "_approval_request_result";
+
 fn is_of_server(search: Node<'_>) -> bool {
     search.get("execution").and_then(|side| side.text()).is_some_and(|side| side == "server")
 }
 
-/// Items that nobody but the model's side acts on; those that end in `_output` are others.
-const HOSTED: [&str; 14] = [
+/// Items that nobody but the model's side acts on; those that end in `_output` are others. An environment that a session
+/// waits for is connected by a program of its own.
+const HOSTED: [&str; 24] = [
     "additional_tools",
+    "agent_message",
+    "close_subagent_call",
     "code_interpreter_call",
+    "command_execution",
     "compaction",
+    "computer_use_call",
     "configuration_update",
+    "create_subagent_call",
+    "environment_connection",
     "file_search_call",
     "image_generation_call",
+    "interrupt_subagent_call",
     "item_reference",
     "mcp_approval_response",
     "mcp_call",
@@ -285,5 +336,8 @@ const HOSTED: [&str; 14] = [
     "message",
     "program",
     "reasoning",
+    "resume_subagent_call",
+    "send_subagent_input_call",
+    "wait_for_subagents_call",
     "web_search_call",
 ];

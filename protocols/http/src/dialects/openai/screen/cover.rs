@@ -103,9 +103,14 @@ fn conceal(node: Node<'_>, edits: &mut Edits<'_>) -> Result<(), Fault> {
     for item in node.items() {
         conceal(item, edits)?;
     }
-    let draws = node.get("type").and_then(|kind| kind.text()).is_some_and(|kind| kind == "image_generation_call");
+    let kind = node.get("type").and_then(|kind| kind.text()).unwrap_or_default();
+    let drawn = match &*kind {
+        "image_generation_call" => "result",
+        "computer_screenshot" => "image_url",
+        _ => "partial_image_b64",
+    };
     for (name, value) in node.members() {
-        let picture = name == "partial_image_b64" || draws && name == "result";
+        let picture = name == "partial_image_b64" || name == drawn;
         if picture || name.ends_with("logprobs") || name.ends_with("token_ids") {
             erase(value, edits)?;
         } else if name == "audio" || name == "input_audio" {

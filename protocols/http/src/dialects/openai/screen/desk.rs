@@ -12,7 +12,7 @@ use super::cover::Cover;
 use super::held::Held;
 use super::outlet::Outlet;
 use super::usage::Usage;
-use super::{Fault, Firewall, Notes, Options};
+use super::{Fault, Firewall, Notes, Options, Shape};
 
 /// Questions about one answer.
 const MAX_QUESTIONS: usize = 4096;
@@ -20,6 +20,7 @@ const MAX_QUESTIONS: usize = 4096;
 /// The parts of a screen that do not depend on the form of the answer.
 pub(super) struct Desk {
     pub(super) cover: Cover,
+    pub(super) shape: Shape,
     pub(super) options: Options,
     pub(super) outlet: Outlet,
     pub(super) ledger: Ledger,
@@ -30,9 +31,10 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub(super) fn new(cover: Cover, options: Options) -> Self {
+    pub(super) fn new(cover: Cover, shape: Shape, options: Options) -> Self {
         Self {
             cover,
+            shape,
             outlet: Outlet::beginning_after(options.after),
             notes: Notes::of(options.yields.clone()),
             options,

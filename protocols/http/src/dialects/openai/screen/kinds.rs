@@ -1,7 +1,8 @@
 //! What kind of event an event is, and what it is about.
 //!
 //! Kinds are those of the [streaming events](https://platform.openai.com/docs/api-reference/responses-streaming) of
-//! Responses, of images, speech and transcripts, and of Assistants, whose events have a name and no `type`.
+//! Responses, of images, speech and transcripts, of the sessions of agents, and of Assistants, whose events have a name and
+//! no `type`.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -30,7 +31,7 @@ pub(super) fn form_of<'a>(shape: Shape, name: Option<&str>, root: Node<'a>) -> R
     let has = |key: &str| root.get(key).is_some_and(|value| !value.is_null());
     let kind = root.get("type").and_then(|kind| kind.text());
     match (shape, kind) {
-        (Shape::Responses | Shape::Other, Some(kind)) if is_kind(&kind) => {
+        (Shape::Responses | Shape::Other | Shape::Agents, Some(kind)) if is_kind_of(shape, &kind) => {
             if name.is_some_and(|name| name != kind) {
                 return Err(Fault::Contradiction);
             }
@@ -43,7 +44,9 @@ pub(super) fn form_of<'a>(shape: Shape, name: Option<&str>, root: Node<'a>) -> R
         (Shape::Chat | Shape::Completions | Shape::Other, _) if has("choices") => Ok(Form::Chunk),
         (_, _) if has("error") => Ok(Form::Error),
         (Shape::Chat | Shape::Completions | Shape::Other, _) if has("usage") => Ok(Form::Chunk),
-        (Shape::Chat | Shape::Completions | Shape::Responses | Shape::Other, _) => Err(Fault::UnknownEvent),
+        (Shape::Chat | Shape::Completions | Shape::Responses | Shape::Agents | Shape::Other, _) => {
+            Err(Fault::UnknownEvent)
+        }
     }
 }
 
@@ -52,14 +55,19 @@ pub(super) fn form_of<'a>(shape: Shape, name: Option<&str>, root: Node<'a>) -> R
 pub(super) fn is_whole(kind: &str) -> bool {
     match kind.split_once('.') {
         Some(("response", rest)) => OF_RESPONSES.contains(&rest),
+        Some(("agent", rest)) => OF_AGENTS.contains(&rest),
         Some(("thread", rest)) => OF_THREADS.contains(&rest.rsplit('.').next().unwrap_or(rest)),
         Some(_) => OF_OTHERS.contains(&kind),
         None => KINDS.contains(&kind),
     }
 }
 
-/// How far a stream is after an event of that kind, if that is news.
-pub(super) fn stage_after(kind: &str) -> Option<Stage> {
+/// How far a stream is after an event of that kind, if that is news. A session of an agent goes on after an error, and may
+/// be left by the server at any time.
+pub(super) fn stage_after(shape: Shape, kind: &str) -> Option<Stage> {
+    if shape == Shape::Agents {
+        return Some(Stage::Complete);
+    }
     // More images may come after one.
     let stage = if kind.starts_with("image_") { Stage::Complete } else { Stage::Ended };
     TERMINAL.contains(&kind).then_some(stage)
@@ -72,7 +80,10 @@ pub(super) fn is_of_usage(root: Node<'_>) -> bool {
 }
 
 /// The texts that are whole before this event, as lines of a scope; `None` if it ends none.
-pub(super) fn ended_by(kind: &str, root: Node<'_>) -> Option<String> {
+pub(super) fn ended_by(shape: Shape, kind: &str, root: Node<'_>) -> Option<String> {
+    if shape == Shape::Agents {
+        return ended_in_session(kind, root);
+    }
     if TERMINAL.contains(&kind) {
         return Some(String::new());
     }
@@ -88,6 +99,24 @@ pub(super) fn ended_by(kind: &str, root: Node<'_>) -> Option<String> {
     }
 }
 
+/// The same in a session of an agent: several work at once, each in turns of its own.
+fn ended_in_session(kind: &str, root: Node<'_>) -> Option<String> {
+    let line = |name: &str, value: Option<Node<'_>>| {
+        let value = value.filter(|value| value.kind() == Kind::String)?;
+        Some(format!("{name}={}\n", str::from_utf8(value.raw()).ok()?))
+    };
+    match kind.strip_prefix("agent.session.")? {
+        "failed" => Some(String::new()),
+        "turn.cancelled" | "turn.completed" | "turn.failed" => line("turn_id", root.get("turn_id")),
+        "turn.item.done" => line("item_id", root.at(&["item", "id"])),
+        "turn.content_part.done" | "turn.reasoning_summary_part.done" => {
+            let scope = scope_of(None, kind, root);
+            Some(scope + &line("item_id", root.get("item_id"))?)
+        }
+        rest => rest.strip_suffix(".done").and_then(|_| Some(scope_of(Some(kind.strip_suffix(".done")?), kind, root))),
+    }
+}
+
 /// Which text a piece belongs to, as lines: the kind without its end, every index, and whose it is.
 pub(super) fn scope_of(base: Option<&str>, kind: &str, root: Node<'_>) -> String {
     let mut scope = String::new();
@@ -96,9 +125,13 @@ pub(super) fn scope_of(base: Option<&str>, kind: &str, root: Node<'_>) -> String
         scope.push('\n');
     }
     let object = kind.starts_with("thread.");
+    let of_agent = kind.starts_with(OF_AGENT);
     for (name, value) in root.members() {
         let index = name.ends_with("_index");
-        let names = index || (name == "item_id" && base.is_some()) || (name == "id" && object);
+        let names = index
+            || (name == "turn_id" && of_agent)
+            || (name == "item_id" && base.is_some())
+            || (name == "id" && object);
         if names && !name.contains('\n') && matches!(value.kind(), Kind::Number | Kind::String) {
             let raw = str::from_utf8(value.raw()).unwrap_or_default();
             let _infallible = writeln!(scope, "{}={raw}", name);
@@ -114,10 +147,27 @@ pub(super) fn is_kind(kind: &str) -> bool {
         && (KINDS.contains(&kind) || PREFIXES.iter().any(|prefix| kind.starts_with(prefix)))
 }
 
+/// Tells whether events of streams of that shape can be of that kind.
+fn is_kind_of(shape: Shape, kind: &str) -> bool {
+    is_kind(kind) && (KINDS.contains(&kind) || kind.starts_with(OF_AGENT) == (shape == Shape::Agents))
+}
+
+/// How kinds of events in sessions of agents begin.
+const OF_AGENT: &str = "agent.";
+
 const KINDS: [&str; 2] = ["error", "keepalive"];
 
-const PREFIXES: [&str; 7] =
-    ["conversation.", "image_edit.", "image_generation.", "response.", "speech.audio.", "thread.", "transcript."];
+const PREFIXES: [&str; 9] = [
+    "agent.output.",
+    "agent.session.",
+    "conversation.",
+    "image_edit.",
+    "image_generation.",
+    "response.",
+    "speech.audio.",
+    "thread.",
+    "transcript.",
+];
 
 const TERMINAL: [&str; 9] = [
     "error",
@@ -184,6 +234,39 @@ const OF_RESPONSES: [&str; 51] = [
     "web_search_call.completed",
     "web_search_call.in_progress",
     "web_search_call.searching",
+];
+
+/// Such kinds after `agent.`.
+const OF_AGENTS: [&str; 29] = [
+    "session.created",
+    "session.environment.connected",
+    "session.environment.disconnected",
+    "session.environment.expired",
+    "session.environment.failed",
+    "session.environment.pending",
+    "session.environment.ready",
+    "session.environment.reset",
+    "session.environment.suspended",
+    "session.failed",
+    "session.idle",
+    "session.in_progress",
+    "session.requires_action",
+    "session.subagent.active",
+    "session.subagent.closed",
+    "session.subagent.created",
+    "session.turn.cancelled",
+    "session.turn.completed",
+    "session.turn.content_part.added",
+    "session.turn.content_part.done",
+    "session.turn.created",
+    "session.turn.failed",
+    "session.turn.in_progress",
+    "session.turn.item.added",
+    "session.turn.item.done",
+    "session.turn.output_text.done",
+    "session.turn.reasoning_summary_part.added",
+    "session.turn.reasoning_summary_part.done",
+    "session.turn.reasoning_summary_text.done",
 ];
 
 /// The last words of such kinds after `thread.`.

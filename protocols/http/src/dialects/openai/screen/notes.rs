@@ -46,7 +46,7 @@ impl Notes {
 
     /// Reads the ids in a chunk, an event or a body.
     pub(super) fn read(&mut self, root: Node<'_>) {
-        let response = root.get("response");
+        let response = root.get("response").or_else(|| root.get("session"));
         let object = response.unwrap_or(root);
         if self.object.is_none() && (response.is_some() || root.get("object").is_some()) {
             self.object = text(object, "id");

@@ -11,6 +11,8 @@ pub(crate) enum Shape {
     Completions,
     /// `/responses`.
     Responses,
+    /// `/agents`.
+    Agents,
     /// Everything else: images, audio, Assistants, embeddings, files.
     Other,
 }

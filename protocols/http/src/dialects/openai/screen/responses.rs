@@ -1,4 +1,4 @@
-//! Streams of typed events: Responses, images, speech, transcripts, Assistants.
+//! Streams of typed events: Responses, images, speech, transcripts, Assistants, agents.
 
 use std::collections::HashSet;
 
@@ -9,13 +9,13 @@ use crate::sse::Event;
 use super::body::strays::is_hosted;
 use super::call::{CallRuling, ToolCall};
 use super::cover::{LIMITS, erase};
-use super::desk::{Desk, Question, Then};
+use super::desk::{Desk, Question, Stage, Then};
 use super::held::{Held, tells_call};
 use super::items::{Named, send_refusal};
 use super::kinds::{ended_by, is_whole, scope_of, stage_after};
 use super::known::Known;
 use super::text::{Place, Rest, Texts, nest, spans_of, texts_of};
-use super::{Fault, QUEUE_BYTES};
+use super::{Fault, QUEUE_BYTES, Shape};
 
 /// Calls under way at once, and those of one stream that are over.
 const MAX_CALLS: usize = 1024;
@@ -48,6 +48,11 @@ impl Responses {
         desk: &mut Desk,
     ) -> Result<Option<Question>, Fault> {
         let root = document.root();
+        if desk.shape == Shape::Agents {
+            self.pass(kind, &event, document, desk)?;
+            desk.stage = Stage::Complete;
+            return Ok(None);
+        }
         if desk.asks() && kind == OF_STEP {
             return self.step(event, document, desk);
         }
@@ -68,7 +73,7 @@ impl Responses {
             }
         }
         self.pass(kind, &event, document, desk)?;
-        if let Some(stage) = stage_after(kind) {
+        if let Some(stage) = stage_after(desk.shape, kind) {
             self.clear();
             desk.stage = stage;
         }
@@ -194,7 +199,7 @@ impl Responses {
         let root = document.root();
         let mut whole = is_whole(kind);
         if !desk.cover.is_open()
-            && let Some(scope) = ended_by(kind, root)
+            && let Some(scope) = ended_by(desk.shape, kind, root)
         {
             // The end of a text tells all of it, once, of whatever kind it is.
             whole |= kind.ends_with(".done") && self.texts.has(&scope);

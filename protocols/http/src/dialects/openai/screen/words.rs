@@ -54,6 +54,11 @@ impl<'a> Failure<'a> {
                 data.push_str(&format!(r#","sequence_number":{},"#, sequence.unwrap_or_default()));
                 Some("error".into())
             }
+            // Whoever follows a session is handed errors as events, and tells events apart by their ids.
+            Shape::Agents => {
+                data.push_str(r#""type":"error","event_id":"event_error","#);
+                None
+            }
             Shape::Chat | Shape::Completions | Shape::Other => None,
         };
         data.push_str(r#""error":{"type":"#);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use sluice_mask::json::{Document, Kind, Node};
 
-use super::super::call::BODY;
+use super::super::call::{APPROVAL, BODY};
 use super::{Fault, ToolCall, calls_of, listed, messages, objects, single};
 
 /// Entries of `tool_calls` that a step of a run tells of and nobody but the model's side carries out.
@@ -43,6 +43,20 @@ pub(in super::super) fn calls_of_event<'d>(
     let mut found = Vec::new();
     calls_at(root, &known, &mut found)?;
     within(root, &known, &mut found)?;
+    Ok(found)
+}
+
+/// The calls in an event of a session of an agent, wherever they stand.
+pub(in super::super) fn calls_of_session(root: Node<'_>) -> Result<Vec<ToolCall>, Fault> {
+    let mut known = Known::default();
+    let mut found = Vec::new();
+    if let Some(item) = root.get("item")
+        && let Some(call) = ToolCall::of_item(item)
+    {
+        found.push(call);
+        known.extend([item]);
+    }
+    gather(root, &known, &mut found)?;
     Ok(found)
 }
 
@@ -90,6 +104,15 @@ fn within(node: Node<'_>, known: &Known, found: &mut Vec<ToolCall>) -> Result<()
     for (name, member) in node.members() {
         match (&*name, member.kind()) {
             ("tool_calls", Kind::Array) => {}
+            // What an agent waits for is for the client to do, of whatever sort it is.
+            ("required_actions", Kind::Array) => {
+                for action in member.items() {
+                    match ToolCall::of_item(action) {
+                        Some(call) => found.push(call),
+                        None => gather(action, known, found)?,
+                    }
+                }
+            }
             ("function_call", Kind::Object) if is_body(member) => {}
             _ => gather(member, known, found)?,
         }
@@ -130,5 +153,5 @@ fn is_text_of_calls(calls: Node<'_>) -> bool {
 
 fn is_call(item: Node<'_>) -> bool {
     let kind = item.get("type").and_then(|kind| kind.text());
-    kind.is_some_and(|kind| kind.ends_with("_call") || kind == "mcp_approval_request")
+    kind.is_some_and(|kind| kind.ends_with("_call") || kind.ends_with(APPROVAL))
 }
