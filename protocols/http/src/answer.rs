@@ -1,5 +1,7 @@
 //! An answer on its way to the client: looked at as far as policy asks, released in the order it came.
 
+mod alone;
+
 use std::collections::VecDeque;
 
 use bytes::Bytes;
@@ -49,6 +51,10 @@ pub(crate) struct Answer {
     between: bool,
     /// The server did not do what was asked.
     failed: bool,
+    /// Nothing of it is shown any more: it is read on for what it used.
+    alone: bool,
+    /// What looked at it, once all that the client gets was released.
+    counts: Option<Sight>,
 }
 
 /// How an answer is looked at.
@@ -91,6 +97,8 @@ impl Answer {
             whole: false,
             between: false,
             failed: false,
+            alone: false,
+            counts: None,
         }
     }
 
@@ -195,13 +203,17 @@ impl Answer {
                 self.drain();
             }
             Mode::Opaque { held, .. } => held.push(bytes),
-            Mode::Awaited | Mode::Over => {}
+            Mode::Over => self.count(&bytes),
+            Mode::Awaited => {}
         }
     }
 
     /// The end of the body.
     pub(crate) fn end(&mut self) {
         self.whole = true;
+        if self.alone {
+            return self.count_whole();
+        }
         match &mut self.mode {
             Mode::Verbatim => self.close(),
             Mode::Whole { body, sight, .. } => {
@@ -323,9 +335,14 @@ impl Answer {
                         self.say(bytes);
                     }
                 }
+                self.counts = Some(sight);
                 self.close();
             }
-            Mode::Pieces(_) | Mode::Verbatim if self.has_begun() => self.break_off(),
+            Mode::Pieces(sight) if self.has_begun() => {
+                self.counts = Some(sight);
+                self.break_off();
+            }
+            Mode::Verbatim if self.has_begun() => self.break_off(),
             Mode::Pieces(_) | Mode::Verbatim | Mode::Awaited | Mode::Whole { .. } | Mode::Opaque { .. } => {
                 self.held = None;
                 let (head, body) = words.response(self.expected.dialect);
@@ -359,7 +376,9 @@ impl Answer {
     fn over(&mut self) {
         self.begin_held();
         self.expected.spent = self.told_spent();
-        self.mode = Mode::Over;
+        if let Mode::Pieces(sight) = std::mem::replace(&mut self.mode, Mode::Over) {
+            self.counts = Some(sight);
+        }
         self.close();
     }
 
@@ -382,14 +401,15 @@ impl Answer {
             (Some(spent), _) => spent,
             (None, _) if self.failed => Spend::REQUEST,
             (None, Mode::Pieces(sight)) => self.expected.reserved.at_least(sight.seen()),
-            (None, _) => self.expected.reserved,
+            (None, _) => self.counts.iter().fold(self.expected.reserved, |most, sight| most.at_least(sight.seen())),
         }
     }
 
     fn told_spent(&self) -> Option<Spend> {
         match &self.mode {
             Mode::Whole { sight, .. } | Mode::Pieces(sight) => sight.spent(&self.expected),
-            Mode::Awaited | Mode::Verbatim | Mode::Opaque { .. } | Mode::Over => self.expected.spent,
+            Mode::Awaited | Mode::Verbatim | Mode::Opaque { .. } => self.expected.spent,
+            Mode::Over => self.counts.as_ref().map_or(self.expected.spent, |sight| sight.spent(&self.expected)),
         }
     }
 

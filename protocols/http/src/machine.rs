@@ -1,6 +1,7 @@
 //! One exchange: a request that is decided on before it is sent, and an answer that is looked at before it is released.
 
 use std::fmt;
+mod alone;
 mod later;
 mod objects;
 mod weight;
@@ -21,6 +22,7 @@ use crate::patience::{Patience, Turn};
 use crate::refusal::Words;
 use crate::request::{Prepared, Reading, Sending};
 use crate::served::Served;
+use alone::Rest;
 use objects::{Errand, Found};
 
 /// The machine of one exchange.
@@ -37,6 +39,8 @@ pub struct HttpMachine {
     method: Method,
     /// The newest operation.
     last: OpId,
+    /// The client has left.
+    gone: bool,
 }
 
 enum State {
@@ -73,6 +77,7 @@ struct Sent {
     question: Option<OpId>,
     /// Something is looked up, or written down, before the answer goes on.
     errand: bool,
+    rest: Rest,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -93,6 +98,7 @@ impl HttpMachine {
             state: State::Silent,
             method: Method::GET,
             last: OpId::CONNECT,
+            gone: false,
         }
     }
 
@@ -176,6 +182,7 @@ impl HttpMachine {
             let ids = self.served.classes.everything().scrub(&ids).into_owned();
             out.note("llm.results", vec![("op", op.0.to_string()), ("ids", ids)]);
         }
+        let rest = Rest::of(&prepared, obligations);
         let sending = match prepared.send(obligations, &self.asker.who, &self.served) {
             Ok(sending) => sending,
             Err(words) => {
@@ -201,7 +208,7 @@ impl HttpMachine {
                 out.to_server(op, Frame::End);
             }
         }
-        self.state = State::Sent(Box::new(Sent { op, answer, streams, question: None, errand: false }));
+        self.state = State::Sent(Box::new(Sent { op, answer, streams, question: None, errand: false, rest }));
         self.pump(out);
     }
 
@@ -218,7 +225,11 @@ impl HttpMachine {
                 return Err(Violation::server("a part of the answer is out of turn"));
             }
         }
-        self.pump(out);
+        if sent.rest == Rest::Alone {
+            self.read_on(out);
+        } else {
+            self.pump(out);
+        }
         Ok(())
     }
 
@@ -274,6 +285,9 @@ impl HttpMachine {
 
     /// Everything has been said: budgets are settled and the operation is done. The flow ends once the client has it.
     fn finish(&mut self, out: &mut Outbox<Frame>) {
+        if self.is_left_alone(out) {
+            return;
+        }
         if let State::Sent(sent) = std::mem::replace(&mut self.state, State::Over) {
             settle(&sent, out);
             out.done(sent.op);
@@ -304,6 +318,7 @@ impl HttpMachine {
         match std::mem::replace(&mut self.state, State::Over) {
             State::Silent | State::Reading(_) | State::Looking(_) => self.refuse(OpId::CONNECT, words, out),
             State::Asked { op, .. } => self.refuse(op, words, out),
+            State::Sent(sent) if sent.rest == Rest::Alone => settle(&sent, out),
             State::Sent(mut sent) => {
                 let op = sent.op;
                 if sent.answer.has_begun() {
@@ -399,7 +414,7 @@ impl Machine for HttpMachine {
                 self.fail(&Words::of(&refusal), out);
                 out.close();
             }
-            Input::Ended(Side::Client) => out.close(),
+            Input::Ended(Side::Client) => self.client_left(out),
             Input::Ended(Side::Server) => self.server_left(out),
         }
         Ok(())
@@ -438,6 +453,9 @@ impl HttpMachine {
             && !sent.answer.is_whole()
         {
             sent.answer.lost();
+            if sent.rest == Rest::Alone {
+                return self.leave_off(out);
+            }
             let lost = Refusal::builtin(Code::Unavailable, "server-lost", "the server went away");
             self.give_up(&Words::of(&lost), out);
         }

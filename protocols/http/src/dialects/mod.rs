@@ -79,6 +79,22 @@ impl Sight {
         }
     }
 
+    /// A piece of a body of which nothing is shown any more.
+    pub(crate) fn count(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Rest(_) => {}
+            Self::Openai(glass) => glass.count(bytes),
+        }
+    }
+
+    /// A whole body of which nothing is shown any more.
+    pub(crate) fn count_whole(&mut self, body: Bytes) {
+        match self {
+            Self::Rest(_) => {}
+            Self::Openai(glass) => glass.count_whole(body),
+        }
+    }
+
     /// The end of a body that came in pieces.
     pub(crate) fn end(&mut self) {
         match self {

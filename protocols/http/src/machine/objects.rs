@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sluice_model::{Code, OpId, Refusal};
 use sluice_wire::{Made, Object, Outbox, Owner, Unknown};
 
-use super::{HttpMachine, State};
+use super::{HttpMachine, Rest, State};
 use crate::flaw::Flaw;
 use crate::frame::Frame;
 use crate::refusal::Words;
@@ -44,6 +44,10 @@ impl HttpMachine {
                 }
             }
             (State::Looking(_), _) => self.refuse(OpId::CONNECT, &unknown_owner(), out),
+            (State::Sent(mut sent), _) if sent.errand && sent.rest == Rest::Alone => {
+                sent.errand = false;
+                self.state = State::Sent(sent);
+            }
             (State::Sent(mut sent), found) if sent.errand => {
                 sent.errand = false;
                 let known = match found {

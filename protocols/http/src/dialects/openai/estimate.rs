@@ -35,8 +35,10 @@ pub(crate) struct Estimate {
 pub(crate) enum Bound {
     /// Nothing outside the body is read, or the model could not read more, and it reads once.
     Firm,
-    /// The server adds what the body does not hold, or chooses the length of the answer.
+    /// The server chooses the length of the answer.
     Loose,
+    /// The server adds what the body does not hold, and nothing bounds what that is.
+    Open,
 }
 
 /// What was found in a body.
@@ -98,12 +100,12 @@ impl Estimate {
             Reach::Further => context.is_some(),
             Reach::Again => false,
         };
-        let firm = limit.is_some() && known;
-        Self {
-            input_tokens,
-            output_tokens: limit.unwrap_or(default).saturating_mul(answers),
-            bound: if firm { Bound::Firm } else { Bound::Loose },
-        }
+        let bound = match (known, limit) {
+            (true, Some(_)) => Bound::Firm,
+            (true, None) => Bound::Loose,
+            (false, _) => Bound::Open,
+        };
+        Self { input_tokens, output_tokens: limit.unwrap_or(default).saturating_mul(answers), bound }
     }
 }
 

@@ -45,6 +45,8 @@ pub(crate) struct Expectation {
     pub(super) priced: Prices,
     /// The most that the request brings.
     pub(super) input_tokens: u64,
+    /// The server may read any amount besides, which nothing but the end of its answer tells.
+    pub(crate) open: bool,
     /// Objects that a success makes known, and the class of those that it lists.
     pub(super) creates: Vec<Yield>,
     pub(super) lists: Option<&'static str>,
@@ -207,6 +209,20 @@ impl Glass {
                 }
             }
         }
+    }
+
+    /// A piece of a stream that is read for its usage alone.
+    pub(crate) fn count(&mut self, bytes: &[u8]) {
+        self.decoder.push(bytes);
+        while let Ok(Some(event)) = self.decoder.next() {
+            self.streamed.count(event.data.len());
+            self.screen.count(event.data);
+        }
+    }
+
+    /// A whole body that is read for its usage alone.
+    pub(crate) fn count_whole(&mut self, body: Bytes) {
+        self.screen.count(body);
     }
 
     pub(crate) fn whole(&mut self, body: Bytes) {

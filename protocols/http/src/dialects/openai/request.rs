@@ -13,6 +13,7 @@ use sluice_wire::Object;
 use super::ask::{self, Chosen, Unfit};
 use super::batch;
 use super::deferred::Later;
+use super::estimate::Bound;
 use super::expect::{Expectation, firewall, shape};
 use super::made;
 use super::multipart::Form;
@@ -255,7 +256,7 @@ impl Call<'_> {
             cost_micros: priced.cost_micros(told.input_tokens, 0, told.output_tokens),
         };
         let around = outward.around;
-        let (stream, background, firm) = (told.stream, told.background, told.firm);
+        let (stream, background, bound) = (told.stream, told.background, told.bound);
         let question = Question { head, around, body: &body, inside, served, action, tags: &tags, facts };
         let operation = question.operation(accesses, spend);
         let opaque = Box::new(Opaque::new(TAKE_LLM_OPAQUE, head, &operation, served));
@@ -270,6 +271,7 @@ impl Call<'_> {
             real_model: told.real_model,
             priced,
             input_tokens: told.input_tokens,
+            open: bound == Some(Bound::Open),
             creates: made::created(route, told.passing),
             lists: route.lists(),
             models: (route.template() == "/models").then(|| served.openai.as_ref()?.named_models()).flatten(),
@@ -286,7 +288,7 @@ impl Call<'_> {
             event_bytes: usize::try_from(served.limits.event_bytes).unwrap_or(usize::MAX),
         };
         let metered = match action {
-            CHAT if background && !firm => Metered::Never,
+            CHAT if background && bound != Some(Bound::Firm) => Metered::Never,
             CHAT => Metered::ByAnswer,
             _ => metered(route, stream),
         };

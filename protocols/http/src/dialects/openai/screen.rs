@@ -46,7 +46,7 @@ pub(crate) use usage::Usage;
 
 use body::strays;
 use chat::Chat;
-use cover::Cover;
+use cover::{Cover, LIMITS};
 use desk::{Desk, Question, Stage, Then};
 use kinds::{Form, form_of, is_of_usage, stage_after};
 use responses::{OF_STEP, Responses, step_calls};
@@ -226,6 +226,13 @@ impl Screen {
     /// Whether the server may go on: what it sends while somebody rules on a call has to wait here.
     pub(crate) fn has_room(&self) -> bool {
         self.waiting_bytes < QUEUE_BYTES / 4
+    }
+
+    /// Reads nothing but the usage of an event or a body.
+    pub(crate) fn count(&mut self, json: Bytes) {
+        if let Ok(document) = Document::parse(json, LIMITS) {
+            self.desk.count_tokens(document.root());
+        }
     }
 
     /// Tokens as the server counted them last.
@@ -410,7 +417,9 @@ impl Screen {
         }
         self.over = true;
         self.question = None;
-        self.waiting.clear();
+        for event in std::mem::take(&mut self.waiting) {
+            self.count(event.data);
+        }
         self.chat.clear();
         self.responses.clear();
         self.desk.outlet.retract();

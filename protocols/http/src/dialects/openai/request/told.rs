@@ -28,8 +28,8 @@ pub(super) struct Told {
     /// The answer cannot be asked for again.
     pub(super) passing: bool,
     pub(super) tier: Option<String>,
-    /// No more is used than what was reserved, whatever the server does.
-    pub(super) firm: bool,
+    /// How far what was reserved holds.
+    pub(super) bound: Option<Bound>,
     pub(super) approves: usize,
     pub(super) credentials: usize,
 }
@@ -52,7 +52,7 @@ impl Told {
             objects: objects(&asked.ids),
             passing,
             tier: asked.tier.clone(),
-            firm: asked.estimate.bound == Bound::Firm,
+            bound: Some(asked.estimate.bound),
             approves: asked.approvals.iter().filter(|approval| approval.answer == ask::Answer::Approve).count(),
             credentials: asked.credentials,
             results: asked.outputs.iter().map(|output| output.call.clone()).collect(),
@@ -72,6 +72,7 @@ impl Told {
             output_tokens: asked.estimate.output_tokens,
             objects: objects(&asked.ids),
             credentials: asked.credentials,
+            bound: Some(asked.estimate.bound),
             ..Self::default()
         }
     }

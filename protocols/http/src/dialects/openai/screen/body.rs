@@ -14,6 +14,7 @@ use super::words::quoted;
 /// Takes a body whose calls have rulings, or asks for them.
 pub(super) fn body(bytes: Bytes, desk: &mut Desk) -> Result<Option<Question>, Fault> {
     let document = Document::parse(bytes, LIMITS)?;
+    desk.count_tokens(document.root());
     let mut settled = document.bytes().clone();
     if desk.asks() {
         let calls = unruled(&document, &desk.ledger)?;

@@ -68,6 +68,11 @@ impl Desk {
         if unruled.is_empty() && !allowed { Err(Fault::Refused) } else { Ok(unruled) }
     }
 
+    /// Takes down what a document says that the answer took so far.
+    pub(super) fn count_tokens(&mut self, root: Node<'_>) {
+        self.usage = Usage::of(root).or(self.usage);
+    }
+
     /// Counts the calls of a question.
     pub(super) fn count(&mut self, question: &Question) -> Result<(), Fault> {
         self.questions = self.questions.saturating_add(question.calls.len());
@@ -76,9 +81,7 @@ impl Desk {
 
     /// Writes down what a document says of itself.
     pub(super) fn note(&mut self, root: Node<'_>) {
-        if let Some(usage) = Usage::of(root) {
-            self.usage = Some(usage);
-        }
+        self.count_tokens(root);
         self.notes.read(root);
         let told = self.notes.take_told();
         if !told.is_empty() {
