@@ -173,6 +173,35 @@ fn a_stream_that_is_left_counts_as_far_as_it_came() {
     assert!((1..=3).contains(&asked), "{asked}");
 }
 
+/// What an earlier response brings is told at the end alone, so whoever leaves before is not asked whether it counts.
+#[test]
+fn a_stream_that_goes_on_with_a_response_counts_to_its_end_whoever_leaves() {
+    let stand = budgeted("@tokens(\"20000/300d\")", "principal", |told: &Told, peer: &mut Peer| {
+        if !told.line().contains("/responses") {
+            return model(told, peer);
+        }
+        let usage = json!({ "input_tokens": 100_000, "output_tokens": 5, "total_tokens": 100_005 });
+        let response =
+            json!({ "id": "resp_2", "object": "response", "status": "completed", "output": [], "usage": usage });
+        let last = openai::named(&json!({ "type": "response.completed", "sequence_number": 9, "response": response }));
+        let events = Api::Responses.events(&["It is ", "fine."]);
+        if peer.begin("text/event-stream") {
+            let _sent = events.iter().take(events.len() - 1).all(|event| peer.chunked(event.as_bytes()));
+            assert!(!peer.closes_within(Duration::from_secs(1)), "nobody waits for the count");
+            assert!(peer.chunked(last.as_bytes()) && peer.end());
+        }
+    });
+    let mut client = stand.broker.http();
+    let body = Api::Responses.streamed("\"Go on.\"").replacen('{', r#"{"previous_response_id":"resp_1","#, 1);
+    client.send(&stand.post("/openai/v1/responses", &body).bytes());
+    assert_eq!(client.begun().status(), 200);
+    let _piece = client.hear("fine.");
+    drop(client);
+    until(Duration::from_secs(10), "the budget to be used up", || {
+        (stand.ask(&stand.chat("Hello.")).status() == 429).then_some(())
+    });
+}
+
 /// What works on after its answer tells nobody what it used, so no budget could be kept.
 #[test]
 fn what_cannot_be_counted_is_refused_where_tokens_are() {
@@ -183,6 +212,9 @@ fn what_cannot_be_counted_is_refused_where_tokens_are() {
     };
     refused("/openai/v1/responses", r#"{"model":"gpt-small","input":"Hello.","background":true}"#);
     refused("/openai/v1/threads/thread_1/runs", r#"{"assistant_id":"asst_1","model":"gpt-small"}"#);
+    let session = r#"{"agent_id":"agent_1","environment":{"type":"none"},"input":"Work.","stream":true}"#;
+    refused("/openai/v1/agents/sessions", session);
+    refused("/openai/v1/videos/video_1/remix", r#"{"prompt":"A cat."}"#);
     assert!(stand.mock.told().is_empty());
     let body = r#"{"model":"gpt-small","input":"Hello.","background":true,"max_output_tokens":100}"#;
     let _firm = stand.ask(&stand.post("/openai/v1/responses", body)).with(200);
