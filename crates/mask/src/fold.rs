@@ -9,12 +9,15 @@ mod class;
 mod escape;
 mod pages;
 mod plain;
+mod sequence;
 mod stand;
 mod starts;
 
 use std::fmt;
 
 use escape::Escape;
+use sequence::Sequences;
+pub(crate) use sequence::Whole;
 use starts::Starts;
 
 pub(crate) use class::{LETTER, SYMBOL, fold};
@@ -50,6 +53,7 @@ pub(crate) struct View {
     unseen: usize,
     /// The positions before which invisible characters stand, keycaps of emoji aside.
     hidden: Vec<usize>,
+    sequences: Sequences,
     /// The next piece begins with so many bytes that are known to be plain.
     foreseen: usize,
 }
@@ -123,9 +127,12 @@ impl View {
             let text = self.raw.get(from..).unwrap_or_default();
             let Some(first) = text.chars().next() else { break };
             let (character, length) = match first {
-                '\\' | '%' | '&' => match escape::read(text.as_bytes()) {
+                '\\' | '%' | '&' | '^' => match escape::read(text.as_bytes()) {
                     Escape::Cut if rest != Rest::Ends => break,
-                    Escape::Cut | Escape::Absent => (first, 1),
+                    Escape::Cut | Escape::Absent => {
+                        self.sequences.seen(text.as_bytes(), self.base.saturating_add(self.bytes.len()));
+                        (first, 1)
+                    }
                     Escape::Stands { character, length } => (character, length),
                 },
                 _ => (first, first.len_utf8()),
@@ -151,11 +158,13 @@ impl View {
                     excess = Some(self.folded);
                 }
             }
+            self.sequences.unseen(character, self.base.saturating_add(self.bytes.len()));
             self.folded = self.folded.saturating_add(length);
         }
         if let Some(excess) = excess {
             self.leave_out(excess, self.bytes.len());
         }
+        self.sequences.read(&self.bytes, self.base);
     }
 
     /// Hands out the text before a place and forgets it.
@@ -179,6 +188,7 @@ impl View {
         let base = self.base;
         self.starts.forget(base);
         self.hidden.retain(|position| *position >= base);
+        self.sequences.forget(base);
     }
 
     /// The folded byte at a position.
@@ -219,6 +229,23 @@ impl View {
     pub(crate) fn hidden_since(&self, position: usize) -> &[usize] {
         let first = self.hidden.partition_point(|hidden| *hidden < position);
         self.hidden.get(first..).unwrap_or_default()
+    }
+
+    /// Whether a value may begin at a position whatever stands before it: at the end of a control sequence, or behind it.
+    #[inline]
+    pub(crate) fn parts(&self, position: usize) -> bool {
+        self.sequences.part(position)
+    }
+
+    /// The control sequences that end at a position or behind it.
+    pub(crate) fn sequences_since(&self, position: usize) -> &[Whole] {
+        self.sequences.since(position)
+    }
+
+    /// The control sequences that end between two positions.
+    pub(crate) fn sequences_between(&self, from: usize, to: usize) -> &[Whole] {
+        let all = self.sequences_since(from);
+        all.get(..all.partition_point(|whole| whole.end < to)).unwrap_or_default()
     }
 
     /// The end of the character that a position lies in or behind.
@@ -269,8 +296,11 @@ impl View {
             let rest = text.get(length..).unwrap_or_default();
             let other = match rest.first() {
                 None => break,
-                Some(byte @ (b'\\' | b'%' | b'&')) => match escape::read(rest) {
-                    Escape::Absent => Some((*byte, 1)),
+                Some(byte @ (b'\\' | b'%' | b'&' | b'^')) => match escape::read(rest) {
+                    Escape::Absent => {
+                        self.sequences.seen(rest, self.base.saturating_add(self.bytes.len()));
+                        Some((*byte, 1))
+                    }
                     Escape::Stands { character, length } => pages::visible(character).map(|byte| (byte, length)),
                     Escape::Cut => None,
                 },

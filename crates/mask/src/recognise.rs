@@ -8,7 +8,7 @@ mod tests;
 
 use std::fmt;
 
-use crate::fold::LETTER;
+use crate::fold::{LETTER, Whole};
 
 #[cfg(test)]
 pub(crate) use account::COUNTRIES;
@@ -62,13 +62,25 @@ pub(crate) struct Sight<'a> {
     pub(crate) after: Option<u8>,
     /// Invisible characters stand inside.
     pub(crate) hides: bool,
+    /// A control sequence ends right before the value or with its first byte.
+    pub(crate) parts: bool,
+    /// The control sequences that end in `before`.
+    pub(crate) sequences: &'a [Whole],
+    /// The position of the value.
+    pub(crate) start: usize,
 }
 
 impl Sight<'_> {
     /// Whether neither a letter nor a digit stands beside the value.
     fn alone(&self) -> bool {
         let joined = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
-        !joined(self.before.last()) && !joined(self.after.as_ref())
+        (self.parts || !joined(self.before.last())) && !joined(self.after.as_ref())
+    }
+
+    /// Whether a control sequence ends right before a byte of what stands before the value, or with it.
+    fn follows_a_sequence(&self, index: usize) -> bool {
+        let position = self.start.saturating_sub(self.before.len()).saturating_add(index);
+        self.sequences.iter().any(|whole| whole.end == position || whole.end.saturating_add(1) == position)
     }
 
     /// Whether one of these words stands within so many bytes before the value, and is no part of a longer one. Words
@@ -84,7 +96,8 @@ impl Sight<'_> {
             let tail = self.before.get(at..).unwrap_or_default();
             let Some(first) = tail.first() else { return false };
             let inside = before.replace(*first).is_some_and(|byte: u8| byte.is_ascii_alphanumeric());
-            first.is_ascii_alphabetic() && !inside && words.iter().any(|word| begins(tail, word.as_bytes()))
+            let begins_word = || !inside || self.follows_a_sequence(at);
+            first.is_ascii_alphabetic() && begins_word() && words.iter().any(|word| begins(tail, word.as_bytes()))
         })
     }
 }

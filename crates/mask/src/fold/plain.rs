@@ -49,7 +49,8 @@ const fn is_shown(byte: u8) -> bool {
 }
 
 const fn is_plain(byte: u8) -> bool {
-    is_shown(byte) & (byte != b'\\') & (byte != b'%') & (byte != b'&')
+    // A backslash differs from a caret in this one bit.
+    is_shown(byte) & (byte | 2 != b'^') & (byte != b'%') & (byte != b'&')
 }
 
 const fn is_told(byte: u8) -> bool {

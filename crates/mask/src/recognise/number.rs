@@ -102,7 +102,7 @@ fn french(sight: &Sight<'_>, groups: &[Group<'_>]) -> bool {
     let blank = second.separator.iter().any(|byte| b" \t".contains(byte));
     let begins =
         if blank { matches!(first.digits, b"06" | b"07") } else { matches!(first.digits, [b'0', b'1'..=b'9']) };
-    let continued = sight.before.iter().rev().nth(1).is_some_and(u8::is_ascii_digit);
+    let continued = !sight.parts && sight.before.iter().rev().nth(1).is_some_and(u8::is_ascii_digit);
     pairs && alike && begins && !continued
 }
 

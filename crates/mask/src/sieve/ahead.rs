@@ -19,6 +19,8 @@ pub(super) struct Ahead {
     read: usize,
     /// Behind the last byte that may not stand in the local part of a mail address.
     local: usize,
+    /// Behind the last window of a local part.
+    locals: usize,
     /// The last two quotes.
     quotes: [usize; 2],
     /// The first position at which more text may show a sign of a value.
@@ -132,7 +134,17 @@ impl Ahead {
         }
         let bytes = view.since(from);
         let mut search = self.search.unwrap_or_else(|| signs.search());
-        signs.read(&mut search, bytes, |index, spot| self.found(from.saturating_add(index), spot, at, view));
+        // A value that begins where a control sequence ends need not show what values have before them.
+        let mut parts = view.sequences_since(from).iter().map(|whole| whole.end).peekable();
+        let part = |from: usize| Window { from, to: from.saturating_add(1), detectors: signs.signed };
+        signs.read(&mut search, bytes, |index, spot| {
+            let sign = from.saturating_add(index);
+            while let Some(place) = parts.next_if(|place| *place <= sign) {
+                self.add(part(place));
+            }
+            self.found(sign, spot, at, view);
+        });
+        parts.for_each(|place| self.add(part(place)));
         signs.end(search, |spot| self.found(end, spot, at, view));
         self.search = Some(search);
         self.read = end;
@@ -171,7 +183,8 @@ impl Ahead {
             Place::Local { most } => {
                 let to = end.saturating_sub(1);
                 let low = end.saturating_sub(most).max(at).min(to);
-                let Some(from) = self.local(low, to, detectors, view) else { return };
+                let Some(from) = self.local(low, to, view) else { return };
+                self.locals = to.saturating_add(1);
                 Window { from, to, detectors }
             }
         };
@@ -179,14 +192,13 @@ impl Ahead {
     }
 
     /// Where the local part of a mail address may begin that ends before a position, from a lowest one on.
-    fn local(&self, low: usize, to: usize, detectors: u64, view: &View) -> Option<usize> {
+    fn local(&self, low: usize, to: usize, view: &View) -> Option<usize> {
         let close = to.saturating_sub(1);
         if view.byte(close) == Some(b'"') {
             let low = low.max(to.saturating_sub(QUOTED)).min(close);
             return view.slice(low, close).iter().rposition(|byte| *byte == b'"').map(|at| low.saturating_add(at));
         }
-        let before = self.windows.iter().rfind(|window| window.detectors == detectors);
-        let low = before.map_or(low, |window| low.max(window.to.saturating_add(1))).min(to);
+        let low = low.max(self.locals).min(to);
         let other = view.slice(low, to).iter().rposition(|byte| !is_local(*byte));
         Some(other.map_or(low, |at| low.saturating_add(at).saturating_add(1)))
     }

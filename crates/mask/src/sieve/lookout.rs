@@ -8,8 +8,8 @@ use crate::fold::is_all_plain;
 
 /// Tells which parts of a text there is a reason to look for values in.
 ///
-/// **Invariant:** for each value that lies wholly in what was read, a part is suspected that holds a byte of it or of the 64
-/// bytes on either side, however the text is cut into parts.
+/// **Invariant:** for each value that lies wholly in what was read, a part is suspected that holds a byte of it or of the
+/// 320 bytes on either side, however the text is cut into parts.
 pub struct Lookout {
     set: Arc<Detectors>,
     watch: Watch,

@@ -3,7 +3,7 @@
 use super::ahead::Ahead;
 use super::cluster::{Cluster, Size, Tail};
 use super::lane::{Known, Lane};
-use super::thread::{Stage, Thread};
+use super::thread::{APART, Stage, Thread};
 use super::{Exit, Found};
 use regex_automata::util::primitives::StateID;
 
@@ -210,8 +210,11 @@ impl Scan {
             index = index.saturating_add(idle);
             let at = self.at.saturating_add(index);
             self.vain = vain;
-            let before = at.checked_sub(1).and_then(|before| self.view.byte(before));
-            if set.begin(before, byte, able) & !vain != 0 {
+            let mut before = at.checked_sub(1).and_then(|before| self.view.byte(before));
+            if self.view.parts(at) {
+                (before, self.vain) = (APART, 0);
+            }
+            if set.begin(before, byte, able) & !self.vain != 0 {
                 return Some(at);
             }
             index = index.saturating_add(1);
@@ -226,7 +229,7 @@ impl Scan {
     }
 
     fn before(&self) -> Option<u8> {
-        self.at.checked_sub(1).and_then(|before| self.view.byte(before))
+        if self.view.parts(self.at) { APART } else { self.at.checked_sub(1).and_then(|before| self.view.byte(before)) }
     }
 
     /// Lets values that outgrew their limit go on through this byte.
@@ -280,7 +283,7 @@ impl Scan {
         let busy = self.tails.iter().fold(0, |mask, tail| mask | tail.bit());
         let (before, ahead) = (self.before(), self.view.since(self.at.saturating_add(1)));
         let looping = set.looping(byte);
-        self.vain &= looping;
+        self.vain = if self.view.parts(self.at) { 0 } else { self.vain & looping };
         let able = self.ahead.able(set, self.at, &self.view, rest);
         let mut mask = set.begin(before, byte, watch) & !busy & !self.vain & able;
         while let Ok(index) = usize::try_from(mask.trailing_zeros())
@@ -332,7 +335,9 @@ impl Scan {
             if self.forgetful {
                 self.vain = 0;
             }
-            if thread.best > self.at || thread.stage == Stage::Over {
+            if (thread.best > self.at && !thread.begins_later(set, &self.lanes, &self.view))
+                || thread.stage == Stage::Over
+            {
                 let cluster = self.cluster.get_or_insert_with(|| Cluster::new(self.at, &self.view));
                 cluster.add(set, &thread, self.at, &self.view);
                 self.tails.extend(Tail::of(&thread));

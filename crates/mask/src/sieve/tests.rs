@@ -245,6 +245,15 @@ const PARTS: &[&str] = &[
     "PRIVATE KEY-----",
     "-----END ",
     "\u{200b}",
+    "\x1b[31m",
+    "\x1b[",
+    "1;31m",
+    "\u{9b}1",
+    "\\e[",
+    "\\033[1m",
+    "^[",
+    "[0m",
+    "\\u001b[m",
     "\u{200b}\u{ad}\u{200b}\u{ad}\u{200b}\u{ad}\u{200b}\u{ad}\u{200b}\u{ad}\u{200b}\u{ad}\u{200b}\u{ad}\u{200b}\u{ad}\u{200b}\u{ad}",
     "\u{ad}",
     "\u{301}",
@@ -404,6 +413,136 @@ fn a_lookout_suspects_what_shows_a_sign_and_what_has_none_to_show() {
     assert!(Lookout::new(Arc::clone(&custom), custom.everything()).suspects(b"a"));
     assert!(is_clear(&custom, custom.everything(), b"a"));
     assert!(!Lookout::new(custom, Watch(0)).suspects("caf\u{e9} zz".as_bytes()));
+}
+
+#[test]
+fn what_cannot_be_seen_hides_no_value_from_a_detector_that_is_alone() {
+    let set = Detectors::compile(&[Spec::builtin("email").unwrap()]).unwrap();
+    for hidden in ["\u{200b}", "\x1b[31m", "\\e[1m"] {
+        let text = format!("abcdefghijklmnopqrstuvwxyz{hidden}zq7x.k1@leak.example");
+        let expected =
+            if hidden.len() > 3 { format!("abcdefghijklmnopqrstuvwxyz{hidden}<email>") } else { "<email>".into() };
+        assert_eq!(scrubbed(&set, &text, &mut Names), expected);
+    }
+}
+
+/// Control sequences as they stand in files, and as programs and documents spell them.
+const SEQUENCES: &[&str] = &[
+    "\x1b[31m",
+    "\x1b[m",
+    "\x1b[1;31m",
+    "\x1b[01;31m\x1b[K",
+    "\x1b[38;2;255;128;0m",
+    "\x1b[1",
+    "\x1b[?1",
+    "\x1b[1 ",
+    "\u{9b}31m",
+    "\\u001b[31m",
+    "\\u001B[1m",
+    "\\\\u001b[31m",
+    "\\u{1b}[31m",
+    "\\x1b[31m",
+    "\\x1B[0;1m",
+    "\\u009b31m",
+    "\\e[31m",
+    "\\E[31m",
+    "\\033[31m",
+    "\\\\033[1;31m",
+    "\\33[31m",
+    "\\033\\[31m",
+    "^[[31m",
+    "^[[1;31m^[[K",
+    "%1b[31m",
+    "%1B%5B31m",
+    "&#27;[31m",
+    "&#x1b;[31m",
+    "\x1b\\u005b31m",
+];
+const COLOURED: &[&str] = &[
+    EMAIL,
+    "AKIAIOSFODNN7EXAMPLE",
+    "sk_live_4eC39HqLyjWDarjtT1zdp7dc",
+    "sk-ant-api03-Ab1cAb1cAb1cAb1cAb1cAb1c",
+    "xoxb-123456789012-1234567890123-AbCdEfGhIjKlMnOp",
+    "ghp_0123456789abcdefghijABCDEFGHIJ012345",
+    "hf_a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7",
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N",
+    "DE89 3704 0044 0532 0130 00",
+    "4111 1111 1111 1111",
+    "4111111111111111",
+    "900-55-0001",
+    "+49 30 901820",
+    "(212) 555-0123",
+    "0033 1 42 68 53 00",
+    "06 12 34 56 78",
+];
+
+#[test]
+fn a_value_behind_a_control_sequence_is_found_however_that_is_written() {
+    let set = Arc::new(all());
+    for sequence in SEQUENCES {
+        for value in COLOURED {
+            let number = !value.starts_with(|first: char| first.is_ascii_alphabetic());
+            if number && sequence.ends_with(['1', ' ']) {
+                continue;
+            }
+            for before in ["", "x", "log ", "{\"a\":\"", "9"] {
+                let ended = format!("{before}{sequence}{value}\x1b[0m end");
+                assert!(!scrubbed(&set, &ended, &mut Same).contains(value), "{ended:?}");
+                let text = format!("{before}{sequence}{value} end");
+                let out = scrubbed(&set, &text, &mut Same);
+                // Of a mail address, the letter that ends a sequence is not hidden.
+                let taken = usize::from(*value == EMAIL && sequence.ends_with(['1', ' ']));
+                // One character of which nothing is seen makes what is before it a part of the address.
+                if *value == EMAIL && sequence.contains(['\u{9b}', '9']) && !before.is_empty() {
+                    assert!(!out.contains(value), "{text:?}");
+                } else {
+                    assert_eq!(out, text.replace(&value[taken..], &"*".repeat(value.len() - taken)), "{text:?}");
+                }
+                let mut sieve = Sieve::new(Arc::clone(&set));
+                for cut in 0..text.len() {
+                    assert_eq!(sieved(&mut sieve, &pieces(&text, &[cut]), &mut Same), out);
+                }
+                assert_eq!(sieved(&mut sieve, &characters(&text), &mut Same), out);
+                let mut blots = String::new();
+                blot(&set, set.everything(), &text, &mut blots);
+                assert_eq!(blots, out);
+                assert!(!is_clear(&set, set.everything(), text.as_bytes()));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_name_behind_a_control_sequence_says_what_a_number_is() {
+    let set = all();
+    for (text, expected) in [
+        ("\x1b[1mSSN\x1b[0m: 900550001", "\x1b[1mSSN\x1b[0m: <us-ssn>"),
+        ("\\e[1mPhone:\\e[0m 5550123", "\\e[1mPhone:\\e[0m <phone>"),
+        ("\x1b[491701234567m.zq7x@leak.example", "\x1b[<email>"),
+        ("mSSN: 900550001 [1mPhone: 5550123", "mSSN: 900550001 [1mPhone: 5550123"),
+    ] {
+        assert_eq!(scrubbed(&set, text, &mut Names), expected);
+    }
+}
+
+#[test]
+fn what_only_resembles_a_control_sequence_parts_nothing() {
+    let set = all();
+    for text in [
+        "[31mAKIAIOSFODNN7EXAMPLE",
+        "[31m4111111111111111",
+        "e[31mAKIAIOSFODNN7EXAMPLE",
+        "033[31mAKIAIOSFODNN7EXAMPLE",
+        "\\03[31mAKIAIOSFODNN7EXAMPLE",
+        "^[31mAKIAIOSFODNN7EXAMPLE",
+        "\\e31mAKIAIOSFODNN7EXAMPLE",
+        "\x1b]31mAKIAIOSFODNN7EXAMPLE",
+        "\x1b[31mxAKIAIOSFODNN7EXAMPLE",
+        "\x1b[3 1mAKIAIOSFODNN7EXAMPLE",
+    ] {
+        assert_eq!(scrubbed(&set, text, &mut Names), text);
+    }
 }
 
 #[test]
@@ -571,6 +710,13 @@ fn adversarial_text_costs_a_bounded_number_of_steps() {
         ("+(", 16.0),
         ("DE89 ", 32.0),
         ("9\u{200b}", 16.0),
+        ("\x1b[m", 40.0),
+        ("\x1b[1mab@cd.ef ", 40.0),
+        ("\u{9b}1", 16.0),
+        ("\\e[1", 16.0),
+        ("^[[a", 40.0),
+        ("\x1b[31ma.b", 40.0),
+        ("\x1b[ma", 40.0),
     ] {
         let text = unit.repeat(BYTES / unit.len());
         let (whole, ..) = steps(&set, &[&text]);

@@ -2,13 +2,16 @@
 
 use regex_automata::util::primitives::StateID;
 
-use super::lane::{Ending, Lane};
-use crate::detect::{Detector, Overrun, Run};
+use super::lane::{Ending, Known, Lane};
+use crate::detect::{Detector, Detectors, Overrun, Run};
 use crate::fold::{CONTEXT, Rest, View};
 use crate::recognise::Sight;
 
 /// The most text of one candidate, invisible characters included.
 pub(super) const RAW_LIMIT: usize = 64 << 10;
+
+/// What stands before a value that begins where a control sequence ends, so to speak.
+pub(super) const APART: Option<u8> = Some(b'\n');
 
 /// A detector at work.
 #[derive(Clone, Debug)]
@@ -123,6 +126,18 @@ impl Thread {
         Course::Stopped
     }
 
+    /// Whether the value that was found is one without the bytes of a control sequence that it begins with: from behind
+    /// them, the detector goes the same way.
+    pub(super) fn begins_later(&self, set: &Detectors, lanes: &[Lane], view: &View) -> bool {
+        let within = view.sequences_since(self.start).first().filter(|whole| whole.from <= self.start);
+        let Some((detector, lane)) = set.detector(self.detector).zip(lanes.get(self.detector)) else { return false };
+        let next = within.filter(|whole| whole.is_ordinary).map(|whole| whole.end.saturating_add(1));
+        let Some((next, byte)) = next.and_then(|next| Some((next, view.byte(next)?))) else { return false };
+        let (state, run) = detector.automaton.step(detector.automaton.start(APART), byte);
+        let is_same = run == Run::Lives && lane.known(next, state) == Known::Way && lane.last() == self.best;
+        is_same && self.best > next && detector.check.forgets_beginnings()
+    }
+
     fn end(&mut self, stage: Stage, lane: &mut Lane) {
         let ending = match stage {
             Stage::Dead => Ending::Dead,
@@ -140,10 +155,14 @@ impl Thread {
 
     /// Judges the text up to here, which has the right shape.
     fn judge(&mut self, detector: &Detector, view: &View, after: Option<u8>) {
+        let from = self.start.saturating_sub(CONTEXT);
         let sight = Sight {
             value: view.slice(self.start, self.position),
-            before: view.slice(self.start.saturating_sub(CONTEXT), self.start),
+            before: view.slice(from, self.start),
             after,
+            parts: view.parts(self.start),
+            sequences: view.sequences_between(from, self.start),
+            start: self.start,
             hides: view.hides(self.start, self.position),
         };
         let accepted = self.position > self.start && detector.check.accepts(&sight);
