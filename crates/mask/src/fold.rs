@@ -17,7 +17,7 @@ use std::fmt;
 
 use escape::Escape;
 use sequence::Sequences;
-pub(crate) use sequence::Whole;
+pub(crate) use sequence::{SEQUENCE, Whole};
 use starts::Starts;
 
 pub(crate) use class::{LETTER, SYMBOL, fold};
@@ -126,6 +126,11 @@ impl View {
             let from = self.folded.saturating_sub(self.raw_base);
             let text = self.raw.get(from..).unwrap_or_default();
             let Some(first) = text.chars().next() else { break };
+            if first == SEQUENCE && self.controls == Controls::StandIns {
+                self.sequences.unseen(first, self.base.saturating_add(self.bytes.len()));
+                self.folded = self.folded.saturating_add(first.len_utf8());
+                continue;
+            }
             let (character, length) = match first {
                 '\\' | '%' | '&' | '^' => match escape::read(text.as_bytes()) {
                     Escape::Cut if rest != Rest::Ends => break,

@@ -10,6 +10,9 @@ const MOST: usize = 256;
 /// The longest number of an ordinary one.
 const DIGITS: usize = 5;
 
+/// What a control sequence begins with; where stand-ins are, all that is there of it before its last bytes.
+pub(crate) const SEQUENCE: char = '\u{9b}';
+
 /// The sequences of a text, found as it is folded.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sequences {
@@ -66,7 +69,7 @@ impl Sequences {
     pub(super) fn unseen(&mut self, character: char, position: usize) {
         match character {
             '\u{1b}' => self.begin(position, position, Awaits::Bracket),
-            '\u{9b}' => self.begin(position, position, Awaits::Numbers),
+            SEQUENCE => self.begin(position, position, Awaits::Numbers),
             _ => {}
         }
     }

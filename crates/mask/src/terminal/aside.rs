@@ -19,7 +19,7 @@ use super::token::decode;
 use super::track::Track;
 use super::written::{Manner, introducer, manner};
 use crate::detect::{Detectors, Watch};
-use crate::fold::{CONTEXT, Rest, stand_in, stands_for};
+use crate::fold::{CONTEXT, Rest, SEQUENCE, stand_in, stands_for};
 
 /// Both texts.
 #[derive(Debug)]
@@ -59,6 +59,10 @@ impl Aside {
         self.last.clear();
         let joins = self.joins;
         for (track, takes) in self.both().into_iter().zip([true, joins]) {
+            if takes && last.last().is_some_and(|byte| *byte >= b'@') {
+                // A value begins with the last byte, or behind it.
+                track.bare(SEQUENCE, at);
+            }
             last.iter().filter(|_| takes).for_each(|byte| track.bare(char::from(*byte), at));
             add(track);
         }

@@ -179,6 +179,29 @@ fn a_value_whose_first_letter_an_ordinary_sequence_takes_is_hidden() {
     }
 }
 
+#[test]
+fn a_key_behind_a_whole_sequence_is_hidden_whatever_stands_before_that() {
+    let set = all();
+    for value in ["AKIAIOSFODNN7EXAMPLE", "sk-ant-api03-Ab1cAb1cAb1cAb1cAb1cAb1c", "DE89 3704 0044 0532 0130 00", CARD]
+    {
+        for sequence in
+            ["\x1b[31m", "\x1b[m", "\x1b[K", "\x1b[1;31m\x1b[K", "\u{9b}1m", "\x1b[1 q", "\x1b(B", "\x1b[+1m"]
+        {
+            for before in ["", "x", "9", "red\x1b[0m"] {
+                for mode in [Mode::Pipe, PTY] {
+                    let stream = format!("{before}{sequence}{value} so");
+                    let (whole, findings) = masked(&set, mode, stream.as_bytes(), 4096);
+                    let expected = stream.replace(value, &"*".repeat(value.len()));
+                    assert_eq!(String::from_utf8_lossy(&whole), expected, "{mode:?} {stream:?}");
+                    assert_eq!(masked(&set, mode, stream.as_bytes(), 1), (whole, findings), "{stream:?}");
+                }
+            }
+        }
+    }
+    let (out, _) = masked(&set, Mode::Pipe, b"\x1b[mAK\x1b]0;IAIOSFODNN7EXAMPLE\x07", 4096);
+    assert_eq!(out, b"\x1b[m**\x1b]0;******************\x07");
+}
+
 /// Whether the cursor of a terminal goes elsewhere between two parts of a value, so that it is not shown as one.
 fn moves(head: &str, rest: &str) -> bool {
     let (mut tokens, mut moves) = (Tokeniser::default(), Vec::new());
