@@ -210,7 +210,7 @@ impl Terminal {
         }
         // A move without a number is not told from the middle of a value.
         let is_bare = introducer(bytes).saturating_add(last.len()) == bytes.len();
-        let parts = moves && !(is_pipe && is_bare);
+        let parts = moves && !(is_pipe && is_bare) && !head.may_stay();
         let aside = self.look_aside();
         aside.differ();
         aside.part(end);

@@ -120,7 +120,7 @@ impl Head {
     /// Where the cursor goes.
     pub(super) fn motion(&self) -> Motion {
         let (first, second) = (self.first(), self.params.get(1).copied().unwrap_or_default());
-        if self.kind() != Kind::Move {
+        if self.kind() != Kind::Move || self.leaves_the_cursor(first, second) {
             return Motion::Stays;
         }
         match (self.form, self.middle, self.last) {
@@ -131,5 +131,25 @@ impl Head {
             (Form::Csi, 0, b'E' | b'F' | b'r') | (Form::Escape, 0, b'E' | b'c') => Motion::To(1),
             _ => Motion::Column,
         }
+    }
+
+    /// Whether what is printed next stands beside what was printed before, though something is moved or remembered:
+    /// where the cursor is, the form of its line, rectangles, characters and columns behind the cursor, the other screen.
+    const fn leaves_the_cursor(&self, first: u32, second: u32) -> bool {
+        match (self.form, self.middle, self.last) {
+            (Form::Escape, 0, b'7') | (Form::Escape, b'#', b'3'..=b'6') => true,
+            (Form::Csi, 0, b's' | b'P' | b'@') | (Form::Csi, b'$' | b'\'' | b' ', _) => true,
+            (Form::Csi, 0, b'h' | b'l') => first != 1049,
+            // The track of a mouse.
+            (Form::Csi, 0, b'T') => self.count >= 4,
+            // Margins that are none.
+            (Form::Csi, 0, b'r') => second > 0 && first >= second,
+            _ => false,
+        }
+    }
+
+    /// Whether some terminals move the cursor and others leave it alone: `tmux` where there is no other screen to leave.
+    pub(super) fn may_stay(&self) -> bool {
+        matches!((self.form, self.middle, self.last), (Form::Csi, 0, b'h' | b'l')) && self.kind() == Kind::Move
     }
 }

@@ -202,6 +202,51 @@ fn a_key_behind_a_whole_sequence_is_hidden_whatever_stands_before_that() {
     assert_eq!(out, b"\x1b[m**\x1b]0;******************\x07");
 }
 
+#[test]
+fn a_sequence_that_leaves_the_cursor_alone_parts_no_value() {
+    let set = all();
+    for sequence in [
+        "\x1b7",
+        "\x1b[s",
+        "\x1b[2;40s",
+        "\x1b#3",
+        "\x1b#4",
+        "\x1b#5",
+        "\x1b#6",
+        "\x1b[1$r",
+        "\x1b[1;1;2;2;4$r",
+        "\x1b[1;1;2;2;4$t",
+        "\x1b[1;1;2;2;1;5;5;1$v",
+        "\x1b[32;1;1;2;2$x",
+        "\x1b[1;1;2;2$z",
+        "\x1b[1;1;2;2${",
+        "\x1b[1'}",
+        "\x1b[1'~",
+        "\x1b[1 @",
+        "\x1b[1 A",
+        "\x1b[?47l",
+        "\x1b[?1047l",
+        "\x1b[?1049l",
+        "\x1b[P",
+        "\x1b[1P",
+        "\x1b[@",
+        "\x1b[2@",
+        "\x1b[24;1r",
+        "\x1b[1;1;1;1;1T",
+    ] {
+        for (value, cut) in [(CARD, 9), (SSN, 4), ("AKIAIOSFODNN7EXAMPLE", 7), ("zq7x.k1@leak.example", 5)] {
+            for mode in [Mode::Pipe, PTY] {
+                let (first, rest) = value.split_at(cut);
+                let stream = format!("is {first}{sequence}{rest} so");
+                let (out, findings) = masked(&set, mode, stream.as_bytes(), 4096);
+                let expected = format!("is {}{sequence}{} so", "*".repeat(cut), "*".repeat(value.len() - cut));
+                assert_eq!(String::from_utf8_lossy(&out), expected, "{mode:?} {stream:?}");
+                assert_eq!(masked(&set, mode, stream.as_bytes(), 1), (out, findings));
+            }
+        }
+    }
+}
+
 /// Whether the cursor of a terminal goes elsewhere between two parts of a value, so that it is not shown as one.
 fn moves(head: &str, rest: &str) -> bool {
     let (mut tokens, mut moves) = (Tokeniser::default(), Vec::new());
