@@ -102,6 +102,9 @@ fn ordinary_definitions_need_no_more_than_their_verb() {
         "CREATE TABLE dev.parts (a int, b dev.short) PARTITION BY RANGE (a)",
         "CREATE TABLE dev.part PARTITION OF dev.parts FOR VALUES FROM (MINVALUE) TO (10)",
         "INSERT INTO dev.parts VALUES (1, 'x')",
+        "ALTER TABLE customers ADD COLUMN more int DEFAULT 1",
+        "CREATE INDEX ON customers (more)",
+        "CREATE TABLE dev.whose (id int REFERENCES customers(id) ON DELETE CASCADE)",
         "CREATE SCHEMA made CREATE TABLE t (a int) CREATE VIEW v AS SELECT id FROM public.plain",
     ] {
         let _done = dev.query(sql).ok();

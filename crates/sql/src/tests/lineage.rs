@@ -195,3 +195,28 @@ fn writes_to_views_use_what_the_views_show() {
     check("UPDATE v_contact SET id = 2 WHERE id = 1", &expect![[""]]);
     check("UPDATE v_contact SET contact = 'x' WHERE id = 1", &expect![[""]]);
 }
+
+#[test]
+fn upkeep_uses_what_it_names() {
+    for sql in [
+        "VACUUM customers",
+        "VACUUM (FULL, VERBOSE) customers, orders",
+        "REINDEX TABLE customers",
+        "GRANT SELECT (id, name), UPDATE (notes) ON customers TO somebody",
+        "REVOKE ALL ON customers FROM somebody",
+    ] {
+        check(sql, &expect![[""]]);
+    }
+    for sql in [
+        "ANALYZE customers",
+        "VACUUM ANALYZE customers",
+        "VACUUM (ANALYZE) orders, customers",
+        "CLUSTER customers",
+        "GRANT SELECT ON customers TO somebody",
+        "GRANT ALL ON customers TO somebody",
+        "GRANT SELECT (id), UPDATE ON customers TO somebody",
+        "GRANT SELECT (id, email) ON customers TO somebody",
+    ] {
+        check(sql, &expect!["public.customers.email leaves, public.customers.ssn leaves"]);
+    }
+}

@@ -3,6 +3,7 @@
 mod functions;
 mod kinds;
 mod parts;
+mod touched;
 
 use std::mem;
 
@@ -14,8 +15,9 @@ use super::statement::Done;
 use super::taint::Taint;
 use crate::access::{Object, Verb};
 use crate::analysis::Kind;
-use crate::{Relation, census};
+use crate::{Relation, RelationKind, census};
 use kinds::Place;
+use touched::Touched;
 
 impl<'a> Walk<'a> {
     /// DDL and upkeep; what is in neither list is unknown. Expressions in it are stored and run later, or at once for every row: each
@@ -23,10 +25,13 @@ impl<'a> Walk<'a> {
     pub(super) fn definition(&mut self, inner: &'a NodeEnum, node: &'a Node) -> Done {
         self.found.changes_catalog = true;
         let kind = self.defined_as(inner);
-        self.guard_sensitive(node);
         let stored = mem::replace(&mut self.stored, true);
+        let before = mem::take(&mut self.found.uses);
         self.parts_of(inner);
+        let within = mem::replace(&mut self.found.uses, before);
         self.stored = stored;
+        self.guard_sensitive(inner, node, within.is_empty());
+        self.found.uses.extend(within);
         Done::defined(kind)
     }
 
@@ -72,15 +77,39 @@ impl<'a> Walk<'a> {
     }
 
     /// DDL that names a relation can copy a protected column into another (`ALTER TABLE … USING`, generated columns, triggers), or
-    /// take its protection away (`RENAME`): it counts as a use of every sensitive column there.
-    fn guard_sensitive(&mut self, node: &'a Node) {
+    /// take its protection away (`RENAME`): it counts as a use of every sensitive column there, unless its form and its expressions
+    /// touch no such column.
+    fn guard_sensitive(&mut self, inner: &'a NodeEnum, node: &'a Node, harmless: bool) {
         let Some(names) = census::relations(node) else {
             self.misunderstood();
             return;
         };
-        for (schema, name) in names {
-            self.relations_of(&schema, &name).into_iter().for_each(|relation| self.guard(relation));
+        let touched = touched::touched(inner);
+        // Each name is told of, or nothing is certain.
+        if !harmless || touched.len() != names.len() {
+            for (schema, name) in names {
+                self.relations_of(&schema, &name).into_iter().for_each(|relation| self.guard(relation));
+            }
+            return;
         }
+        for Touched { relation, columns } in touched {
+            for known in self.relations_named(relation) {
+                if columns.as_ref().is_none_or(|columns| !self.spares(known, columns)) {
+                    self.guard(known);
+                }
+                self.found.touches_sensitive |= self.sensitive.in_relation(known.oid).next().is_some();
+            }
+        }
+    }
+
+    /// None of these columns of a table is sensitive.
+    fn spares(&self, relation: &Relation, columns: &[&str]) -> bool {
+        let is_table = matches!(relation.kind, RelationKind::Table | RelationKind::Partitioned);
+        let mut sensitive = self.sensitive.in_relation(relation.oid).filter_map(|id| self.sensitive.key(id));
+        is_table
+            && sensitive.all(|(oid, attnum)| {
+                self.catalog.column(oid, attnum).is_some_and(|column| !columns.contains(&&*column.name))
+            })
     }
 
     fn relations_named(&self, var: &RangeVar) -> Vec<&'a Relation> {
