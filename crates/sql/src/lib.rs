@@ -29,7 +29,7 @@ pub use catalog::{
     Catalog, Column, ColumnRow, ForeignKeyRow, FunctionRow, InvalidCatalog, OperatorRow, Relation, RelationKind,
     RelationRow, Rows, RunRow, TypeRow, TypeRunRow,
 };
-pub use locate::{Sought, locate};
+pub use locate::{Sought, locate, misread};
 pub use read::{MAX_NESTING, MAX_TEXT_BYTES, Unreadable, needs_big_stack};
 pub use rewrite::{ColumnMask, Rewritten, Unmaskable, rewrite};
 pub use sensitive::{Missing, Sensitive, SensitiveColumn};

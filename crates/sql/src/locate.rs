@@ -4,7 +4,7 @@ use pg_query::protobuf::{Node, ScanToken, Token};
 use pg_query::{NodeEnum, NodeRef};
 use sluice_model::Span;
 
-use crate::read::{needs_big_stack, parse, scan};
+use crate::read::{Extent, extent, needs_big_stack, parse, scan};
 
 /// What is looked for. A schema that the text leaves out is taken for the right one.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -28,6 +28,33 @@ pub fn locate(text: &str, sought: Sought<'_>) -> Option<Span> {
     let places = tree.nodes().into_iter().filter_map(|(node, ..)| place(node, sought));
     let start = usize::try_from(places.min()?).ok()?;
     let end = end_of_name(&scan(text).ok()?, start)?;
+    span(text, start, end)
+}
+
+/// The first word that the server's grammar does not take, or the end of a text that stops too early; `None` where that cannot be
+/// told.
+#[must_use]
+pub fn misread(text: &str) -> Option<Span> {
+    if needs_big_stack(text) {
+        return None;
+    }
+    let is_word = |token: &&ScanToken| !matches!(Token::try_from(token.token), Ok(Token::SqlComment | Token::CComment));
+    let tokens = scan(text).ok()?;
+    let tokens: Vec<&ScanToken> = tokens.iter().filter(is_word).collect();
+    let byte = |at: i32| usize::try_from(at).ok();
+    let reads = |token: &ScanToken| byte(token.end).and_then(|end| text.get(..end)).map_or(Extent::Untold, extent);
+    match extent(text) {
+        Extent::Whole => span(text, text.len(), text.len()),
+        Extent::Part => {
+            let first = tokens.partition_point(|token| reads(token) == Extent::Whole);
+            let token = tokens.get(first).filter(|token| reads(token) == Extent::Part)?;
+            span(text, byte(token.start)?, byte(token.end)?)
+        }
+        Extent::Untold => None,
+    }
+}
+
+fn span(text: &str, start: usize, end: usize) -> Option<Span> {
     let at = |bytes: usize| u32::try_from(text.get(..bytes)?.chars().count() + 1).ok();
     Some(Span { start: at(start)?, end: at(end)? })
 }
@@ -112,6 +139,25 @@ mod tests {
         let email = Sought::Column("email");
         assert_eq!(pointed("SELECT id FROM users u WHERE u.email = 'x'", email).as_deref(), Some("u.email"));
         assert_eq!(pointed("SELECT id FROM users", email), None);
+    }
+
+    #[test]
+    fn the_first_word_that_is_not_read_is_told() {
+        let told = |text: &str| {
+            let Span { start, end } = misread(text)?;
+            let skipped = usize::try_from(start).unwrap() - 1;
+            let word: String = text.chars().skip(skipped).take(usize::try_from(end - start).unwrap()).collect();
+            Some((start, word))
+        };
+        let at = |start: u32, word: &str| Some((start, word.to_owned()));
+        assert_eq!(told("SELECT 1 FROM FROM"), at(15, "FROM"));
+        assert_eq!(told("SELECT 'é' /* FROM */, FROM orders FROM"), at(24, "FROM"));
+        assert_eq!(told("SELECT 1; SELEC 2; SELECT 3"), at(11, "SELEC"));
+        assert_eq!(told("SELECT (1"), at(10, ""));
+        assert_eq!(told("SELECT 1)"), at(9, ")"));
+        assert_eq!(told("CREATE TABLE t (a int,)"), at(23, ")"));
+        assert_eq!(told("SELECT 'not ended"), None);
+        assert_eq!(told(&format!("SELECT {} FROM FROM", "1 + ".repeat(2_000))), None);
     }
 
     #[test]

@@ -60,6 +60,26 @@ pub(crate) fn parse(text: &str) -> Result<ParseResult, Unreadable> {
     }
 }
 
+/// How far the grammar reads a text.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Extent {
+    /// To its end, where more may have to follow.
+    Whole,
+    Part,
+    /// It is not the grammar that refuses it.
+    Untold,
+}
+
+/// Tells how far the grammar reads a text that is neither long nor deep.
+pub(crate) fn extent(text: &str) -> Extent {
+    match catch_unwind(AssertUnwindSafe(|| pg_query::parse(text, pg_query::ParserOptions::default()))) {
+        Ok(Ok(_)) => Extent::Whole,
+        Ok(Err(pg_query::Error::Parse(why))) if why == "syntax error at end of input" => Extent::Whole,
+        Ok(Err(pg_query::Error::Parse(why))) if why.starts_with("syntax error at or near") => Extent::Part,
+        Ok(Err(_)) | Err(_) => Extent::Untold,
+    }
+}
+
 /// Splits a text into the server's tokens.
 pub(crate) fn scan(text: &str) -> Result<Vec<ScanToken>, Unreadable> {
     match catch_unwind(AssertUnwindSafe(|| pg_query::scan(text))) {

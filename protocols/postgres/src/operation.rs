@@ -9,7 +9,7 @@ use sluice_model::{
     Access, Action, Code, Digest, Exposure, Fact, Facts, Meaning, Operation, Refusal, Resource, Shape, Spend, Stage,
     Tag, Text, Usage,
 };
-use sluice_sql::{Analysis, Catalog, Object, Prepared, Reason, Verb};
+use sluice_sql::{Analysis, Catalog, Object, Prepared, Reason, Unreadable, Verb};
 
 use crate::schema;
 use crate::view::View;
@@ -151,8 +151,14 @@ fn analyze(text: &str, view: &View, names: &(dyn Prepared + Sync)) -> Result<Ana
     let read = || sluice_sql::analyze(text, &view.catalog, &view.sensitive, names);
     let analysed = if sluice_sql::needs_big_stack(text) { on_big_stack(read)? } else { read() };
     analysed.map_err(|unreadable| {
-        let refusal = Refusal::builtin(Code::NotUnderstood, "unreadable", unreadable.to_string())
+        let mut refusal = Refusal::builtin(Code::NotUnderstood, "unreadable", unreadable.to_string())
             .with_hint("The broker forwards only statements that it understands.");
+        // Where is said, and not what: a text is quoted in no message.
+        if unreadable == Unreadable::Syntax
+            && let Some(span) = sluice_sql::misread(text)
+        {
+            refusal.grounds.get_or_insert_default().span = Some(span);
+        }
         Unread { refusal, is_final: false }
     })
 }

@@ -191,7 +191,9 @@ fn where_columns_are_tagged_no_policy_permits_it() {
     {
         let _refused = dana.query(sql).refused("42501");
     }
-    assert_eq!(dana.query("SELECT 1 FROM FROM").refused("42601").message, "the statement does not parse");
+    let said = dana.query("SELECT 1 FROM FROM").refused("42601");
+    assert_eq!(said.message, "the statement does not parse");
+    assert!(said.detail.contains(r#""span":{"start":15,"end":19}"#), "{said:?}");
 }
 
 #[test]
