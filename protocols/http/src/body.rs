@@ -18,6 +18,11 @@ use crate::served::Served;
 use crate::veil::{Veil, begins_container, reads_as_object};
 
 const FORM: Flaw = Flaw::new(400, "invalid_form", "the form is malformed");
+const EVENTS: Flaw = Flaw::new(
+    415,
+    "unsupported_media_type",
+    "events with objects cannot be sent where members are covered by their names",
+);
 
 /// What goes to the server after the head.
 pub(crate) enum Body {
@@ -64,6 +69,8 @@ impl Body {
                     Self::Json(Box::new(document(text.into())?))
                 } else if media == Media::Form {
                     Self::Form(Form::read(text.into())?)
+                } else if media == Media::Events && served.classes.has_keys() && text.lines().any(has_object) {
+                    return Err(Words::of_flaw(EVENTS));
                 } else {
                     Self::Text(text)
                 }
@@ -281,6 +288,12 @@ fn decoded(raw: &[u8]) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
+/// Whether a line of an event has the beginning of an object for its value, or a part of one.
+fn has_object(line: &str) -> bool {
+    let value = line.split_once(':').map_or("", |(_, value)| value);
+    value.contains(['{', '"'])
+}
+
 /// A strict JSON body.
 pub(crate) fn document(bytes: Bytes) -> Result<Document, Words> {
     Document::parse(bytes, JSON_LIMITS).map_err(|fault| {
@@ -328,7 +341,19 @@ mod tests {
             (Media::Form, "a=b&&c=%e2%82%ac", "a=b&&c=%e2%82%ac"),
             (Media::Form, "a%5Bapi_key%5D=RCAN1&a[b]=1", "a%5Bapi_key%5D=***&a%5Bb%5D=1"),
             (Media::Form, "api_key[]=RCAN1", "api_key%5B%5D=***"),
-            (Media::Form, "a[b][0][api_key][c]=RCAN1", "a%5Bb%5D%5B0%5D%5Bapi_key%5D%5Bc%5D=***"),
+            (Media::Form, "a[b][0][api_key][c]=RCAN1", "a%5Bb%5D%5B0%5D%5Bapi_key%5D%5B***%5D=***"),
+            (Media::Form, "api_key[RCAN1]=x", "api_key%5B***%5D=***"),
+            (Media::Form, "api_key[RCAN1]=", "api_key%5B***%5D=***"),
+            (Media::Form, "api_key[RCAN1]", "api_key%5B***%5D=***"),
+            (Media::Form, r#"{"api_key":{"RCAN1":null,"RCAN12":{}}}"#, r#"{"api_key":{"***":null,"***~2":{}}}"#),
+            (Media::Text, r#"[{"api_key":[{"RCAN1":[]}]}]"#, r#"[{"api_key":[{"***":[]}]}]"#),
+            (Media::Lines, "{\"api_key\":{\"RCAN1\":1}}\n", "{\"api_key\":{\"***\":\"***\"}}\n"),
+            (Media::Json, r#"{"a":"{\"api_key\":{\"RCAN1\":1}}"}"#, r#"{"a":"{\"api_key\":{\"***\":\"***\"}}"}"#),
+            (Media::Form, "api_key[][RCAN1][x]=x", "api_key%5B%5D%5B***%5D%5B***%5D=***"),
+            (Media::Form, "api_key.RCAN1.RCAN1=x&b=1", "api_key.***.***=***&b=1"),
+            (Media::Form, "api.key[RCAN1]=x", "api.key%5B***%5D=***"),
+            (Media::Form, "user[api_key][RCAN1.a]=x", "user%5Bapi_key%5D%5B***.***%5D=***"),
+            (Media::Form, "api_key[1][RCAN1]=x", "api_key%5B***%5D%5B***%5D=***"),
             (Media::Form, "user.api_key=RCAN1", "user.api_key=***"),
             (Media::Form, "a[user.apiKey]=RCAN1", "a%5Buser.apiKey%5D=***"),
             (Media::Form, "api.key=RCAN1", "api.key=***"),
@@ -403,6 +428,8 @@ mod tests {
             (Media::Text, r#"{"api_key": NaN}"#),
             (Media::Lines, "{\"a\":1}\n{\"a\":"),
             (Media::Json, r#"{"a":1,"a":2}"#),
+            (Media::Events, "data: {\"api_key\":1}\n\n"),
+            (Media::Events, "id: 1\ndata:{\ndata:\"api_key\":1}\n\n"),
         ] {
             assert!(Body::read(media, Bytes::from(text), &served, &mut share(&served)).is_err(), "{text}");
         }

@@ -4,6 +4,9 @@
 //! Rack and qs, `a.b` to Spring and ASP.NET, and `a[]` and `a[0]` are elements. To PHP `a.b` and `a b` are `a_b`
 //! (<https://www.php.net/manual/en/language.variables.external.php>). What is covered by any of these is covered.
 
+use std::cmp::Reverse;
+use std::ops::Range;
+
 use bytes::Bytes;
 use sluice_mask::json::{Document, Kind, Node, escape_into};
 
@@ -14,6 +17,9 @@ use crate::veil::Veil;
 const MAX_STEPS: usize = 100;
 /// Up to which element a place in a list is told; the others stand for the first.
 const MAX_INDEX: usize = 15;
+
+/// What some servers read as `_`.
+const JOINED: [char; 2] = ['.', ' '];
 
 /// A name and a value.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -68,11 +74,51 @@ impl Field {
 
     /// The field as it may be seen.
     pub(crate) fn covered(&self, veil: &Veil) -> Self {
-        let mut documents = self.documents();
-        let exact = documents.next();
+        let value = hidden(self.documents().skip(1), veil);
+        let named = Self { name: self.covered_name(veil), value: self.value.clone() };
+        let exact = named.documents().next();
         let edits = exact.as_ref().map(|document| veil.edits(document)).filter(|edits| !edits.is_empty());
-        let Self { name, value } = edits.map_or_else(|| self.clone(), |edits| Self::within(edits.apply()));
-        Self { name, value: hidden(documents, veil).unwrap_or(value) }
+        let covered = edits.map_or(named, |edits| Self::within(edits.apply()));
+        Self { value: value.unwrap_or(covered.value), ..covered }
+    }
+
+    /// The name without what stands in it below a member that is covered.
+    pub(crate) fn covered_name(&self, veil: &Veil) -> String {
+        let mut name = self.name.clone();
+        if !veil.has_keys() {
+            return name;
+        }
+        let mut covered: Vec<(Range<usize>, String)> = Vec::new();
+        for document in self.documents().skip(1).filter(|document| veil.hides_by_name(document)) {
+            covered.extend(self.covered_steps(&document, veil));
+        }
+        covered.sort_by_key(|(place, _)| Reverse(place.start));
+        let mut end = name.len();
+        for (place, cover) in covered {
+            // What two readings cover is covered once.
+            if place.end <= end {
+                end = place.start;
+                name.replace_range(place, &cover);
+            }
+        }
+        name
+    }
+
+    /// Where steps of a reading stand in the name that are covered, and with what.
+    fn covered_steps(&self, document: &Document, veil: &Veil) -> Vec<(Range<usize>, String)> {
+        let Ok(covered) = Document::parse(veil.edits(document).apply(), JSON_LIMITS) else { return Vec::new() };
+        let plain = |text: &str| text.replace(JOINED, "_");
+        // Readings that join dots write as many bytes in their place, and the innermost step is the last of the name.
+        let (name, mut end) = (plain(&self.name), self.name.len());
+        let mut places = Vec::new();
+        for (step, cover) in members(document).into_iter().zip(members(&covered)).rev() {
+            let Some(start) = name.get(..end).and_then(|outer| outer.rfind(&plain(&step))) else { continue };
+            if step != cover {
+                places.push((start..start.saturating_add(step.len()), cover));
+            }
+            end = start;
+        }
+        places
     }
 
     /// What is seen of the value where members of its name are covered.
@@ -97,8 +143,8 @@ impl Field {
     fn texts(&self) -> impl Iterator<Item = String> {
         let mut all = vec![object(&[Step::Member(&self.name)], &self.value)];
         let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-        if !self.value.is_empty() && !self.name.bytes().all(is_word) {
-            let joined = self.name.replace(['.', ' '], "_");
+        if !self.name.bytes().all(is_word) {
+            let joined = self.name.replace(JOINED, "_");
             for reading in READINGS {
                 let name = if reading.dots == Dots::Join { &joined } else { &self.name };
                 let text = object(&steps(name, reading), &self.value);
@@ -174,6 +220,19 @@ fn innermost(mut node: Node<'_>) -> String {
             }
         };
         let Some(inner) = inner else { return String::new() };
+        node = inner;
+    }
+}
+
+/// The names on the only way into a document.
+fn members(document: &Document) -> Vec<String> {
+    let (mut names, mut node) = (Vec::new(), document.root());
+    loop {
+        let member = node.members().next();
+        let Some(inner) = member.as_ref().map(|(_, value)| *value).or_else(|| node.items().last()) else {
+            return names;
+        };
+        names.extend(member.map(|(name, _)| name.into_owned()));
         node = inner;
     }
 }

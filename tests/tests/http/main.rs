@@ -12,6 +12,7 @@ mod faults;
 mod framing;
 mod headers;
 mod holds;
+mod keyed;
 mod keys;
 mod limits;
 mod masks;

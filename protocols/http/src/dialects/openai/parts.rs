@@ -130,7 +130,7 @@ impl Parts {
                 format!("{} bytes that are not shown, SHA-256 {hash}", content.len())
             }
         };
-        format!("{}{what}: {value}", told(&part.name))
+        format!("{}{what}: {value}", told(&name_of(part, everything)))
     }
 
     /// The body with what is withheld covered.
@@ -140,7 +140,7 @@ impl Parts {
         }
         let mut changes = Vec::new();
         for (index, part) in self.form.parts().iter().enumerate() {
-            if *veil.scrub(&part.head) != *part.head {
+            if *veil.scrub(&part.head) != *part.head || name_of(part, veil) != part.name {
                 return Err(Words::of_flaw(PROTECTED));
             }
             let Look::Text(text) = self.look(part) else { continue };
@@ -162,6 +162,11 @@ fn is_unmarked_file(part: &Part) -> bool {
         !essence.starts_with("text/") && essence != "application/json" && essence != "application/sdp"
     });
     part.file.is_none() && (strange || FILES.contains(&field))
+}
+
+/// The name of a part, without what stands in it below a member that is covered.
+fn name_of(part: &Part, veil: &Veil) -> String {
+    Field::new(part.name.clone(), "x".to_owned()).map_or_else(String::new, |field| field.covered_name(veil))
 }
 
 /// What is seen of a part: all of it is covered where a member of its name is.
