@@ -229,7 +229,7 @@ impl Form {
     }
 
     /// Each field: rules about members cover fields too. All of them were read before.
-    fn fields(&self) -> impl Iterator<Item = Field> {
+    pub(crate) fn fields(&self) -> impl Iterator<Item = Field> {
         self.read_each().flatten()
     }
 

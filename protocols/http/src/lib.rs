@@ -8,6 +8,7 @@ mod check;
 mod classes;
 mod dial;
 mod dialects;
+mod disguise;
 mod door;
 mod drive;
 mod exchange;

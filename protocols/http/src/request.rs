@@ -18,6 +18,7 @@ use crate::body::Body;
 use crate::classes::Inside;
 use crate::dialects::openai::Later;
 use crate::dialects::{Expected, openai};
+use crate::disguise;
 use crate::flaw::Flaw;
 use crate::frame::{Length, Request, Response};
 use crate::gathered::{Gathered, Share, TooMuch};
@@ -160,6 +161,7 @@ impl From<TooMuch> for Words {
 
 /// A request of the plain dialect.
 fn rest(head: &Request, body: Body, served: &Arc<Served>, share: Share) -> Result<Prepared, Words> {
+    disguise::check(head, &body).map_err(Words::of_flaw)?;
     let action = match head.method {
         Method::GET | Method::HEAD => schema::READ,
         Method::DELETE => schema::DELETE,

@@ -59,3 +59,23 @@ fn a_server_is_asked_for_what_was_written_and_people_see_one_form() {
     assert_eq!(asked.len(), 3);
     assert!(asked.iter().all(|event| event.contains("/v1/a@b+c:x%20y")), "{asked:?}");
 }
+
+#[test]
+fn a_request_that_asks_for_another_method_is_refused() {
+    let stand = Stand::open(echo);
+    let form = |body: &str| {
+        let request = Request::new("POST", "/files/a").token(&stand.token);
+        request.header("Content-Type", "application/x-www-form-urlencoded").body(body.as_bytes())
+    };
+    for request in [
+        stand.get("/files/a?_method=DELETE"),
+        stand.post("/files/a?%5fmethod=delete", "{}"),
+        stand.post("/files/a", r#"{"_method":"DELETE"}"#),
+        form("a=1&_method=PUT"),
+    ] {
+        let response = stand.ask(&request).with(400);
+        assert!(response.text().contains("method_override"), "{}", response.text());
+    }
+    assert!(stand.mock.told().is_empty());
+    let _fine = stand.ask(&form("_method=POST")).with(200);
+}

@@ -77,7 +77,7 @@ fn a_model_shows_and_is_shown_none_of_them() {
         let said = text.clone();
         let stand = Stand::with(
             move |told: &Told, peer: &mut Peer| {
-                if told.json()["stream"] == true {
+                if told.json().get("stream") == Some(&Value::Bool(true)) {
                     peer.events(&call(&said));
                 } else {
                     peer.json(&Api::Chat.answer(&Value::from(said.as_str()).to_string()));
