@@ -1,6 +1,7 @@
 //! HTTP end to end: raw sockets and real SDKs, the real binary, servers that misbehave.
 
 mod addresses;
+mod agents;
 mod background;
 mod budgets;
 mod bulk;

@@ -9,6 +9,9 @@ use crate::dialects::openai::images::{self, Fetched, What};
 /// Stands for every host that there is.
 const EVERYWHERE: &str = "*";
 
+/// Kinds of environments that the vendor does not host.
+const NOT_HOSTED: [&str; 2] = ["none", "self_hosted"];
+
 /// Modes of a network in which hosts are listed.
 const LISTED: [&str; 2] = ["allowlist", "restricted"];
 
@@ -69,6 +72,13 @@ impl<'d> Reader<'_, 'd> {
             self.reach(EVERYWHERE)?;
         }
         self.visit(network)
+    }
+
+    /// Reads the environment of an agent, which is the vendor's unless it says otherwise.
+    pub(super) fn environment(&mut self, environment: Node<'d>) -> Result<(), Unfit> {
+        let kind = environment.get("type").and_then(|kind| kind.text());
+        let elsewhere = kind.is_some_and(|kind| NOT_HOSTED.contains(&&*kind));
+        if elsewhere || environment.kind() != Kind::Object { Ok(()) } else { self.hosted(environment) }
     }
 
     /// Reads an environment that the vendor hosts. What one may reach that says nothing of it, the API does not tell, unless

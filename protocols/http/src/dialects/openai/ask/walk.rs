@@ -94,9 +94,6 @@ impl<'r, 'd> Reader<'r, 'd> {
                 _ => self.member(&name, value)?,
             }
         }
-        if kind == "openai_hosted" {
-            self.hosted(object)?;
-        }
         self.approval(object, &kind)
     }
 
@@ -131,7 +128,12 @@ impl<'r, 'd> Reader<'r, 'd> {
                     self.holder(class, value)
                 }
             },
-            Place::Named(class) => self.holder(class, value),
+            Place::Named(class) => {
+                if class == "environment" && self.shape == Shape::Agents {
+                    self.environment(value)?;
+                }
+                self.holder(class, value)
+            }
             Place::Url(what) => self.url(what, name, value),
             Place::Service => self.service(value),
             Place::Network => self.network(name, value),

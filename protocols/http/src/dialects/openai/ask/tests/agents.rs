@@ -102,10 +102,15 @@ fn where_an_agent_may_go_are_hosts() {
     // The API has a default of its own, which is not told.
     assert_eq!(world.hosts("/agents/sessions", &hosted("")), everywhere);
     assert_eq!(world.hosts("/agents/sessions", &hosted(r#","network":null"#)), everywhere);
+    for kind in [r#""type":"new_sort""#, r#""type":null"#, r#""container_size":"small""#] {
+        let body = format!(r#"{{"environment":{{{kind}}},"agent_id":"a_1"}}"#);
+        assert_eq!(world.hosts("/agents/sessions", &body), everywhere, "{kind}");
+    }
     for closed in [
         hosted(r#","network":{"access":"disabled"}"#),
         hosted(r#","environment_template_id":"t_1""#),
         hosted(r#","environment_id":"e_1""#),
+        r#"{"environment":{"type":"self_hosted","workspace_directory":"/w"},"agent_id":"a_1"}"#.to_owned(),
         r#"{"environment":{"type":"none"},"agent_id":"a_1"}"#.to_owned(),
     ] {
         assert!(world.hosts("/agents/sessions", &closed).is_empty(), "{closed}");
