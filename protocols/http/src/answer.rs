@@ -376,6 +376,7 @@ impl Answer {
     fn over(&mut self) {
         self.begin_held();
         self.expected.spent = self.told_spent();
+        self.remember();
         if let Mode::Pieces(sight) = std::mem::replace(&mut self.mode, Mode::Over) {
             self.counts = Some(sight);
         }

@@ -388,6 +388,7 @@ impl HttpMachine {
 
 /// Says what the operation used up; whoever does takes it out of the state first, so it is said once.
 fn settle(sent: &Sent, out: &mut Outbox<Frame>) {
+    sent.answer.remember();
     out.settle(sent.op, sent.answer.spent());
 }
 

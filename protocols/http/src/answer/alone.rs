@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::{Answer, Mode};
+use crate::dialects::Sight;
 
 impl Answer {
     /// Shows nothing more. Says whether there is something to come that may tell what it used.
@@ -24,6 +25,14 @@ impl Answer {
         // What had come behind what could not be shown.
         self.count(&Bytes::new());
         self.counts.is_some()
+    }
+
+    /// Takes down what later requests can go on with.
+    pub(crate) fn remember(&self) {
+        if let Mode::Whole { sight, .. } | Mode::Pieces(sight) = &self.mode {
+            sight.remember();
+        }
+        self.counts.iter().for_each(Sight::remember);
     }
 
     /// A piece of a body.

@@ -143,6 +143,14 @@ impl Sight {
         }
     }
 
+    /// Takes down what later requests can go on with.
+    pub(crate) fn remember(&self) {
+        match self {
+            Self::Rest(_) => {}
+            Self::Openai(glass) => glass.remember(),
+        }
+    }
+
     /// What it used up at least where the answer does not say it.
     pub(crate) fn seen(&self) -> Spend {
         match self {

@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use http::StatusCode;
 use sluice_model::{Action, Code, Refusal, Ruling, Spend};
-use sluice_wire::Owner;
+use sluice_wire::{Object, Owner};
 use std::sync::Arc;
 
 use super::ask::Prices;
 use super::called;
+use super::contexts::RESPONSE;
 use super::deferred::Ticket;
 use super::made::{self, Listed, Made};
 use super::pages::Pages;
@@ -45,6 +46,8 @@ pub(crate) struct Expectation {
     pub(super) priced: Prices,
     /// The most that the request brings.
     pub(super) input_tokens: u64,
+    /// The conversations that the answer becomes a part of.
+    pub(super) goes_on_with: Vec<Object>,
     /// The server may read any amount besides, which nothing but the end of its answer tells.
     pub(crate) open: bool,
     /// Objects that a success makes known, and the class of those that it lists.
@@ -118,6 +121,7 @@ impl Expectation {
             model: self.model.clone().unwrap_or_default(),
             priced: self.priced.clone(),
             input_tokens: self.input_tokens,
+            holds: if self.shape == Shape::Responses { Some(self.goes_on_with.clone()) } else { None },
             streamed: Streamed::default(),
             restoring: veil.restoring(),
             screen: Screen::new(veil.clone(), self.shape, options),
@@ -170,6 +174,8 @@ pub(crate) struct Glass {
     model: String,
     priced: Prices,
     input_tokens: u64,
+    /// The conversations that hold as much as it says, as its own response does.
+    holds: Option<Vec<Object>>,
     streamed: Streamed,
     /// What is released is asked about: with the values that tokens stand for.
     restoring: Veil,
@@ -315,6 +321,15 @@ impl Glass {
 
     pub(crate) fn fail(&mut self, words: &Words) {
         if self.claiming { self.screen.fail_at_once(words) } else { self.screen.fail_untold(words) }
+    }
+
+    /// Takes down how much there is to go on with.
+    pub(crate) fn remember(&self) {
+        let (Some(usage), Some(rules), Some(holds)) = (self.screen.usage(), &self.served.openai, &self.holds) else {
+            return;
+        };
+        let made = self.screen.object().map(|id| Object { class: RESPONSE.to_owned(), id: id.to_owned() });
+        made.iter().chain(holds).for_each(|object| rules.contexts.remember(object, usage.total_tokens));
     }
 
     /// What the answer says that it used up.

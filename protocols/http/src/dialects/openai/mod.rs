@@ -3,6 +3,7 @@
 mod ask;
 mod batch;
 mod called;
+mod contexts;
 mod deferred;
 mod estimate;
 mod expect;

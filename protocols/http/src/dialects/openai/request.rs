@@ -12,6 +12,7 @@ use sluice_wire::Object;
 
 use super::ask::{self, Chosen, Unfit};
 use super::batch;
+use super::contexts::CONVERSATION;
 use super::deferred::Later;
 use super::estimate::Bound;
 use super::expect::{Expectation, firewall, shape};
@@ -239,6 +240,10 @@ impl Call<'_> {
         let Self { head, route, served, body, share } = self;
         let action = route.action();
         let mut told = told;
+        let goes_on_with = told.objects.iter().filter(|object| object.class == CONVERSATION).cloned().collect();
+        let rules = served.openai.as_ref().filter(|_| told.bound == Some(Bound::Open));
+        let stored = rules.map_or(0, |rules| rules.contexts.tokens(&told.objects));
+        let input_tokens = told.input_tokens.saturating_add(stored);
         told.objects = owned(head, told.objects, served)?;
         let (mut tags, inside) = body.tags(served);
         let (path, query) = address(head);
@@ -252,8 +257,8 @@ impl Call<'_> {
         let priced = rules.map(|rules| rules.models.charged(told.model.as_deref())).unwrap_or_default();
         let spend = Spend {
             requests: 1,
-            tokens: told.input_tokens.saturating_add(told.output_tokens),
-            cost_micros: priced.cost_micros(told.input_tokens, 0, told.output_tokens),
+            tokens: input_tokens.saturating_add(told.output_tokens),
+            cost_micros: priced.cost_micros(input_tokens, 0, told.output_tokens),
         };
         let around = outward.around;
         let (stream, background, bound) = (told.stream, told.background, told.bound);
@@ -270,7 +275,8 @@ impl Call<'_> {
             model: told.model,
             real_model: told.real_model,
             priced,
-            input_tokens: told.input_tokens,
+            input_tokens,
+            goes_on_with,
             open: bound == Some(Bound::Open),
             creates: made::created(route, told.passing),
             lists: route.lists(),

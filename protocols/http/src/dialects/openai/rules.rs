@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::ask::{self, Model, Models};
+use super::contexts::Contexts;
 use super::routes::Routes;
 use crate::target::{Model as Configured, Target};
 
@@ -16,6 +17,7 @@ pub(crate) struct Rules {
     pub(super) models: Models,
     hosts: Vec<String>,
     destructive: Vec<String>,
+    pub(super) contexts: Contexts,
 }
 
 impl Rules {
@@ -32,6 +34,7 @@ impl Rules {
             models,
             hosts: target.image_hosts.clone(),
             destructive: target.destructive_tools.clone(),
+            contexts: Contexts::default(),
         }
     }
 

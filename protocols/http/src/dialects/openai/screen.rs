@@ -240,6 +240,11 @@ impl Screen {
         self.desk.usage
     }
 
+    /// The id of what the answer is.
+    pub(crate) fn object(&self) -> Option<&str> {
+        self.desk.notes.object.as_deref()
+    }
+
     /// Ids that the answer brought into being.
     #[cfg(test)]
     pub(crate) fn notes(&self) -> &Notes {

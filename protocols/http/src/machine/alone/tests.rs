@@ -11,24 +11,32 @@ use super::*;
 use crate::frame::{Length, Request, Response};
 use crate::setup::Setup;
 
+fn setup() -> Setup {
+    let settings =
+        r#"{"url":"https://api.example.com","dialect":"openai","models":{"m":{},"bound":{"context_tokens":500}}}"#;
+    let target = serde_json::from_str(settings).unwrap();
+    Setup::new(&TargetName::new("api").unwrap(), &target, [7; 32]).unwrap()
+}
+
 /// An exchange whose request was allowed, and what it asked of the kernel since then, in words.
 struct Run {
     machine: HttpMachine,
     op: OpId,
+    reserved: u64,
     log: Vec<String>,
 }
 
 impl Run {
     fn under(unit: Unit, body: &str) -> Self {
-        let settings =
-            r#"{"url":"https://api.example.com","dialect":"openai","models":{"m":{},"bound":{"context_tokens":500}}}"#;
-        let target = serde_json::from_str(settings).unwrap();
-        let setup = Setup::new(&TargetName::new("api").unwrap(), &target, [7; 32]).unwrap();
+        Self::at(&setup(), unit, body)
+    }
+
+    fn at(setup: &Setup, unit: Unit, body: &str) -> Self {
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
         let machine = setup.machine("user:ann", std::sync::Arc::new(NoObjects), &headers);
         let length = Length::Known(body.len() as u64);
         let head = Request::new(Method::POST, "/responses".to_owned(), headers, length);
-        let mut run = Self { machine, op: OpId::CONNECT, log: Vec::new() };
+        let mut run = Self { machine, op: OpId::CONNECT, reserved: 0, log: Vec::new() };
         run.tell(Input::FromClient(Frame::Request(Box::new(head))));
         run.tell(Input::FromClient(Frame::Data(Bytes::from(body.to_owned()))));
         run.tell(Input::FromClient(Frame::End));
@@ -47,7 +55,7 @@ impl Run {
         while let Some(step) = out.pop() {
             match step {
                 Step::Ask(op, operation) => {
-                    self.op = op;
+                    (self.op, self.reserved) = (op, operation.spend.tokens);
                     self.log.push(format!("ask {}", operation.shape.meaning().action.name));
                 }
                 Step::ToServer(..) => self.log.push("to server".to_owned()),
@@ -180,4 +188,24 @@ fn nobody_reads_on_where_no_more_than_was_reserved_can_be_used() {
         let _before = run.took();
         assert_eq!(run.leave().took(), ["close"], "{body}");
     }
+}
+
+#[test]
+fn what_was_stored_is_reserved_for_whoever_goes_on_with_it() {
+    let setup = setup();
+    let goes_on = |body: &str| Run::at(&setup, Unit::Tokens, body);
+    let other = GOES_ON.replace(r#""r""#, r#""r_9""#);
+    let next = GOES_ON.replace(r#""r""#, r#""r_1""#);
+    let known = next.replace(r#""m""#, r#""bound""#);
+    assert!(goes_on(&next).reserved < 1_000);
+    goes_on(&other).head(StatusCode::OK, EVENTS).data(CREATED).data(LAST).end();
+    assert!((100_005..101_000).contains(&goes_on(&next).reserved));
+    assert!(goes_on(&other).reserved < 1_000 && goes_on(&known).reserved < 1_000);
+    // Also of an answer that was left, and of one in a conversation, which holds it from then on.
+    let last = LAST.replace("100000", "200000").replace("100005", "200005");
+    goes_on(&next).head(StatusCode::OK, EVENTS).data(CREATED).leave().data(&last).end();
+    assert!((200_005..201_000).contains(&goes_on(&next).reserved));
+    let body = r#"{"id":"r_2","object":"response","output":[],"usage":{"input_tokens":300000,"output_tokens":1}}"#;
+    goes_on(WHOLE).head(StatusCode::OK, "application/json").data(body).end();
+    assert!((300_001..301_000).contains(&goes_on(WHOLE).reserved));
 }
