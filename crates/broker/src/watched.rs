@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::task::{Context, Poll, Waker, ready};
+use std::time::{Duration, Instant};
 
 use bytes::{Buf as _, BytesMut};
 use sluice_wire::{HungUp, Share, Sight, Terms};
@@ -21,6 +22,8 @@ pub(crate) const ALL_AHEAD: u64 = 256 << 20;
 const AHEAD: usize = 16 << 20;
 /// Bytes of each client that need no room.
 const FREE: usize = 64 << 10;
+/// How long nothing may come for all of it to have come.
+const QUIET: Duration = Duration::from_millis(900);
 /// How much room is taken at once, and read.
 const PIECE: usize = 64 << 10;
 
@@ -38,13 +41,20 @@ pub(crate) struct Watched {
 struct Ahead {
     bytes: BytesMut,
     share: Share<IpAddr>,
+    /// Whoever reads has come to the end.
+    is_over: bool,
+    /// Somebody has read since the last look.
+    is_read: bool,
+    /// When something came at last that nobody had read.
+    came: Option<Instant>,
 }
 
 /// The connection, and the look at it.
 pub(crate) fn watched(stream: TcpStream, share: Share<IpAddr>) -> (Watched, HungUp) {
     let (read, write) = stream.into_split();
     let write = Arc::new(write);
-    let ahead = Arc::new(Mutex::new(Ahead { bytes: BytesMut::new(), share }));
+    let ahead =
+        Arc::new(Mutex::new(Ahead { bytes: BytesMut::new(), share, is_over: false, is_read: false, came: None }));
     let seen = (Arc::downgrade(&write), Arc::downgrade(&ahead));
     (Watched { read, write: Some(write), ahead }, HungUp::new(move || look(&seen.0, &seen.1)))
 }
@@ -73,8 +83,16 @@ fn is_read_closed(half: &OwnedWriteHalf) -> bool {
 }
 
 impl Ahead {
-    /// Takes what there is. Where that is anything, more may have room to come now.
+    /// Takes what there is, unless whoever reads comes to the end by itself. Where that is anything, more may have room to
+    /// come now.
     fn fill(&mut self, socket: &TcpStream) -> Sight {
+        if self.is_over {
+            return Sight::Gone;
+        }
+        if std::mem::take(&mut self.is_read) && self.bytes.is_empty() {
+            self.came = None;
+            return Sight::There;
+        }
         let before = self.bytes.len();
         loop {
             if self.bytes.len() >= AHEAD || !self.has_room() {
@@ -88,7 +106,10 @@ impl Ahead {
                 Err(_) => return Sight::Gone,
             }
         }
-        if self.bytes.len() == before { Sight::There } else { Sight::Hidden }
+        if self.bytes.len() > before {
+            self.came = Some(Instant::now());
+        }
+        if self.came.is_some_and(|came| came.elapsed() < QUIET) { Sight::Hidden } else { Sight::There }
     }
 
     /// Whether another piece may be read. Its room is taken then.
@@ -136,8 +157,13 @@ impl AsyncRead for Watched {
         let this = &mut *self;
         let mut ahead = lock(&this.ahead);
         if ahead.bytes.is_empty() {
-            return Pin::new(&mut this.read).poll_read(cx, into);
+            let (before, room) = (into.filled().len(), into.remaining());
+            let read = Pin::new(&mut this.read).poll_read(cx, into);
+            ahead.is_over |= room > 0 && read.is_ready() && into.filled().len() == before;
+            ahead.is_read |= into.filled().len() > before;
+            return read;
         }
+        ahead.is_read = true;
         ahead.read(into);
         Poll::Ready(Ok(()))
     }
@@ -180,7 +206,6 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
     use std::net::Ipv4Addr;
-    use std::time::Duration;
 
     use sluice_wire::Room;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -264,7 +289,7 @@ mod tests {
             let mut rest = vec![0; 2 * AHEAD];
             stream.read_exact(&mut rest).await.unwrap();
             assert!(rest == vec![7; 2 * AHEAD]);
-            // There is nothing any more that it could be behind.
+            // There is nothing any more that it could be behind, for whoever reads.
             let client = sending.await.unwrap();
             assert_eq!(hung_up.look(), Sight::There);
             drop(client);

@@ -341,7 +341,7 @@ impl Handler for Door {
     async fn data(&mut self, channel: ChannelId, data: &[u8], _: &mut Session) -> Result<(), russh::Error> {
         let Some(member) = self.channels.get(&channel) else { return Ok(()) };
         member.pair.push(Side::Client, Item { frame: Frame::data(data), reply: None });
-        member.pair.client_room().await;
+        member.pair.client_room(self.shelf.stalls()).await;
         Ok(())
     }
 

@@ -23,7 +23,7 @@ use tokio::time::timeout;
 
 use crate::frame::{Frame, Message};
 use crate::queue::{Item, Queue};
-use crate::shelf::Shelf;
+use crate::shelf::{Shelf, Stalls};
 
 /// Bytes of a client that are kept in a file besides what is kept in memory.
 const CLIENT_FILE: u64 = 256 << 20;
@@ -225,7 +225,7 @@ impl Pair {
     /// Waits until the server has room for more of the client. A client that sends faster than the server takes is
     /// slowed down first: a callback that waits for long would keep back what the client is to read, too, and with it a
     /// server that answers as it reads.
-    pub(crate) async fn client_room(&self) {
+    pub(crate) async fn client_room(&self, stalls: &Stalls) {
         if let Some(pause) = self.client_pause() {
             tokio::time::sleep(pause).await;
         }
@@ -241,7 +241,7 @@ impl Pair {
             }
             if waits.is_none() {
                 // This wakes the wait below, too, once.
-                waits = Some(self.kin.wait());
+                waits = Some((self.kin.wait(), stalls.begin()));
             }
             let _or_not = timeout(LOOK, changed).await;
         }

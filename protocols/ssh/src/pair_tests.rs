@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
+use sluice_wire::{HungUp, Sight};
 
 use super::*;
 use crate::frame::{Message, Size};
@@ -86,7 +87,7 @@ async fn a_server_never_waits_while_the_client_does_and_is_stopped_at_a_limit() 
     }
     let waiting = tokio::spawn({
         let pair = Arc::clone(&pair);
-        async move { pair.client_room().await }
+        async move { pair.client_room(&Stalls::default()).await }
     });
     while !pair.kin.is_waited_for() {
         tokio::task::yield_now().await;
@@ -120,13 +121,13 @@ async fn requests_that_nobody_takes_have_an_end() {
 #[tokio::test]
 async fn a_client_is_slowed_down_before_it_has_to_wait() {
     let pair = Pair::default();
-    while pair.client_room().now_or_never().is_some() {
+    while pair.client_room(&Stalls::default()).now_or_never().is_some() {
         pair.push(Side::Client, data(1, 1 << 20));
     }
     let waiting = pair.lock().client.waiting_in_file();
     assert!((CLIENT_PACED..CLIENT_FILE).contains(&waiting), "{waiting}");
     // It goes on by itself, although nobody has taken anything.
-    pair.client_room().await;
+    pair.client_room(&Stalls::default()).await;
     assert!(!pair.kin.is_waited_for());
 }
 
@@ -146,7 +147,7 @@ async fn channels_of_one_connection_are_kept_in_files_and_never_wait_while_a_cli
     }
     let waiting = tokio::spawn({
         let second = Arc::clone(&second);
-        async move { second.client_room().await }
+        async move { second.client_room(&Stalls::default()).await }
     });
     while !first.kin.is_waited_for() {
         tokio::task::yield_now().await;
@@ -162,11 +163,32 @@ async fn channels_of_one_connection_are_kept_in_files_and_never_wait_while_a_cli
 /// Has a channel's client send until it has to wait; how much it sent.
 async fn fill(pair: &Pair) -> u64 {
     let mut sent = 0;
-    while timeout(LOOK / 2, pair.client_room()).await.is_ok() {
+    while timeout(LOOK / 2, pair.client_room(&Stalls::default())).await.is_ok() {
         pair.push(Side::Client, data(1, 65_536));
         sent += 65_536;
     }
     sent
+}
+
+#[tokio::test]
+async fn behind_a_client_that_waits_nothing_is_seen() {
+    let shelf = Shelf::with(0, 0);
+    let looked = Arc::clone(shelf.stalls()).hide(HungUp::new(|| Sight::There));
+    let gone = Arc::clone(shelf.stalls()).hide(HungUp::new(|| Sight::Gone));
+    let pair = Arc::new(Pair::new(shelf.clone()));
+    assert_eq!(looked.look(), Sight::There);
+    pair.push(Side::Client, data(1, 65_536));
+    let waiting = tokio::spawn({
+        let (pair, shelf) = (Arc::clone(&pair), shelf.of("user:ann"));
+        async move { pair.client_room(shelf.stalls()).await }
+    });
+    while looked.look() != Sight::Hidden {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(gone.look(), Sight::Gone);
+    next(&pair, Side::Client).await.unwrap();
+    waiting.await.unwrap();
+    assert_eq!(looked.look(), Sight::There);
 }
 
 #[tokio::test(start_paused = true)]
@@ -184,7 +206,7 @@ async fn who_sends_without_end_takes_no_room_of_others() {
     // What waits for room gets it once others leave some.
     let waiting = tokio::spawn({
         let other = Arc::clone(&other);
-        async move { other.client_room().await }
+        async move { other.client_room(&Stalls::default()).await }
     });
     tokio::task::yield_now().await;
     drop(greedy);

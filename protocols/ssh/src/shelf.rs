@@ -6,9 +6,10 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::fs::statvfs;
-use sluice_wire::{Room, Share, Terms};
+use sluice_wire::{HungUp, Room, Share, Sight, Terms};
 
 /// How much may wait, of all channels together.
 #[derive(Clone, Debug)]
@@ -47,6 +48,36 @@ pub(crate) struct Depot {
 pub(crate) struct Shelf {
     depot: Arc<Depot>,
     whose: Arc<str>,
+    stalls: Arc<Stalls>,
+}
+
+/// How many of a client's callbacks wait for room: what it sent behind that is not read, not even that it has left.
+#[derive(Debug, Default)]
+pub(crate) struct Stalls(AtomicUsize);
+
+/// A callback that waits.
+#[derive(Debug)]
+pub(crate) struct Stall<'a>(&'a Stalls);
+
+impl Stalls {
+    pub(crate) fn begin(&self) -> Stall<'_> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Stall(self)
+    }
+
+    /// The same look at a connection, which sees nothing behind a callback that waits.
+    pub(crate) fn hide(self: Arc<Self>, hung_up: HungUp) -> HungUp {
+        HungUp::new(move || match hung_up.look() {
+            Sight::There if self.0.load(Ordering::SeqCst) > 0 => Sight::Hidden,
+            sight @ (Sight::There | Sight::Hidden | Sight::Gone) => sight,
+        })
+    }
+}
+
+impl Drop for Stall<'_> {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// What a file has of the room.
@@ -64,7 +95,7 @@ impl Depot {
 
     /// The room of whoever acts for this owner.
     pub(crate) fn shelf(self: &Arc<Self>, owner: &str) -> Shelf {
-        Shelf { depot: Arc::clone(self), whose: owner.into() }
+        Shelf { depot: Arc::clone(self), whose: owner.into(), stalls: Arc::default() }
     }
 }
 
@@ -76,9 +107,14 @@ impl Shelf {
         Arc::new(Depot::new(waiting)).shelf("")
     }
 
-    /// Somebody else's, of the same depot.
+    /// The same connection's, once it is known whose that is.
     pub(crate) fn of(&self, owner: &str) -> Self {
-        self.depot.shelf(owner)
+        Self { whose: owner.into(), ..self.clone() }
+    }
+
+    /// The callbacks of the connection.
+    pub(crate) const fn stalls(&self) -> &Arc<Stalls> {
+        &self.stalls
     }
 
     /// What one queue has of the memory: nothing yet.

@@ -68,7 +68,9 @@ pub(crate) fn visit<'a, B: Broker>(
         let (host, mut stranger) = behind.map(|Behind { host, stranger }| (host, stranger)).unzip();
         let jumps = if host.is_none() { Jumps::Let } else { Jumps::Refused };
         let berth = Berth::default();
-        let door = Door::new(calls, peer.address.ip(), jumps, berth.clone(), ssh.depot().shelf(""));
+        let shelf = ssh.depot().shelf("");
+        let hung_up = Arc::clone(shelf.stalls()).hide(hung_up);
+        let door = Door::new(calls, peer.address.ip(), jumps, berth.clone(), shelf);
         let starting = server::run_stream(Arc::clone(ssh.config()), stream, door);
         let Ok(Ok(running)) = timeout(deadline::SIGN_IN, starting).await else { return Ok(()) };
         let (lobby, mut arrivals) = Lobby::new();
