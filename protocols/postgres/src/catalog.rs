@@ -20,8 +20,8 @@ pub(crate) enum LoadError {
     Invalid(#[from] InvalidCatalog),
 }
 
-/// An empty search path makes every name that the server prints a qualified one.
-const OPEN: &str = "SET search_path = ''; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+/// An empty search path makes every name that the server prints a qualified one. To compile such queries takes longer than to run them.
+const OPEN: &str = "SET search_path = ''; SET jit = off; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 const CLOSE: &str = "COMMIT";
 
 const DATABASE: &str = "SELECT pg_catalog.current_database()::pg_catalog.text, pg_catalog.getdatabaseencoding()::pg_catalog.text <> 'UTF8'";
