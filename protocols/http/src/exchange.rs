@@ -1,16 +1,21 @@
 //! One exchange, from hyper's request to the relay loop: checked, signed in, led to its target.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Version};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use sluice_model::{Code, Digest, Principal, Refusal, Secret, TargetName};
 use sluice_wire::{Broker, Claim, FlowError, Grant as _, HungUp, Peer, Targets};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use crate::dialects::openai::Asker;
 use crate::door::Door;
@@ -73,9 +78,8 @@ impl<'a, B: Broker> Exchanges<'a, B> {
     /// Runs one exchange to its end.
     pub(crate) async fn run(&self, arrival: Arrival) {
         let Arrival { request, answer, door, flaw } = arrival;
-        let (parts, body) = request.into_parts();
-        let ended = http_body::Body::is_end_stream(&body);
-        match self.admit(&parts, ended, flaw).await {
+        let (parts, mut body) = request.into_parts();
+        match self.admit(&parts, &mut body, flaw).await {
             Ok((head, served, principal)) => {
                 let link = ClientLink::new(head, body, answer, door, parts.version).watched(self.hung_up.clone());
                 self.carry(link, &parts, served, &principal).await;
@@ -91,7 +95,7 @@ impl<'a, B: Broker> Exchanges<'a, B> {
     async fn admit(
         &self,
         parts: &Parts,
-        ended: bool,
+        body: &mut Incoming,
         flaw: Option<Flaw>,
     ) -> Result<(Request, Arc<crate::served::Served>, Principal), Words> {
         if let Some(flaw) = flaw {
@@ -105,16 +109,20 @@ impl<'a, B: Broker> Exchanges<'a, B> {
         let principal = self.principal(&parts.headers).await?;
         let route = self.route(parts, &checked).ok_or_else(no_such_target)?;
         let target = route.target.ok_or_else(no_such_target)?;
-        let stray = checked.has_stray_body() || (checked.body == Body::Open && !ended && useless_body(parts));
+        let served = self.http.served(&route.name, &target).ok_or_else(unusable)?;
+        // HTTP/2 says with the head whether a body follows, or in an empty frame after it.
+        let mut ended = body.is_end_stream();
+        if checked.body == Body::Open && !ended && useless_body(parts) {
+            let patience = Duration::from_secs(served.limits.request_seconds);
+            ended = timeout(patience, ends_empty(body)).await.unwrap_or(false);
+        }
         // A server that does not read it would take it for the next request, of whoever comes next.
-        if stray {
+        if checked.has_stray_body() || (checked.body == Body::Open && !ended && useless_body(parts)) {
             return Err(Words::of_flaw(Flaw::malformed("this method takes no body")));
         }
-        let served = self.http.served(&route.name, &target).ok_or_else(unusable)?;
         let length = match checked.body {
             Body::Empty => Length::None,
             Body::Sized(bytes) => Length::Known(bytes),
-            // HTTP/2 says with the head whether a body follows.
             Body::Open if ended => Length::None,
             Body::Chunked | Body::Open => Length::Unknown,
         };
@@ -204,6 +212,16 @@ fn report(peer: Peer, ended: Result<(), FlowError>) {
             tracing::debug!(protocol = "http", client = %peer.address, error = %error, "an exchange broke off")
         }
     }
+}
+
+/// Whether a body ends before anything of it comes.
+async fn ends_empty(body: &mut Incoming) -> bool {
+    while let Some(frame) = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await {
+        if !frame.is_ok_and(|frame| frame.data_ref().is_some_and(Bytes::is_empty)) {
+            return false;
+        }
+    }
+    body.is_end_stream()
 }
 
 fn useless_body(parts: &Parts) -> bool {

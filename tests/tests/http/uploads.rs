@@ -37,10 +37,11 @@ impl Client {
         Self { send, token: stand.token.clone() }
     }
 
-    /// Sends a head; `announced` is the length that it says.
+    /// Sends a head, of a POST where the path begins with no other method; `announced` is the length that it says.
     async fn begin(&self, path: &str, media: &str, announced: Option<usize>) -> (ResponseFuture, SendStream<Bytes>) {
+        let (method, path) = path.split_once(' ').unwrap_or(("POST", path));
         let mut request = http::Request::builder()
-            .method("POST")
+            .method(method)
             .uri(format!("https://localhost{path}"))
             .header(AUTHORIZATION, format!("Bearer {}", self.token))
             .header(CONTENT_TYPE, media);
@@ -148,6 +149,32 @@ fn an_upload_with_trailers_is_refused() {
             body.send_trailers(trailers).unwrap_or_else(|error| unreachable(&error));
             assert_ne!(status(answer).await, 200, "{media}");
             client.settle().await;
+        }
+    });
+    stand.broker.stop();
+    assert_eq!(uploads(stand.mock.told_at_last()), []);
+}
+
+#[test]
+fn a_request_whose_body_turns_out_empty_has_none() {
+    let stand = Stand::open(echo);
+    running(async {
+        let client = Client::connect(&stand).await;
+        for target in ["GET /files/a", "DELETE /files/a", "GET /openai/v1/models"] {
+            let (answer, mut body) = client.begin(target, "application/json", None).await;
+            client.settle().await;
+            send(&mut body, b"", true);
+            assert_eq!(status(answer).await, 200, "{target}");
+            let told = uploads(stand.mock.take());
+            assert!(matches!(&told[..], [(_, body)] if body.is_empty()), "{target}: {told:?}");
+            let (answer, mut body) = client.begin(target, "application/json", None).await;
+            send(&mut body, b"{}", true);
+            assert_eq!(status(answer).await, 400, "{target}");
+            let (answer, mut body) = client.begin(target, "application/json", None).await;
+            client.settle().await;
+            body.send_reset(Reason::NO_ERROR);
+            client.settle().await;
+            assert_eq!(status(answer).await, 0, "{target}");
         }
     });
     stand.broker.stop();
