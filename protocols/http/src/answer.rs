@@ -13,6 +13,7 @@ use sluice_wire::{Object, Owner};
 use crate::dialects::{Expected, Sight};
 use crate::frame::{Frame, Request, Response};
 use crate::gathered::{Gathered, Share, TooMuch};
+use crate::held::Held;
 use crate::media::{Media, media};
 use crate::refusal::Words;
 use crate::request::crowded;
@@ -68,7 +69,7 @@ enum Mode {
     /// Looked at piece by piece.
     Pieces(Sight),
     /// Asked about as a whole, because nothing can look into it.
-    Opaque { head: Box<Response>, held: Vec<Bytes> },
+    Opaque { head: Box<Response>, held: Held },
     /// Everything was released, or was given up.
     Over,
 }
@@ -157,7 +158,7 @@ impl Answer {
                 }
             }
             Look::Opaque(operation) => {
-                self.mode = Mode::Opaque { head: Box::new(shown(headers)), held: Vec::new() };
+                self.mode = Mode::Opaque { head: Box::new(shown(headers)), held: Held::new(share) };
                 self.ready.push_back(Output::Ask(*operation, Vec::new()));
             }
             Look::Refuse(words) => self.fail(&words),
@@ -202,7 +203,7 @@ impl Answer {
                 sight.push(&bytes);
                 self.drain();
             }
-            Mode::Opaque { held, .. } => held.push(bytes),
+            Mode::Opaque { held, .. } => held.push(&bytes),
             Mode::Over => self.count(&bytes),
             Mode::Awaited => {}
         }
@@ -240,7 +241,7 @@ impl Answer {
             }
             Mode::Opaque { head, held } => match ruling {
                 Ruling::Allow(_) => {
-                    let (head, held) = (head.as_ref().clone(), std::mem::take(held));
+                    let (head, held) = (head.as_ref().clone(), held.take());
                     self.mode = Mode::Verbatim;
                     self.begin(head, Begun::Body);
                     held.into_iter().for_each(|bytes| self.say(bytes));
@@ -432,7 +433,7 @@ impl Answer {
     /// Whether more of the server's answer may be taken.
     pub(crate) fn has_room(&self) -> bool {
         match &self.mode {
-            Mode::Opaque { held, .. } => held.len() < 16,
+            Mode::Opaque { held, .. } => held.has_room(),
             Mode::Pieces(sight) => sight.has_room(),
             Mode::Awaited | Mode::Verbatim | Mode::Whole { .. } | Mode::Over => true,
         }

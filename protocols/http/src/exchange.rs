@@ -193,7 +193,8 @@ impl<'a, B: Broker> Exchanges<'a, B> {
                 total: Duration::from_secs(limits.total_seconds),
             },
         );
-        let (who, person) = (principal.to_string(), principal.owner().into());
+        let (who, person): (_, Arc<str>) = (principal.to_string(), principal.owner().into());
+        link.within(served.room.share_of_waiting(&person));
         let asker = Asker { who, person, session: grant.session().to_string() };
         let machine = HttpMachine::new(served, asker, grant.objects(), patience);
         let carried = Box::pin(self.broker.carry(grant, machine, link, server)).await;

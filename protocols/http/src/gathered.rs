@@ -1,7 +1,8 @@
-//! Bodies that are read before they are looked at, and the room that all of them have.
+//! Bodies that are read before they are looked at, what waits for its client, and the room that all of it has.
 //!
 //! Of bodies that are not whole, one person has half as much as of others, and a part of the room is kept for answers, as
-//! what they cost has been spent; what one has of it is counted by itself.
+//! what they cost has been spent; what one has of it is counted by itself. What waits for clients that are slow to take
+//! it has little room: the rest waits with its server.
 
 use std::sync::Arc;
 
@@ -10,6 +11,11 @@ use sluice_mask::json::Document;
 use sluice_wire::{NoRoom, Terms};
 
 use crate::dialects::rest::JSON_LIMITS;
+
+/// What a piece that waits takes beside its bytes.
+const PIECE_BYTES: usize = 256;
+/// A piece of fewer bytes is copied before it waits: it is a small part of the buffer that it was read into.
+const SMALL_BYTES: usize = 4 << 10;
 
 /// The room that all bodies have which are read at one time, in bytes.
 #[derive(Clone, Debug)]
@@ -20,6 +26,8 @@ pub(crate) struct Room(Arc<sluice_wire::Room<(Arc<str>, Of)>>);
 pub(crate) enum Of {
     Requests,
     Answers,
+    /// Pieces of answers that were released and not taken.
+    Waiting,
 }
 
 /// What room is taken for.
@@ -31,6 +39,8 @@ enum Use {
     Whole,
     /// A piece of an answer, or what is made of it.
     Answer,
+    /// A piece that waits for its client, or for people: where there is no room, none is read before it is gone.
+    Waiting,
 }
 
 impl Use {
@@ -39,6 +49,7 @@ impl Use {
             Self::Piece => Terms { quarters: 3, distance: 2 },
             Self::Whole => Terms { quarters: 3, distance: 1 },
             Self::Answer => Terms::STANDARD,
+            Self::Waiting => Terms { quarters: 2, distance: 16 },
         }
     }
 }
@@ -56,6 +67,11 @@ impl Room {
     /// The same for what it is answered.
     pub(crate) fn share_of_answers(&self, who: &Arc<str>) -> Share {
         Share(self.0.share((Arc::clone(who), Of::Answers)))
+    }
+
+    /// The same for what was released and not taken.
+    pub(crate) fn share_of_waiting(&self, who: &Arc<str>) -> Share {
+        Share(self.0.share((Arc::clone(who), Of::Waiting)))
     }
 }
 
@@ -163,9 +179,31 @@ impl Share {
         if self.0.bytes() == 0 { bytes } else { Bytes::from_owner(Owned { bytes, _share: self }) }
     }
 
+    /// A piece that waits, with its room for as long as anything of it lives.
+    pub(crate) fn hold(&mut self, piece: &Bytes) -> Result<Bytes, TooMuch> {
+        let share = self.wait(piece)?;
+        Ok(Bytes::from_owner(Owned { bytes: compact(piece), _share: share }))
+    }
+
+    /// Room for a piece that waits.
+    pub(crate) fn wait(&mut self, piece: &Bytes) -> Result<Self, TooMuch> {
+        self.grow(weight(piece) as u64, Use::Waiting)?;
+        Ok(Self(self.0.take()))
+    }
+
     fn grow(&mut self, bytes: u64, what: Use) -> Result<(), TooMuch> {
         self.0.grow(bytes, what.terms()).map_err(|NoRoom| TooMuch::All)
     }
+}
+
+/// The memory that a piece takes while it waits.
+pub(crate) const fn weight(piece: &Bytes) -> usize {
+    piece.len().saturating_add(PIECE_BYTES)
+}
+
+/// A piece that does not keep a buffer which is much larger.
+pub(crate) fn compact(piece: &Bytes) -> Bytes {
+    if piece.len() < SMALL_BYTES { Bytes::copy_from_slice(piece) } else { piece.clone() }
 }
 
 /// The memory that a node for each part of JSON takes; `%` is where forms hide one.
@@ -243,6 +281,27 @@ mod tests {
                 assert_eq!(answer.push(&vec![0; 100 << 10]), Ok(()), "{greedy} {who}");
             }
         }
+    }
+
+    #[test]
+    fn what_waits_has_a_small_part_of_the_room_and_counts_what_it_takes() {
+        let (room, _) = room(1 << 20);
+        let mut kept = Vec::new();
+        for who in ["ann", "bob"] {
+            let mut share = room.share_of_waiting(&Arc::from(who));
+            let before = taken(&room);
+            // Small pieces weigh as much as what keeping them takes.
+            while let Ok(piece) = share.hold(&Bytes::from_static(b"x")) {
+                kept.push(piece);
+            }
+            let own = taken(&room) - before;
+            assert!((20 << 10..=32 << 10).contains(&own), "{who} {own}");
+        }
+        assert!(kept.len() < 300);
+        let mut answer = Gathered::answer(1 << 20, room.share_of_answers(&Arc::from("ann")));
+        assert_eq!(answer.push(&vec![0; 400 << 10]), Ok(()), "it takes nothing from answers that are read whole");
+        drop((kept, answer));
+        assert_eq!(taken(&room), 0);
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod flaw;
 mod frame;
 mod gathered;
 mod headers;
+mod held;
 mod link;
 mod machine;
 mod media;

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::frame::Length;
+use crate::gathered::weight;
 
 /// The end that is pushed into.
 pub(crate) struct Inlet(Arc<Mutex<Pipe>>);
@@ -42,6 +43,7 @@ impl From<Infallible> for BrokenOff {
 #[derive(Default)]
 struct Pipe {
     queue: VecDeque<Bytes>,
+    /// What the queue takes.
     bytes: usize,
     end: Option<End>,
     /// Hyper has let go of its end.
@@ -72,7 +74,7 @@ impl Inlet {
         if bytes.is_empty() || pipe.gone {
             return;
         }
-        pipe.bytes = pipe.bytes.saturating_add(bytes.len());
+        pipe.bytes = pipe.bytes.saturating_add(weight(&bytes));
         pipe.queue.push_back(bytes);
         pipe.wake_taker();
     }
@@ -159,7 +161,7 @@ impl Body for Outlet {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         let mut pipe = lock(&self.pipe);
         if let Some(bytes) = pipe.queue.pop_front() {
-            pipe.bytes = pipe.bytes.saturating_sub(bytes.len());
+            pipe.bytes = pipe.bytes.saturating_sub(weight(&bytes));
             if pipe.queue.is_empty() {
                 pipe.wake_pusher();
             }

@@ -28,6 +28,8 @@ use crate::pipe::Outlet;
 const IDLE: Duration = Duration::from_secs(60);
 /// How often connections without a request are looked at: servers close them, too.
 const SWEEP: Duration = Duration::from_secs(5);
+/// The most that is read of an answer at once, and the most that its head may have.
+const READ_BYTES: usize = 64 << 10;
 /// The most connections without a request.
 const MAX_IDLE: usize = 256;
 
@@ -104,7 +106,9 @@ impl Pool {
         let mut connector = self.connector.clone();
         poll_fn(|cx| connector.poll_ready(cx)).await.map_err(DialError::Connect)?;
         let stream = connector.call(self.server.clone()).await.map_err(DialError::Connect)?;
-        let (sender, connection) = http1::handshake(stream).await.map_err(DialError::Request)?;
+        let mut builder = http1::Builder::new();
+        let shaken = builder.max_buf_size(READ_BYTES).handshake(stream).await;
+        let (sender, connection) = shaken.map_err(DialError::Request)?;
         Ok(Line { sender, connection: Box::pin(connection), is_over: false })
     }
 

@@ -41,6 +41,8 @@ use crate::target::Target;
 const TLS_HANDSHAKE: u8 = 0x16;
 /// Exchanges of one HTTP/2 connection at a time.
 const MAX_STREAMS: u32 = 256;
+/// Bytes of an answer that an HTTP/2 connection keeps beyond what its client has asked for.
+const MAX_SEND_BYTES: usize = 64 << 10;
 /// Requests that wait to be looked at.
 const ARRIVALS: usize = 16;
 /// Application protocols, the better one first (RFC 7301).
@@ -210,6 +212,7 @@ impl Protocol for Http {
                 let connection = http2::Builder::new(TokioExecutor::new())
                     .timer(TokioTimer::new())
                     .max_concurrent_streams(MAX_STREAMS)
+                    .max_send_buf_size(MAX_SEND_BYTES)
                     .max_header_list_size(u32::try_from(MAX_HEAD_BYTES).unwrap_or(u32::MAX))
                     .keep_alive_interval(deadline::PING)
                     .serve_connection(TokioIo::new(stream), service_fn(handing(arrivals, None)));

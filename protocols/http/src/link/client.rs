@@ -18,6 +18,8 @@ use tokio::time::{Sleep, sleep};
 
 use crate::door::Door;
 use crate::frame::{Frame, Length, Request};
+use crate::gathered::Share;
+use crate::link::waiting::Waiting;
 use crate::pipe::{Inlet, Outlet, pipe};
 
 /// What hyper is answered with.
@@ -37,6 +39,8 @@ pub(crate) struct ClientLink {
     /// Not given to hyper yet, which sends whenever it is polled.
     fed: VecDeque<Frame>,
     inlet: Option<Inlet>,
+    /// What the client has not taken, where it takes room.
+    waiting: Option<Waiting>,
     /// Where interim responses can be slipped in; HTTP/2 has no such place.
     door: Option<Arc<Door>>,
     version: Version,
@@ -64,6 +68,7 @@ impl ClientLink {
             answer: Some(answer),
             fed: VecDeque::new(),
             inlet: None,
+            waiting: None,
             door,
             version,
             label: None,
@@ -76,6 +81,11 @@ impl ClientLink {
     pub(crate) fn watched(mut self, hung_up: HungUp) -> Self {
         self.hung_up = hung_up;
         self
+    }
+
+    /// Takes room for what the client has not taken of its answer.
+    pub(crate) fn within(&mut self, share: Share) {
+        self.waiting = Some(Waiting::new(share));
     }
 
     /// Puts a header on the answer.
@@ -239,7 +249,10 @@ impl Link for ClientLink {
             // What is left of a request that has its answer is not read: hyper closes the connection.
             self.body = None;
         }
-        self.fed.push_back(frame);
+        self.fed.push_back(match (frame, &mut self.waiting) {
+            (Frame::Data(bytes), Some(waiting)) => Frame::Data(waiting.keep(&bytes)),
+            (frame, _) => frame,
+        });
     }
 
     fn discard(&mut self) {
@@ -251,6 +264,9 @@ impl Link for ClientLink {
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
         self.hand_over();
+        if let Some(waiting) = &self.waiting {
+            waiting.watch(cx);
+        }
         match &self.inlet {
             Some(inlet) => inlet.poll_taken(cx).map(Ok),
             None => Poll::Ready(Ok(())),
@@ -258,6 +274,9 @@ impl Link for ClientLink {
     }
 
     fn backlog(&self) -> usize {
+        if self.waiting.as_ref().is_some_and(Waiting::is_full) {
+            return usize::MAX;
+        }
         let fed: usize = self.fed.iter().map(|frame| frame.wire().len()).sum();
         fed.saturating_add(self.inlet.as_ref().map_or(0, Inlet::backlog))
     }

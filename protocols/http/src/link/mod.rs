@@ -3,6 +3,7 @@
 mod again;
 mod client;
 mod server;
+mod waiting;
 
 pub(crate) use client::{Answer, ClientLink};
 pub(crate) use server::{Patience, ServerLink};
