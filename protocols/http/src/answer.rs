@@ -167,6 +167,10 @@ impl Answer {
 
     /// Why an answer cannot be passed on at all.
     fn unacceptable(&self, head: &Response) -> Option<Words> {
+        // RFC 9110 §15.2: those before the answer are not looked at, and nobody asked for another protocol.
+        if head.status.is_informational() {
+            return Some(bad_answer("interim-answer", "the server gave an interim answer and no other"));
+        }
         // Not followed, and not shown: an address can carry what the server was sent (RFC 9110 §15.4).
         if head.status.is_redirection() && head.status != StatusCode::NOT_MODIFIED {
             return Some(bad_answer("redirect", "the server answered with a redirect, which is not followed"));
@@ -175,8 +179,8 @@ impl Answer {
         if head.status == StatusCode::PARTIAL_CONTENT && !self.veil.is_open() {
             return Some(bad_answer("partial-answer", "the server answered with a part that nobody asked for"));
         }
-        let coding = head.headers.get(CONTENT_ENCODING).map(|coding| coding.as_bytes().to_ascii_lowercase());
-        if coding.is_some_and(|coding| coding != b"identity") {
+        let mut codings = head.headers.get_all(CONTENT_ENCODING).iter();
+        if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
             return Some(bad_answer("content-encoding", "the server encoded its answer although it was told not to"));
         }
         None
@@ -488,4 +492,38 @@ pub(crate) fn bad_answer(rule: &'static str, message: &'static str) -> Words {
 /// The type of a body, as a header spells it.
 pub(crate) fn content_type(headers: &HeaderMap) -> &str {
     headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn answers_that_nobody_asked_for_are_not_passed_on() {
+        let rule = |status: StatusCode, codings: &[&'static str]| {
+            let codings = codings.iter().map(|coding| (CONTENT_ENCODING, HeaderValue::from_static(coding)));
+            let head = Response::new(status, codings.collect());
+            Answer::new(Expected::nothing(), Veil::open()).unacceptable(&head).map(|words| words.rule)
+        };
+        for (status, expect) in [
+            (StatusCode::OK, None),
+            (StatusCode::NOT_MODIFIED, None),
+            (StatusCode::FOUND, Some("redirect")),
+            (StatusCode::SWITCHING_PROTOCOLS, Some("interim-answer")),
+            (StatusCode::EARLY_HINTS, Some("interim-answer")),
+        ] {
+            assert_eq!(rule(status, &[]).as_deref(), expect, "{status}");
+        }
+        for (codings, expect) in [
+            (&["identity"][..], None),
+            (&["Identity", "identity"], None),
+            (&["identity", "gzip"], Some("content-encoding")),
+            (&["gzip", "identity"], Some("content-encoding")),
+            (&["identity, gzip"], Some("content-encoding")),
+        ] {
+            assert_eq!(rule(StatusCode::OK, codings).as_deref(), expect, "{codings:?}");
+        }
+    }
 }
