@@ -14,6 +14,8 @@ use crate::dialects::rest::JSON_LIMITS;
 
 /// Integers of fewer digits are counts and times, and no numbers of cards or accounts.
 const NUMBER_DIGITS: usize = 13;
+/// The most digits of a number before its point: readers take larger ones for infinite (IEEE 754, binary64).
+const DOUBLE_DIGITS: usize = 309;
 
 /// What readers of JSON skip, and the mark of a byte order.
 pub(crate) const BLANK: [char; 5] = ['\u{feff}', ' ', '\n', '\r', '\t'];
@@ -335,13 +337,12 @@ fn digits(number: &str) -> Option<Cow<'_, str>> {
     let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let shift: isize = exponent.strip_prefix('+').unwrap_or(exponent).parse().ok()?;
-    let point = isize::try_from(whole.len()).ok()?.checked_add(shift)?;
-    // No card and no account has more digits.
-    let point = usize::try_from(point).ok().filter(|point| (NUMBER_DIGITS..=40).contains(point))?;
-    let all = whole.bytes().chain(fraction.bytes()).chain(std::iter::repeat(b'0'));
-    let digits: String = all.take(point).map(char::from).collect();
-    let digits = digits.trim_start_matches('0');
-    (digits.len() >= NUMBER_DIGITS).then(|| Cow::Owned(digits.to_owned()))
+    let all = || whole.bytes().chain(fraction.bytes());
+    // Zeros that lead say nothing, however many there are.
+    let zeros = all().position(|digit| digit != b'0')?;
+    let point = isize::try_from(whole.len()).ok()?.checked_add(shift)?.checked_sub_unsigned(zeros)?;
+    let point = usize::try_from(point).ok().filter(|point| (NUMBER_DIGITS..=DOUBLE_DIGITS).contains(point))?;
+    Some(Cow::Owned(all().skip(zeros).chain(std::iter::repeat(b'0')).take(point).map(char::from).collect()))
 }
 
 /// Which classes a text holds; shows it as it is.
@@ -392,7 +393,15 @@ mod tests {
             ("4.111111111111111e15", Some("4111111111111111")),
             ("4111111111111111000E-3", Some("4111111111111111")),
             ("0.04111111111111111e+17", Some("4111111111111111")),
+            (
+                "4111111111111111000000000000000000000000000000.0",
+                Some("4111111111111111000000000000000000000000000000"),
+            ),
+            ("0.000000000000000000000000000000000000000000000004111111111111111e63", Some("4111111111111111")),
+            ("000.04111111111111111e+17", Some("4111111111111111")),
             ("411111", None),
+            ("0e20", None),
+            ("0e60", None),
             ("1e400", None),
             ("-1.5", None),
             ("1e-9999999999999999999999", None),
