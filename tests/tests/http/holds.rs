@@ -120,7 +120,8 @@ fn a_client_that_leaves_other_requests_behind_takes_its_request_back() {
     client.send(&next.repeat(6));
     drop(client);
     until(SOON, "the request to be withdrawn", || waiting(&stand).is_empty().then_some(()));
-    assert!(stand.mock.told().is_empty());
+    // The others need nobody, and whoever only sends nothing more may read what they are answered.
+    assert!(stand.mock.told().iter().all(|told| told.json()["model"] == MODEL));
 }
 
 #[test]
