@@ -69,6 +69,8 @@ struct Line {
 /// An answer's body on its way.
 pub(crate) struct Coming {
     body: Incoming,
+    /// What was looked at and not taken.
+    ahead: Option<Frame<bytes::Bytes>>,
     /// Until the body is whole.
     line: Option<Line>,
     /// Where the connection is kept then; one that was made after another was lost is not.
@@ -184,7 +186,7 @@ fn advance(connection: &mut Pin<Box<Connection>>, is_over: &mut bool, cx: &mut C
 
 fn coming(answer: Response<Incoming>, line: Line, pool: Option<Arc<Pool>>) -> (http::response::Parts, Coming) {
     let (head, body) = answer.into_parts();
-    (head, Coming { body, line: Some(line), pool })
+    (head, Coming { body, ahead: None, line: Some(line), pool })
 }
 
 impl Coming {
@@ -195,7 +197,22 @@ impl Coming {
         }
     }
 
+    /// Looks at what came together with the head; an error is told instead of it, as long as nothing has been passed on.
+    pub(crate) fn look_ahead(&mut self, cx: &mut Context<'_>) -> hyper::Result<()> {
+        match self.poll_frame(cx) {
+            Poll::Ready(Some(Err(error))) => Err(error),
+            Poll::Ready(Some(Ok(frame))) => {
+                self.ahead = Some(frame);
+                Ok(())
+            }
+            Poll::Ready(None) | Poll::Pending => Ok(()),
+        }
+    }
+
     pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<bytes::Bytes>>>> {
+        if let Some(frame) = self.ahead.take() {
+            return Poll::Ready(Some(Ok(frame)));
+        }
         let mut polled = Pin::new(&mut self.body).poll_frame(cx);
         if polled.is_pending() {
             self.advance(cx);

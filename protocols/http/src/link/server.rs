@@ -224,7 +224,8 @@ impl Link for ServerLink {
         ready!(self.poll_answer(cx))?;
         match std::mem::replace(&mut self.at, At::Silent) {
             At::Silent => Poll::Pending,
-            At::Answered(head, body) => {
+            At::Answered(head, mut body) => {
+                body.look_ahead(cx).map_err(io::Error::other)?;
                 self.at = At::Answering(body);
                 Poll::Ready(Ok(Some(Frame::Response(head))))
             }
@@ -367,5 +368,38 @@ mod tests {
             listener.poll_accept(cx)
         });
         let _stream = sending.await.unwrap();
+    }
+
+    /// Where the client has nothing yet, it can still be told in words.
+    #[tokio::test]
+    async fn what_is_wrong_from_the_beginning_is_told_instead_of_the_head() {
+        for (first, is_fine) in [("ZZ\r\n", false), ("1\r\nx\r\n0\r\n\r\n", true), ("", true)] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let mut link = link(&format!("http://{}", listener.local_addr().unwrap()));
+            let head = Request::new(Method::GET, "/".to_owned(), HeaderMap::new(), Length::None);
+            link.feed(Frame::Request(Box::new(head)));
+            link.feed(Frame::End);
+            let server = async {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut heard = Vec::new();
+                while !heard.ends_with(b"\r\n\r\n") {
+                    assert!(stream.read_buf(&mut heard).await.unwrap() > 0);
+                }
+                let answer = format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{first}");
+                stream.write_all(answer.as_bytes()).await.unwrap();
+                stream
+            };
+            let client = async {
+                poll_fn(|cx| link.poll_flush(cx)).await.unwrap();
+                poll_fn(|cx| link.poll_next(cx)).await
+            };
+            let (_stream, said) = tokio::join!(server, client);
+            assert_eq!(matches!(said, Ok(Some(Frame::Response(_)))), is_fine, "{first}");
+            assert_eq!(said.is_err(), !is_fine, "{first}");
+            if first.starts_with('1') {
+                let next = poll_fn(|cx| link.poll_next(cx)).await;
+                assert!(matches!(next, Ok(Some(Frame::Data(bytes))) if bytes == "x"), "nothing is lost");
+            }
+        }
     }
 }
