@@ -132,7 +132,7 @@ impl View {
                 continue;
             }
             let (character, length) = match first {
-                '\\' | '%' | '&' | '^' => match escape::read(text.as_bytes()) {
+                '\\' | '%' | '&' | '^' => match self.escape(text.as_bytes()) {
                     Escape::Cut if rest != Rest::Ends => break,
                     Escape::Cut | Escape::Absent => {
                         self.sequences.seen(text.as_bytes(), self.base.saturating_add(self.bytes.len()));
@@ -301,7 +301,7 @@ impl View {
             let rest = text.get(length..).unwrap_or_default();
             let other = match rest.first() {
                 None => break,
-                Some(byte @ (b'\\' | b'%' | b'&' | b'^')) => match escape::read(rest) {
+                Some(byte @ (b'\\' | b'%' | b'&' | b'^')) => match self.escape(rest) {
                     Escape::Absent => {
                         self.sequences.seen(rest, self.base.saturating_add(self.bytes.len()));
                         Some((*byte, 1))
@@ -323,6 +323,14 @@ impl View {
             self.unseen = 0;
         }
         length
+    }
+
+    /// Reads the escape that a text begins with. A backslash behind the escape character ends a string of a terminal.
+    fn escape(&self, text: &[u8]) -> Escape {
+        match text {
+            [b'\\', ..] if self.sequences.is_escaped(self.end()) => escape::backslashes(text),
+            _ => escape::read(text),
+        }
     }
 
     fn hide(&mut self, character: char) {

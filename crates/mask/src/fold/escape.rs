@@ -48,6 +48,12 @@ pub(super) fn read(text: &[u8]) -> Escape {
     found.unwrap_or(Escape::Cut)
 }
 
+/// Reads the backslashes that a text begins with, as many as there are layers of quoting, as one that stands for itself.
+pub(super) fn backslashes(text: &[u8]) -> Escape {
+    let length = text.iter().take(8).take_while(|byte| **byte == b'\\').count();
+    if text.len() > length { Escape::Stands { character: '\\', length } } else { Escape::Cut }
+}
+
 /// Backslashes, as many as there are layers of quoting, and what they escape (RFC 8259, section 7; CommonMark, 2.4).
 fn backslash(text: &[u8]) -> Option<Escape> {
     let slashes = text.iter().take(8).take_while(|byte| **byte == b'\\').count();

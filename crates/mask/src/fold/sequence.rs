@@ -52,9 +52,14 @@ enum Awaits {
     LastThree,
     /// The second half of `^[`.
     Caret,
+    /// A bracket or a set of characters: that an escape is meant is not certain otherwise.
     Bracket,
+    /// Whatever follows an escape.
+    Any,
     Numbers,
     Middle,
+    /// The last byte of an escape sequence.
+    Set,
 }
 
 /// What a byte does to a sequence.
@@ -68,7 +73,7 @@ impl Sequences {
     /// Takes a character that cannot be seen, before a position.
     pub(super) fn unseen(&mut self, character: char, position: usize) {
         match character {
-            '\u{1b}' => self.begin(position, position, Awaits::Bracket),
+            '\u{1b}' => self.begin(position, position, Awaits::Any),
             SEQUENCE => self.begin(position, position, Awaits::Numbers),
             _ => {}
         }
@@ -82,6 +87,11 @@ impl Sequences {
             [b'^', ..] => self.begin(position, next, Awaits::Caret),
             _ => {}
         }
+    }
+
+    /// Whether the next byte, of this position, stands right behind an escape.
+    pub(super) fn is_escaped(&self, position: usize) -> bool {
+        self.open.last().is_some_and(|open| open.from == position && open.awaits == Awaits::Any)
     }
 
     fn begin(&mut self, from: usize, next: usize, awaits: Awaits) {
@@ -155,10 +165,12 @@ impl Awaits {
         Step::Goes(match (self, byte) {
             (Self::Name, b'0') => Self::Three,
             (Self::Name | Self::Three, b'3') => Self::LastThree,
-            (Self::Name, b'e' | b'E') | (Self::LastThree, b'3') | (Self::Caret, b'[') => Self::Bracket,
-            (Self::Bracket, b'[') | (Self::Numbers, b'0'..=b'?') => Self::Numbers,
+            (Self::Name, b'e' | b'E') | (Self::Caret, b'[') => Self::Bracket,
+            (Self::LastThree, b'3') => Self::Any,
+            (Self::Bracket, b'[') | (Self::Any, b'[' | b'P') | (Self::Numbers, b'0'..=b'?') => Self::Numbers,
+            (Self::Bracket, b'(' | b')') | (Self::Any, b' '..=b'/') => Self::Set,
             (Self::Numbers | Self::Middle, b' '..=b'/') => Self::Middle,
-            (Self::Numbers | Self::Middle, b'@'..=b'~') => return Step::Ends,
+            (Self::Numbers | Self::Middle, b'@'..=b'~') | (Self::Any | Self::Set, b'0'..=b'~') => return Step::Ends,
             _ => return Step::Breaks,
         })
     }

@@ -197,6 +197,7 @@ impl Scan {
     /// The first position up to another one at which some detector begins.
     fn try_begin(&mut self, set: &Detectors, able: Watch, until: usize) -> Option<usize> {
         let bytes = self.view.slice(self.at, until);
+        let has_sequences = !self.view.sequences_since(self.at.saturating_sub(1)).is_empty();
         let mut index = 0_usize;
         loop {
             let rest = bytes.get(index..).unwrap_or_default();
@@ -211,7 +212,7 @@ impl Scan {
             let at = self.at.saturating_add(index);
             self.vain = vain;
             let mut before = at.checked_sub(1).and_then(|before| self.view.byte(before));
-            if self.view.parts(at) {
+            if has_sequences && self.view.parts(at) {
                 (before, self.vain) = (APART, 0);
             }
             if set.begin(before, byte, able) & !self.vain != 0 {

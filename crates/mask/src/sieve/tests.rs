@@ -456,7 +456,17 @@ const SEQUENCES: &[&str] = &[
     "%1B%5B31m",
     "&#27;[31m",
     "&#x1b;[31m",
-    "\x1b\\u005b31m",
+    "\x1b)B",
+    "\x1b(B",
+    "\x1b(B\x1b[m",
+    "\x1b=",
+    "\x1bM",
+    "\x1bP1$q",
+    "\x1b]8;;http://a\x1b\\",
+    "\\e(B",
+    "\\033(B",
+    "^[(B",
+    "\\u001b(B",
 ];
 const COLOURED: &[&str] = &[
     EMAIL,
@@ -494,7 +504,7 @@ fn a_value_behind_a_control_sequence_is_found_however_that_is_written() {
                 // Of a mail address, the letter that ends a sequence is not hidden.
                 let taken = usize::from(*value == EMAIL && sequence.ends_with(['1', ' ']));
                 // One character of which nothing is seen makes what is before it a part of the address.
-                if *value == EMAIL && sequence.contains(['\u{9b}', '9']) && !before.is_empty() {
+                if *value == EMAIL && sequence.contains(['\u{9b}', '9', 'M']) && !before.is_empty() {
                     assert!(!out.contains(value), "{text:?}");
                 } else {
                     assert_eq!(out, text.replace(&value[taken..], &"*".repeat(value.len() - taken)), "{text:?}");
@@ -519,6 +529,7 @@ fn a_name_behind_a_control_sequence_says_what_a_number_is() {
     for (text, expected) in [
         ("\x1b[1mSSN\x1b[0m: 900550001", "\x1b[1mSSN\x1b[0m: <us-ssn>"),
         ("\\e[1mPhone:\\e[0m 5550123", "\\e[1mPhone:\\e[0m <phone>"),
+        ("\x1b]8;;http://a\x1b\\npm_a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8", "\x1b]8;;http://a\x1b\\<vendor-key>"),
         ("\x1b[491701234567m.zq7x@leak.example", "\x1b[<email>"),
         ("mSSN: 900550001 [1mPhone: 5550123", "mSSN: 900550001 [1mPhone: 5550123"),
     ] {
@@ -540,6 +551,8 @@ fn what_only_resembles_a_control_sequence_parts_nothing() {
         "\x1b]31mAKIAIOSFODNN7EXAMPLE",
         "\x1b[31mxAKIAIOSFODNN7EXAMPLE",
         "\x1b[3 1mAKIAIOSFODNN7EXAMPLE",
+        "C:\\examples\\exAKIAIOSFODNN7EXAMPLE",
+        "^[xAKIAIOSFODNN7EXAMPLE",
     ] {
         assert_eq!(scrubbed(&set, text, &mut Names), text);
     }
