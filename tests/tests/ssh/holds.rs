@@ -1,7 +1,7 @@
 //! Commands that wait for people.
 
 use sluice_tests::run::{Running, signal};
-use sluice_tests::wait::SOON;
+use sluice_tests::wait::{SOON, until};
 
 use crate::stand::{OPERATORS, Stand};
 
@@ -102,6 +102,33 @@ fn a_client_that_vanishes_behind_much_of_its_input_withdraws() {
     let late = stand.broker.cli_as(&approver(&stand), &["approvals", "approve", &id]);
     assert_eq!(late.code, Some(1), "{}", late.said());
     assert_eq!(stand.server.connections(), 0);
+}
+
+#[test]
+fn what_is_closed_behind_input_that_has_no_room_never_runs() {
+    let policies = format!("{OPERATORS}{ASK}");
+    let limits = "limits: { waiting_bytes: 0, spilled_bytes: 0 }";
+    let stand = Stand::with(&policies, |host| host, |setup| setup.more(limits));
+    let text = "x -M -N -f web@broker
+        (exec ssh -F \"$config\" web@broker 'echo ran') < <(head -c 1M /dev/zero; echo >sent; head -c 8M /dev/zero) &
+        read -r _; kill %1; wait || true; echo left; read -r _; x -O exit web@broker 2>/dev/null";
+    let mut script = Running::start(&mut stand.script(text));
+    let id = stand.waiting();
+    let sent = stand.server.folder().join("sent");
+    until(SOON, "the input to be on its way", || sent.exists().then_some(()));
+    // The connection goes on: only this channel of it is closed, and nobody reads that.
+    script.say("\n");
+    let _left = script.hear("left");
+    let _answered = stand.broker.cli_as(&approver(&stand), &["approvals", "approve", &id]);
+    stand.withdrawn();
+    // Another one on a connection of its own runs meanwhile, and is the only one.
+    let beside = Running::start(&mut stand.person.ssh(&["-o", "ControlPath=none", "web@broker", "echo beside"]));
+    let id = stand.waiting();
+    let _approved = stand.broker.cli_as(&approver(&stand), &["approvals", "approve", &id]).done();
+    assert_eq!(beside.finish(SOON).done().stdout, "beside\n");
+    assert_eq!(stand.server.connections(), 1);
+    script.say("\n");
+    let _ended = script.finish(SOON);
 }
 
 #[test]
