@@ -19,7 +19,6 @@ pub(super) enum Question {
     TypeRuns,
     Functions,
     Operators,
-    RiskyTypes,
 }
 
 /// The first user object of a fresh PostgreSQL.
@@ -29,11 +28,10 @@ const FIRST_OID: i64 = 16_384;
 pub(super) fn question(text: &str) -> Option<Question> {
     let marks = [
         ("concat_ws(", Question::Fingerprint),
-        ("risky", Question::RiskyTypes),
         ("pg_get_viewdef", Question::Relations),
         ("a.attgenerated <> '' AND", Question::Generated),
         ("called.relation", Question::Runs),
-        ("pg_type t ON t.oid = k.contypid", Question::TypeRuns),
+        ("SELECT DISTINCT m.nspname", Question::TypeRuns),
         ("k.confrelid", Question::References),
         ("a.attrelid", Question::Columns),
         ("i.inhparent", Question::Inherits),
@@ -67,13 +65,13 @@ pub(super) fn answer(question: Question) -> Answer {
             });
             (&[Kind::Oid, Kind::SmallInt, Kind::Text, Kind::Oid, Kind::Text, Kind::Bool], rows.collect())
         }
-        Question::Inherits | Question::References => (&[Kind::Oid, Kind::Oid], Vec::new()),
+        Question::Inherits => (&[Kind::Oid, Kind::Oid], Vec::new()),
+        Question::References => (&[Kind::Oid, Kind::Oid, Kind::Text, Kind::Text], Vec::new()),
         Question::Generated => (&[Kind::Oid, Kind::SmallInt, Kind::SmallInt], Vec::new()),
         Question::Runs => (&[Kind::Oid, Kind::Text, Kind::Text], Vec::new()),
         Question::TypeRuns => (&[Kind::Text, Kind::Text, Kind::Text, Kind::Text], Vec::new()),
-        Question::Functions => (&[Kind::Text, Kind::Text, Kind::Bool, Kind::Bool], Vec::new()),
-        Question::Operators => (&[Kind::Text, Kind::Text, Kind::Bool], Vec::new()),
-        Question::RiskyTypes => (&[Kind::Text, Kind::Text], Vec::new()),
+        Question::Functions => (&[Kind::Text, Kind::Text, Kind::Bool, Kind::Bool, Kind::Bool], Vec::new()),
+        Question::Operators => (&[Kind::Text, Kind::Text, Kind::Bool, Kind::Oid, Kind::Oid], Vec::new()),
     };
     let columns = kinds.iter().map(|kind| ("?column?".to_owned(), *kind)).collect();
     Answer { columns, rows, done: None }
