@@ -114,9 +114,8 @@ impl Ahead {
 
     /// Whether another piece may be read. Its room is taken then.
     fn has_room(&mut self) -> bool {
-        let missing = (self.bytes.len().saturating_add(PIECE) as u64)
-            .saturating_sub(self.share.bytes().saturating_add(FREE as u64));
-        missing == 0 || self.share.grow(missing, Terms::STANDARD).is_ok()
+        let next = self.bytes.len().saturating_add(PIECE);
+        self.share.reach(next.saturating_sub(FREE) as u64, Terms::STANDARD).is_ok()
     }
 
     /// Gives what was taken to whoever reads.

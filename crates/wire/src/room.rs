@@ -107,6 +107,15 @@ impl<K: Clone + Eq + Hash> Share<K> {
         Ok(())
     }
 
+    /// Takes what is missing to so many bytes, if anything is.
+    ///
+    /// # Errors
+    /// When there is no room for it; nothing is taken then.
+    pub fn reach(&mut self, bytes: u64, terms: Terms) -> Result<(), NoRoom> {
+        let missing = bytes.saturating_sub(self.bytes);
+        if missing == 0 { Ok(()) } else { self.grow(missing, terms) }
+    }
+
     /// Gives back all but so many bytes.
     pub fn shrink(&mut self, bytes: u64) {
         let less = self.bytes.saturating_sub(bytes);
@@ -153,6 +162,7 @@ mod tests {
         let taken = other.take();
         assert_eq!((taken.bytes(), other.bytes()), (210, 0));
         drop(taken);
+        assert_eq!((own.reach(500, Terms::STANDARD), own.reach(501, Terms::STANDARD)), (Ok(()), Err(NoRoom)));
         own.shrink(100);
         assert_eq!((room.taken_bytes(), own.bytes()), (100, 100));
         drop(own);

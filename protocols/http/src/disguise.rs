@@ -53,27 +53,34 @@ pub(crate) fn check(head: &Request, body: &Body) -> Result<(), Flaw> {
 }
 
 fn has_disguise(document: &Document, method: &Method) -> bool {
-    let says = |name: &str, value: Node<'_>| {
+    let says = |value: Node<'_>| {
         let text = value.text().filter(|_| value.kind() == Kind::String);
-        text.is_some_and(|text| is_disguise(name, &text, method))
+        text.is_some_and(|text| is_another(&text, method))
     };
-    document.root().members().any(|(name, value)| {
-        // A list of one is its item to some.
-        says(&name, value) || value.items().any(|item| says(&name, item))
-    })
+    // What a member says is looked at only where its name counts. A list of one is its item to some.
+    let members = document.root().members().filter(|(name, _)| is_name(name));
+    members.map(|(_, value)| value).any(|value| says(value) || value.items().any(says))
 }
 
-/// Whether a field says another method. Its name is read as PHP reads it, too
+fn is_disguise(name: &str, value: &str, method: &Method) -> bool {
+    is_name(name) && is_another(value, method)
+}
+
+/// Whether a name says a method. It is read as PHP reads it, too
 /// (<https://www.php.net/manual/en/language.variables.external.php>): without spaces before it, up to a NUL, and with `_` for
 /// what cannot stand in the name of a variable.
-fn is_disguise(name: &str, value: &str, method: &Method) -> bool {
+fn is_name(name: &str) -> bool {
     let name = name.split('\0').next().unwrap_or_default().trim_start();
     let name = name.strip_suffix("[]").unwrap_or(name).trim_end();
     let joint = |letter: char| if matches!(letter, '.' | ' ' | '-' | '[') { '_' } else { letter.to_ascii_lowercase() };
-    let name: String = name.chars().map(joint).collect();
+    NAMES.iter().any(|known| known.chars().eq(name.chars().map(joint)))
+}
+
+/// Whether a value is a method, and another one.
+fn is_another(value: &str, method: &Method) -> bool {
     let value = value.trim();
     let is_method = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-');
-    NAMES.contains(&name.as_str()) && is_method && !value.eq_ignore_ascii_case(method.as_str())
+    is_method && !value.eq_ignore_ascii_case(method.as_str())
 }
 
 #[cfg(test)]

@@ -105,12 +105,11 @@ impl Queue {
 
     /// Whether so many bytes may wait in memory. Their room is taken then.
     pub(crate) fn takes(&mut self, bytes: usize, shelf: &Shelf) -> bool {
-        let missing = bytes.saturating_sub(self.bytes_taken());
-        if missing == 0 {
+        if bytes <= FREE {
             return true;
         }
         let memory = self.memory.get_or_insert_with(|| shelf.memory());
-        memory.grow(missing.next_multiple_of(STEP) as u64, Terms::STANDARD).is_ok()
+        memory.reach(bytes.saturating_sub(FREE).next_multiple_of(STEP) as u64, Terms::STANDARD).is_ok()
     }
 
     /// How much may wait in memory, by the room that is taken.

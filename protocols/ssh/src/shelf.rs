@@ -82,7 +82,7 @@ impl Drop for Stall<'_> {
 
 /// What a file has of the room.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct Plot {
     depot: Arc<Depot>,
     share: Share<Arc<str>>,
 }
@@ -122,15 +122,15 @@ impl Shelf {
         self.depot.memory.share(Arc::clone(&self.whose))
     }
 
-    /// A file that vanishes with the process, and its place, of which nothing is taken yet.
-    pub(crate) fn file(&self) -> io::Result<(File, Place)> {
+    /// A file that vanishes with the process, and its plot, of which nothing is taken yet.
+    pub(crate) fn file(&self) -> io::Result<(File, Plot)> {
         let file = tempfile::tempfile_in(&self.depot.waiting.folder)?;
         let share = self.depot.files.share(Arc::clone(&self.whose));
-        Ok((file, Place { depot: Arc::clone(&self.depot), share }))
+        Ok((file, Plot { depot: Arc::clone(&self.depot), share }))
     }
 }
 
-impl Place {
+impl Plot {
     /// Takes so many bytes more.
     ///
     /// # Errors
@@ -189,9 +189,9 @@ mod tests {
         };
         for (free_percent, ample_bytes, grows) in [(0, u64::MAX, true), (101, u64::MAX, false), (101, 0, true)] {
             let shelf = Arc::new(Depot::new(waiting(free_percent, ample_bytes))).shelf("user:ann");
-            let (_, mut place) = shelf.file().unwrap();
-            assert_eq!(place.grow(1).is_ok(), grows, "{free_percent} {ample_bytes}");
-            assert_eq!(place.bytes(), u64::from(grows));
+            let (_, mut plot) = shelf.file().unwrap();
+            assert_eq!(plot.grow(1).is_ok(), grows, "{free_percent} {ample_bytes}");
+            assert_eq!(plot.bytes(), u64::from(grows));
         }
     }
 }

@@ -10,7 +10,7 @@ use std::os::unix::fs::FileExt as _;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::shelf::{Place, Shelf};
+use crate::shelf::{Plot, Shelf};
 
 /// What is taken of the file at once, and given back.
 const CHUNK: u64 = 1 << 20;
@@ -20,7 +20,7 @@ const CHUNK: u64 = 1 << 20;
 pub(crate) struct Spill {
     file: File,
     /// What the file may grow to.
-    place: Place,
+    plot: Plot,
     /// The chunks that hold bytes, in the order of the bytes.
     used: VecDeque<u64>,
     /// The other ones before the end of the file.
@@ -33,8 +33,8 @@ pub(crate) struct Spill {
 impl Spill {
     /// An empty one.
     pub(crate) fn new(shelf: &Shelf) -> io::Result<Self> {
-        let (file, place) = shelf.file()?;
-        Ok(Self { file, place, used: VecDeque::new(), free: BTreeSet::new(), read: 0, waiting: 0 })
+        let (file, plot) = shelf.file()?;
+        Ok(Self { file, plot, used: VecDeque::new(), free: BTreeSet::new(), read: 0, waiting: 0 })
     }
 
     /// Whether another chunk may be written; its room is taken then.
@@ -43,8 +43,8 @@ impl Spill {
     }
 
     fn provide(&mut self) -> io::Result<()> {
-        let spare = self.place.bytes() > place(self.used.len() as u64, 0);
-        if spare { Ok(()) } else { self.place.grow(CHUNK) }
+        let spare = self.plot.bytes() > place(self.used.len() as u64, 0);
+        if spare { Ok(()) } else { self.plot.grow(CHUNK) }
     }
 
     /// How many bytes wait.
@@ -104,7 +104,7 @@ impl Spill {
         let after = self.chunks();
         if after < before {
             self.file.set_len(place(after, 0))?;
-            self.place.shrink(place(after, 0));
+            self.plot.shrink(place(after, 0));
         }
         Ok(())
     }
